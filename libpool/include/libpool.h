@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libpool - a pool of worker processes that is really hard to kill.
+ *
+ * A pool runs tasks in worker processes. A task may crash, leak, hang or be killed by the kernel;
+ * it costs that task only. Every future ends exactly once, with the true reason. A kill leaves
+ * nothing running. The library never touches the application's process: no signal handler, no
+ * child visible to wait(), nothing printed, no exit.
+ *
+ *     libpool *pool;
+ *     libpool_open(&pool, NULL);
+ *     libpool_future *future;
+ *     libpool_submit(pool, &(libpool_task){.size = sizeof(libpool_task), .function = parse,
+ *                                          .input = text, .input_size = n}, -1, &future);
+ *     libpool_future_wait(future, -1);
+ *     const libpool_result *result = libpool_future_result(future);
+ *     if (result->cause == LIBPOOL_COMPLETED) use(result->data, result->data_size);
+ *     libpool_future_free(future);
+ *     libpool_close(pool);
+ *
+ * Rules that hold for all functions
+ *   Errors     0 is success, a negative value is a negated errno(3) code. Positive values are named
+ *              outcomes that the function's own comment lists. errno itself is left alone.
+ *   Times      unsigned milliseconds in options; int timeouts: -1 waits for ever, 0 does not wait.
+ *              All clocks are CLOCK_MONOTONIC.
+ *   Structs    options start with `size`, set by the caller to sizeof its own struct; zero in any
+ *              other field means the default. A newer caller is accepted by an older library only
+ *              if what that library does not know is zero (-E2BIG otherwise).
+ *   Threads    every function may be called from any thread, unless it says otherwise.
+ *   fork       a handle used in a forked copy of the application returns -ECHILD and does nothing.
+ */
+#ifndef LIBPOOL_H
+#define LIBPOOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LIBPOOL_VERSION_MAJOR 0
+#define LIBPOOL_VERSION_MINOR 1
+#define LIBPOOL_PRIORITIES 64 /* 0 is the highest, 63 the lowest */
+#define LIBPOOL_CAUSES_MAX 24 /* room for causes to come */
+
+typedef struct libpool libpool;               /* one pool */
+typedef struct libpool_future libpool_future; /* what became of one task */
+typedef struct libpool_worker libpool_worker; /* inside a worker: the process and its task */
+
+/* ---- Why a task or a worker ended -------------------------------------------------------- */
+
+/*
+ * One list for tasks and workers. For a task it says why its future ended, for a worker why its
+ * process ended.
+ */
+typedef enum libpool_cause {
+    LIBPOOL_PENDING = 0,    /* not ended yet */
+    LIBPOOL_COMPLETED,      /* task: returned 0. worker: left in order when told to */
+    LIBPOOL_ERROR,          /* task: returned another value (result->code) */
+    LIBPOOL_CRASH,          /* died of a fault signal: SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT... */
+    LIBPOOL_EXIT,           /* left without a result, whatever the exit code */
+    LIBPOOL_OOM,            /* killed by the kernel's OOM killer: its own cgroup counted it */
+    LIBPOOL_TIMEOUT,        /* overran its run timeout and was killed with its whole tree */
+    LIBPOOL_QUEUE_TIMEOUT,  /* task: waited too long in the backlog, never started */
+    LIBPOOL_CANCELLED,      /* cancelled by libpool_future_cancel */
+    LIBPOOL_KILLED,         /* killed from outside: SIGKILL, SIGTERM... sent by somebody else */
+    LIBPOOL_INIT_FAILED,    /* worker: initializer failed. task: no worker could be initialised */
+    LIBPOOL_FINAL_FAILED,   /* worker: the finalizer failed, died or overran its time */
+    LIBPOOL_SHUTDOWN,       /* ended by the pool's shutdown */
+    LIBPOOL_CORRUPT,        /* the worker wrote nonsense into its channel and was killed */
+    LIBPOOL_LOST,           /* dead, and nobody was left who could tell why */
+    LIBPOOL_CAUSES          /* how many there are; at most LIBPOOL_CAUSES_MAX */
+} libpool_cause;
+
+/* Whether a task ran: what a caller must know before it submits the task again. */
+typedef enum libpool_certainty {
+    LIBPOOL_NOT_STARTED = 0, /* it left no trace */
+    LIBPOOL_MAY_HAVE_RUN,    /* it was started and did not end by itself */
+    LIBPOOL_HAS_RUN          /* it ran to its end */
+} libpool_certainty;
+
+/* Short stable name of a cause ("completed", "oom", "timeout"...). Static; never NULL. */
+const char *libpool_cause_name(libpool_cause cause);
+
+/* ---- Pool ------------------------------------------------------------------------------- */
+
+/*
+ * A task. Runs in a worker process; `input` is private memory of the worker, aligned to 16 bytes,
+ * valid until the function returns. Returning 0 completes the task, any other value ends it as
+ * LIBPOOL_ERROR with that code. The result is what libpool_reply() was given.
+ *
+ * With the default start method the function's address must be mapped when the pool is opened;
+ * otherwise the task ends as LIBPOOL_ERROR with code -EFAULT and the worker lives on.
+ */
+typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
+
+/* Runs in each worker before its first task; non-zero is failure. */
+typedef int libpool_initializer(libpool_worker *worker, void *arg);
+
+/* Runs at most once in a worker that leaves in order; never in one that is killed. */
+typedef void libpool_finalizer(libpool_worker *worker, void *arg);
+
+/* Memory of the host side only. free_ gets the size that was asked for. NULL: malloc and free. */
+typedef struct libpool_allocator {
+    void *context;
+    void *(*allocate)(void *context, size_t size);
+    void (*release)(void *context, void *pointer, size_t size);
+} libpool_allocator;
+
+enum {                             /* libpool_options.flags */
+    LIBPOOL_NO_THREAD = 1u << 0,   /* the application drives the pool: libpool_fd, libpool_dispatch */
+    LIBPOOL_NO_CGROUP = 1u << 1,   /* never make cgroups: trees are killed by walking /proc */
+    LIBPOOL_EXCLUSIVE = 1u << 2    /* a replacement waits until the old worker's tree is gone */
+};
+
+typedef struct libpool_options {
+    size_t size;                        /* sizeof(libpool_options) */
+    uint32_t flags;                     /* LIBPOOL_NO_THREAD ... */
+    uint32_t min_workers;               /* kept alive when idle; default 0: spawned on demand */
+    uint32_t max_workers;               /* default: the CPUs this process may use */
+    uint32_t idle_timeout_ms;           /* above min_workers, an idle worker leaves after; 1000 */
+    uint32_t tasks_per_worker;          /* a worker is replaced after so many; default: never */
+    uint32_t backlog_tasks;             /* pending tasks at most; default 1000 */
+    uint64_t backlog_bytes;             /* their input at most; default 256 MiB */
+    uint64_t result_bytes;              /* one result at most; default 1 GiB */
+    uint32_t start_timeout_ms;          /* fork to first word of a worker; default 10000 */
+    uint32_t initializer_timeout_ms;    /* default 60000 */
+    uint32_t finalizer_timeout_ms;      /* default 5000 */
+    uint32_t initializer_failures;      /* in a row, before pending tasks fail; default 5 */
+    uint32_t backoff_min_ms;            /* first pause after a failed spawn; default 10 */
+    uint32_t backoff_max_ms;            /* longest pause; default 1000 */
+    uint32_t event_buffer;              /* events kept for libpool_event_next; default 0: none */
+    libpool_initializer *initializer;   /* may be NULL */
+    void *initializer_arg;              /* as seen in the zygote: a copy of the host's memory */
+    libpool_finalizer *finalizer;       /* may be NULL */
+    void *finalizer_arg;
+    const char *name;                   /* process names: NAME:zygote, NAME:0...; "pool" */
+    const char *cgroup;                 /* a delegated cgroup v2 directory; default: the host's own */
+    const libpool_allocator *allocator; /* copied; may be NULL */
+} libpool_options;
+
+/*
+ * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
+ * kept. Two descriptors a slot and about six more are taken here, all CLOEXEC; none is needed
+ * later, so a full descriptor table can't stop the pool.
+ * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN.
+ */
+int libpool_open(libpool **pool, const libpool_options *options);
+
+enum {                           /* libpool_shutdown flags */
+    LIBPOOL_WAIT = 1u << 0,      /* return when all is down */
+    LIBPOOL_CANCEL = 1u << 1     /* don't run what is pending */
+};
+
+/*
+ * Ends the pool; new tasks are refused with -ESHUTDOWN from here on.
+ *
+ *     flags           pending        running        returns
+ *     WAIT            run            finish         when all is down
+ *     WAIT | CANCEL   SHUTDOWN       finish         when all is down
+ *     0               run            finish         at once
+ *     CANCEL          SHUTDOWN       killed         at once
+ *
+ * deadline_ms after the call (-1: no deadline) everything left is killed, its futures end as
+ * SHUTDOWN, and a waiting call returns soon after with -ETIME. Calling again is allowed: it may
+ * only hasten (a later call can add CANCEL or an earlier deadline). -EDEADLK from inside a worker.
+ * Without a thread of its own (LIBPOOL_NO_THREAD), WAIT drives the pool itself.
+ */
+int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
+
+/*
+ * Ends what is left (as CANCEL, bounded by a second), frees the pool. Futures stay valid until
+ * they are freed; all have ended. NULL is allowed. No other call on the pool may be under way.
+ * In a forked copy of the application it only frees memory.
+ */
+void libpool_close(libpool *pool);
+
+/*
+ * For event loops (LIBPOOL_NO_THREAD): one descriptor, readable when libpool_dispatch has work,
+ * timers included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0.
+ */
+int libpool_fd(const libpool *pool);
+int libpool_dispatch(libpool *pool);
+
+/* ---- Tasks and futures ------------------------------------------------------------------- */
+
+typedef struct libpool_task {
+    size_t size;                     /* sizeof(libpool_task) */
+    libpool_task_function *function;
+    const void *input;               /* copied by libpool_submit */
+    size_t input_size;
+    uint32_t priority;               /* 0 (highest) to 63; first in, first out inside one */
+    uint32_t run_timeout_ms;         /* from its start; default: none. The tree is killed then */
+    uint32_t queue_timeout_ms;       /* from its submission to its start; default: none */
+} libpool_task;
+
+/*
+ * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
+ * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
+ * detached and its result dropped.
+ * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -EAGAIN (full, with
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker, or it would wait in the
+ * thread that drives the pool).
+ */
+int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
+                   libpool_future **future);
+
+/* 0 when the task has ended, -ETIMEDOUT when it has not; the task goes on in that case. */
+int libpool_future_wait(libpool_future *future, int timeout_ms);
+
+/* What a task came to. Immutable; lives until its future is freed. */
+typedef struct libpool_result {
+    libpool_cause cause;
+    libpool_certainty certainty;
+    int code;            /* what the function returned, or the exit code (EXIT) */
+    int signal;          /* CRASH, OOM, KILLED: the signal the worker died of */
+    int core_dumped;     /* CRASH: 1 when a core was written */
+    uint32_t slot;       /* worker slot it ran on; UINT32_MAX when it never started */
+    int pid;             /* of that worker; 0 when it never started */
+    uint64_t task_id;    /* unique in the pool, in order of submission, from 1 */
+    uint64_t pending_ns; /* submission to hand-over */
+    uint64_t running_ns; /* start to end */
+    const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
+    size_t data_size;
+    char text[160];      /* one sentence for people: which worker, which signal, why */
+} libpool_result;
+
+/* NULL as long as the task has not ended. */
+const libpool_result *libpool_future_result(const libpool_future *future);
+
+enum { /* what libpool_future_cancel did */
+    LIBPOOL_CANCEL_DONE = 1,    /* nothing: the task had ended already */
+    LIBPOOL_CANCEL_DEQUEUED,    /* it never started; its place in the backlog is free */
+    LIBPOOL_CANCEL_KILLED       /* it was running: its worker's tree was killed */
+};
+
+/* One of the three above, or a negative error. The future has ended on return. */
+int libpool_future_cancel(libpool_future *future);
+
+/* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
+void libpool_future_free(libpool_future *future);
+
+/* ---- Inside a worker --------------------------------------------------------------------- */
+
+/*
+ * Sets the result of the running task to a copy of these bytes (a second call appends). -EMSGSIZE
+ * beyond result_bytes, -ENOMEM. Only from the thread that runs the task.
+ */
+int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
+
+uint32_t libpool_worker_slot(const libpool_worker *worker);    /* 0..; stable across replacement */
+uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
+void libpool_worker_set_data(libpool_worker *worker, void *data); /* kept for later tasks */
+void *libpool_worker_data(const libpool_worker *worker);
+
+/* ---- Numbers ----------------------------------------------------------------------------- */
+
+/*
+ * One consistent snapshot. In every snapshot
+ *   tasks_received = tasks_pending + tasks_running + sum of tasks_ended[]
+ *   worker_processes_created = worker_processes_still_alive + sum of workers_ended[]
+ * and no counter ever goes back.
+ */
+typedef struct libpool_stats {
+    size_t size; /* sizeof(libpool_stats) */
+    uint64_t tasks_received;
+    uint64_t tasks_launched;     /* handed to a worker at least once */
+    uint64_t tasks_pending;      /* gauge: in the backlog */
+    uint64_t tasks_running;      /* gauge: with a worker */
+    uint64_t tasks_failed;       /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
+    uint64_t tasks_rejected;     /* refused by libpool_submit: full, or after shutdown */
+    uint64_t tasks_returned;     /* put back into the backlog: their worker died before the start */
+    uint64_t tasks_ended[LIBPOOL_CAUSES_MAX];   /* by cause */
+    uint64_t worker_processes_created;
+    uint64_t worker_processes_still_alive;      /* gauge */
+    uint64_t worker_processes_idle;             /* gauge */
+    uint64_t worker_processes_busy;             /* gauge */
+    uint64_t max_workers_busy_concurrently;
+    uint64_t workers_ended[LIBPOOL_CAUSES_MAX]; /* by cause */
+    uint64_t spawns_failed;      /* forks refused by the kernel */
+    uint64_t initializers_failed;
+    uint64_t finalizers_started, finalizers_ok, finalizers_failed;
+    uint64_t zygotes_started, zygotes_lost;
+    uint64_t backlog_bytes;      /* gauge */
+    uint32_t degraded;           /* gauge: 1 while the pool can't reach the strength it wants */
+    int32_t degraded_error;      /* the negated errno behind it; 0: initializer or early deaths */
+    uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
+    uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
+} libpool_stats;
+
+/* Fills *stats, whose size field the caller has set. */
+int libpool_stats_read(libpool *pool, libpool_stats *stats);
+
+typedef enum libpool_event_kind {
+    LIBPOOL_EVENT_TASK_RECEIVED = 0,
+    LIBPOOL_EVENT_TASK_LAUNCHED,
+    LIBPOOL_EVENT_TASK_RETURNED,
+    LIBPOOL_EVENT_TASK_ENDED,     /* cause */
+    LIBPOOL_EVENT_WORKER_SPAWNED, /* pid */
+    LIBPOOL_EVENT_WORKER_READY,   /* pid */
+    LIBPOOL_EVENT_WORKER_RETIRED, /* told to leave */
+    LIBPOOL_EVENT_WORKER_KILLED,  /* killed by the pool; cause */
+    LIBPOOL_EVENT_WORKER_EXITED,  /* dead; cause, code, signal */
+    LIBPOOL_EVENT_SPAWN_FAILED,   /* code: negated errno */
+    LIBPOOL_EVENT_INIT_FAILED,    /* code: what the initializer returned */
+    LIBPOOL_EVENT_ZYGOTE_STARTED, /* pid */
+    LIBPOOL_EVENT_ZYGOTE_LOST,
+    LIBPOOL_EVENT_SHUTDOWN_BEGUN,
+    LIBPOOL_EVENT_SHUTDOWN_DONE,
+    LIBPOOL_EVENT_KINDS
+} libpool_event_kind;
+
+typedef struct libpool_event {
+    uint64_t number;  /* 1, 2, 3...; a gap says how many a slow reader missed */
+    uint64_t time_ns; /* CLOCK_MONOTONIC */
+    libpool_event_kind kind;
+    libpool_cause cause;
+    uint64_t task_id; /* 0: none */
+    uint32_t slot;    /* UINT32_MAX: none */
+    int pid;
+    int code;
+    int signal;
+} libpool_event;
+
+/*
+ * Takes the oldest event kept (options.event_buffer); waits up to timeout_ms for one. The pool
+ * never waits for a reader. -ETIMEDOUT: none came; -ESHUTDOWN: all is down and none is left;
+ * -ENOTSUP: event_buffer is 0.
+ */
+int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms);
+
+/* Short stable name ("worker-exited"...). Static; never NULL. */
+const char *libpool_event_name(libpool_event_kind kind);
+
+/* "0.1.0". Static. */
+const char *libpool_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

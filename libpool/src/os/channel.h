@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel: the one private line between the host and one worker.
+ *
+ * A window of shared memory holds two single-producer single-consumer byte rings, requests (host to
+ * worker) and replies (worker to host), each carrying 64-byte headers followed by their payload
+ * (padded to 64 bytes). Doorbells ring only for a sleeper: a futex wakes the worker, an eventfd the
+ * host. What the worker writes is untrusted: the host keeps its own indices, reads the worker's
+ * index once per look and checks it; nonsense is -EPROTO and costs that worker.
+ */
+#ifndef LP_OS_CHANNEL_H
+#define LP_OS_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum lp_message_kind {
+    LP_MESSAGE_TASK = 1,     /* to the worker: function, task_id, priority; payload: the input */
+    LP_MESSAGE_RETIRE,       /* to the worker: run the finalizer and leave */
+    LP_MESSAGE_READY,        /* to the host: initializer done */
+    LP_MESSAGE_INIT_FAILED,  /* to the host: code */
+    LP_MESSAGE_RESULT,       /* to the host: task_id, code; payload: the result */
+    LP_MESSAGE_FINAL_STARTED,/* to the host */
+    LP_MESSAGE_FINALIZED,    /* to the host: finalizer returned; the worker leaves now */
+    LP_MESSAGE_N
+};
+
+struct lp_message { /* 64 bytes: one cache line */
+    uint32_t kind;
+    int32_t code;
+    uint64_t task_id;
+    uint64_t size;     /* payload bytes that follow */
+    uint64_t function; /* address, TASK only */
+    uint64_t started_ns, ended_ns; /* RESULT: when the function was entered and left */
+    uint64_t reserved[2];
+};
+
+struct lp_window; /* the shared memory */
+
+struct lp_channel { /* private to one side */
+    struct lp_window *window;
+    int doorbell_fd;      /* eventfd: host reads, worker writes; borrowed */
+    bool is_host;
+    uint64_t head, tail;  /* own copies: head of the ring we write, tail of the ring we read */
+};
+
+/* Bytes of one window, a multiple of the page size. */
+size_t lp_channel_window_bytes(void);
+
+/* Binds one side to a window. The host side also wipes it: only when no process maps it any more. */
+void lp_channel_init_host(struct lp_channel *channel, struct lp_window *window, int doorbell_fd);
+void lp_channel_init_worker(struct lp_channel *channel, struct lp_window *window, int doorbell_fd);
+
+/* Header out. 1: sent; 0: no room (arm and wait); -EPROTO. */
+int lp_channel_send(struct lp_channel *channel, const struct lp_message *message);
+/* Payload out, as much as fits. Bytes taken (0: none fits) or -EPROTO. `last` adds the padding. */
+int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last);
+/* Header in. 1: got one; 0: nothing there; -EPROTO: nonsense. */
+int lp_channel_receive(struct lp_channel *channel, struct lp_message *message);
+/* Payload in. Bytes given (0: nothing there yet) or -EPROTO. `last`: this read ends the payload if it is filled. */
+int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, bool last);
+
+/* Wakes the other side if it sleeps; call after sending, writing or reading. */
+void lp_channel_ring(struct lp_channel *channel);
+
+/*
+ * Host, before sleeping in epoll: asks for a doorbell; true when there is something to read already
+ * (don't sleep). want_room: also when the ring we write to has room again.
+ */
+bool lp_channel_arm(struct lp_channel *channel, bool want_room);
+/* Host: takes the eventfd's count. */
+void lp_channel_hush(struct lp_channel *channel);
+/* Worker: waits (bounded yield-spin, then futex) until there is something to read, or room when want_room. */
+void lp_channel_wait(struct lp_channel *channel, bool want_room);
+
+/*
+ * The worker's own word on what it has begun: written before the task's function is entered, read by
+ * the host when the worker died or a deadline passed. Untrusted.
+ */
+void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns);
+void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id, uint64_t *since_ns);
+
+#endif

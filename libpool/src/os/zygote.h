@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zygote: the small single-threaded helper process from which all workers are forked.
+ *
+ * Host side ("the link") and helper side share the fixed-size messages below, over one
+ * SOCK_SEQPACKET socket pair. The helper is parent and sub-reaper of all workers: it reaps them,
+ * kills whatever lands on it, proves their trees empty, reads their cgroup's OOM counter, and ends
+ * everything when the host dies (it watches a pidfd of the host).
+ *
+ * How it is born. The helper must be invisible to the host's wait(-1) and SIGCHLD, and still have
+ * a consistent malloc although the host has threads. So the calling thread makes a short-lived
+ * midwife with clone(CLONE_VM | CLONE_VFORK, exit_signal 0), which runs on a stack carved out of the
+ * caller's own and calls glibc's fork() (locks of malloc and stdio are taken and released properly);
+ * its child is the zygote. The midwife leaves at once and is waited for with __WALL; the zygote is
+ * adopted by init or the nearest sub-reaper. All signals are blocked in the caller meanwhile.
+ */
+#ifndef LP_OS_ZYGOTE_H
+#define LP_OS_ZYGOTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What the host asks. */
+enum lp_request_kind {
+    LP_REQUEST_SPAWN = 1, /* fork a worker into a vacant slot */
+    LP_REQUEST_KILL,      /* kill slot's whole tree, then prove it empty (EMPTY follows) */
+    LP_REQUEST_QUIT,      /* kill everything, remove the cgroups, leave */
+    LP_REQUEST_N
+};
+
+struct lp_request {
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t generation; /* SPAWN: of the new worker; KILL: only if the slot is still that one */
+};
+
+/* What the zygote tells. */
+enum lp_report_kind {
+    LP_REPORT_HELLO = 1,    /* up; pid is its own; containment and oom_evidence are set */
+    LP_REPORT_SPAWNED,      /* pid; a pidfd travels along unless the host has no descriptor free */
+    LP_REPORT_SPAWN_FAILED, /* error: negated errno of fork or of a preparation step */
+    LP_REPORT_EXITED,       /* the worker itself is dead: code, signal, core, oom_kills, rusage */
+    LP_REPORT_EMPTY,        /* its tree is proven empty: slot may be used again */
+    LP_REPORT_N
+};
+
+struct lp_report {
+    uint32_t kind;
+    uint32_t slot;
+    uint32_t generation;
+    int32_t pid;
+    int32_t error;        /* SPAWN_FAILED */
+    int32_t code;         /* EXITED: exit code when signal is 0 */
+    int32_t signal;       /* EXITED: signal that killed it, or 0 */
+    int32_t core_dumped;  /* EXITED: 0 or 1 */
+    uint64_t oom_kills;   /* EXITED: OOM kills its cgroup counted during its life */
+    uint64_t user_us, system_us, max_rss_kib; /* EXITED: rusage */
+    uint32_t containment; /* HELLO: 0 walking /proc, 2 cgroup v2 kill */
+    uint32_t oom_evidence;/* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
+};
+
+/*
+ * Runs in the freshly forked worker, after the preparation of child.h (empty mask, default
+ * signals, own session, sub-reaper, oom_score_adj, cgroup, process name; descriptors: 0 is
+ * /dev/null, 1 and 2 are the host's, 3 is the slot's doorbell, nothing else). Never returns.
+ */
+typedef void lp_worker_main(void *context, uint32_t slot, uint32_t generation);
+
+struct lp_zygote_options {
+    uint32_t slots;
+    const int *doorbell_fds;  /* one eventfd a slot, the host's numbers; borrowed */
+    lp_worker_main *worker_main;
+    void *context;            /* passed to worker_main; a copy-on-write copy of the host's memory */
+    const char *name;         /* process names NAME:zygote and NAME:SLOT; borrowed */
+    const char *cgroup;       /* delegated cgroup v2 directory, NULL: the host's own; borrowed */
+    uint64_t pool_id;         /* unique among the pools of this host: part of cgroup names */
+    bool use_cgroups;
+};
+
+struct lp_zygote_link {
+    int socket_fd; /* -1: down */
+    int pid_fd;    /* pidfd of the zygote; -1: down */
+    pid_t pid;
+};
+
+#define LP_ZYGOTE_LINK_NULL ((struct lp_zygote_link){.socket_fd = -1, .pid_fd = -1})
+
+/*
+ * Starts a zygote. 0 or -errno. On success the link owns its two descriptors (both CLOEXEC, the socket non-blocking).
+ * HELLO follows as the first report. The caller's signal mask, errno and children are as before.
+ */
+int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options *options);
+
+/* 0; -EAGAIN: socket full, wait for it to be writable; -EPIPE: the zygote is gone. Never blocks, never raises SIGPIPE. */
+int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request);
+
+/*
+ * 1: *report is filled, *pidfd is the pidfd that came along (owned by the caller, CLOEXEC) or -1.
+ * 0: nothing there. -EPIPE: the zygote is gone. -EPROTO: not a report.
+ */
+int lp_zygote_receive(struct lp_zygote_link *link, struct lp_report *report, int *pidfd);
+
+/* SIGKILLs the zygote (pidfd) if it still runs; closes both descriptors. Idempotent. */
+void lp_zygote_drop(struct lp_zygote_link *link);
+
+#endif
