@@ -43,9 +43,9 @@ struct ch_reason {
 
 /* One run of one scenario. Zeroed, then ch_result_begin. */
 struct ch_result {
-    uint32_t index;       /* its place in the suite */
-    uint32_t repeat;      /* from 0 */
-    uint64_t seed;        /* of this run; replays it */
+    uint32_t index;  /* its place in the suite */
+    uint32_t repeat; /* from 0 */
+    uint64_t seed;   /* of this run; replays it */
     uint64_t duration_ns;
     uint32_t reasons_count; /* kept below */
     uint32_t reasons_lost;  /* more than there is room for */
@@ -59,10 +59,9 @@ void ch_result_object(struct ch_result *result, enum ch_verdict verdict, struct 
                       const char *read);
 
 /* The same, with `actual` made by a format. */
-__attribute__((format(printf, 7, 8))) void
-ch_result_objectf(struct ch_result *result, enum ch_verdict verdict, struct ch_place place,
-                  const char *checker, const char *expected, const char *read, const char *format,
-                  ...);
+__attribute__((format(printf, 7, 8))) void ch_result_objectf(
+    struct ch_result *result, enum ch_verdict verdict, struct ch_place place, const char *checker,
+    const char *expected, const char *read, const char *format, ...);
 
 enum ch_verdict ch_result_verdict(const struct ch_result *result);
 const char *ch_verdict_name(enum ch_verdict verdict); /* "PASS"... */

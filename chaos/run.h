@@ -16,9 +16,9 @@
 #include "chaos/scenario.h"
 
 struct ch_run_options {
-    uint64_t seed;              /* every random choice of this run comes from it */
-    const char *evidence_dir;   /* where to keep the history of a run that did not pass; or NULL */
-    bool verbose;               /* may write what it does to stderr */
+    uint64_t seed;            /* every random choice of this run comes from it */
+    const char *evidence_dir; /* where to keep the history of a run that did not pass; or NULL */
+    bool verbose;             /* may write what it does to stderr */
 };
 
 /*

@@ -18,9 +18,9 @@
 
 #include <libpool.h>
 
-#define CH_NOBODY (-1)          /* no name was given */
-#define CH_UNSET  UINT64_MAX    /* a number the file does not give and that has no default */
-#define CH_FOR_EVER UINT32_MAX  /* wait=forever */
+#define CH_NOBODY (-1)         /* no name was given */
+#define CH_UNSET UINT64_MAX    /* a number the file does not give and that has no default */
+#define CH_FOR_EVER UINT32_MAX /* wait=forever */
 
 /* Both count from 1; columns count bytes. line 0: implied by the language, in no line. */
 struct ch_place {
@@ -31,13 +31,13 @@ struct ch_place {
 /* ---- Capabilities: `needs` -------------------------------------------------------------- */
 
 enum ch_capability {
-    CH_NEEDS_MEMCG = 0,     /* a memory cgroup of our own, v1 or v2 */
-    CH_NEEDS_PIDS_CGROUP,   /* a pids cgroup of our own */
-    CH_NEEDS_CGROUP_KILL,   /* cgroup.kill */
-    CH_NEEDS_FREEZER,       /* a freezer cgroup of our own */
-    CH_NEEDS_ROOT,          /* uid 0 */
-    CH_NEEDS_USER,          /* not uid 0 */
-    CH_NEEDS_STRESS_NG,     /* the stress-ng command */
+    CH_NEEDS_MEMCG = 0,   /* a memory cgroup of our own, v1 or v2 */
+    CH_NEEDS_PIDS_CGROUP, /* a pids cgroup of our own */
+    CH_NEEDS_CGROUP_KILL, /* cgroup.kill */
+    CH_NEEDS_FREEZER,     /* a freezer cgroup of our own */
+    CH_NEEDS_ROOT,        /* uid 0 */
+    CH_NEEDS_USER,        /* not uid 0 */
+    CH_NEEDS_STRESS_NG,   /* the stress-ng command */
     CH_CAPABILITIES
 };
 
@@ -98,8 +98,8 @@ struct ch_host {
     struct ch_place place;
     enum ch_disposition sigchld;
     enum ch_disposition sigpipe;
-    bool thief;            /* a thread loops on waitpid(-1) */
-    uint32_t nofile;       /* its RLIMIT_NOFILE; 0: as inherited */
+    bool thief;      /* a thread loops on waitpid(-1) */
+    uint32_t nofile; /* its RLIMIT_NOFILE; 0: as inherited */
 };
 
 /* ---- Names bound by `as` ---------------------------------------------------------------- */
@@ -123,28 +123,28 @@ struct ch_name {
 
 enum ch_task_kind {
     CH_TASK_NOOP = 0,
-    CH_TASK_SLEEP,          /* work */
-    CH_TASK_SPIN,           /* work, of CPU time */
-    CH_TASK_FAIL,           /* returns code */
-    CH_TASK_HOG,            /* touches bytes, sleeps work, frees */
-    CH_TASK_ECHO,           /* replies its input of bytes; the target compares */
-    CH_TASK_EXIT,           /* exit(code) */
-    CH_TASK_EXIT_NOW,       /* _exit(code) */
-    CH_TASK_SEGV,           /* a real bad access */
+    CH_TASK_SLEEP,    /* work */
+    CH_TASK_SPIN,     /* work, of CPU time */
+    CH_TASK_FAIL,     /* returns code */
+    CH_TASK_HOG,      /* touches bytes, sleeps work, frees */
+    CH_TASK_ECHO,     /* replies its input of bytes; the target compares */
+    CH_TASK_EXIT,     /* exit(code) */
+    CH_TASK_EXIT_NOW, /* _exit(code) */
+    CH_TASK_SEGV,     /* a real bad access */
     CH_TASK_ABORT,
     CH_TASK_BUS,
     CH_TASK_FPE,
     CH_TASK_ILL,
     CH_TASK_STACK_OVERFLOW,
-    CH_TASK_HANG,           /* sleeps for ever */
+    CH_TASK_HANG, /* sleeps for ever */
     CH_TASK_SPIN_FOREVER,
-    CH_TASK_STOP_SELF,      /* SIGSTOPs itself */
-    CH_TASK_BLOCK_SIGNALS,  /* blocks all it can, then sleeps for ever */
-    CH_TASK_GRANDCHILD,     /* style, work, end */
-    CH_TASK_LEAK_FDS,       /* opens descriptors to EMFILE, leaves them open, completes */
-    CH_TASK_DIE,            /* raises signal */
-    CH_TASK_SCRIBBLE,       /* garbage over its channel window */
-    CH_TASK_KILL_SELF,      /* kill(getpid(), SIGKILL) */
+    CH_TASK_STOP_SELF,     /* SIGSTOPs itself */
+    CH_TASK_BLOCK_SIGNALS, /* blocks all it can, then sleeps for ever */
+    CH_TASK_GRANDCHILD,    /* style, work, end */
+    CH_TASK_LEAK_FDS,      /* opens descriptors to EMFILE, leaves them open, completes */
+    CH_TASK_DIE,           /* raises signal */
+    CH_TASK_SCRIBBLE,      /* garbage over its channel window */
+    CH_TASK_KILL_SELF,     /* kill(getpid(), SIGKILL) */
     CH_TASK_KINDS
 };
 
@@ -234,9 +234,9 @@ struct ch_trigger {
     enum ch_event event; /* ON, and the rest of this struct */
     int of;              /* a group of tasks, or a worker; CH_NOBODY: anybody */
     enum ch_slot_kind slot_kind;
-    uint32_t slot; /* CH_SLOT_NUMBER */
-    int slot_of;   /* CH_SLOT_OF_NAME */
-    uint32_t nth;  /* the nth that matches, from 1 */
+    uint32_t slot;      /* CH_SLOT_NUMBER */
+    int slot_of;        /* CH_SLOT_OF_NAME */
+    uint32_t nth;       /* the nth that matches, from 1 */
     uint64_t within_us; /* after the previous step took effect; CH_UNSET: the scenario's limit */
     int name;           /* of `as`, or CH_NOBODY */
 };
@@ -395,7 +395,7 @@ struct ch_pressure_action {
     uint64_t vm_bytes;
 };
 
-struct ch_undo_action { /* exactly one of the two */
+struct ch_undo_action {       /* exactly one of the two */
     int name;                 /* a named action; CH_NOBODY: by kind */
     enum ch_action_kind kind; /* all of MEMCG, PIDS, FILL_FDS or PRESSURE */
 };
@@ -464,8 +464,8 @@ enum ch_kernel_counter {
     CH_KERNEL_COUNTERS
 };
 
-struct ch_fired_expectation {  /* how often a fault took effect */
-    int name;                  /* a named action; CH_NOBODY: all of that kind */
+struct ch_fired_expectation { /* how often a fault took effect */
+    int name;                 /* a named action; CH_NOBODY: all of that kind */
     enum ch_action_kind kind;
     struct ch_bound bound;
 };
@@ -484,12 +484,11 @@ struct ch_counter_expectation {
 struct ch_task_expectation {
     uint32_t submit; /* index into scenario.submits */
     libpool_cause cause;
-    uint64_t count;     /* CH_UNSET: all of the group */
-    int signal;         /* 0: not checked */
-    uint64_t code;      /* (int64_t) of it; CH_UNSET: not checked */
-    uint64_t late_us;   /* end minus (start + run timeout), or minus (submission + queue timeout),
-                           at most; CH_UNSET: not checked */
-    int certainty;      /* libpool_certainty; -1: not checked */
+    uint64_t count;   /* CH_UNSET: all of the group */
+    int signal;       /* 0: not checked */
+    uint64_t code;    /* (int64_t) of it; CH_UNSET: not checked */
+    uint64_t late_us; /* end minus when its timeout was due, at most; CH_UNSET: not checked */
+    int certainty;    /* libpool_certainty; -1: not checked */
 };
 
 struct ch_recovery_expectation {
@@ -547,7 +546,8 @@ struct ch_scenario {
     struct ch_name *names;
     size_t names_count;
 
-    const char *must_fail; /* the checker that has to object ("I2", "counter tasks_failed"); or NULL */
+    const char
+        *must_fail; /* the checker that has to object: "I2", "counter tasks_failed"; or NULL */
     struct ch_place must_fail_place;
 };
 
