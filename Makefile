@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+# libpool and chaos. `make help` lists what there is; V=1 shows the commands.
+# Builds of different kinds live side by side: make BUILD=build-clang CC=clang
+
+BUILD   ?= build
+CFLAGS  ?= -O2 -g
+WERROR  ?=
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+MANDIR  ?= $(PREFIX)/share/man
+VERSION := 0.1.0
+SOVERSION := 0
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion
+STRICT   := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(WERROR) -fPIC -pthread
+INCLUDES := -Ilibpool/include -Ilibpool/src -I.
+SECCOMP   = $(shell pkg-config --libs libseccomp 2>/dev/null)
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
+# ---- what there is ------------------------------------------------------------------------
+
+find_c = $(filter-out %_test.c,$(sort $(wildcard $(1))))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+lib_src     := $(call find_c,libpool/src/*.c libpool/src/*/*.c)
+harness_src := $(filter-out %_main.c,$(call find_c,harness/*.c))
+chaos_src   := $(filter-out chaos/main.c,$(call find_c,chaos/*.c))
+test_src    := $(sort $(wildcard libpool/src/*_test.c libpool/src/*/*_test.c harness/*_test.c chaos/*_test.c))
+sim_src     := $(wildcard harness/sim_main.c)
+command_src := $(wildcard chaos/main.c)
+bench_src   := $(sort $(wildcard libpool/bench/*.c))
+examples    := $(patsubst libpool/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libpool/examples/*.c)))
+all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(command_src) \
+               $(bench_src) $(wildcard harness/test_main.c libpool/examples/*.c)
+
+lib     := $(BUILD)/libpool.a
+shared  := $(BUILD)/libpool.so.$(SOVERSION)
+harness := $(BUILD)/obj/harness.a
+chaos   := $(if $(command_src),$(BUILD)/chaos)
+sim     := $(if $(sim_src),$(BUILD)/sim)
+bench   := $(if $(bench_src),$(BUILD)/bench)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all setup setup-ci test unit sim examples chaos chaos-full bench coverage tidy sanitize \
+        asan tsan format install help clean
+
+all: $(lib) $(shared) $(chaos) $(sim) $(bench) $(examples) ## the libraries, chaos, sim, bench, examples
+
+# ---- how it is made -----------------------------------------------------------------------
+
+# In `make setup chaos` the compiler and pkg-config may be what setup is about to install.
+first := $(if $(filter setup%,$(MAKECMDGOALS)),| $(filter setup%,$(MAKECMDGOALS)))
+
+# Rewritten only when a flag has changed, so that such a change rebuilds what depends on it.
+flags := $(CC) $(CFLAGS) $(STRICT) $(LDFLAGS)
+$(shell mkdir -p $(BUILD) && echo '$(flags)' | cmp -s - $(BUILD)/flags || echo '$(flags)' >$(BUILD)/flags)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags $(first)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(STRICT) $(INCLUDES) -MMD -MP -c -o $@ $<
+
+# An object whose source is gone must not stay in an archive.
+define archive
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+endef
+
+link = $(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o %.a,$^)
+
+$(lib): $(call objects,$(lib_src))
+	$(archive)
+
+$(harness): $(call objects,$(harness_src))
+	$(archive)
+
+$(BUILD)/obj/chaos.a: $(call objects,$(chaos_src))
+	$(archive)
+
+$(shared): $(call objects,$(lib_src)) libpool/libpool.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -pthread -shared $(LDFLAGS) -Wl,--version-script=libpool/libpool.map \
+	    -Wl,-soname,libpool.so.$(SOVERSION) -Wl,-z,now,-z,defs -o $@ $(filter %.o,$^)
+
+$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(lib)
+	$(call say,LD,$@)
+	$(link) $(SECCOMP)
+
+$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(BUILD)/obj/chaos.a $(harness) $(lib)
+	$(call say,LD,$@)
+	$(link) -lcunit $(SECCOMP)
+
+$(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
+	$(call say,LD,$@)
+	$(link) $(SECCOMP)
+
+$(BUILD)/bench: $(call objects,$(bench_src)) $(lib)
+	$(call say,LD,$@)
+	$(link)
+
+# An example is built as a user would: the public header and the library, nothing else.
+$(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/libpool.h
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -std=gnu11 $(WARNINGS) $(WERROR) $(LDFLAGS) -Ilibpool/include -o $@ $< $(lib) -pthread
+
+-include $(patsubst %.o,%.d,$(call objects,$(all_src)))
+
+# ---- what it is made for ------------------------------------------------------------------
+
+setup: ## install from Debian what building, testing and chaos need
+	$(Q)ci/setup
+
+setup-ci: ## the same, and what CI checks with
+	$(Q)ci/setup ci
+
+test: unit sim examples ## unit tests, simulated schedules, examples
+
+unit: $(BUILD)/unit
+	$(Q)$(BUILD)/unit $(TESTS)
+
+SCHEDULES ?= 100000
+sim: $(sim)
+	$(Q)$(if $(sim),$(sim) --schedules $(SCHEDULES),echo 'sim: not there yet')
+
+examples: $(examples)
+	$(Q)for example in $(examples); do \
+	    $$example >$$example.out 2>&1 || { cat $$example.out; echo "$$example failed"; exit 1; }; \
+	    echo "$$example ok"; done
+
+chaos: $(chaos) ## the scenarios against live pools, and those that have to fail
+	$(Q)$(BUILD)/chaos run scenarios
+	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail
+
+chaos-full: chaos ## the same at length: every scenario again and again, then a soak
+	$(Q)$(BUILD)/chaos run scenarios --repeat 20
+	$(Q)$(BUILD)/chaos soak
+
+bench: $(bench) ## measure: lines `name value unit`, and build/bench.json
+	$(Q)$(BUILD)/bench
+
+coverage: ## line coverage in build-coverage/html, workers that were killed included
+	$(Q)ci/coverage
+
+tidy: $(lib) ## style, length, includes, banned calls
+	$(Q)BUILD=$(BUILD) ci/tidy
+
+format: ## clang-format everything in place
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+sanitize: asan tsan ## unit tests and a short simulation under ASan+UBSan, then under TSan
+
+asan:
+	$(Q)ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 TEST_TIME_FACTOR=4 \
+	    $(MAKE) BUILD=$(BUILD)-asan SCHEDULES=5000 unit sim LDFLAGS='-fsanitize=address,undefined' \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+tsan:
+	$(Q)TSAN_OPTIONS=die_after_fork=0 TEST_TIME_FACTOR=8 \
+	    $(MAKE) BUILD=$(BUILD)-tsan SCHEDULES=5000 unit sim LDFLAGS='-fsanitize=thread' \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread'
+
+install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, man pages, pkg-config file (DESTDIR, PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(lib) $(DESTDIR)$(LIBDIR)
+	install -m 755 $(shared) $(DESTDIR)$(LIBDIR)/libpool.so.$(VERSION)
+	ln -sf libpool.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libpool.so.$(SOVERSION)
+	ln -sf libpool.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpool.so
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libpool/libpool.pc.in \
+	    >$(DESTDIR)$(LIBDIR)/pkgconfig/libpool.pc
+	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
+	for page in $(wildcard libpool/man/*.[1-8]); do section=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
+	    install -d $$section && install -m 644 $$page $$section || exit 1; done
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 14
+
+clean: ## remove this build (BUILD=dir)
+	rm -rf $(BUILD)
