@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * event: what may happen (in) and what is to be done (out). Plain structs, no behaviour.
+ *
+ * The policy is one function of (state, event) to (state, actions). Time comes with the event.
+ */
+#ifndef LP_CORE_EVENT_H
+#define LP_CORE_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpool.h>
+
+enum lp_event_kind {
+    /* About the worker in `slot`; ignored when `generation` is not its current one. */
+    LP_EVENT_SPAWNED = 0,   /* the fork succeeded: pid */
+    LP_EVENT_SPAWN_FAILED,  /* error */
+    LP_EVENT_READY,         /* its initializer is done */
+    LP_EVENT_INIT_FAILED,   /* its initializer said no: code */
+    LP_EVENT_RESULT,        /* task_id, code, started_ns, ended_ns */
+    LP_EVENT_FINAL_STARTED, /* its finalizer begins */
+    LP_EVENT_FINALIZED,     /* its finalizer returned */
+    LP_EVENT_CORRUPT,       /* it wrote nonsense into its channel */
+    LP_EVENT_GONE,          /* proven dead, cause unknown yet; started_id, started_ns */
+    LP_EVENT_EXITED,        /* dead: code, signal, core_dumped, oom_kills, unknown; started_* */
+    LP_EVENT_EMPTY,         /* nothing of its tree is left: the slot may be used again */
+    LP_EVENT_DEADLINE,      /* the deadline lp_pool_due() told has passed; started_* */
+    LP_WORKER_EVENTS,
+    /* About the pool. */
+    LP_EVENT_ZYGOTE_UP = LP_WORKER_EVENTS, /* pid */
+    LP_EVENT_ZYGOTE_FAILED,                /* could not be started: error */
+    LP_EVENT_ZYGOTE_LOST,                  /* it is dead, or dropped as asked */
+    LP_EVENT_SHUTDOWN,                     /* flags, deadline_ns */
+    LP_EVENT_TICK,                         /* time passes */
+    LP_EVENTS
+};
+
+struct lp_event {
+    enum lp_event_kind kind;
+    uint32_t slot;
+    uint32_t generation;
+    uint64_t now_ns;
+    int pid;
+    int error; /* negated errno */
+    int code;
+    int signal;
+    int core_dumped;
+    bool unknown; /* EXITED: nobody could tell how */
+    uint64_t oom_kills;
+    uint64_t task_id;
+    uint64_t started_id; /* the worker's own word: the task it began last... */
+    uint64_t started_ns; /* ...and when. RESULT: when the function was entered */
+    uint64_t ended_ns;
+    uint32_t flags;       /* SHUTDOWN: LIBPOOL_WAIT, LIBPOOL_CANCEL */
+    uint64_t deadline_ns; /* SHUTDOWN: absolute; 0: none */
+};
+
+enum lp_action_kind {
+    LP_ACTION_SPAWN = 0,    /* ask the zygote for a worker in slot */
+    LP_ACTION_ASSIGN,       /* send task to the worker in slot */
+    LP_ACTION_RETIRE,       /* tell the worker in slot to finalize and leave */
+    LP_ACTION_KILL,         /* SIGKILL the worker in slot; have the zygote end its tree */
+    LP_ACTION_CLEAN,        /* have the (new) zygote prove the tree of a dead worker empty */
+    LP_ACTION_END,          /* task has ended: complete its future, then lp_pool_release() */
+    LP_ACTION_ROOM,         /* the backlog has room again */
+    LP_ACTION_ZYGOTE_START, /* start a zygote; answer ZYGOTE_UP or ZYGOTE_FAILED */
+    LP_ACTION_ZYGOTE_DROP,  /* it does not answer: kill it; answer ZYGOTE_LOST */
+    LP_ACTION_NOTE,         /* for the event stream: note */
+    LP_ACTION_DOWN,         /* all is down: nothing follows */
+    LP_ACTIONS
+};
+
+struct lp_action {
+    enum lp_action_kind kind;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t task;      /* index in the task table */
+    libpool_event note; /* NOTE; `number` is filled in by the reader's ring */
+};
+
+#endif

@@ -1,0 +1,638 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/pool.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+uint32_t lp_pool_slots(const struct lp_pool_config *config)
+{
+    uint32_t spares = config->max_workers < LP_SPARES_MAX ? 1 : LP_SPARES_MAX;
+    return config->max_workers + spares;
+}
+
+static uint32_t actions_needed(const struct lp_pool_config *config)
+{
+    return lp_pool_slots(config) * LP_ACTIONS_PER_SLOT + LP_ACTIONS_FIXED;
+}
+
+/* Every task that may exist at once: the backlog, one a slot, and ended ones not yet released. */
+static uint32_t tasks_needed(const struct lp_pool_config *config)
+{
+    return config->backlog_tasks + 2 * lp_pool_slots(config) + LP_ENDS_PER_STEP;
+}
+
+static size_t round_16(size_t bytes)
+{
+    return (bytes + 15) & ~(size_t)15;
+}
+
+struct layout {
+    size_t workers, actions, heap_items, heap_places, tasks, total;
+};
+
+static struct layout lay_out(const struct lp_pool_config *config)
+{
+    size_t slots = lp_pool_slots(config);
+    struct layout at = {.workers = 0};
+    at.actions = round_16(slots * sizeof(struct lp_worker));
+    at.heap_items = at.actions + round_16(actions_needed(config) * sizeof(struct lp_action));
+    at.heap_places = at.heap_items + round_16(slots * sizeof(struct lp_heap_item));
+    at.tasks = at.heap_places + round_16(slots * sizeof(uint32_t));
+    at.total = at.tasks + lp_tasks_bytes(tasks_needed(config));
+    return at;
+}
+
+size_t lp_pool_bytes(const struct lp_pool_config *config)
+{
+    return lay_out(config).total;
+}
+
+void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, void *memory)
+{
+    struct layout at = lay_out(config);
+    char *base = memory;
+    memset(pool, 0, sizeof *pool);
+    pool->config = *config;
+    pool->slots = lp_pool_slots(config);
+    pool->workers = (struct lp_worker *)(void *)(base + at.workers);
+    pool->actions = (struct lp_action *)(void *)(base + at.actions);
+    pool->actions_capacity = actions_needed(config);
+    pool->deadlines.items = (struct lp_heap_item *)(void *)(base + at.heap_items);
+    pool->deadlines.places = (uint32_t *)(void *)(base + at.heap_places);
+    lp_tasks_init(&pool->tasks, tasks_needed(config), base + at.tasks);
+    pool->idle_oldest = pool->idle_newest = LP_NONE;
+    for (uint32_t slot = 0; slot < pool->slots; slot++)
+        pool->workers[slot].task = LP_NONE;
+    pool->in_state[LP_WORKER_VACANT] = pool->slots;
+    lp_backoff_init(&pool->spawn_backoff, config->backoff_min_ns, config->backoff_max_ns,
+                    config->seed);
+    lp_backoff_init(&pool->zygote_backoff, config->backoff_min_ns, config->backoff_max_ns,
+                    ~config->seed);
+}
+
+/* ---- out ------------------------------------------------------------------------------------ */
+
+struct lp_action *lp_pool_emit(struct lp_pool *pool, enum lp_action_kind kind, uint32_t slot)
+{
+    struct lp_action *action = &pool->actions[pool->n_actions];
+    if (pool->n_actions + 1 < pool->actions_capacity)
+        pool->n_actions++; /* the bound in limits.h holds: lp_pool_check looks at it */
+    action->kind = kind;
+    action->slot = slot;
+    action->generation = slot == LP_NONE ? 0 : pool->workers[slot].generation;
+    action->task = LP_NONE;
+    return action;
+}
+
+libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint32_t slot,
+                            uint32_t task)
+{
+    /* Without a reader the note is written to the next free action and forgotten. */
+    struct lp_action *action = &pool->actions[pool->n_actions];
+    if (pool->config.notes)
+        action = lp_pool_emit(pool, LP_ACTION_NOTE, slot);
+    action->note = (libpool_event){.time_ns = pool->now_ns, .kind = kind, .slot = slot};
+    if (slot != LP_NONE)
+        action->note.pid = pool->workers[slot].pid;
+    if (task != LP_NONE)
+        action->note.task_id = pool->tasks.table[task].id;
+    return &action->note;
+}
+
+static bool counts_as_failed(libpool_cause cause)
+{
+    return cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN;
+}
+
+void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    struct lp_task *task = &pool->tasks.table[index];
+    bool was_running = task->state == LP_TASK_RUNNING;
+    uint64_t handed_ns = was_running ? task->assigned_ns : pool->now_ns;
+    outcome->pending_ns = handed_ns - task->submitted_ns;
+    if (was_running && outcome->running_ns == 0)
+        outcome->running_ns = pool->now_ns - handed_ns;
+    if (!was_running)
+        outcome->slot = LP_NONE;
+    lp_tasks_end(&pool->tasks, index, outcome);
+    pool->stats.tasks_ended[outcome->cause]++;
+    if (counts_as_failed(outcome->cause))
+        pool->stats.tasks_failed++;
+    lp_pool_emit(pool, LP_ACTION_END, outcome->slot)->task = index;
+    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index);
+    note->pid = outcome->pid;
+    note->cause = outcome->cause;
+    note->code = outcome->code;
+    note->signal = outcome->signal;
+}
+
+libpool_cause lp_pool_classify(const struct lp_event *exited)
+{
+    if (exited->unknown)
+        return LIBPOOL_LOST;
+    switch (exited->signal) {
+    case 0: return LIBPOOL_EXIT;
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+    case SIGABRT:
+    case SIGXCPU:
+    case SIGXFSZ: return LIBPOOL_CRASH;
+    case SIGKILL: return exited->oom_kills ? LIBPOOL_OOM : LIBPOOL_KILLED;
+    default: return LIBPOOL_KILLED;
+    }
+}
+
+/* ---- strength ------------------------------------------------------------------------------- */
+
+/* Workers that can be counted on for the tasks to come. */
+static uint32_t strength(const struct lp_pool *pool)
+{
+    const uint32_t *in = pool->in_state;
+    return in[LP_WORKER_SPAWNING] + in[LP_WORKER_STARTING] + in[LP_WORKER_IDLE] +
+           in[LP_WORKER_BUSY];
+}
+
+static uint32_t wanted(const struct lp_pool *pool)
+{
+    if (pool->phase > LP_PHASE_DRAINING)
+        return 0;
+    uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + pool->tasks.pending;
+    uint32_t least = pool->phase == LP_PHASE_OPEN ? pool->config.min_workers : 0;
+    if (demand < least)
+        demand = least;
+    return demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers;
+}
+
+/* Slots in any use, up to the proof that a dead worker's tree is empty. */
+static uint32_t not_gone(const struct lp_pool *pool)
+{
+    return pool->slots - pool->in_state[LP_WORKER_VACANT];
+}
+
+static bool may_spawn(const struct lp_pool *pool)
+{
+    if (strength(pool) >= wanted(pool) || pool->in_state[LP_WORKER_VACANT] == 0)
+        return false;
+    return !pool->config.exclusive || not_gone(pool) < pool->config.max_workers;
+}
+
+static uint32_t lowest_vacant(const struct lp_pool *pool)
+{
+    uint32_t slot = 0;
+    while (pool->workers[slot].state != LP_WORKER_VACANT)
+        slot++;
+    return slot;
+}
+
+/* ---- settling: what follows from the state after any event ----------------------------------- */
+
+static void settle_assignments(struct lp_pool *pool)
+{
+    bool assigned = false;
+    while (pool->idle_newest != LP_NONE && pool->tasks.pending) {
+        lp_worker_assign(pool, pool->idle_newest);
+        assigned = true;
+    }
+    if (assigned)
+        lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+}
+
+static void settle_spawns(struct lp_pool *pool)
+{
+    while (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) &&
+           lp_backoff_allows(&pool->spawn_backoff, pool->now_ns))
+        lp_worker_spawn(pool, lowest_vacant(pool));
+}
+
+/* A zygote is needed to spawn, and to prove the trees of the dead empty. */
+static void settle_zygote(struct lp_pool *pool)
+{
+    bool needed = may_spawn(pool) || pool->in_state[LP_WORKER_DEAD];
+    if (pool->zygote != LP_ZYGOTE_DOWN || pool->phase == LP_PHASE_DOWN || !needed)
+        return;
+    if (!lp_backoff_allows(&pool->zygote_backoff, pool->now_ns))
+        return;
+    pool->zygote = LP_ZYGOTE_STARTING;
+    pool->zygote_deadline_ns = pool->now_ns + LP_HELLO_WAIT_NS;
+    lp_pool_emit(pool, LP_ACTION_ZYGOTE_START, LP_NONE);
+}
+
+static bool may_shrink(const struct lp_pool *pool)
+{
+    return pool->phase == LP_PHASE_OPEN && pool->tasks.pending == 0 &&
+           pool->idle_oldest != LP_NONE && strength(pool) > pool->config.min_workers;
+}
+
+static uint64_t shrink_ns(const struct lp_pool *pool)
+{
+    return pool->workers[pool->idle_oldest].idle_since_ns + pool->config.idle_timeout_ns;
+}
+
+static void settle_shrink(struct lp_pool *pool)
+{
+    while (may_shrink(pool) && shrink_ns(pool) <= pool->now_ns)
+        lp_worker_retire(pool, pool->idle_oldest);
+}
+
+/* Ends pending tasks, at most a batch a step; the rest follows in the next. */
+static void end_pending(struct lp_pool *pool, libpool_cause cause)
+{
+    uint32_t left = LP_ENDS_PER_STEP;
+    while (pool->tasks.pending && left--)
+        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks), &(struct lp_outcome){.cause = cause});
+    pool->more = pool->more || pool->tasks.pending;
+    lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+}
+
+static void settle_overdue(struct lp_pool *pool)
+{
+    uint32_t left = LP_ENDS_PER_STEP;
+    uint32_t task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
+    if (task == LP_NONE)
+        return;
+    for (; task != LP_NONE && left--; task = lp_tasks_overdue(&pool->tasks, pool->now_ns))
+        lp_pool_end_task(pool, task, &(struct lp_outcome){.cause = LIBPOOL_QUEUE_TIMEOUT});
+    pool->more = pool->more || task != LP_NONE;
+    lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+}
+
+/* Nobody can be initialised and nobody is left who was. */
+static bool uninitialisable(const struct lp_pool *pool)
+{
+    return pool->initializer_failures >= pool->config.initializer_failures &&
+           pool->in_state[LP_WORKER_IDLE] == 0 && pool->in_state[LP_WORKER_BUSY] == 0;
+}
+
+static void fail_uninitialisable(struct lp_pool *pool)
+{
+    if (uninitialisable(pool) && pool->tasks.pending)
+        end_pending(pool, LIBPOOL_INIT_FAILED);
+}
+
+/* ---- shutdown ------------------------------------------------------------------------------- */
+
+static void kill_all(struct lp_pool *pool)
+{
+    pool->phase = LP_PHASE_KILLING;
+    pool->cancel_pending = true;
+    pool->give_up_ns = pool->now_ns + LP_KILL_GRACE_NS;
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
+        enum lp_worker_state state = pool->workers[slot].state;
+        pool->overran = pool->overran || (state != LP_WORKER_VACANT && state != LP_WORKER_DEAD);
+        lp_worker_kill(pool, slot, LIBPOOL_SHUTDOWN);
+    }
+}
+
+/* CANCEL without WAIT: those who run something are killed, the idle may still finalize. */
+static void kill_running(struct lp_pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->slots; slot++)
+        if (pool->workers[slot].state != LP_WORKER_IDLE && !pool->workers[slot].retiring)
+            lp_worker_kill(pool, slot, LIBPOOL_SHUTDOWN);
+}
+
+static void down(struct lp_pool *pool)
+{
+    pool->phase = LP_PHASE_DOWN;
+    lp_pool_note(pool, LIBPOOL_EVENT_SHUTDOWN_DONE, LP_NONE, LP_NONE);
+    lp_pool_emit(pool, LP_ACTION_DOWN, LP_NONE);
+}
+
+/* Drained: nothing pending or running. Those who were to start are not needed any more. */
+static void leave(struct lp_pool *pool)
+{
+    while (pool->idle_oldest != LP_NONE)
+        lp_worker_retire(pool, pool->idle_oldest);
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
+        enum lp_worker_state state = pool->workers[slot].state;
+        if (state == LP_WORKER_STARTING || state == LP_WORKER_SPAWNING)
+            lp_worker_kill(pool, slot, LIBPOOL_SHUTDOWN);
+    }
+    if (pool->in_state[LP_WORKER_VACANT] == pool->slots)
+        down(pool);
+}
+
+static void settle_shutdown(struct lp_pool *pool)
+{
+    if (pool->phase == LP_PHASE_OPEN || pool->phase == LP_PHASE_DOWN)
+        return;
+    bool late = pool->shutdown_deadline_ns && pool->now_ns >= pool->shutdown_deadline_ns;
+    if (pool->phase == LP_PHASE_DRAINING && late)
+        kill_all(pool);
+    if (pool->cancel_pending && pool->tasks.pending)
+        end_pending(pool, LIBPOOL_SHUTDOWN);
+    if (pool->tasks.pending == 0 && pool->tasks.running == 0)
+        leave(pool);
+    if (pool->phase == LP_PHASE_KILLING && pool->now_ns >= pool->give_up_ns && !pool->tasks.pending)
+        down(pool);
+}
+
+static void shut_down(struct lp_pool *pool, const struct lp_event *event)
+{
+    if (pool->phase == LP_PHASE_OPEN) {
+        pool->phase = LP_PHASE_DRAINING;
+        lp_pool_note(pool, LIBPOOL_EVENT_SHUTDOWN_BEGUN, LP_NONE, LP_NONE);
+        lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE); /* those who wait for room are refused now */
+    }
+    if (pool->phase != LP_PHASE_DRAINING)
+        return;
+    uint64_t deadline_ns = event->deadline_ns;
+    if (deadline_ns && (!pool->shutdown_deadline_ns || deadline_ns < pool->shutdown_deadline_ns))
+        pool->shutdown_deadline_ns = deadline_ns;
+    pool->cancel_pending = pool->cancel_pending || (event->flags & LIBPOOL_CANCEL);
+    if ((event->flags & LIBPOOL_CANCEL) && !(event->flags & LIBPOOL_WAIT))
+        kill_running(pool);
+}
+
+/* ---- zygote --------------------------------------------------------------------------------- */
+
+static void zygote_up(struct lp_pool *pool, const struct lp_event *event)
+{
+    if (pool->zygote != LP_ZYGOTE_STARTING)
+        return;
+    pool->zygote = LP_ZYGOTE_UP;
+    pool->zygote_pid = event->pid;
+    pool->stats.zygotes_started++;
+    lp_backoff_succeeded(&pool->zygote_backoff);
+    lp_pool_note(pool, LIBPOOL_EVENT_ZYGOTE_STARTED, LP_NONE, LP_NONE)->pid = event->pid;
+    for (uint32_t slot = 0; slot < pool->slots; slot++)
+        if (pool->workers[slot].state == LP_WORKER_DEAD)
+            lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
+}
+
+static void zygote_failed(struct lp_pool *pool, const struct lp_event *event)
+{
+    pool->zygote = LP_ZYGOTE_DOWN;
+    pool->stats.spawns_failed++;
+    lp_backoff_failed(&pool->zygote_backoff, pool->now_ns, event->error);
+    lp_pool_note(pool, LIBPOOL_EVENT_SPAWN_FAILED, LP_NONE, LP_NONE)->code = event->error;
+}
+
+static void zygote_lost(struct lp_pool *pool)
+{
+    if (pool->zygote == LP_ZYGOTE_STARTING)
+        lp_backoff_failed(&pool->zygote_backoff, pool->now_ns, 0);
+    pool->zygote = LP_ZYGOTE_DOWN;
+    pool->stats.zygotes_lost++;
+    lp_pool_note(pool, LIBPOOL_EVENT_ZYGOTE_LOST, LP_NONE, LP_NONE)->pid = pool->zygote_pid;
+    for (uint32_t slot = 0; slot < pool->slots; slot++)
+        lp_worker_zygote_lost(pool, slot);
+}
+
+/* A zygote that never said hello is dropped. */
+static void tick(struct lp_pool *pool)
+{
+    if (pool->zygote != LP_ZYGOTE_STARTING || pool->now_ns < pool->zygote_deadline_ns)
+        return;
+    pool->zygote_deadline_ns = UINT64_MAX;
+    lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
+}
+
+/* ---- the door ------------------------------------------------------------------------------- */
+
+static void settle(struct lp_pool *pool)
+{
+    pool->more = false;
+    settle_overdue(pool);
+    fail_uninitialisable(pool);
+    settle_shutdown(pool);
+    settle_assignments(pool);
+    settle_shrink(pool);
+    settle_spawns(pool);
+    settle_zygote(pool);
+}
+
+int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
+                   uint32_t *task)
+{
+    pool->now_ns = now_ns;
+    if (pool->phase != LP_PHASE_OPEN)
+        return -ESHUTDOWN;
+    if (spec->bytes > pool->config.backlog_bytes)
+        return -E2BIG;
+    bool direct = pool->idle_newest != LP_NONE && pool->tasks.pending == 0;
+    bool has_room = pool->tasks.pending < pool->config.backlog_tasks &&
+                    pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
+    if (!direct && !has_room)
+        return -EAGAIN;
+    *task = lp_tasks_add(&pool->tasks, spec, now_ns);
+    if (*task == LP_NONE)
+        return -EAGAIN; /* ended ones wait for their release: the caller performs actions first */
+    pool->stats.tasks_received++;
+    lp_pool_note(pool, LIBPOOL_EVENT_TASK_RECEIVED, LP_NONE, *task);
+    settle(pool);
+    return 0;
+}
+
+void lp_pool_reject(struct lp_pool *pool)
+{
+    pool->stats.tasks_rejected++;
+}
+
+enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    struct lp_task *task = &pool->tasks.table[index];
+    enum lp_cancel done = LP_CANCEL_DONE;
+    if (task->state == LP_TASK_PENDING) {
+        lp_pool_end_task(pool, index, &(struct lp_outcome){.cause = LIBPOOL_CANCELLED});
+        lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+        done = LP_CANCEL_DEQUEUED;
+    } else if (task->state == LP_TASK_RUNNING) {
+        uint32_t slot = 0;
+        while (pool->workers[slot].task != index)
+            slot++;
+        lp_worker_kill(pool, slot, LIBPOOL_CANCELLED);
+        done = LP_CANCEL_KILLED;
+    }
+    settle(pool);
+    return done;
+}
+
+void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
+{
+    pool->now_ns = event->now_ns;
+    switch (event->kind) {
+    case LP_EVENT_SPAWNED:
+    case LP_EVENT_SPAWN_FAILED:
+    case LP_EVENT_READY:
+    case LP_EVENT_INIT_FAILED:
+    case LP_EVENT_RESULT:
+    case LP_EVENT_FINAL_STARTED:
+    case LP_EVENT_FINALIZED:
+    case LP_EVENT_CORRUPT:
+    case LP_EVENT_GONE:
+    case LP_EVENT_EXITED:
+    case LP_EVENT_EMPTY:
+    case LP_EVENT_DEADLINE: lp_worker_step(pool, event->slot, event); break;
+    case LP_EVENT_ZYGOTE_UP: zygote_up(pool, event); break;
+    case LP_EVENT_ZYGOTE_FAILED: zygote_failed(pool, event); break;
+    case LP_EVENT_ZYGOTE_LOST: zygote_lost(pool); break;
+    case LP_EVENT_SHUTDOWN: shut_down(pool, event); break;
+    case LP_EVENT_TICK: tick(pool); break;
+    case LP_EVENTS: break;
+    }
+    settle(pool);
+}
+
+void lp_pool_release(struct lp_pool *pool, uint32_t task)
+{
+    lp_tasks_free(&pool->tasks, task);
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+uint32_t lp_pool_due(struct lp_pool *pool, uint64_t now_ns)
+{
+    while (lp_heap_first_key(&pool->deadlines) <= now_ns) {
+        uint32_t slot = pool->deadlines.items[0].id;
+        uint64_t deadline_ns = pool->workers[slot].deadline_ns;
+        if (deadline_ns > now_ns) { /* it was put off meanwhile */
+            lp_heap_set(&pool->deadlines, slot, deadline_ns);
+            continue;
+        }
+        lp_heap_remove(&pool->deadlines, slot);
+        pool->workers[slot].deadline_ns = 0;
+        if (deadline_ns)
+            return slot;
+    }
+    return LP_NONE;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t zygote_deadline(const struct lp_pool *pool)
+{
+    if (pool->zygote == LP_ZYGOTE_STARTING)
+        return pool->zygote_deadline_ns;
+    bool needed = may_spawn(pool) || pool->in_state[LP_WORKER_DEAD];
+    return pool->zygote == LP_ZYGOTE_DOWN && needed ? pool->zygote_backoff.until_ns : UINT64_MAX;
+}
+
+static uint64_t shutdown_deadline(const struct lp_pool *pool)
+{
+    if (pool->phase == LP_PHASE_DRAINING && pool->shutdown_deadline_ns)
+        return pool->shutdown_deadline_ns;
+    return pool->phase == LP_PHASE_KILLING ? pool->give_up_ns : UINT64_MAX;
+}
+
+uint64_t lp_pool_next_deadline(const struct lp_pool *pool)
+{
+    uint64_t next = earlier(lp_heap_first_key(&pool->deadlines),
+                            lp_heap_first_key(&pool->tasks.queue_deadlines));
+    if (pool->phase == LP_PHASE_DOWN)
+        return UINT64_MAX;
+    if (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool))
+        next = earlier(next, pool->spawn_backoff.until_ns);
+    if (may_shrink(pool))
+        next = earlier(next, shrink_ns(pool));
+    next = earlier(next, zygote_deadline(pool));
+    return earlier(next, shutdown_deadline(pool));
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+static uint64_t sum(const uint64_t counts[LIBPOOL_CAUSES_MAX])
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < LIBPOOL_CAUSES_MAX; i++)
+        total += counts[i];
+    return total;
+}
+
+static bool is_degraded(const struct lp_pool *pool)
+{
+    bool short_of = strength(pool) < wanted(pool) || pool->in_state[LP_WORKER_VACANT] == 0;
+    bool failing = pool->spawn_backoff.failures || pool->zygote_backoff.failures;
+    return failing &&
+           (short_of || pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] == 0);
+}
+
+void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
+{
+    size_t size = stats->size;
+    *stats = pool->stats;
+    stats->size = size;
+    stats->tasks_pending = pool->tasks.pending;
+    stats->tasks_running = pool->tasks.running;
+    stats->backlog_bytes = pool->tasks.pending_bytes;
+    const uint32_t *in = pool->in_state;
+    stats->worker_processes_idle = in[LP_WORKER_IDLE];
+    stats->worker_processes_busy = in[LP_WORKER_BUSY];
+    stats->worker_processes_still_alive = (uint64_t)in[LP_WORKER_STARTING] + in[LP_WORKER_IDLE] +
+                                          in[LP_WORKER_BUSY] + in[LP_WORKER_RETIRING] +
+                                          in[LP_WORKER_DYING] + in[LP_WORKER_GONE];
+    stats->degraded = is_degraded(pool);
+    int error = pool->zygote_backoff.error ? pool->zygote_backoff.error : pool->spawn_backoff.error;
+    stats->degraded_error = stats->degraded ? error : 0;
+}
+
+/* ---- the checker ---------------------------------------------------------------------------- */
+
+static bool check_books(const struct lp_pool *pool)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    lp_pool_stats(pool, &stats);
+    return stats.tasks_received ==
+               stats.tasks_pending + stats.tasks_running + sum(stats.tasks_ended) &&
+           stats.worker_processes_created ==
+               stats.worker_processes_still_alive + sum(stats.workers_ended);
+}
+
+static bool check_states(const struct lp_pool *pool)
+{
+    uint32_t in_state[LP_WORKER_STATES] = {0};
+    uint32_t with_task = 0;
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
+        const struct lp_worker *worker = &pool->workers[slot];
+        in_state[worker->state]++;
+        with_task += worker->task != LP_NONE;
+        if (!lp_worker_check(pool, slot))
+            return false;
+    }
+    return memcmp(in_state, pool->in_state, sizeof in_state) == 0 &&
+           with_task == pool->tasks.running;
+}
+
+static bool check_idle_list(const struct lp_pool *pool)
+{
+    uint32_t count = 0, older = LP_NONE;
+    for (uint32_t slot = pool->idle_oldest; slot != LP_NONE;
+         slot = pool->workers[slot].idle_newer) {
+        if (pool->workers[slot].state != LP_WORKER_IDLE || pool->workers[slot].idle_older != older)
+            return false;
+        if (++count > pool->slots)
+            return false;
+        older = slot;
+    }
+    return count == pool->in_state[LP_WORKER_IDLE] && older == pool->idle_newest;
+}
+
+/* I3: with a backlog somebody works, or something is due. */
+static bool check_liveness(const struct lp_pool *pool)
+{
+    if (pool->tasks.pending == 0 || pool->more)
+        return true;
+    if (pool->in_state[LP_WORKER_IDLE] && pool->phase != LP_PHASE_DOWN)
+        return false;
+    return pool->tasks.running || lp_pool_next_deadline(pool) != UINT64_MAX ||
+           pool->in_state[LP_WORKER_VACANT] != pool->slots;
+}
+
+bool lp_pool_check(const struct lp_pool *pool)
+{
+    bool bounded = pool->n_actions + 1 < pool->actions_capacity &&
+                   pool->in_state[LP_WORKER_BUSY] <= pool->config.max_workers;
+    return bounded && check_books(pool) && check_states(pool) && check_idle_list(pool) &&
+           check_liveness(pool) && lp_tasks_check(&pool->tasks);
+}

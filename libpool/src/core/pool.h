@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool: the policy. Events in, actions out; no system call, clock or randomness of its own. The
+ * supervisor runs it against the kernel, harness/sim against pretend workers and a virtual clock.
+ *
+ * Use: call one of submit, cancel, step; then perform actions[0..n_actions) in order and set
+ * n_actions to 0; as long as `more` is set, step a TICK again. Sleep until lp_pool_next_deadline().
+ *
+ * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
+ * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
+ * did not come in time.
+ *
+ * All counters are changed by the transitions in worker.c and by end_task() alone.
+ */
+#ifndef LP_CORE_POOL_H
+#define LP_CORE_POOL_H
+
+#include "core/backoff.h"
+#include "core/event.h"
+#include "core/heap.h"
+#include "core/limits.h"
+#include "core/tasks.h"
+#include "core/worker.h"
+
+struct lp_pool_config {
+    uint32_t min_workers, max_workers;
+    uint32_t tasks_per_worker; /* 0: never recycled */
+    uint32_t backlog_tasks;
+    uint64_t backlog_bytes;
+    uint64_t idle_timeout_ns;
+    uint64_t start_timeout_ns, initializer_timeout_ns, finalizer_timeout_ns;
+    uint32_t initializer_failures;
+    uint64_t backoff_min_ns, backoff_max_ns;
+    uint64_t seed; /* of the backoff's jitter */
+    bool exclusive;
+    bool has_finalizer;
+    bool notes; /* emit LP_ACTION_NOTE */
+};
+
+enum lp_phase {
+    LP_PHASE_OPEN = 0,
+    LP_PHASE_DRAINING,
+    LP_PHASE_KILLING,
+    LP_PHASE_DOWN,
+    LP_PHASES
+};
+
+enum lp_zygote_state {
+    LP_ZYGOTE_DOWN = 0,
+    LP_ZYGOTE_STARTING,
+    LP_ZYGOTE_UP,
+    LP_ZYGOTE_DROPPED
+};
+
+enum lp_cancel {
+    LP_CANCEL_DONE = 1,
+    LP_CANCEL_DEQUEUED,
+    LP_CANCEL_KILLED
+};
+
+struct lp_pool {
+    struct lp_pool_config config;
+    uint64_t now_ns; /* time of the event being handled */
+
+    struct lp_tasks tasks;
+    struct lp_worker *workers;
+    uint32_t slots;           /* max_workers and the spares */
+    struct lp_heap deadlines; /* by slot: when to look at a worker */
+    uint32_t idle_oldest, idle_newest;
+    uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
+
+    struct lp_backoff spawn_backoff;
+    struct lp_backoff zygote_backoff;
+    uint32_t initializer_failures; /* in a row */
+
+    enum lp_zygote_state zygote;
+    int zygote_pid;
+    uint64_t zygote_deadline_ns; /* STARTING: its first word */
+
+    enum lp_phase phase;
+    bool cancel_pending;
+    bool overran;                  /* the shutdown's deadline had to kill */
+    uint64_t shutdown_deadline_ns; /* 0: none */
+    uint64_t give_up_ns;           /* KILLING: when to stop waiting for proofs */
+
+    libpool_stats stats; /* the counters; gauges are filled in by lp_pool_stats */
+
+    struct lp_action *actions;
+    uint32_t n_actions, actions_capacity;
+    bool more;
+};
+
+/* Bytes for lp_pool_init's memory (zeroed, aligned to 16). */
+size_t lp_pool_bytes(const struct lp_pool_config *config);
+void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, void *memory);
+uint32_t lp_pool_slots(const struct lp_pool_config *config);
+
+/* 0 and the task's index; -EAGAIN: full; -ESHUTDOWN; -E2BIG: larger than the backlog may ever be. */
+int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
+                   uint32_t *task);
+/* Counts a task that was refused for good. */
+void lp_pool_reject(struct lp_pool *pool);
+/* The task must not have been released. */
+enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_ns);
+void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
+/* An ended task's record may be used again. */
+void lp_pool_release(struct lp_pool *pool, uint32_t task);
+
+/* A slot whose deadline has passed (answer with LP_EVENT_DEADLINE), or LP_NONE. */
+uint32_t lp_pool_due(struct lp_pool *pool, uint64_t now_ns);
+/* When something is to be done without an event: absolute, UINT64_MAX: never. */
+uint64_t lp_pool_next_deadline(const struct lp_pool *pool);
+
+/* One consistent snapshot. `size` is left alone. */
+void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats);
+
+/* ---- for worker.c -------------------------------------------------------------------------- */
+
+struct lp_action *lp_pool_emit(struct lp_pool *pool, enum lp_action_kind kind, uint32_t slot);
+/* An event for the stream; the task and slot may be LP_NONE. */
+libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint32_t slot,
+                            uint32_t task);
+/* Ends a task: counters, END, note. outcome->cause and certainty are set, its times are filled in. */
+void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
+/* A death's classification from facts alone. */
+libpool_cause lp_pool_classify(const struct lp_event *exited);
+
+/* Every invariant of the policy's own state; for tests and the sim. */
+bool lp_pool_check(const struct lp_pool *pool);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/tasks.h"
+
+#include <string.h>
+
+size_t lp_tasks_bytes(uint32_t capacity)
+{
+    return capacity * (sizeof(struct lp_task) + sizeof(struct lp_heap_item) + sizeof(uint32_t));
+}
+
+void lp_tasks_init(struct lp_tasks *tasks, uint32_t capacity, void *memory)
+{
+    memset(tasks, 0, sizeof *tasks);
+    tasks->capacity = capacity;
+    tasks->free_first = LP_NONE;
+    tasks->table = memory;
+    tasks->queue_deadlines.items = (struct lp_heap_item *)(void *)(tasks->table + capacity);
+    tasks->queue_deadlines.places = (uint32_t *)(void *)(tasks->queue_deadlines.items + capacity);
+    for (uint32_t i = 0; i < LIBPOOL_PRIORITIES; i++)
+        tasks->levels[i] = (struct lp_level){LP_NONE, LP_NONE};
+}
+
+static uint32_t take_free(struct lp_tasks *tasks)
+{
+    uint32_t index = tasks->free_first;
+    if (index != LP_NONE) {
+        tasks->free_first = tasks->table[index].next;
+        return index;
+    }
+    return tasks->untouched < tasks->capacity ? tasks->untouched++ : LP_NONE;
+}
+
+/* Links a task before `next` (LP_NONE: at the end) of its level. */
+static void link_task(struct lp_tasks *tasks, uint32_t index, uint32_t next)
+{
+    struct lp_task *task = &tasks->table[index];
+    struct lp_level *level = &tasks->levels[task->spec.priority];
+    task->next = next;
+    task->previous = next == LP_NONE ? level->last : tasks->table[next].previous;
+    if (task->previous == LP_NONE)
+        level->first = index;
+    else
+        tasks->table[task->previous].next = index;
+    if (next == LP_NONE)
+        level->last = index;
+    else
+        tasks->table[next].previous = index;
+    tasks->occupied |= UINT64_C(1) << task->spec.priority;
+    task->state = LP_TASK_PENDING;
+    tasks->pending++;
+    tasks->pending_bytes += task->spec.bytes;
+    if (task->spec.queue_timeout_ns)
+        lp_heap_set(&tasks->queue_deadlines, index,
+                    task->submitted_ns + task->spec.queue_timeout_ns);
+}
+
+static void unlink_task(struct lp_tasks *tasks, uint32_t index)
+{
+    struct lp_task *task = &tasks->table[index];
+    struct lp_level *level = &tasks->levels[task->spec.priority];
+    if (task->previous == LP_NONE)
+        level->first = task->next;
+    else
+        tasks->table[task->previous].next = task->next;
+    if (task->next == LP_NONE)
+        level->last = task->previous;
+    else
+        tasks->table[task->next].previous = task->previous;
+    if (level->first == LP_NONE)
+        tasks->occupied &= ~(UINT64_C(1) << task->spec.priority);
+    tasks->pending--;
+    tasks->pending_bytes -= task->spec.bytes;
+    if (task->spec.queue_timeout_ns)
+        lp_heap_remove(&tasks->queue_deadlines, index);
+}
+
+uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns)
+{
+    uint32_t index = take_free(tasks);
+    if (index == LP_NONE)
+        return LP_NONE;
+    struct lp_task *task = &tasks->table[index];
+    *task = (struct lp_task){.id = ++tasks->last_id, .spec = *spec, .submitted_ns = now_ns};
+    link_task(tasks, index, LP_NONE);
+    return index;
+}
+
+uint32_t lp_tasks_first(const struct lp_tasks *tasks)
+{
+    if (!tasks->occupied)
+        return LP_NONE;
+    return tasks->levels[__builtin_ctzll(tasks->occupied)].first;
+}
+
+uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns)
+{
+    uint32_t index = lp_tasks_first(tasks);
+    if (index == LP_NONE)
+        return LP_NONE;
+    unlink_task(tasks, index);
+    tasks->table[index].state = LP_TASK_RUNNING;
+    tasks->table[index].assigned_ns = now_ns;
+    tasks->running++;
+    return index;
+}
+
+void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index)
+{
+    struct lp_task *task = &tasks->table[index];
+    task->returns++;
+    tasks->running--;
+    uint32_t next = tasks->levels[task->spec.priority].first;
+    while (next != LP_NONE && tasks->table[next].id < task->id)
+        next = tasks->table[next].next; /* others that were returned: never more than workers */
+    link_task(tasks, index, next);
+}
+
+void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome)
+{
+    struct lp_task *task = &tasks->table[index];
+    if (task->state == LP_TASK_PENDING)
+        unlink_task(tasks, index);
+    else
+        tasks->running--;
+    task->state = LP_TASK_ENDED;
+    task->outcome = *outcome;
+    tasks->ended++;
+}
+
+void lp_tasks_free(struct lp_tasks *tasks, uint32_t index)
+{
+    struct lp_task *task = &tasks->table[index];
+    task->state = LP_TASK_FREE;
+    task->id = 0;
+    task->next = tasks->free_first;
+    tasks->free_first = index;
+    tasks->ended--;
+}
+
+uint32_t lp_tasks_overdue(const struct lp_tasks *tasks, uint64_t now_ns)
+{
+    const struct lp_heap *heap = &tasks->queue_deadlines;
+    return lp_heap_first_key(heap) <= now_ns ? heap->items[0].id : LP_NONE;
+}
+
+/* Walks one level; false when links, order or states don't fit. Adds what it saw to *count. */
+static bool check_level(const struct lp_tasks *tasks, uint32_t priority, uint32_t *count)
+{
+    uint32_t previous = LP_NONE;
+    uint32_t index = tasks->levels[priority].first;
+    for (; index != LP_NONE; index = tasks->table[index].next) {
+        const struct lp_task *task = &tasks->table[index];
+        if (task->state != LP_TASK_PENDING || task->previous != previous)
+            return false;
+        if (task->spec.priority != priority || ++*count > tasks->capacity)
+            return false;
+        previous = index;
+    }
+    bool marked = tasks->occupied >> priority & 1;
+    return tasks->levels[priority].last == previous && marked == (previous != LP_NONE);
+}
+
+bool lp_tasks_check(const struct lp_tasks *tasks)
+{
+    uint32_t listed = 0;
+    for (uint32_t priority = 0; priority < LIBPOOL_PRIORITIES; priority++)
+        if (!check_level(tasks, priority, &listed))
+            return false;
+    uint32_t states[LP_TASK_STATES] = {0};
+    for (uint32_t i = 0; i < tasks->untouched; i++)
+        states[tasks->table[i].state]++;
+    return listed == tasks->pending && states[LP_TASK_PENDING] == tasks->pending &&
+           states[LP_TASK_RUNNING] == tasks->running && states[LP_TASK_ENDED] == tasks->ended;
+}

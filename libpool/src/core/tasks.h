@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tasks: the bounded table of tasks and the backlog.
+ *
+ *            add             take               end                 free
+ *     FREE -------> PENDING -------> RUNNING -------> ENDED ---------------> FREE
+ *                     ^  |  give_back   |               ^
+ *                     |  +--------------|---------------+
+ *                     +-----------------+     end (cancelled, queue timeout, shutdown)
+ *
+ * The backlog is 64 first-in-first-out levels and a bitmap: 3 to 40 ns whatever the depth. Tasks
+ * with a queue timeout are also in a heap of deadlines. Counts and bytes are kept here, in the same
+ * place as the moves they count.
+ */
+#ifndef LP_CORE_TASKS_H
+#define LP_CORE_TASKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/heap.h"
+#include "core/limits.h"
+
+enum lp_task_state {
+    LP_TASK_FREE = 0,
+    LP_TASK_PENDING,
+    LP_TASK_RUNNING,
+    LP_TASK_ENDED,
+    LP_TASK_STATES
+};
+
+/* What a task came to; the facts behind libpool_result. */
+struct lp_outcome {
+    libpool_cause cause;
+    libpool_certainty certainty;
+    int code;
+    int signal;
+    int core_dumped;
+    int pid;
+    uint32_t slot;
+    uint64_t pending_ns;
+    uint64_t running_ns;
+};
+
+/* What the caller asks for. */
+struct lp_task_spec {
+    uint32_t priority;
+    uint64_t bytes;
+    uint64_t run_timeout_ns;   /* 0: none */
+    uint64_t queue_timeout_ns; /* 0: none */
+    void *user;                /* the supervisor's future; not looked at */
+};
+
+struct lp_task {
+    uint64_t id; /* 1, 2, 3... in order of submission */
+    enum lp_task_state state;
+    uint32_t next, previous; /* in its level, or in the free list */
+    uint32_t returns;
+    bool launched; /* counted as launched: once, however often it was returned */
+    struct lp_task_spec spec;
+    uint64_t submitted_ns;
+    uint64_t assigned_ns;
+    struct lp_outcome outcome; /* ENDED */
+};
+
+struct lp_level {
+    uint32_t first, last;
+};
+
+struct lp_tasks {
+    struct lp_task *table;
+    uint32_t capacity;
+    uint32_t untouched; /* table entries never used yet: memory stays untouched, too */
+    uint32_t free_first;
+    struct lp_level levels[LIBPOOL_PRIORITIES];
+    uint64_t occupied; /* bit n: level n is not empty */
+    uint64_t last_id;
+    uint32_t pending;
+    uint32_t running;
+    uint32_t ended; /* waiting for their release */
+    uint64_t pending_bytes;
+    struct lp_heap queue_deadlines; /* by table index */
+};
+
+/* Bytes that lp_tasks_init needs for so many tasks; zeroed, aligned to 16. */
+size_t lp_tasks_bytes(uint32_t capacity);
+void lp_tasks_init(struct lp_tasks *tasks, uint32_t capacity, void *memory);
+
+/* Into the backlog, at its level's end. LP_NONE: the table is full. */
+uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns);
+/* The next one to run leaves the backlog. LP_NONE: there is none. */
+uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns);
+/* A running one goes back to where it came from: its place in submission order. */
+void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index);
+/* Pending or running to ended. The outcome's times are the caller's. */
+void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome);
+void lp_tasks_free(struct lp_tasks *tasks, uint32_t index);
+
+/* The first of the backlog without taking it, LP_NONE when empty. */
+uint32_t lp_tasks_first(const struct lp_tasks *tasks);
+/* The pending task whose queue timeout passed first; LP_NONE: none has. */
+uint32_t lp_tasks_overdue(const struct lp_tasks *tasks, uint64_t now_ns);
+
+/* Asserts what the diagram says; for tests and the sim. Linear in capacity. */
+bool lp_tasks_check(const struct lp_tasks *tasks);
+
+#endif

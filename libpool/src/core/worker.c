@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/worker.h"
+
+#include "core/pool.h"
+
+typedef void cell(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
+
+/* ---- moves ---------------------------------------------------------------------------------- */
+
+static void idle_unlink(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->idle_older == LP_NONE)
+        pool->idle_oldest = worker->idle_newer;
+    else
+        pool->workers[worker->idle_older].idle_newer = worker->idle_newer;
+    if (worker->idle_newer == LP_NONE)
+        pool->idle_newest = worker->idle_older;
+    else
+        pool->workers[worker->idle_newer].idle_older = worker->idle_older;
+}
+
+/* The newest is used first: its caches are warm, and the oldest may leave. */
+static void idle_link(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->idle_since_ns = pool->now_ns;
+    worker->idle_newer = LP_NONE;
+    worker->idle_older = pool->idle_newest;
+    if (pool->idle_newest == LP_NONE)
+        pool->idle_oldest = slot;
+    else
+        pool->workers[pool->idle_newest].idle_newer = slot;
+    pool->idle_newest = slot;
+}
+
+/* The one place where a worker changes its state. */
+static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->state == LP_WORKER_IDLE)
+        idle_unlink(pool, slot);
+    pool->in_state[worker->state]--;
+    worker->state = state;
+    pool->in_state[state]++;
+    if (state == LP_WORKER_IDLE)
+        idle_link(pool, slot);
+    worker->deadline_ns = 0;
+}
+
+/* The heap keeps the earliest time to look; a later deadline needs no work there. */
+static void set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_ns)
+{
+    pool->workers[slot].deadline_ns = deadline_ns;
+    if (lp_heap_has(&pool->deadlines, slot) && lp_heap_key(&pool->deadlines, slot) <= deadline_ns)
+        return;
+    lp_heap_set(&pool->deadlines, slot, deadline_ns);
+}
+
+/* ---- commands ------------------------------------------------------------------------------- */
+
+void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    *worker = (struct lp_worker){.state = LP_WORKER_VACANT,
+                                 .generation = worker->generation + 1,
+                                 .task = LP_NONE,
+                                 .spawned_ns = pool->now_ns};
+    move(pool, slot, LP_WORKER_SPAWNING);
+    set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
+    lp_pool_emit(pool, LP_ACTION_SPAWN, slot);
+}
+
+static uint64_t first_look_ns(const struct lp_pool *pool, const struct lp_task *task)
+{
+    uint64_t limit = pool->config.start_timeout_ns;
+    if (task->spec.run_timeout_ns && task->spec.run_timeout_ns < limit)
+        limit = task->spec.run_timeout_ns;
+    return pool->now_ns + limit;
+}
+
+void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    uint32_t index = lp_tasks_take(&pool->tasks, pool->now_ns);
+    struct lp_task *task = &pool->tasks.table[index];
+    move(pool, slot, LP_WORKER_BUSY);
+    worker->task = index;
+    set_deadline(pool, slot, first_look_ns(pool, task));
+    if (!task->launched)
+        pool->stats.tasks_launched++;
+    task->launched = true;
+    uint32_t busy = pool->in_state[LP_WORKER_BUSY];
+    if (busy > pool->stats.max_workers_busy_concurrently)
+        pool->stats.max_workers_busy_concurrently = busy;
+    lp_pool_emit(pool, LP_ACTION_ASSIGN, slot)->task = index;
+    lp_pool_note(pool, LIBPOOL_EVENT_TASK_LAUNCHED, slot, index);
+}
+
+void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
+{
+    move(pool, slot, LP_WORKER_RETIRING);
+    pool->workers[slot].retiring = true;
+    set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
+    lp_pool_emit(pool, LP_ACTION_RETIRE, slot);
+    lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
+}
+
+/* Ends the task of a worker that is dead or being killed. */
+static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome *outcome)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    uint32_t task = worker->task;
+    worker->task = LP_NONE;
+    outcome->slot = slot;
+    outcome->pid = worker->pid;
+    lp_pool_end_task(pool, task, outcome);
+}
+
+static void kill_process(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->doom == LIBPOOL_PENDING)
+        worker->doom = doom;
+    move(pool, slot, LP_WORKER_DYING);
+    lp_pool_emit(pool, LP_ACTION_KILL, slot);
+    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_WORKER_KILLED, slot, LP_NONE);
+    note->cause = worker->doom;
+}
+
+void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    switch (worker->state) {
+    case LP_WORKER_SPAWNING: /* there is nothing to signal yet: killed at SPAWNED */
+        if (worker->doom == LIBPOOL_PENDING)
+            worker->doom = doom;
+        return;
+    case LP_WORKER_STARTING:
+    case LP_WORKER_IDLE:
+    case LP_WORKER_RETIRING: kill_process(pool, slot, doom); return;
+    case LP_WORKER_BUSY:
+        /* The future ends now: the proof may take long, and what was sent can't be stopped. */
+        end_its_task(pool, slot,
+                     &(struct lp_outcome){.cause = doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
+        kill_process(pool, slot, doom);
+        return;
+    case LP_WORKER_DYING:
+    case LP_WORKER_GONE: /* it may keep a task that looked unstarted: that one ends, too */
+        if (worker->task != LP_NONE)
+            end_its_task(pool, slot,
+                         &(struct lp_outcome){.cause = doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
+        return;
+    case LP_WORKER_VACANT:
+    case LP_WORKER_DEAD:
+    case LP_WORKER_STATES: return;
+    }
+}
+
+void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->orphaned = worker->state != LP_WORKER_VACANT;
+    switch (worker->state) {
+    case LP_WORKER_SPAWNING: /* a child that was forked and not reported dies with its parent */
+        move(pool, slot, LP_WORKER_VACANT);
+        return;
+    case LP_WORKER_IDLE: lp_worker_retire(pool, slot); return;
+    case LP_WORKER_STARTING:
+    case LP_WORKER_BUSY: worker->leave = true; return;
+    case LP_WORKER_VACANT:
+    case LP_WORKER_RETIRING:
+    case LP_WORKER_DYING:
+    case LP_WORKER_GONE:
+    case LP_WORKER_DEAD: /* the next zygote is asked for the proof when it is up */
+    case LP_WORKER_STATES: return;
+    }
+}
+
+/* ---- deaths --------------------------------------------------------------------------------- */
+
+/* What becomes of the task of a worker that died without the pool's doing. */
+static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_event *event,
+                        libpool_cause cause)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->task == LP_NONE)
+        return;
+    struct lp_task *task = &pool->tasks.table[worker->task];
+    bool started = event->started_id == task->id;
+    if (!started && task->returns < LP_RETURNS_MAX) {
+        lp_pool_note(pool, LIBPOOL_EVENT_TASK_RETURNED, slot, worker->task);
+        lp_tasks_give_back(&pool->tasks, worker->task);
+        pool->stats.tasks_returned++;
+        worker->task = LP_NONE;
+        return;
+    }
+    end_its_task(
+        pool, slot,
+        &(struct lp_outcome){.cause = cause,
+                             .certainty = started ? LIBPOOL_MAY_HAVE_RUN : LIBPOOL_NOT_STARTED,
+                             .code = event->code,
+                             .signal = event->signal,
+                             .core_dumped = event->core_dumped});
+}
+
+/* Why a worker that was told to leave has left. */
+static libpool_cause retired_cause(const struct lp_pool *pool, const struct lp_worker *worker,
+                                   const struct lp_event *event)
+{
+    bool orderly = event->signal == 0 && event->code == 0 && !event->unknown;
+    if (event->unknown)
+        orderly = worker->finalized || !pool->config.has_finalizer;
+    if (orderly && (worker->finalized || !pool->config.has_finalizer))
+        return LIBPOOL_COMPLETED;
+    libpool_cause cause = lp_pool_classify(event);
+    bool own_fault = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT;
+    return worker->final_started && own_fault ? LIBPOOL_FINAL_FAILED : cause;
+}
+
+static libpool_cause death_cause(const struct lp_pool *pool, const struct lp_worker *worker,
+                                 const struct lp_event *event)
+{
+    if (worker->doom != LIBPOOL_PENDING)
+        return worker->doom;
+    if (worker->retiring)
+        return retired_cause(pool, worker, event);
+    libpool_cause cause = lp_pool_classify(event);
+    if (worker->ready)
+        return cause;
+    bool own_fault = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT;
+    return own_fault || worker->init_failed ? LIBPOOL_INIT_FAILED : cause;
+}
+
+static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
+{
+    if (pool->workers[slot].ready || (cause != LIBPOOL_INIT_FAILED && cause != LIBPOOL_OOM))
+        return;
+    pool->stats.initializers_failed++;
+    pool->initializer_failures++;
+    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_INIT_FAILED, slot, LP_NONE);
+    note->cause = cause;
+    note->code = pool->workers[slot].init_code;
+}
+
+/* A worker that never got as far as a task is a failed spawn in the eyes of the backoff. */
+static void count_early_death(struct lp_pool *pool, const struct lp_worker *worker)
+{
+    bool ours = worker->doom == LIBPOOL_SHUTDOWN || worker->orphaned;
+    bool steady = pool->now_ns - worker->spawned_ns >= LP_STEADY_NS;
+    bool unused = worker->tasks_done == 0 && worker->task == LP_NONE;
+    bool fell_idle = unused && !steady && !worker->retiring && worker->doom == LIBPOOL_PENDING;
+    if (ours)
+        return;
+    if (!worker->ready || fell_idle)
+        lp_backoff_failed(&pool->spawn_backoff, pool->now_ns, 0);
+    else
+        lp_backoff_succeeded(&pool->spawn_backoff);
+}
+
+static void count_finalizer(struct lp_pool *pool, const struct lp_worker *worker)
+{
+    if (worker->final_started && !worker->finalized)
+        pool->stats.finalizers_failed++;
+}
+
+static void died(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    libpool_cause cause = death_cause(pool, worker, event);
+    count_init_failure(pool, slot, cause);
+    count_early_death(pool, worker);
+    count_finalizer(pool, worker);
+    settle_task(pool, slot, event, cause);
+    move(pool, slot, LP_WORKER_DEAD);
+    pool->stats.workers_ended[cause]++;
+    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_WORKER_EXITED, slot, LP_NONE);
+    note->cause = cause;
+    note->code = event->code;
+    note->signal = event->signal;
+    if (worker->orphaned && pool->zygote == LP_ZYGOTE_UP)
+        lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
+}
+
+static void gone(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    move(pool, slot, LP_WORKER_GONE);
+    set_deadline(pool, slot, pool->now_ns + LP_STATUS_WAIT_NS);
+}
+
+/* The status never came: nobody is left who could tell. */
+static void lost(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_event unknown = *event;
+    unknown.unknown = true;
+    pool->workers[slot].orphaned = true; /* whoever should have told is gone or mute */
+    died(pool, slot, &unknown);
+}
+
+static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    move(pool, slot, LP_WORKER_VACANT);
+    lp_heap_remove(&pool->deadlines, slot);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static void spawned(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->pid = event->pid;
+    worker->spawned_ns = pool->now_ns;
+    pool->stats.worker_processes_created++;
+    move(pool, slot, LP_WORKER_STARTING);
+    set_deadline(pool, slot, pool->now_ns + pool->config.initializer_timeout_ns);
+    lp_pool_note(pool, LIBPOOL_EVENT_WORKER_SPAWNED, slot, LP_NONE);
+    if (worker->doom != LIBPOOL_PENDING)
+        kill_process(pool, slot, worker->doom);
+}
+
+static void spawn_failed(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    move(pool, slot, LP_WORKER_VACANT);
+    lp_heap_remove(&pool->deadlines, slot);
+    pool->stats.spawns_failed++;
+    lp_backoff_failed(&pool->spawn_backoff, pool->now_ns, event->error);
+    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_SPAWN_FAILED, slot, LP_NONE);
+    note->code = event->error;
+}
+
+static void spawn_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
+    if (pool->zygote != LP_ZYGOTE_UP)
+        return;
+    pool->zygote = LP_ZYGOTE_DROPPED;
+    lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
+}
+
+static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->ready = true;
+    pool->initializer_failures = 0;
+    move(pool, slot, LP_WORKER_IDLE);
+    lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
+    if (worker->leave)
+        lp_worker_retire(pool, slot);
+}
+
+/* It leaves by itself after this word; if it does not, the deadline stays in force. */
+static void init_failed(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    pool->workers[slot].init_failed = true;
+    pool->workers[slot].init_code = event->code;
+}
+
+static void init_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    kill_process(pool, slot, LIBPOOL_INIT_FAILED);
+}
+
+static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    struct lp_task *task = &pool->tasks.table[worker->task];
+    if (event->task_id != task->id) {
+        lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+        return;
+    }
+    struct lp_outcome outcome = {
+        .cause = event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED,
+        .certainty = LIBPOOL_HAS_RUN,
+        .code = event->code,
+    };
+    if (event->ended_ns > event->started_ns)
+        outcome.running_ns = event->ended_ns - event->started_ns;
+    end_its_task(pool, slot, &outcome);
+    worker->tasks_done++;
+    lp_backoff_succeeded(&pool->spawn_backoff);
+    move(pool, slot, LP_WORKER_IDLE);
+    bool recycled = pool->config.tasks_per_worker &&
+                    worker->tasks_done >= pool->config.tasks_per_worker;
+    if (worker->leave || recycled)
+        lp_worker_retire(pool, slot);
+}
+
+/* When a task that the worker says it has begun has to end; 0: never. */
+static uint64_t run_deadline_ns(const struct lp_pool *pool, const struct lp_task *task,
+                                uint64_t started_ns)
+{
+    if (!task->spec.run_timeout_ns)
+        return 0;
+    if (started_ns < task->assigned_ns || started_ns > pool->now_ns)
+        started_ns = task->assigned_ns; /* not to be believed */
+    return started_ns + task->spec.run_timeout_ns;
+}
+
+static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    const struct lp_task *task = &pool->tasks.table[worker->task];
+    if (event->started_id == task->id) {
+        uint64_t deadline_ns = run_deadline_ns(pool, task, event->started_ns);
+        if (deadline_ns && deadline_ns <= pool->now_ns)
+            lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);
+        else if (deadline_ns)
+            set_deadline(pool, slot, deadline_ns);
+        return;
+    }
+    uint64_t start_by_ns = task->assigned_ns + pool->config.start_timeout_ns;
+    uint64_t look_ns = first_look_ns(pool, task); /* it may begin meanwhile, and overrun then */
+    if (start_by_ns > pool->now_ns)
+        set_deadline(pool, slot, look_ns < start_by_ns ? look_ns : start_by_ns);
+    else /* the worker is stuck, not the task: it keeps the task until the death tells its fate */
+        kill_process(pool, slot, LIBPOOL_LOST);
+}
+
+static void final_started(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    if (pool->workers[slot].final_started)
+        return;
+    pool->workers[slot].final_started = true;
+    pool->stats.finalizers_started++;
+}
+
+static void finalized(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    struct lp_worker *worker = &pool->workers[slot];
+    if (!worker->final_started || worker->finalized)
+        return;
+    worker->finalized = true;
+    pool->stats.finalizers_ok++;
+}
+
+static void retire_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    kill_process(pool, slot, LIBPOOL_FINAL_FAILED);
+}
+
+static void corrupt(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+}
+
+static void nothing(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)pool;
+    (void)slot;
+    (void)event;
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+/* Each cell is filled. `corrupt`: a worker in that state can't say this. */
+static cell *const table[LP_WORKER_STATES][LP_WORKER_EVENTS] = {
+    /*                     SPAWNED  SPAWN_FAILED  READY    INIT_FAILED  RESULT   FINAL_STARTED
+                           FINALIZED  CORRUPT  GONE     EXITED   EMPTY    DEADLINE */
+    [LP_WORKER_VACANT] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing,
+                          nothing, nothing, nothing, nothing},
+    [LP_WORKER_SPAWNING] = {spawned, spawn_failed, nothing, nothing, nothing, nothing, nothing,
+                            nothing, nothing, nothing, nothing, spawn_overran},
+    [LP_WORKER_STARTING] = {nothing, nothing, ready, init_failed, corrupt, corrupt, corrupt,
+                            corrupt, gone, died, nothing, init_overran},
+    [LP_WORKER_IDLE] = {nothing, nothing, corrupt, corrupt, corrupt, corrupt, corrupt, corrupt,
+                        gone, died, nothing, nothing},
+    [LP_WORKER_BUSY] = {nothing, nothing, corrupt, corrupt, result, corrupt, corrupt, corrupt, gone,
+                        died, nothing, busy_overran},
+    [LP_WORKER_RETIRING] = {nothing, nothing, corrupt, corrupt, corrupt, final_started, finalized,
+                            corrupt, gone, died, nothing, retire_overran},
+    [LP_WORKER_DYING] = {nothing, nothing, nothing, nothing, nothing, final_started, finalized,
+                         nothing, gone, died, nothing, nothing},
+    [LP_WORKER_GONE] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing,
+                        nothing, died, nothing, lost},
+    [LP_WORKER_DEAD] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing,
+                        nothing, nothing, emptied, nothing},
+};
+
+void lp_worker_step(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    if (event->generation != pool->workers[slot].generation)
+        return;
+    table[pool->workers[slot].state][event->kind](pool, slot, event);
+}
+
+const char *lp_worker_state_name(enum lp_worker_state state)
+{
+    static const char *const names[LP_WORKER_STATES] = {
+        "vacant", "spawning", "starting", "idle", "busy", "retiring", "dying", "gone", "dead"};
+    return names[state];
+}
+
+/* ---- the checker ---------------------------------------------------------------------------- */
+
+static bool may_keep_task(const struct lp_worker *worker)
+{
+    return worker->state == LP_WORKER_DYING || worker->state == LP_WORKER_GONE;
+}
+
+bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
+{
+    const struct lp_worker *worker = &pool->workers[slot];
+    bool has_task = worker->state != LP_WORKER_VACANT && worker->task != LP_NONE;
+    if (worker->state == LP_WORKER_BUSY && !has_task)
+        return false;
+    if (worker->state != LP_WORKER_BUSY && has_task && !may_keep_task(worker))
+        return false;
+    if (has_task && pool->tasks.table[worker->task].state != LP_TASK_RUNNING)
+        return false;
+    bool needs_deadline = worker->state == LP_WORKER_SPAWNING ||
+                          worker->state == LP_WORKER_STARTING ||
+                          worker->state == LP_WORKER_RETIRING || worker->state == LP_WORKER_GONE;
+    if (needs_deadline && worker->deadline_ns == 0)
+        return false;
+    if (worker->deadline_ns == 0)
+        return true;
+    return lp_heap_has(&pool->deadlines, slot) &&
+           lp_heap_key(&pool->deadlines, slot) <= worker->deadline_ns;
+}

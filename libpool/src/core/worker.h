@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker: the life of one worker process, as a table of states by events.
+ *
+ *            SPAWN             SPAWNED            READY            ASSIGN
+ *   VACANT --------> SPAWNING --------> STARTING --------> IDLE <---------> BUSY
+ *     ^                 |                  |                |      RESULT     |
+ *     |  SPAWN_FAILED,  |                  |                | RETIRE          | RESULT, recycled
+ *     |  ZYGOTE_LOST    |                  |                v                 v
+ *     +-----------------+                  |             RETIRING <-----------+
+ *     |                                    |                |                 |
+ *     |                       KILL (timeout, cancel, corrupt, shutdown...)    |
+ *     |                                    v                v                 v
+ *     |                                  DYING <--------------------------------
+ *     |                                    |
+ *     |         EMPTY              EXITED  |  (from STARTING, IDLE, BUSY, RETIRING, DYING)
+ *     +----------------------- DEAD <------+---- GONE: proven dead by its pidfd, status to follow
+ *
+ * What is true in each state
+ *   VACANT    no process, no task, no deadline; nothing maps the slot's channel
+ *   SPAWNING  the zygote was asked; no pid yet. Deadline: start timeout, then the zygote is dropped
+ *   STARTING  the process runs the initializer. Deadline: initializer timeout
+ *   IDLE      in the idle list; no task
+ *   BUSY      exactly one task, which is RUNNING. Deadline: its run timeout, or the start timeout
+ *             until it is known to have begun
+ *   RETIRING  told to leave; no task. Deadline: finalizer timeout
+ *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps a task only if that task may
+ *             turn out never to have been started
+ *   GONE      dead; may keep a task until the status says what became of it. Deadline: a second
+ *   DEAD      cause known and counted; its tree is not proven empty yet
+ *
+ * created = alive + ended by cause: `created` grows at SPAWNED, `ended` at EXITED, nowhere else.
+ */
+#ifndef LP_CORE_WORKER_H
+#define LP_CORE_WORKER_H
+
+#include "core/event.h"
+#include "core/limits.h"
+
+struct lp_pool;
+
+enum lp_worker_state {
+    LP_WORKER_VACANT = 0,
+    LP_WORKER_SPAWNING,
+    LP_WORKER_STARTING,
+    LP_WORKER_IDLE,
+    LP_WORKER_BUSY,
+    LP_WORKER_RETIRING,
+    LP_WORKER_DYING,
+    LP_WORKER_GONE,
+    LP_WORKER_DEAD,
+    LP_WORKER_STATES
+};
+
+struct lp_worker {
+    enum lp_worker_state state;
+    uint32_t generation; /* grows with each SPAWN: late words about an old process are ignored */
+    int pid;
+    uint32_t task;      /* index, or LP_NONE */
+    libpool_cause doom; /* why the pool ended it; LIBPOOL_PENDING: it did not */
+    bool ready;         /* reached READY */
+    bool leave;         /* retire it after its task */
+    bool orphaned;      /* its zygote is lost */
+    bool retiring;      /* was told to leave */
+    bool init_failed;   /* its initializer said no: init_code */
+    int init_code;
+    bool final_started;
+    bool finalized;
+    uint32_t tasks_done;
+    uint64_t spawned_ns;
+    uint64_t idle_since_ns;
+    uint64_t deadline_ns;            /* 0: none. The heap may hold an earlier time to look */
+    uint32_t idle_older, idle_newer; /* the idle list */
+};
+
+/* One event about one worker, through the table. */
+void lp_worker_step(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
+
+/* Commands of the pool's policy; each is legal only in the states its comment names. */
+void lp_worker_spawn(struct lp_pool *pool, uint32_t slot);  /* VACANT */
+void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
+void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */
+void lp_worker_kill(struct lp_pool *pool, uint32_t slot,
+                    libpool_cause doom); /* any: VACANT, DYING... ignore it */
+void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot); /* any */
+
+const char *lp_worker_state_name(enum lp_worker_state state);
+
+/* What the comment above says is true, asserted for one worker. */
+bool lp_worker_check(const struct lp_pool *pool, uint32_t slot);
+
+#endif
