@@ -364,7 +364,7 @@ static int judge(struct board *board, int status, bool hung)
     return 1;
 }
 
-/* One child, to its end. Returns failures that belong to no single test; stops when none is left. */
+/* One child, to its end. Returns failures of no single test; done: no test is left. */
 static int watch_one(struct board *board, bool *done)
 {
     fflush(NULL);
@@ -384,7 +384,7 @@ static int watch_one(struct board *board, bool *done)
         kill(pid, SIGKILL);
     }
     int status = pid > 0 ? reap(pid) : -errno;
-    *done = status == 0 || board->running < 0;
+    *done = board->running < 0;
     int failures = judge(board, status, hung);
     return failures + clear_residue(status == 0);
 }
