@@ -40,9 +40,10 @@ struct lp_window; /* the shared memory */
 
 struct lp_channel { /* private to one side */
     struct lp_window *window;
-    int doorbell_fd;      /* eventfd: host reads, worker writes; borrowed */
+    int doorbell_fd;      /* eventfd, non-blocking: host reads, worker writes; borrowed */
     bool is_host;
     uint64_t head, tail;  /* own copies: head of the ring we write, tail of the ring we read */
+    uint64_t peer_tail, peer_head; /* the other side's, as last seen and found plausible */
 };
 
 /* Bytes of one window, a multiple of the page size. */
@@ -71,7 +72,10 @@ void lp_channel_ring(struct lp_channel *channel);
 bool lp_channel_arm(struct lp_channel *channel, bool want_room);
 /* Host: takes the eventfd's count. */
 void lp_channel_hush(struct lp_channel *channel);
-/* Worker: waits (bounded yield-spin, then futex) until there is something to read, or room when want_room. */
+/*
+ * Worker: waits (bounded yield-spin, then futex) until there is something to read; with want_room
+ * until the ring it writes to has room, whatever there is to read.
+ */
 void lp_channel_wait(struct lp_channel *channel, bool want_room);
 
 /*

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The window, and how the two sides stay out of each other's way.
+ *
+ *     page 0      the two rings' indices, each on a cache line of its own; who sleeps; what runs
+ *     256 KiB     requests, host to worker
+ *     256 KiB     replies, worker to host
+ *
+ * An index counts bytes since the beginning and never wraps (64 bits); a ring's size is a power of
+ * two. Each side keeps its own indices in private memory and only publishes them; the other's are
+ * cached, and looked at again when the cache says "not enough". Headers start at multiples of 64
+ * and payloads are padded to them, so a header is never torn by the ring's end.
+ *
+ * A sleeper swaps what it waits for into a word, then looks once more. Who has published touches
+ * the same word with a read-modify-write, so one of the two always sees the other. The bell is
+ * rung only when what the sleeper waits for is there; room counts from a quarter of the ring on,
+ * lest a stream become a ping-pong of single lines.
+ *
+ * The host trusts nothing: an index of the worker is read once, and must neither go back nor leave
+ * the ring; a header is copied to private memory before it is looked at.
+ */
+#include "os/channel.h"
+
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RING_BYTES ((uint64_t)256 * 1024)
+#define ROOM_BYTES (RING_BYTES / 4)
+#define LINE_BYTES ((uint64_t)64)
+#define SPIN_NS 10000
+#define PAUSES 16
+#define STARTED_LOOKS 8
+
+_Static_assert(sizeof(struct lp_message) == LINE_BYTES, "a header is one line");
+_Static_assert((RING_BYTES & (RING_BYTES - 1)) == 0, "a ring's size is a power of two");
+
+enum {
+    WAITS_FOR_DATA = 1,
+    WAITS_FOR_ROOM = 2
+};
+
+struct ring {
+    alignas(64) _Atomic uint64_t head; /* bytes ever published; the producer's */
+    alignas(64) _Atomic uint64_t tail; /* bytes ever consumed; the consumer's */
+};
+
+struct lp_window {
+    struct ring requests, replies;
+    alignas(64) _Atomic uint32_t worker_waits; /* a futex */
+    alignas(64) _Atomic uint32_t host_waits;
+    alignas(64) _Atomic uint64_t started_task;
+    _Atomic uint64_t started_ns;
+    alignas(4096) uint8_t request_bytes[RING_BYTES];
+    uint8_t reply_bytes[RING_BYTES];
+};
+
+size_t lp_channel_window_bytes(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (sizeof(struct lp_window) + page - 1) / page * page;
+}
+
+static void init(struct lp_channel *channel, struct lp_window *window, int doorbell_fd, bool host)
+{
+    *channel = (struct lp_channel){.window = window, .doorbell_fd = doorbell_fd, .is_host = host};
+}
+
+void lp_channel_init_host(struct lp_channel *channel, struct lp_window *window, int doorbell_fd)
+{
+    memset(window, 0, offsetof(struct lp_window, request_bytes));
+    init(channel, window, doorbell_fd, true);
+}
+
+void lp_channel_init_worker(struct lp_channel *channel, struct lp_window *window, int doorbell_fd)
+{
+    init(channel, window, doorbell_fd, false);
+}
+
+/* ---- The two rings, seen from one side --------------------------------------------------- */
+
+static struct ring *ring_out(const struct lp_channel *channel)
+{
+    return channel->is_host ? &channel->window->requests : &channel->window->replies;
+}
+
+static struct ring *ring_in(const struct lp_channel *channel)
+{
+    return channel->is_host ? &channel->window->replies : &channel->window->requests;
+}
+
+static void copy_out(const struct lp_channel *channel, const void *data, size_t size)
+{
+    uint8_t *ring = channel->is_host ? channel->window->request_bytes
+                                     : channel->window->reply_bytes;
+    size_t at = channel->head & (RING_BYTES - 1);
+    size_t first = size < RING_BYTES - at ? size : RING_BYTES - at;
+    memcpy(ring + at, data, first);
+    memcpy(ring, (const uint8_t *)data + first, size - first);
+}
+
+static void copy_in(const struct lp_channel *channel, void *data, size_t size)
+{
+    const uint8_t *ring = channel->is_host ? channel->window->reply_bytes
+                                           : channel->window->request_bytes;
+    size_t at = channel->tail & (RING_BYTES - 1);
+    size_t first = size < RING_BYTES - at ? size : RING_BYTES - at;
+    memcpy(data, ring + at, first);
+    memcpy((uint8_t *)data + first, ring, size - first);
+}
+
+/* Up to the next line. */
+static uint64_t padding(uint64_t index)
+{
+    return -index & (LINE_BYTES - 1);
+}
+
+/* Bytes that may be written, at least `wanted` if there are; -EPROTO. */
+static int64_t room(struct lp_channel *channel, uint64_t wanted)
+{
+    uint64_t used = channel->head - channel->peer_tail;
+    if (RING_BYTES - used < wanted) {
+        uint64_t tail = atomic_load_explicit(&ring_out(channel)->tail, memory_order_acquire);
+        if (channel->head - tail > used)
+            return -EPROTO;
+        channel->peer_tail = tail;
+        used = channel->head - tail;
+    }
+    return (int64_t)(RING_BYTES - used);
+}
+
+/* Bytes that may be read, at least `wanted` if there are; -EPROTO. */
+static int64_t data_there(struct lp_channel *channel, uint64_t wanted)
+{
+    uint64_t there = channel->peer_head - channel->tail;
+    if (there < wanted) {
+        uint64_t head = atomic_load_explicit(&ring_in(channel)->head, memory_order_acquire);
+        if (head - channel->tail > RING_BYTES || head - channel->tail < there)
+            return -EPROTO;
+        channel->peer_head = head;
+        there = head - channel->tail;
+    }
+    return (int64_t)there;
+}
+
+static void publish_head(struct lp_channel *channel, uint64_t bytes)
+{
+    channel->head += bytes;
+    atomic_store_explicit(&ring_out(channel)->head, channel->head, memory_order_release);
+}
+
+static void publish_tail(struct lp_channel *channel, uint64_t bytes)
+{
+    channel->tail += bytes;
+    atomic_store_explicit(&ring_in(channel)->tail, channel->tail, memory_order_release);
+}
+
+/* ---- Messages ---------------------------------------------------------------------------- */
+
+int lp_channel_send(struct lp_channel *channel, const struct lp_message *message)
+{
+    int64_t free_bytes = room(channel, LINE_BYTES);
+    if (free_bytes < (int64_t)LINE_BYTES)
+        return free_bytes < 0 ? (int)free_bytes : 0;
+    copy_out(channel, message, LINE_BYTES);
+    publish_head(channel, LINE_BYTES);
+    return 1;
+}
+
+int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last)
+{
+    int64_t free_bytes = room(channel, size < RING_BYTES ? size + LINE_BYTES : RING_BYTES);
+    if (free_bytes < 0)
+        return free_bytes;
+    uint64_t taken = size < (uint64_t)free_bytes ? size : (uint64_t)free_bytes;
+    uint64_t pad = last && taken == size ? padding(channel->head + taken) : 0;
+    if (taken + pad > (uint64_t)free_bytes) { /* the last byte waits for room for the padding */
+        taken -= taken > 0;
+        pad = 0;
+    }
+    copy_out(channel, data, taken);
+    publish_head(channel, taken + pad);
+    return (int64_t)taken;
+}
+
+static bool is_expected(const struct lp_channel *channel, uint32_t kind)
+{
+    if (channel->is_host)
+        return kind >= LP_MESSAGE_READY && kind < LP_MESSAGE_N;
+    return kind == LP_MESSAGE_TASK || kind == LP_MESSAGE_RETIRE;
+}
+
+int lp_channel_receive(struct lp_channel *channel, struct lp_message *message)
+{
+    int64_t there = data_there(channel, LINE_BYTES);
+    if (there <= 0)
+        return (int)there;
+    if (there < (int64_t)LINE_BYTES || padding(channel->tail) != 0)
+        return -EPROTO;
+    copy_in(channel, message, LINE_BYTES);
+    /* From here on the private copy is used, not the shared memory it came from. */
+    __asm__ volatile("" : : "r"(message) : "memory");
+    if (!is_expected(channel, message->kind))
+        return -EPROTO;
+    publish_tail(channel, LINE_BYTES);
+    return 1;
+}
+
+int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, bool last)
+{
+    int64_t there = data_there(channel, size < RING_BYTES ? size + LINE_BYTES : RING_BYTES);
+    if (there < 0)
+        return there;
+    uint64_t given = size < (uint64_t)there ? size : (uint64_t)there;
+    uint64_t pad = last && given == size ? padding(channel->tail + given) : 0;
+    if (given + pad > (uint64_t)there) /* the padding is published along with the last byte */
+        return -EPROTO;
+    copy_in(channel, data, given);
+    publish_tail(channel, given + pad);
+    return (int64_t)given;
+}
+
+/* ---- Sleeping and waking ----------------------------------------------------------------- */
+
+/* Nonsense counts as ready, because the next call tells. */
+static bool is_ready(struct lp_channel *channel, uint32_t wanted)
+{
+    if ((wanted & WAITS_FOR_DATA) != 0 && data_there(channel, 1) != 0)
+        return true;
+    if ((wanted & WAITS_FOR_ROOM) == 0)
+        return false;
+    int64_t free_bytes = room(channel, ROOM_BYTES);
+    return free_bytes < 0 || free_bytes >= (int64_t)ROOM_BYTES;
+}
+
+/* What the other side has now, of what it may wait for. Its indices decide only about its wake-up. */
+static uint32_t offered(const struct lp_channel *channel)
+{
+    uint64_t their_tail = atomic_load_explicit(&ring_out(channel)->tail, memory_order_relaxed);
+    uint64_t their_head = atomic_load_explicit(&ring_in(channel)->head, memory_order_relaxed);
+    bool has_data = their_tail != channel->head;
+    bool has_room = their_head - channel->tail <= RING_BYTES - ROOM_BYTES;
+    return (has_data ? WAITS_FOR_DATA : 0u) | (has_room ? WAITS_FOR_ROOM : 0u);
+}
+
+void lp_channel_ring(struct lp_channel *channel)
+{
+    struct lp_window *window = channel->window;
+    _Atomic uint32_t *waits = channel->is_host ? &window->worker_waits : &window->host_waits;
+    uint32_t wanted = atomic_fetch_or_explicit(waits, 0, memory_order_acq_rel);
+    if (wanted == 0 || (wanted & offered(channel)) == 0)
+        return;
+    if (atomic_exchange_explicit(waits, 0, memory_order_acq_rel) == 0)
+        return;
+    if (channel->is_host)
+        (void)lp_sys.futex_wake(waits);
+    else
+        (void)lp_sys.write(channel->doorbell_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+bool lp_channel_arm(struct lp_channel *channel, bool want_room)
+{
+    uint32_t wanted = WAITS_FOR_DATA | (want_room ? WAITS_FOR_ROOM : 0u);
+    _Atomic uint32_t *waits = &channel->window->host_waits;
+    (void)atomic_exchange_explicit(waits, wanted, memory_order_acq_rel);
+    if (!is_ready(channel, wanted))
+        return false;
+    atomic_store_explicit(waits, 0, memory_order_relaxed);
+    return true;
+}
+
+void lp_channel_hush(struct lp_channel *channel)
+{
+    uint64_t count;
+    (void)lp_sys.read(channel->doorbell_fd, &count, sizeof(count));
+}
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now = {0};
+    (void)lp_sys.clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void pause_briefly(void)
+{
+    for (int i = 0; i < PAUSES; i++)
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#else
+        __asm__ volatile("" : : : "memory");
+#endif
+}
+
+/*
+ * True when it became ready. Yielding leaves a shared core to the peer; a yield that takes long
+ * uses up the time at once, because then the core is wanted by others.
+ */
+static bool spin(struct lp_channel *channel, uint32_t wanted)
+{
+    uint64_t begun_ns = clock_ns();
+    do {
+        if (is_ready(channel, wanted))
+            return true;
+        pause_briefly();
+        if (is_ready(channel, wanted))
+            return true;
+        (void)lp_sys.sched_yield();
+    } while (clock_ns() - begun_ns < SPIN_NS);
+    return is_ready(channel, wanted);
+}
+
+void lp_channel_wait(struct lp_channel *channel, bool want_room)
+{
+    uint32_t wanted = want_room ? WAITS_FOR_ROOM : WAITS_FOR_DATA;
+    _Atomic uint32_t *waits = &channel->window->worker_waits;
+    if (spin(channel, wanted))
+        return;
+    for (;;) {
+        (void)atomic_exchange_explicit(waits, wanted, memory_order_acq_rel);
+        if (is_ready(channel, wanted))
+            break;
+        (void)lp_sys.futex_wait(waits, wanted);
+    }
+    atomic_store_explicit(waits, 0, memory_order_relaxed);
+}
+
+/* ---- What runs --------------------------------------------------------------------------- */
+
+void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns)
+{
+    struct lp_window *window = channel->window;
+    atomic_store_explicit(&window->started_task, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->started_ns, now_ns, memory_order_release);
+    atomic_store_explicit(&window->started_task, task_id, memory_order_release);
+}
+
+/* A pair that changes while it is read is read again; a worker that never holds still says 0. */
+void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id,
+                             uint64_t *since_ns)
+{
+    const struct lp_window *window = channel->window;
+    for (int look = 0; look < STARTED_LOOKS; look++) {
+        *task_id = atomic_load_explicit(&window->started_task, memory_order_acquire);
+        *since_ns = atomic_load_explicit(&window->started_ns, memory_order_acquire);
+        if (atomic_load_explicit(&window->started_task, memory_order_relaxed) == *task_id)
+            return;
+    }
+    *task_id = 0;
+    *since_ns = 0;
+}

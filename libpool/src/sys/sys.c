@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rows are one line each. Where this libc has no wrapper, or one that does more than the call
+ * (fcntl's varargs, prctl's), the row is spelled out.
+ */
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info) of the first published size, 64 bytes. */
+#define PIDFD_GET_INFO_64 _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64)
+
+static long outcome(int saved_errno, long result)
+{
+    long value = result == -1 ? -errno : result;
+    errno = saved_errno;
+    return value;
+}
+
+#define ROW(type, name, parameters, call)                \
+    static type sys_##name parameters                    \
+    {                                                    \
+        int saved_errno = errno;                         \
+        return (type)outcome(saved_errno, (long)(call)); \
+    }
+
+ROW(int, close, (int fd), close(fd))
+ROW(int, close_range, (unsigned first, unsigned last), syscall(SYS_close_range, first, last, 0))
+ROW(int, dup_from, (int fd, int lowest), fcntl(fd, F_DUPFD_CLOEXEC, lowest))
+ROW(int, set_cloexec, (int fd, int on), fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0))
+ROW(int, dup_to, (int fd, int target),
+    fd == target ? fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : target : dup3(fd, target, O_CLOEXEC))
+
+ROW(int, openat, (int directory_fd, const char *path, int flags),
+    openat(directory_fd, path, flags | O_CLOEXEC))
+ROW(ssize_t, read, (int fd, void *data, size_t size), read(fd, data, size))
+ROW(ssize_t, write, (int fd, const void *data, size_t size), write(fd, data, size))
+ROW(int, mkdirat, (int directory_fd, const char *path, mode_t mode),
+    mkdirat(directory_fd, path, mode))
+ROW(int, unlinkat, (int directory_fd, const char *path, int flags),
+    unlinkat(directory_fd, path, flags))
+ROW(ssize_t, getdents, (int directory_fd, void *data, size_t size),
+    syscall(SYS_getdents64, directory_fd, data, size))
+
+ROW(int, socketpair, (int type, int fds[2]), socketpair(AF_UNIX, type, 0, fds))
+ROW(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
+    sendmsg(fd, message, flags))
+ROW(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), recvmsg(fd, message, flags))
+ROW(int, eventfd, (unsigned count, int flags), eventfd(count, flags))
+ROW(int, futex_wait, (const _Atomic uint32_t *word, uint32_t value),
+    syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0))
+ROW(int, futex_wake, (const _Atomic uint32_t *word),
+    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0))
+ROW(int, futex_wake_all, (const _Atomic uint32_t *word),
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0))
+ROW(int, wipe_on_fork, (void *memory, size_t size), madvise(memory, size, MADV_WIPEONFORK))
+
+ROW(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms), poll(fds, count, timeout_ms))
+ROW(int, epoll_create, (int flags), epoll_create1(flags))
+ROW(int, epoll_ctl, (int epoll_fd, int operation, int fd, struct epoll_event *event),
+    epoll_ctl(epoll_fd, operation, fd, event))
+ROW(int, epoll_wait, (int epoll_fd, struct epoll_event *events, int max, int timeout_ms),
+    epoll_wait(epoll_fd, events, max, timeout_ms))
+ROW(int, timerfd_create, (clockid_t clock, int flags), timerfd_create(clock, flags))
+ROW(int, timerfd_settime, (int fd, int flags, const struct itimerspec *time),
+    timerfd_settime(fd, flags, time, NULL))
+ROW(int, signalfd, (const sigset_t *set, int flags), signalfd(-1, set, flags))
+ROW(int, clock_gettime, (clockid_t clock, struct timespec *time), clock_gettime(clock, time))
+ROW(int, sched_yield, (void), sched_yield())
+
+ROW(pid_t, fork, (void), fork())
+ROW(pid_t, clone, (int (*body)(void *), void *stack_top, int flags, void *arg),
+    clone(body, stack_top, flags, arg))
+ROW(pid_t, setsid, (void), setsid())
+ROW(int, kill, (pid_t pid, int signal), kill(pid, signal))
+ROW(int, pidfd_open, (pid_t pid), syscall(SYS_pidfd_open, pid, 0))
+ROW(int, pidfd_send_signal, (int pidfd, int signal),
+    syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0))
+ROW(int, pidfd_info, (int pidfd, void *info), ioctl(pidfd, PIDFD_GET_INFO_64, info))
+ROW(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
+    waitid(type, id, info, options))
+ROW(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage),
+    wait4(pid, status, options, usage))
+ROW(int, prctl, (int option, unsigned long argument), prctl(option, argument, 0UL, 0UL, 0UL))
+ROW(int, setrlimit, (int resource, const struct rlimit *limit),
+    setrlimit((__rlimit_resource_t)resource, limit))
+ROW(int, getrlimit, (int resource, struct rlimit *limit),
+    getrlimit((__rlimit_resource_t)resource, limit))
+ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
+    sigaction(signal, action, old))
+ROW(int, sigmask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
+ROW(int, unmap, (void *memory, size_t size), munmap(memory, size))
+
+static int sys_futex_wait_until(const _Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns)
+{
+    int saved_errno = errno;
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    long done = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
+                        deadline_ns == UINT64_MAX ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    int result = done < 0 ? -errno : 0;
+    errno = saved_errno;
+    return result;
+}
+
+static void *map_pages(size_t size, int flags)
+{
+    int saved_errno = errno;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+    errno = saved_errno;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void *sys_map(size_t size)
+{
+    return map_pages(size, MAP_PRIVATE);
+}
+
+static void *sys_map_shared(size_t size)
+{
+    return map_pages(size, MAP_SHARED);
+}
+
+#define ROWS                                                                                      \
+    {                                                                                             \
+        .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,             \
+        .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .openat = sys_openat,               \
+        .read = sys_read, .write = sys_write, .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat,   \
+        .getdents = sys_getdents, .socketpair = sys_socketpair, .sendmsg = sys_sendmsg,           \
+        .recvmsg = sys_recvmsg, .eventfd = sys_eventfd, .futex_wait = sys_futex_wait,             \
+        .futex_wake = sys_futex_wake, .poll = sys_poll, .epoll_create = sys_epoll_create,         \
+        .epoll_ctl = sys_epoll_ctl, .epoll_wait = sys_epoll_wait,                                 \
+        .timerfd_create = sys_timerfd_create, .timerfd_settime = sys_timerfd_settime,             \
+        .signalfd = sys_signalfd, .clock_gettime = sys_clock_gettime,                             \
+        .sched_yield = sys_sched_yield, .fork = sys_fork, .clone = sys_clone,                     \
+        .setsid = sys_setsid, .kill = sys_kill, .pidfd_open = sys_pidfd_open,                     \
+        .pidfd_send_signal = sys_pidfd_send_signal, .pidfd_info = sys_pidfd_info,                 \
+        .waitid = sys_waitid, .wait4 = sys_wait4, .prctl = sys_prctl, .setrlimit = sys_setrlimit, \
+        .getrlimit = sys_getrlimit, .sigaction = sys_sigaction, .sigmask = sys_sigmask,           \
+        .map = sys_map, .unmap = sys_unmap, .map_shared = sys_map_shared,                         \
+        .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,           \
+        .wipe_on_fork = sys_wipe_on_fork,                                                         \
+    }
+
+const struct lp_sys lp_sys_kernel = ROWS;
+#ifdef LP_TEST
+struct lp_sys lp_sys = ROWS;
+#else
+const struct lp_sys lp_sys = ROWS;
+#endif

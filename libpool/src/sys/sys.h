@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sys: every kernel call of libpool is a named row of one table.
+ *
+ * A row returns what the call returns, or -errno, and leaves the caller's errno alone. The table
+ * is the porting list and the fault menu at once: in a release it is const; with -DLP_TEST a test
+ * replaces rows, and falls through to lp_sys_kernel, which always holds the real ones.
+ */
+#ifndef LP_SYS_SYS_H
+#define LP_SYS_SYS_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+
+struct lp_sys {
+    /* descriptors */
+    int (*close)(int fd);
+    int (*close_range)(unsigned first, unsigned last);
+    int (*dup_from)(int fd, int lowest); /* F_DUPFD_CLOEXEC */
+    int (*dup_to)(int fd, int target);   /* dup3 O_CLOEXEC; target == fd is fine */
+    int (*set_cloexec)(int fd, int on);
+
+    /* files */
+    int (*openat)(int directory_fd, const char *path, int flags);
+    ssize_t (*read)(int fd, void *data, size_t size);
+    ssize_t (*write)(int fd, const void *data, size_t size);
+    int (*mkdirat)(int directory_fd, const char *path, mode_t mode);
+    int (*unlinkat)(int directory_fd, const char *path, int flags);
+    ssize_t (*getdents)(int directory_fd, void *data, size_t size);
+
+    /* between processes */
+    int (*socketpair)(int type, int fds[2]);
+    ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
+    ssize_t (*recvmsg)(int fd, struct msghdr *message, int flags);
+    int (*eventfd)(unsigned count, int flags);
+    int (*futex_wait)(const _Atomic uint32_t *word, uint32_t value); /* shared, for ever */
+    int (*futex_wake)(const _Atomic uint32_t *word);                 /* shared, one */
+    int (*futex_wait_until)(const _Atomic uint32_t *word, uint32_t value,
+                            uint64_t deadline_ns); /* private; CLOCK_MONOTONIC, UINT64_MAX: never */
+    int (*futex_wake_all)(const _Atomic uint32_t *word); /* private */
+
+    /* waiting */
+    int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
+    int (*epoll_create)(int flags);
+    int (*epoll_ctl)(int epoll_fd, int operation, int fd, struct epoll_event *event);
+    int (*epoll_wait)(int epoll_fd, struct epoll_event *events, int max, int timeout_ms);
+    int (*timerfd_create)(clockid_t clock, int flags);
+    int (*timerfd_settime)(int fd, int flags, const struct itimerspec *time);
+    int (*signalfd)(const sigset_t *set, int flags);
+    int (*clock_gettime)(clockid_t clock, struct timespec *time);
+    int (*sched_yield)(void);
+
+    /* processes */
+    pid_t (*fork)(void); /* glibc's: takes malloc's and stdio's locks */
+    pid_t (*clone)(int (*body)(void *), void *stack_top, int flags, void *arg);
+    pid_t (*setsid)(void);
+    int (*kill)(pid_t pid, int signal);
+    int (*pidfd_open)(pid_t pid);
+    int (*pidfd_send_signal)(int pidfd, int signal);
+    int (*pidfd_info)(int pidfd, void *info); /* PIDFD_GET_INFO */
+    int (*waitid)(idtype_t type, id_t id, siginfo_t *info, int options);
+    pid_t (*wait4)(pid_t pid, int *status, int options, struct rusage *usage);
+    int (*prctl)(int option, unsigned long argument);
+    int (*setrlimit)(int resource, const struct rlimit *limit);
+    int (*getrlimit)(int resource, struct rlimit *limit);
+    int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
+    int (*sigmask)(int how, const sigset_t *set, sigset_t *old);
+
+    /* memory */
+    void *(*map)(size_t size); /* private, anonymous; NULL when there is none */
+    int (*unmap)(void *memory, size_t size);
+    void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
+    int (*wipe_on_fork)(void *memory, size_t size);
+};
+
+extern const struct lp_sys lp_sys_kernel;
+
+#ifdef LP_TEST
+extern struct lp_sys lp_sys;
+#else
+extern const struct lp_sys lp_sys;
+#endif
+
+#endif
