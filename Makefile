@@ -17,6 +17,7 @@ INCLUDES := -Ilibpool/include -Ilibpool/src -I.
 SECCOMP   = $(shell pkg-config --libs libseccomp 2>/dev/null)
 
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 # ---- what there is ------------------------------------------------------------------------
@@ -44,7 +45,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-ci test unit sim examples chaos chaos-full bench coverage tidy sanitize \
+.PHONY: all setup setup-ci test built unit sim examples chaos chaos-full bench coverage tidy sanitize \
         asan tsan format install help clean
 
 all: $(lib) $(shared) $(chaos) $(sim) $(bench) $(examples) ## the libraries, chaos, sim, bench, examples
@@ -118,7 +119,10 @@ setup: ## install from Debian what building, testing and chaos need
 setup-ci: ## the same, and what CI checks with
 	$(Q)ci/setup ci
 
-test: unit sim examples ## unit tests, simulated schedules, examples
+test: built $(examples) ## unit tests, simulated schedules, examples
+	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples
+
+built: $(BUILD)/unit $(sim)
 
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
@@ -154,15 +158,22 @@ format: ## clang-format everything in place
 
 sanitize: asan tsan ## unit tests and a short simulation under ASan+UBSan, then under TSan
 
-asan:
-	$(Q)ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 TEST_TIME_FACTOR=4 \
-	    $(MAKE) BUILD=$(BUILD)-asan SCHEDULES=5000 unit sim LDFLAGS='-fsanitize=address,undefined' \
-	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+# One after the other, whatever -j says: tests measure time.
+sanitized = $(MAKE) --no-print-directory BUILD=$(BUILD)-$(1) SCHEDULES=5000 LDFLAGS='-fsanitize=$(2)' \
+            CFLAGS='-O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$(2)'
 
+asan: export ASAN_OPTIONS := detect_stack_use_after_return=1
+asan: export UBSAN_OPTIONS := print_stacktrace=1
+asan: export TEST_TIME_FACTOR := 4
+asan:
+	$(Q)$(call sanitized,asan,address$(comma)undefined) built
+	$(Q)$(call sanitized,asan,address$(comma)undefined) -j1 unit sim
+
+tsan: export TSAN_OPTIONS := die_after_fork=0
+tsan: export TEST_TIME_FACTOR := 8
 tsan:
-	$(Q)TSAN_OPTIONS=die_after_fork=0 TEST_TIME_FACTOR=8 \
-	    $(MAKE) BUILD=$(BUILD)-tsan SCHEDULES=5000 unit sim LDFLAGS='-fsanitize=thread' \
-	    CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=thread'
+	$(Q)$(call sanitized,tsan,thread) built
+	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
 install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, man pages, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
