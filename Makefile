@@ -45,7 +45,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-ci test built unit sim examples chaos chaos-full bench coverage tidy sanitize \
+.PHONY: all setup setup-ci test built chaos-command unit sim examples chaos chaos-full bench coverage tidy sanitize \
         asan tsan format install help clean
 
 all: $(lib) $(shared) $(chaos) $(sim) $(bench) $(examples) ## the libraries, chaos, sim, bench, examples
@@ -123,6 +123,7 @@ test: built $(examples) ## unit tests, simulated schedules, examples
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples
 
 built: $(BUILD)/unit $(sim)
+chaos-command: $(chaos)
 
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
