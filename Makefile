@@ -67,7 +67,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags $(first)
 # An object whose source is gone must not stay in an archive.
 define archive
 	$(call say,AR,$@)
-	@rm -f $@
+	@mkdir -p $(@D) && rm -f $@
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 endef
 
