@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * describe: the one sentence a person reads about a result, and the stable names of public enums.
+ */
+#ifndef LP_DESCRIBE_H
+#define LP_DESCRIBE_H
+
+#include <stddef.h>
+
+#include <libpool.h>
+
+/* From the result's other fields; never mentions what is not known. */
+void lp_describe(const libpool_result *result, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * future: one task as the host sees it: its input on the way in, its result on the way out.
+ *
+ * Two parties may hold it: the caller and the pool; the last one frees it. The pool writes it under
+ * its lock until it has ended; `state` is then set with release order and never changes again, so
+ * readers need no lock. It outlives its pool.
+ */
+#ifndef LP_FUTURE_H
+#define LP_FUTURE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpool.h>
+
+#include "core/tasks.h"
+
+struct libpool_future {
+    _Atomic uint32_t state; /* futex word: 0 until it has ended */
+    _Atomic uint32_t holders;
+    libpool *pool; /* not to be touched once ended */
+    uint32_t task; /* index in the core's table; valid until ended */
+    libpool_task_function *function;
+    unsigned char *input;
+    size_t input_size;
+    unsigned char *data; /* the result as it arrives */
+    size_t data_size, data_capacity;
+    libpool_result result;
+    libpool_allocator allocator;
+};
+
+/* One holder: the caller. NULL: no memory. Copies the input. */
+libpool_future *lp_future_new(const libpool_allocator *allocator, libpool *pool,
+                              const libpool_task *task);
+void lp_future_hold(libpool_future *future);
+void lp_future_drop(libpool_future *future);
+
+/* Room for `size` bytes of result in all; false: no memory. */
+bool lp_future_reserve(libpool_future *future, size_t size);
+
+/* Fills in the result, sets state, wakes all who wait. The input is freed. */
+void lp_future_complete(libpool_future *future, uint64_t task_id, const struct lp_outcome *outcome);
+bool lp_future_has_ended(const libpool_future *future);
+/* 0 or -ETIMEDOUT; deadline_ns is absolute, UINT64_MAX: none. */
+int lp_future_wait_until(libpool_future *future, uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "line.h"
+
+#include <errno.h>
+
+#define PIECE_BYTES (64u * 1024)
+#define SCRATCH_BYTES 4096u
+
+void lp_line_reset(struct lp_line *line, uint32_t generation)
+{
+    lp_channel_init_host(&line->channel, line->channel.window, line->doorbell_fd);
+    line->pid = 0;
+    line->generation = generation;
+    line->owed = 0;
+    line->orphaned = line->again = line->broken = false;
+    line->future = NULL;
+    line->sending = line->receiving = line->no_memory = false;
+}
+
+void lp_line_post(struct lp_line *line, enum lp_message_kind kind)
+{
+    struct lp_message message = {.kind = kind, .task_id = line->generation};
+    if (lp_channel_send(&line->channel, &message) != 1)
+        line->broken = true; /* an idle worker's ring is never full */
+    lp_channel_ring(&line->channel);
+}
+
+void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_id)
+{
+    struct lp_message message = {.kind = LP_MESSAGE_TASK,
+                                 .task_id = task_id,
+                                 .size = future->input_size,
+                                 .function = (uint64_t)(uintptr_t)future->function};
+    line->future = future;
+    line->sent = 0;
+    line->sending = future->input_size > 0;
+    if (lp_channel_send(&line->channel, &message) != 1)
+        line->broken = true;
+    else if (line->sending)
+        lp_line_push(line);
+    lp_channel_ring(&line->channel);
+}
+
+void lp_line_push(struct lp_line *line)
+{
+    while (line->sending) {
+        const libpool_future *future = line->future;
+        size_t left = future->input_size - line->sent;
+        int64_t n = lp_channel_write(&line->channel, future->input + line->sent, left, true);
+        if (n <= 0) {
+            line->broken = line->broken || n < 0;
+            line->sending = n == 0;
+            return;
+        }
+        line->sent += (size_t)n;
+        line->sending = line->sent < future->input_size;
+        lp_channel_ring(&line->channel);
+    }
+}
+
+void lp_line_abandon(struct lp_line *line)
+{
+    line->future = NULL;
+    line->sending = false;
+}
+
+static int begin_message(struct lp_line *line, uint64_t result_bytes)
+{
+    int got = lp_channel_receive(&line->channel, &line->message);
+    if (got != 1)
+        return got;
+    bool has_payload = line->message.kind == LP_MESSAGE_RESULT;
+    if (line->message.size > (has_payload ? result_bytes : 0))
+        return -EPROTO;
+    line->missing = line->message.size;
+    line->receiving = true;
+    line->no_memory = false;
+    return 1;
+}
+
+/* Where the next piece goes: into the future, or nowhere. */
+static int64_t take_piece(struct lp_line *line)
+{
+    unsigned char scratch[SCRATCH_BYTES];
+    libpool_future *future = line->future;
+    size_t want = line->missing < PIECE_BYTES ? (size_t)line->missing : PIECE_BYTES;
+    if (future && !line->no_memory && !lp_future_reserve(future, future->data_size + want))
+        line->no_memory = true;
+    bool drop = !future || line->no_memory;
+    if (drop && want > sizeof scratch)
+        want = sizeof scratch;
+    unsigned char *to = drop ? scratch : future->data + future->data_size;
+    int64_t n = lp_channel_read(&line->channel, to, want, want == line->missing);
+    if (n > 0 && !drop)
+        future->data_size += (size_t)n;
+    return n;
+}
+
+int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message)
+{
+    int got = line->receiving ? 1 : begin_message(line, result_bytes);
+    if (got != 1)
+        return got;
+    while (line->missing) {
+        int64_t n = take_piece(line);
+        if (n <= 0)
+            return (int)n;
+        line->missing -= (uint64_t)n;
+        lp_channel_ring(&line->channel);
+    }
+    line->receiving = false;
+    *message = line->message;
+    if (line->no_memory) {
+        message->code = -ENOMEM;
+        if (line->future)
+            line->future->data_size = 0;
+    }
+    return 1;
+}
+
+bool lp_line_arm(struct lp_line *line)
+{
+    return lp_channel_arm(&line->channel, line->sending);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * line: the host's end of one slot: its channel, the handle of its process, and what is in transit.
+ *
+ * Payloads of any size pass through the channel's rings in pieces; a line remembers how far it got,
+ * so the supervisor never waits for a worker. All under the pool's lock.
+ */
+#ifndef LP_LINE_H
+#define LP_LINE_H
+
+#include "future.h"
+#include "os/channel.h"
+
+enum lp_owed { /* requests the zygote's socket had no room for */
+    LP_OWED_SPAWN = 1u << 0,
+    LP_OWED_KILL = 1u << 1
+};
+
+struct lp_line {
+    struct lp_channel channel;
+    int doorbell_fd;
+    int pid_fd; /* -1: none, or its death is known */
+    int pid;
+    uint32_t generation;
+    uint32_t owed;
+    bool orphaned; /* the zygote that would report its death is lost */
+    bool again;    /* there is more to do without a doorbell */
+    bool broken;   /* a send found nonsense: to be told to the core */
+
+    libpool_future *future; /* of the task it has; borrowed from the core's table */
+    size_t sent;            /* bytes of the input that are in the ring */
+    bool sending;
+
+    struct lp_message message; /* the one being received */
+    uint64_t missing;          /* payload bytes of it still to come */
+    bool receiving;
+    bool no_memory;
+};
+
+/* A new process is about to live in the slot. Nothing maps the window any more. */
+void lp_line_reset(struct lp_line *line, uint32_t generation);
+
+/* A message without payload. Sets `broken` when the ring is not what it must be. */
+void lp_line_post(struct lp_line *line, enum lp_message_kind kind);
+/* The task's header and as much of its input as fits; the rest follows from lp_line_push. */
+void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_id);
+/* Goes on sending. */
+void lp_line_push(struct lp_line *line);
+/* The task has ended otherwise: nothing more is sent, what still arrives is dropped. */
+void lp_line_abandon(struct lp_line *line);
+
+/*
+ * 1: *message is complete, a RESULT's payload is in the future (code -ENOMEM: there was no memory
+ * for it). 0: nothing more for now. -EPROTO: nonsense, or a result beyond result_bytes.
+ */
+int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message);
+/* Asks for a doorbell; true: don't sleep, there is something to do already. */
+bool lp_line_arm(struct lp_line *line);
+
+#endif

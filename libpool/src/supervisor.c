@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/alloc.h"
+#include "base/fd.h"
+#include "os/death.h"
+#include "sys/sys.h"
+
+#define QUIT_WAIT_NS (1000 * LP_MS)
+#define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
+#define PUMP_MESSAGES 64               /* of one line in one go */
+
+/* What a poller event is about: kind, generation, slot. */
+enum tag {
+    TAG_SOCKET = 1,
+    TAG_ZYGOTE,
+    TAG_DOORBELL,
+    TAG_PROCESS
+};
+
+static uint64_t make_tag(enum tag kind, uint32_t generation, uint32_t slot)
+{
+    return (uint64_t)kind << 60 | (uint64_t)(generation & 0xfffffffu) << 32 | slot;
+}
+
+uint64_t lp_supervisor_now(void)
+{
+    struct timespec now;
+    (void)lp_sys.clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- into the core -------------------------------------------------------------------------- */
+
+static void step(libpool *pool, struct lp_event *event)
+{
+    event->now_ns = lp_supervisor_now();
+    lp_pool_step(&pool->core, event);
+    lp_supervisor_perform(pool);
+}
+
+/* An event about the worker in a slot, with its own word on what it has begun. */
+static struct lp_event worker_event(const libpool *pool, enum lp_event_kind kind, uint32_t slot)
+{
+    const struct lp_line *line = &pool->lines[slot];
+    struct lp_event event = {.kind = kind, .slot = slot, .generation = line->generation};
+    lp_channel_read_started(&line->channel, &event.started_id, &event.started_ns);
+    return event;
+}
+
+static void step_worker(libpool *pool, enum lp_event_kind kind, uint32_t slot)
+{
+    struct lp_event event = worker_event(pool, kind, slot);
+    step(pool, &event);
+}
+
+/* ---- out of the core ------------------------------------------------------------------------ */
+
+static void leave_to_driver(libpool *pool)
+{
+    pool->work_waits = true;
+    lp_poller_nudge(&pool->poller);
+}
+
+static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uint32_t owed)
+{
+    struct lp_line *line = &pool->lines[slot];
+    struct lp_request message = {.kind = kind, .slot = slot, .generation = line->generation};
+    line->owed &= ~owed;
+    if (pool->zygote.socket_fd < 0)
+        return; /* it is lost: ZYGOTE_LOST settles what was asked */
+    if (lp_zygote_send(&pool->zygote, &message) != -EAGAIN)
+        return;
+    line->owed |= owed;
+    pool->socket_full = true;
+    (void)lp_poller_change(&pool->poller, pool->zygote.socket_fd, make_tag(TAG_SOCKET, 0, 0), true);
+}
+
+static void send_owed(libpool *pool)
+{
+    pool->socket_full = false;
+    (void)lp_poller_change(&pool->poller, pool->zygote.socket_fd, make_tag(TAG_SOCKET, 0, 0),
+                           false);
+    for (uint32_t slot = 0; slot < pool->core.slots && !pool->socket_full; slot++) {
+        if (pool->lines[slot].owed & LP_OWED_SPAWN)
+            request(pool, slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
+        if (pool->lines[slot].owed & LP_OWED_KILL)
+            request(pool, slot, LP_REQUEST_KILL, LP_OWED_KILL);
+    }
+}
+
+static void forget_process(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    if (line->pid_fd < 0)
+        return;
+    lp_poller_remove(&pool->poller, line->pid_fd);
+    lp_fd_close(&line->pid_fd);
+}
+
+static void perform_spawn(libpool *pool, const struct lp_action *action)
+{
+    forget_process(pool, action->slot);
+    lp_line_reset(&pool->lines[action->slot], action->generation);
+    (void)lp_line_arm(&pool->lines[action->slot]);
+    request(pool, action->slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
+}
+
+static void perform_assign(libpool *pool, const struct lp_action *action)
+{
+    struct lp_line *line = &pool->lines[action->slot];
+    const struct lp_task *task = &pool->core.tasks.table[action->task];
+    lp_line_assign(line, task->spec.user, task->id);
+    line->again = line->sending && lp_line_arm(line);
+    if (line->again || line->broken)
+        leave_to_driver(pool);
+}
+
+static void perform_retire(libpool *pool, const struct lp_action *action)
+{
+    lp_line_post(&pool->lines[action->slot], LP_MESSAGE_RETIRE);
+    if (pool->lines[action->slot].broken)
+        leave_to_driver(pool);
+}
+
+static void perform_kill(libpool *pool, const struct lp_action *action)
+{
+    struct lp_line *line = &pool->lines[action->slot];
+    line->sending = false;
+    if (line->pid_fd >= 0)
+        (void)lp_sys.pidfd_send_signal(line->pid_fd, SIGKILL);
+    request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL);
+}
+
+static void perform_end(libpool *pool, const struct lp_action *action)
+{
+    const struct lp_task *task = &pool->core.tasks.table[action->task];
+    libpool_future *future = task->spec.user;
+    if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
+        lp_line_abandon(&pool->lines[action->slot]);
+    lp_future_complete(future, task->id, &task->outcome);
+    lp_future_drop(future);
+    lp_pool_release(&pool->core, action->task);
+}
+
+static void perform_note(libpool *pool, const struct lp_action *action)
+{
+    struct lp_event_ring *ring = &pool->ring;
+    libpool_event *event = &ring->events[ring->written++ % ring->capacity];
+    *event = action->note;
+    event->number = ring->written;
+    if (ring->written - ring->taken > ring->capacity)
+        ring->taken = ring->written - ring->capacity; /* a slow reader misses the oldest */
+}
+
+static void perform_down(libpool *pool)
+{
+    struct lp_request quit = {.kind = LP_REQUEST_QUIT};
+    pool->quitting = true;
+    pool->quit_by_ns = lp_supervisor_now() + QUIT_WAIT_NS;
+    if (pool->zygote.socket_fd >= 0)
+        (void)lp_zygote_send(&pool->zygote, &quit);
+    leave_to_driver(pool);
+}
+
+static void perform(libpool *pool, const struct lp_action *action)
+{
+    switch (action->kind) {
+    case LP_ACTION_SPAWN: perform_spawn(pool, action); return;
+    case LP_ACTION_ASSIGN: perform_assign(pool, action); return;
+    case LP_ACTION_RETIRE: perform_retire(pool, action); return;
+    case LP_ACTION_KILL: perform_kill(pool, action); return;
+    case LP_ACTION_CLEAN: request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL); return;
+    case LP_ACTION_END: perform_end(pool, action); return;
+    case LP_ACTION_ROOM: return; /* `changed` is signalled after every batch */
+    case LP_ACTION_ZYGOTE_START:
+        pool->start_zygote = true;
+        leave_to_driver(pool);
+        return;
+    case LP_ACTION_ZYGOTE_DROP:
+        pool->drop_zygote = true;
+        leave_to_driver(pool);
+        return;
+    case LP_ACTION_NOTE: perform_note(pool, action); return;
+    case LP_ACTION_DOWN: perform_down(pool); return;
+    case LP_ACTIONS: return;
+    }
+}
+
+static void perform_batch(libpool *pool)
+{
+    for (uint32_t i = 0; i < pool->core.n_actions; i++)
+        perform(pool, &pool->core.actions[i]);
+    if (pool->core.n_actions && pool->waiters)
+        pthread_cond_broadcast(&pool->changed);
+    pool->core.n_actions = 0;
+}
+
+void lp_supervisor_perform(libpool *pool)
+{
+    perform_batch(pool);
+    while (pool->core.more) {
+        struct lp_event tick = {.kind = LP_EVENT_TICK, .now_ns = lp_supervisor_now()};
+        lp_pool_step(&pool->core, &tick);
+        perform_batch(pool);
+    }
+    lp_poller_set_deadline(&pool->poller, lp_pool_next_deadline(&pool->core), pool->core.now_ns);
+}
+
+/* ---- what a worker says --------------------------------------------------------------------- */
+
+static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
+{
+    static const enum lp_event_kind events[LP_MESSAGE_N] = {
+        [LP_MESSAGE_TASK] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_RETIRE] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_START] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_READY] = LP_EVENT_READY,
+        [LP_MESSAGE_INIT_FAILED] = LP_EVENT_INIT_FAILED,
+        [LP_MESSAGE_RESULT] = LP_EVENT_RESULT,
+        [LP_MESSAGE_FINAL_STARTED] = LP_EVENT_FINAL_STARTED,
+        [LP_MESSAGE_FINALIZED] = LP_EVENT_FINALIZED,
+    };
+    bool known = message->kind > 0 && message->kind < LP_MESSAGE_N;
+    struct lp_event event = worker_event(pool, known ? events[message->kind] : LP_EVENT_CORRUPT,
+                                         slot);
+    event.code = message->code;
+    event.task_id = message->task_id;
+    if (event.kind == LP_EVENT_RESULT) {
+        event.started_ns = message->started_ns;
+        event.ended_ns = message->ended_ns;
+    }
+    step(pool, &event);
+}
+
+/* Takes what the worker has written; true: there is more. */
+static bool pump(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    struct lp_message message;
+    for (int i = 0; i < PUMP_MESSAGES; i++) {
+        if (line->sending)
+            lp_line_push(line);
+        int got = lp_line_receive(line, pool->options.result_bytes, &message);
+        if (got < 0 || line->broken) {
+            line->broken = false;
+            step_worker(pool, LP_EVENT_CORRUPT, slot);
+            return false;
+        }
+        if (got == 0)
+            return lp_line_arm(line);
+        hear(pool, slot, &message);
+    }
+    return true;
+}
+
+/* All there is, from a worker that writes no more. */
+static void drain(libpool *pool, uint32_t slot)
+{
+    struct lp_message message;
+    while (lp_line_receive(&pool->lines[slot], pool->options.result_bytes, &message) == 1)
+        hear(pool, slot, &message);
+}
+
+static void handle_doorbell(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    lp_channel_hush(&line->channel);
+    line->again = pump(pool, slot);
+    pool->work_waits = pool->work_waits || line->again;
+}
+
+/* Its pidfd says it is dead. Who was left by its zygote is asked about through the pidfd itself. */
+static void handle_process(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    drain(pool, slot);
+    if (!line->orphaned) {
+        lp_poller_remove(&pool->poller, line->pid_fd);
+        step_worker(pool, LP_EVENT_GONE, slot);
+        return;
+    }
+    struct lp_event event = worker_event(pool, LP_EVENT_EXITED, slot);
+    event.unknown = lp_death_ask(line->pid_fd, &event.code, &event.signal, &event.core_dumped) != 0;
+    forget_process(pool, slot);
+    step(pool, &event);
+}
+
+/* ---- what the zygote says ------------------------------------------------------------------- */
+
+static void handle_spawned(libpool *pool, const struct lp_report *report, int pid_fd)
+{
+    struct lp_line *line = &pool->lines[report->slot];
+    line->pid = report->pid;
+    line->pid_fd = pid_fd;
+    if (pid_fd >= 0)
+        (void)lp_poller_add(&pool->poller, pid_fd,
+                            make_tag(TAG_PROCESS, line->generation, report->slot));
+    lp_line_post(line, LP_MESSAGE_START);
+    struct lp_event event = worker_event(pool, LP_EVENT_SPAWNED, report->slot);
+    event.pid = report->pid;
+    step(pool, &event);
+}
+
+static void handle_exited(libpool *pool, const struct lp_report *report)
+{
+    drain(pool, report->slot);
+    struct lp_event event = worker_event(pool, LP_EVENT_EXITED, report->slot);
+    event.code = report->code;
+    event.signal = report->signal;
+    event.core_dumped = report->core_dumped;
+    event.oom_kills = report->oom_kills;
+    forget_process(pool, report->slot);
+    step(pool, &event);
+}
+
+static void handle_hello(libpool *pool, const struct lp_report *report)
+{
+    pool->containment = report->containment;
+    pool->oom_evidence = report->oom_evidence;
+    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_UP, .pid = report->pid};
+    step(pool, &event);
+    pool->opened = true;
+}
+
+static void handle_spawn_failed(libpool *pool, const struct lp_report *report)
+{
+    struct lp_event event = worker_event(pool, LP_EVENT_SPAWN_FAILED, report->slot);
+    event.error = report->error;
+    step(pool, &event);
+}
+
+static void handle_report(libpool *pool, const struct lp_report *report, int pid_fd)
+{
+    bool about_slot = report->kind != LP_REPORT_HELLO;
+    bool current = !about_slot || (report->slot < pool->core.slots &&
+                                   pool->lines[report->slot].generation == report->generation);
+    switch (current ? (enum lp_report_kind)report->kind : LP_REPORT_N) {
+    case LP_REPORT_HELLO: handle_hello(pool, report); break;
+    case LP_REPORT_SPAWNED: handle_spawned(pool, report, lp_fd_take(&pid_fd)); break;
+    case LP_REPORT_SPAWN_FAILED: handle_spawn_failed(pool, report); break;
+    case LP_REPORT_EXITED: handle_exited(pool, report); break;
+    case LP_REPORT_EMPTY: step_worker(pool, LP_EVENT_EMPTY, report->slot); break;
+    case LP_REPORT_N: /* about a process that is no more */ break;
+    }
+    lp_fd_close(&pid_fd);
+}
+
+/* A worker whose pidfd did not come along is watched by one of our own from now on. */
+static void watch_orphan(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    line->orphaned = true;
+    if (line->pid_fd >= 0 || line->pid == 0)
+        return;
+    line->pid_fd = lp_sys.pidfd_open(line->pid);
+    if (line->pid_fd >= 0)
+        (void)lp_poller_add(&pool->poller, line->pid_fd,
+                            make_tag(TAG_PROCESS, line->generation, slot));
+}
+
+static void zygote_lost(libpool *pool)
+{
+    lp_poller_remove(&pool->poller, pool->zygote.socket_fd);
+    lp_poller_remove(&pool->poller, pool->zygote.pid_fd);
+    lp_zygote_drop(&pool->zygote);
+    pool->drop_zygote = false;
+    if (pool->quitting)
+        return;
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        enum lp_worker_state state = pool->core.workers[slot].state;
+        pool->lines[slot].owed = 0;
+        if (state > LP_WORKER_SPAWNING && state < LP_WORKER_GONE)
+            watch_orphan(pool, slot);
+    }
+    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_LOST};
+    step(pool, &event);
+    if (!pool->opened)
+        pool->open_error = -EAGAIN;
+    pool->opened = true;
+}
+
+/* Everything it has said; when it is gone, its last words come first. */
+static void handle_reports(libpool *pool)
+{
+    struct lp_report report;
+    int pid_fd, got = 0;
+    while (pool->zygote.socket_fd >= 0 &&
+           (got = lp_zygote_receive(&pool->zygote, &report, &pid_fd)) == 1)
+        handle_report(pool, &report, pid_fd);
+    if (pool->zygote.socket_fd >= 0 && got < 0)
+        zygote_lost(pool);
+}
+
+static void handle_zygote_death(libpool *pool)
+{
+    handle_reports(pool);
+    if (pool->zygote.socket_fd >= 0)
+        zygote_lost(pool);
+}
+
+static void start_zygote(libpool *pool)
+{
+    pool->start_zygote = false;
+    int error = lp_zygote_start(&pool->zygote, &pool->zygote_options);
+    if (!error)
+        error = lp_poller_add(&pool->poller, pool->zygote.socket_fd, make_tag(TAG_SOCKET, 0, 0));
+    if (!error)
+        error = lp_poller_add(&pool->poller, pool->zygote.pid_fd, make_tag(TAG_ZYGOTE, 0, 0));
+    if (!error)
+        return;
+    lp_zygote_drop(&pool->zygote);
+    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_FAILED, .error = error};
+    if (!pool->opened)
+        pool->open_error = error;
+    pool->opened = true;
+    step(pool, &event);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static void handle(libpool *pool, const struct lp_poller_event *event)
+{
+    uint32_t slot = (uint32_t)event->tag;
+    uint32_t generation = (uint32_t)(event->tag >> 32) & 0xfffffffu;
+    switch ((enum tag)(event->tag >> 60)) {
+    case TAG_SOCKET:
+        if (event->writable && pool->zygote.socket_fd >= 0)
+            send_owed(pool);
+        handle_reports(pool);
+        return;
+    case TAG_ZYGOTE:
+        if (pool->zygote.pid_fd >= 0)
+            handle_zygote_death(pool);
+        return;
+    case TAG_DOORBELL: handle_doorbell(pool, slot); return;
+    case TAG_PROCESS: /* stale when the slot went on within this batch */
+        if (pool->lines[slot].pid_fd >= 0 &&
+            (pool->lines[slot].generation & 0xfffffffu) == generation)
+            handle_process(pool, slot);
+        return;
+    }
+}
+
+/* What other threads left to this one, and lines that had more to do. */
+static void handle_left_work(libpool *pool)
+{
+    if (!pool->work_waits)
+        return;
+    pool->work_waits = false;
+    if (pool->drop_zygote && pool->zygote.socket_fd >= 0)
+        zygote_lost(pool);
+    if (pool->start_zygote)
+        start_zygote(pool);
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        struct lp_line *line = &pool->lines[slot];
+        if (!line->again && !line->broken)
+            continue;
+        line->again = pump(pool, slot);
+        pool->work_waits = pool->work_waits || line->again;
+    }
+}
+
+static void handle_deadlines(libpool *pool)
+{
+    uint32_t slot;
+    while ((slot = lp_pool_due(&pool->core, lp_supervisor_now())) != LP_NONE) {
+        drain(pool, slot); /* a result that is there in time counts */
+        step_worker(pool, LP_EVENT_DEADLINE, slot);
+    }
+    if (lp_pool_next_deadline(&pool->core) > lp_supervisor_now())
+        return;
+    struct lp_event tick = {.kind = LP_EVENT_TICK};
+    step(pool, &tick);
+}
+
+/* The zygote was told to leave: all is down when it has, or has taken too long over it. */
+static void handle_quit(libpool *pool)
+{
+    if (!pool->quitting || pool->down)
+        return;
+    bool late = lp_supervisor_now() >= pool->quit_by_ns;
+    if (pool->zygote.socket_fd >= 0 && !late) {
+        lp_poller_set_deadline(&pool->poller, pool->quit_by_ns, lp_supervisor_now());
+        return;
+    }
+    lp_fd_close(&pool->zygote.socket_fd); /* end of file: it leaves as soon as it can */
+    lp_fd_close(&pool->zygote.pid_fd);
+    pool->down = true;
+    pthread_cond_broadcast(&pool->changed);
+}
+
+void lp_supervisor_turn(libpool *pool, int timeout_ms)
+{
+    struct lp_poller_event events[LP_POLLER_BATCH];
+    int n = lp_poller_wait(&pool->poller, events, timeout_ms);
+    pthread_mutex_lock(&pool->lock);
+    for (int i = 0; i < n; i++)
+        handle(pool, &events[i]);
+    handle_left_work(pool);
+    handle_deadlines(pool);
+    handle_left_work(pool);
+    handle_quit(pool);
+    if (pool->work_waits)
+        lp_poller_nudge(&pool->poller);
+    lp_poller_set_deadline(&pool->poller, lp_pool_next_deadline(&pool->core), lp_supervisor_now());
+    if (pool->waiters)
+        pthread_cond_broadcast(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void *supervise(void *arg)
+{
+    libpool *pool = arg;
+    bool down = false;
+    while (!down) {
+        lp_supervisor_turn(pool, -1);
+        pthread_mutex_lock(&pool->lock);
+        down = pool->down;
+        pthread_mutex_unlock(&pool->lock);
+    }
+    return NULL;
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+static int ms_until(uint64_t deadline_ns)
+{
+    if (deadline_ns == UINT64_MAX)
+        return -1;
+    uint64_t now_ns = lp_supervisor_now();
+    uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns + LP_MS - 1) / LP_MS : 0;
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
+static void drive(libpool *pool, uint64_t deadline_ns)
+{
+    pool->driving = true;
+    pthread_mutex_unlock(&pool->lock);
+    lp_supervisor_turn(pool, ms_until(deadline_ns));
+    pthread_mutex_lock(&pool->lock);
+    pool->driving = false;
+    pthread_cond_broadcast(&pool->changed);
+}
+
+static void wait_for_change(libpool *pool, uint64_t deadline_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                             .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    pool->waiters++;
+    if (deadline_ns == UINT64_MAX)
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    else
+        pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+    pool->waiters--;
+}
+
+bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns)
+{
+    if (deadline_ns <= lp_supervisor_now())
+        return false;
+    if (pool->has_thread || pool->driving)
+        wait_for_change(pool, deadline_ns);
+    else
+        drive(pool, deadline_ns);
+    return true;
+}
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static void enter_worker(void *context, uint32_t slot, uint32_t generation)
+{
+    lp_worker_process(context, slot, generation);
+}
+
+static struct lp_pool_config make_config(const libpool_options *options)
+{
+    return (struct lp_pool_config){
+        .min_workers = options->min_workers,
+        .max_workers = options->max_workers,
+        .tasks_per_worker = options->tasks_per_worker,
+        .backlog_tasks = options->backlog_tasks,
+        .backlog_bytes = options->backlog_bytes,
+        .idle_timeout_ns = options->idle_timeout_ms * LP_MS,
+        .start_timeout_ns = options->start_timeout_ms * LP_MS,
+        .initializer_timeout_ns = options->initializer_timeout_ms * LP_MS,
+        .finalizer_timeout_ns = options->finalizer_timeout_ms * LP_MS,
+        .initializer_failures = options->initializer_failures,
+        .backoff_min_ns = options->backoff_min_ms * LP_MS,
+        .backoff_max_ns = options->backoff_max_ms * LP_MS,
+        .seed = lp_supervisor_now(),
+        .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
+        .has_finalizer = options->finalizer != NULL,
+        .notes = options->event_buffer != 0,
+    };
+}
+
+static int take_memory(libpool *pool, const struct lp_pool_config *config)
+{
+    uint32_t slots = lp_pool_slots(config);
+    const libpool_allocator *allocator = &pool->allocator;
+    pool->core.config = *config; /* what lp_supervisor_close needs to give back a part */
+    pool->core.slots = slots;
+    pool->core_memory = lp_alloc_zeroed(allocator, lp_pool_bytes(config));
+    pool->lines = lp_alloc_zeroed(allocator, slots * sizeof *pool->lines);
+    for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
+        pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = -1;
+    pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
+    pool->windows = lp_sys.map_shared(slots * lp_channel_window_bytes());
+    pool->ring.capacity = pool->options.event_buffer;
+    pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
+    if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->windows ||
+        (pool->ring.capacity && !pool->ring.events))
+        return -ENOMEM;
+    lp_pool_init(&pool->core, config, pool->core_memory);
+    return 0;
+}
+
+static void close_lines(libpool *pool)
+{
+    for (uint32_t slot = 0; pool->lines && slot < pool->core.slots; slot++) {
+        lp_fd_close(&pool->lines[slot].doorbell_fd);
+        lp_fd_close(&pool->lines[slot].pid_fd);
+    }
+}
+
+static int open_lines(libpool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        struct lp_line *line = &pool->lines[slot];
+        line->doorbell_fd = lp_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (line->doorbell_fd < 0)
+            return line->doorbell_fd;
+        pool->doorbell_fds[slot] = line->doorbell_fd;
+        line->channel.window = (void *)(pool->windows + slot * lp_channel_window_bytes());
+        lp_line_reset(line, 0);
+        int error = lp_poller_add(&pool->poller, line->doorbell_fd,
+                                  make_tag(TAG_DOORBELL, 0, slot));
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static int init_locks(libpool *pool)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return -pthread_mutex_init(&pool->lock, NULL);
+}
+
+/* The thread takes no signal: they are the application's. */
+static int start_thread(libpool *pool)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)lp_sys.sigmask(SIG_SETMASK, &all, &before);
+    int error = -pthread_create(&pool->thread, &attributes, supervise, pool);
+    (void)lp_sys.sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    pool->has_thread = error == 0;
+    return error;
+}
+
+static void describe_zygote(libpool *pool)
+{
+    pool->zygote = LP_ZYGOTE_LINK_NULL;
+    pool->zygote_options = (struct lp_zygote_options){
+        .slots = pool->core.slots,
+        .doorbell_fds = pool->doorbell_fds,
+        .worker_main = enter_worker,
+        .context = pool,
+        .name = pool->name,
+        .cgroup = pool->cgroup,
+        .pool_id = (uint64_t)(uintptr_t)pool ^ lp_supervisor_now(),
+        .use_cgroups = !(pool->options.flags & LIBPOOL_NO_CGROUP),
+    };
+}
+
+/* The first zygote is started now, before the application grows, and its failure is told. */
+static int open_zygote(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->core.zygote = LP_ZYGOTE_STARTING;
+    pool->core.zygote_deadline_ns = lp_supervisor_now() + LP_HELLO_WAIT_NS;
+    pool->start_zygote = true;
+    leave_to_driver(pool);
+    while (!pool->opened)
+        lp_supervisor_await(pool, UINT64_MAX);
+    int error = pool->open_error;
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+static void stop(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    struct lp_event event = {
+        .kind = LP_EVENT_SHUTDOWN, .flags = LIBPOOL_CANCEL, .deadline_ns = lp_supervisor_now()};
+    step(pool, &event);
+    while (!pool->down)
+        lp_supervisor_await(pool, UINT64_MAX);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+int lp_supervisor_open(libpool *pool)
+{
+    struct lp_pool_config config = make_config(&pool->options);
+    pool->poller = LP_POLLER_NULL;
+    pool->zygote = LP_ZYGOTE_LINK_NULL;
+    int error = init_locks(pool);
+    if (!error)
+        error = take_memory(pool, &config);
+    if (!error)
+        error = lp_poller_open(&pool->poller);
+    if (!error)
+        error = open_lines(pool);
+    if (error)
+        return error;
+    describe_zygote(pool);
+    if (!(pool->options.flags & LIBPOOL_NO_THREAD))
+        error = start_thread(pool);
+    if (error)
+        return error;
+    error = open_zygote(pool);
+    if (error)
+        stop(pool);
+    return error;
+}
+
+void lp_supervisor_close(libpool *pool, bool forked)
+{
+    if (pool->has_thread && !forked)
+        pthread_join(pool->thread, NULL);
+    close_lines(pool);
+    lp_poller_close(&pool->poller);
+    lp_fd_close(&pool->zygote.socket_fd);
+    lp_fd_close(&pool->zygote.pid_fd);
+    uint32_t slots = pool->core.slots;
+    const libpool_allocator *allocator = &pool->allocator;
+    if (pool->windows)
+        (void)lp_sys.unmap(pool->windows, slots * lp_channel_window_bytes());
+    lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
+    lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
+    lp_release(allocator, pool->lines, slots * sizeof *pool->lines);
+    lp_release(allocator, pool->core_memory, lp_pool_bytes(&pool->core.config));
+    if (forked)
+        return; /* another thread of the original may have held them */
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * supervisor: the loop that runs the policy against the kernel: wait, lp_pool_step, perform.
+ *
+ * The one module that sees both core/ and os/. One mutex guards everything below; no user code runs
+ * under it, and no call under it blocks. Submitting threads step the core themselves and write
+ * straight into an idle worker's channel; what must not be done there (starting a zygote) is left to
+ * the thread that drives the pool: the supervisor's own, or any that calls lp_supervisor_turn.
+ */
+#ifndef LP_SUPERVISOR_H
+#define LP_SUPERVISOR_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libpool.h>
+
+#include "core/pool.h"
+#include "line.h"
+#include "os/poller.h"
+#include "os/zygote.h"
+
+#define LP_NAME_BYTES 16
+#define LP_ALIVE 0x6c69706fu           /* the process that opened the pool */
+#define LP_ALIVE_IN_WORKER 0x776f726bu /* one of its workers; their own children find 0 */
+
+struct lp_event_ring {
+    libpool_event *events; /* NULL: nobody wants them */
+    uint32_t capacity;
+    uint64_t written, taken; /* numbers of the last one written and taken */
+};
+
+struct libpool {
+    uint32_t *alive; /* a page of its own, wiped in forked copies: LP_ALIVE... */
+
+    libpool_options options;
+    libpool_allocator allocator;
+    char name[LP_NAME_BYTES];
+    char *cgroup;
+
+    pthread_mutex_t lock;
+    pthread_cond_t
+        changed; /* room in the backlog, an event, opened, down: whoever waits looks again */
+    uint32_t waiters;
+
+    struct lp_pool core;
+    void *core_memory;
+    struct lp_line *lines;
+    char *windows; /* shared memory: one window a slot */
+
+    struct lp_poller poller;
+    struct lp_zygote_link zygote;
+    struct lp_zygote_options zygote_options;
+    int *doorbell_fds;
+    uint32_t containment, oom_evidence;
+    bool start_zygote, drop_zygote; /* left for the driving thread */
+    bool socket_full;
+    bool work_waits; /* some line's `again` or `broken`, or a zygote matter */
+
+    struct lp_event_ring ring;
+
+    pthread_t thread;
+    bool has_thread;
+    bool driving; /* some thread is inside the loop (LIBPOOL_NO_THREAD) */
+    bool opened;  /* the first zygote was tried; open_error tells */
+    int open_error;
+    bool quitting; /* the core is down, the zygote was told to leave */
+    uint64_t quit_by_ns;
+    bool down;
+};
+
+/* Takes all memory and descriptors, starts the thread and the zygote. The fields above `lock` are set. */
+int lp_supervisor_open(libpool *pool);
+/* All is down, or this is a forked copy: gives everything back but the handle itself. */
+void lp_supervisor_close(libpool *pool, bool forked);
+
+/* One turn: waits up to timeout_ms, handles what happened. */
+void lp_supervisor_turn(libpool *pool, int timeout_ms);
+
+/* With the lock held, after any call into the core: performs its actions. */
+void lp_supervisor_perform(libpool *pool);
+
+/*
+ * With the lock held: gives it up until something changed or deadline_ns passed (UINT64_MAX: never);
+ * drives the pool meanwhile where no thread does. false: the deadline passed.
+ */
+bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns);
+
+uint64_t lp_supervisor_now(void);
+
+/* Runs in a fresh worker (worker_main.c). */
+_Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generation);
+
+#endif

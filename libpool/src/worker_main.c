@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_main: what a worker process does from its birth to its end.
+ *
+ *     initializer -> READY -> (START) -> task, result, task, result... -> RETIRE -> finalizer -> gone
+ *
+ * The zygote has prepared the process (child.h). From here on user code runs: it may do anything, so
+ * nothing here is trusted by the host. Until the host has said START, the process dies with its
+ * zygote (its death signal is set): a worker that was never reported can't outlive the report.
+ * After each task whatever it started and left behind is killed, before the result is told.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "os/channel.h"
+#include "os/maps.h"
+#include "os/tree.h"
+#include "supervisor.h"
+#include "sys/sys.h"
+
+#define DOORBELL_FD 3
+#define BUFFER_KEEP_BYTES (1u << 20) /* a larger buffer is given back after its task */
+#define LEFTOVERS_MS 1000            /* what can't be killed in that time is the zygote's matter */
+#define KEEPS 64                     /* children of the initializer that are left alone */
+
+struct buffer {
+    unsigned char *data;
+    size_t size, capacity;
+};
+
+struct libpool_worker {
+    struct lp_channel channel;
+    const libpool_options *options;
+    const uint32_t *alive; /* wiped in a child that a task forks */
+    uint32_t slot, generation;
+    uint64_t task_id;
+    void *data;
+    struct buffer input, reply;
+    uint64_t checked_function; /* the last one found to be mapped */
+    pid_t keeps[KEEPS];        /* started by the initializer: not a task's */
+    size_t n_keeps;
+};
+
+/* ---- for user code -------------------------------------------------------------------------- */
+
+uint32_t libpool_worker_slot(const libpool_worker *worker)
+{
+    return worker->slot;
+}
+
+uint64_t libpool_worker_task_id(const libpool_worker *worker)
+{
+    return worker->task_id;
+}
+
+void libpool_worker_set_data(libpool_worker *worker, void *data)
+{
+    worker->data = data;
+}
+
+void *libpool_worker_data(const libpool_worker *worker)
+{
+    return worker->data;
+}
+
+static int reserve(struct buffer *buffer, size_t size)
+{
+    if (size <= buffer->capacity)
+        return 0;
+    size_t capacity = buffer->capacity > size / 2 ? buffer->capacity * 2 : size;
+    unsigned char *data = realloc(buffer->data, capacity);
+    if (!data)
+        return -ENOMEM;
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return 0;
+}
+
+int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
+{
+    struct buffer *reply = &worker->reply;
+    if (data_size > worker->options->result_bytes - reply->size)
+        return -EMSGSIZE;
+    int error = reserve(reply, reply->size + data_size);
+    if (error || data_size == 0)
+        return error;
+    memcpy(reply->data + reply->size, data, data_size);
+    reply->size += data_size;
+    return 0;
+}
+
+/* ---- talking to the host -------------------------------------------------------------------- */
+
+/* A host that breaks the protocol is a bug, or its memory was overwritten by a task: no way on. */
+static _Noreturn void give_up(void)
+{
+    _exit(EXIT_FAILURE);
+}
+
+static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t size)
+{
+    while (size) {
+        int64_t n = lp_channel_write(&worker->channel, data, size, true);
+        if (n < 0)
+            give_up();
+        lp_channel_ring(&worker->channel);
+        if (n == 0)
+            lp_channel_wait(&worker->channel, true);
+        data += n;
+        size -= (size_t)n;
+    }
+}
+
+static void send_message(libpool_worker *worker, const struct lp_message *message)
+{
+    int sent;
+    while ((sent = lp_channel_send(&worker->channel, message)) == 0)
+        lp_channel_wait(&worker->channel, true);
+    if (sent < 0)
+        give_up();
+    lp_channel_ring(&worker->channel);
+}
+
+static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
+{
+    send_message(worker,
+                 &(struct lp_message){.kind = kind, .code = code, .task_id = worker->task_id});
+}
+
+static void receive_message(libpool_worker *worker, struct lp_message *message)
+{
+    int got;
+    while ((got = lp_channel_receive(&worker->channel, message)) == 0)
+        lp_channel_wait(&worker->channel, false);
+    if (got < 0)
+        give_up();
+}
+
+/* Into `to`, or nowhere when there was no memory for it. */
+static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size)
+{
+    unsigned char scratch[4096];
+    while (size) {
+        size_t want = to || size < sizeof scratch ? size : sizeof scratch;
+        int64_t n = lp_channel_read(&worker->channel, to ? to : scratch, want, want == size);
+        if (n < 0)
+            give_up();
+        lp_channel_ring(&worker->channel);
+        if (n == 0)
+            lp_channel_wait(&worker->channel, false);
+        to = to ? to + n : NULL;
+        size -= (size_t)n;
+    }
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+static int receive_input(libpool_worker *worker, const struct lp_message *message)
+{
+    int error = reserve(&worker->input, message->size);
+    worker->input.size = message->size;
+    receive_bytes(worker, error ? NULL : worker->input.data, message->size);
+    return error;
+}
+
+/* A function that was loaded after the zygote was forked isn't there: an error, not a crash. */
+static bool is_mapped(libpool_worker *worker, uint64_t function)
+{
+    if (function == worker->checked_function)
+        return true;
+    if (!lp_maps_is_executable((uintptr_t)function))
+        return false;
+    worker->checked_function = function;
+    return true;
+}
+
+static int run(libpool_worker *worker, const struct lp_message *message)
+{
+    if (!is_mapped(worker, message->function))
+        return -EFAULT;
+    libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
+    int code = function(worker, worker->input.data, worker->input.size);
+    if (*worker->alive != LP_ALIVE_IN_WORKER)
+        _exit(code); /* a child that the task forked has returned, too: it is not the worker */
+    return code;
+}
+
+static void shrink(struct buffer *buffer)
+{
+    buffer->size = 0;
+    if (buffer->capacity <= BUFFER_KEEP_BYTES)
+        return;
+    free(buffer->data);
+    *buffer = (struct buffer){.data = NULL};
+}
+
+static void kill_leftovers(libpool_worker *worker)
+{
+    if (lp_tree_has_children())
+        (void)lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS);
+}
+
+static void serve_task(libpool_worker *worker, const struct lp_message *message)
+{
+    worker->task_id = message->task_id;
+    struct lp_message result = {.kind = LP_MESSAGE_RESULT, .task_id = message->task_id};
+    result.code = receive_input(worker, message);
+    result.started_ns = lp_supervisor_now();
+    lp_channel_mark_started(&worker->channel, message->task_id, result.started_ns);
+    if (!result.code)
+        result.code = run(worker, message);
+    result.ended_ns = lp_supervisor_now();
+    result.size = worker->reply.size;
+    (void)fflush(stdout); /* the process ends by _exit: what a task printed must not wait for it */
+    kill_leftovers(worker);
+    send_message(worker, &result);
+    send_bytes(worker, worker->reply.data, worker->reply.size);
+    shrink(&worker->input);
+    shrink(&worker->reply);
+    worker->task_id = 0;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static _Noreturn void leave(libpool_worker *worker, int code)
+{
+    (void)fflush(stdout);
+    worker->n_keeps = 0;
+    kill_leftovers(worker);
+    _exit(code);
+}
+
+static _Noreturn void retire(libpool_worker *worker)
+{
+    if (worker->options->finalizer) {
+        say(worker, LP_MESSAGE_FINAL_STARTED, 0);
+        worker->options->finalizer(worker, worker->options->finalizer_arg);
+        say(worker, LP_MESSAGE_FINALIZED, 0);
+    }
+    leave(worker, EXIT_SUCCESS);
+}
+
+static void initialise(libpool_worker *worker)
+{
+    const libpool_options *options = worker->options;
+    int code = options->initializer ? options->initializer(worker, options->initializer_arg) : 0;
+    if (code) {
+        say(worker, LP_MESSAGE_INIT_FAILED, code);
+        leave(worker, EXIT_FAILURE);
+    }
+    int kept = lp_tree_has_children() ? lp_tree_children(0, worker->keeps, KEEPS) : 0;
+    worker->n_keeps = kept > 0 ? (size_t)kept : 0;
+    say(worker, LP_MESSAGE_READY, 0);
+}
+
+static void serve(libpool_worker *worker)
+{
+    struct lp_message message;
+    receive_message(worker, &message);
+    switch ((enum lp_message_kind)message.kind) {
+    case LP_MESSAGE_START: /* known to the host from now on: its zygote may die before it */
+        (void)lp_sys.prctl(PR_SET_PDEATHSIG, 0);
+        return;
+    case LP_MESSAGE_TASK: serve_task(worker, &message); return;
+    case LP_MESSAGE_RETIRE: retire(worker);
+    case LP_MESSAGE_READY:
+    case LP_MESSAGE_INIT_FAILED:
+    case LP_MESSAGE_RESULT:
+    case LP_MESSAGE_FINAL_STARTED:
+    case LP_MESSAGE_FINALIZED:
+    case LP_MESSAGE_N: give_up();
+    }
+}
+
+/* exit() in a task must not run the application's exit handlers in its copy. Called first, being last. */
+static void leave_at_exit(int code, void *unused)
+{
+    (void)unused;
+    (void)fflush(stdout);
+    _exit(code);
+}
+
+/* Only its own window stays mapped: a worker can't write into another's. */
+static struct lp_window *keep_own_window(libpool *pool, uint32_t slot)
+{
+    size_t bytes = lp_channel_window_bytes();
+    char *own = pool->windows + slot * bytes;
+    char *end = pool->windows + pool->core.slots * bytes;
+    if (own > pool->windows)
+        (void)lp_sys.unmap(pool->windows, (size_t)(own - pool->windows));
+    if (own + bytes < end)
+        (void)lp_sys.unmap(own + bytes, (size_t)(end - own) - bytes);
+    return (void *)own;
+}
+
+_Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generation)
+{
+    libpool_worker worker = {
+        .options = &pool->options, .alive = pool->alive, .slot = slot, .generation = generation};
+    *pool->alive = LP_ALIVE_IN_WORKER;
+    __fpurge(stdout); /* what the application had not flushed is its own to print */
+    __fpurge(stderr);
+    (void)on_exit(leave_at_exit, NULL);
+    lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
+    initialise(&worker);
+    for (;;)
+        serve(&worker);
+}
