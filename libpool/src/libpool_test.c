@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/* The whole pool through its public door, with real processes. */
+#include <libpool.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/test.h"
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+static int noop(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    return 0;
+}
+
+static int echo(libpool_worker *worker, const void *input, size_t size)
+{
+    return libpool_reply(worker, input, size);
+}
+
+static int fail_with(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    return *(const int *)input;
+}
+
+static int raise_signal(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    return raise(*(const int *)input);
+}
+
+static int leave_with(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    exit(*(const int *)input);
+}
+
+static int hang(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    for (;;)
+        pause();
+}
+
+static int tell_slot(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    uint32_t slot = libpool_worker_slot(worker);
+    return libpool_reply(worker, &slot, sizeof slot);
+}
+
+static int fork_and_return_twice(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    return fork() < 0 ? errno : libpool_reply(worker, "one", 3);
+}
+
+static int use_the_pool(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    libpool *pool = *(libpool *const *)input;
+    libpool_task task = {.size = sizeof task, .function = noop};
+    return -libpool_submit(pool, &task, 0, NULL);
+}
+
+/* ---- helpers -------------------------------------------------------------------------------- */
+
+static libpool *open_pool(uint32_t workers)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .min_workers = workers, .max_workers = workers};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    return pool;
+}
+
+static libpool_future *submit(libpool *pool, libpool_task_function *function, const void *input,
+                              size_t size, uint32_t run_timeout_ms)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = function,
+                         .input = input,
+                         .input_size = size,
+                         .run_timeout_ms = run_timeout_ms};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+    return future;
+}
+
+/* Waits for the end; the result dies with the future, so only the cause is returned. */
+static libpool_cause cause_of(libpool_future *future)
+{
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 20000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    libpool_cause cause = result ? result->cause : LIBPOOL_PENDING;
+    libpool_future_free(future);
+    return cause;
+}
+
+static libpool_stats stats_of(libpool *pool)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    return stats;
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+TEST(libpool, a_task_completes_and_its_bytes_come_back)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *future = submit(pool, echo, "hello", 5, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+    CU_ASSERT_EQUAL(result->cause, LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(result->certainty, LIBPOOL_HAS_RUN);
+    CU_ASSERT_EQUAL(result->data_size, 5);
+    CU_ASSERT_EQUAL(memcmp(result->data, "hello", 5), 0);
+    libpool_close(pool);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->task_id, 1); /* it outlives the pool */
+    libpool_future_free(future);
+}
+
+TEST(libpool, payloads_larger_than_the_ring_are_byte_exact)
+{
+    libpool *pool = open_pool(2);
+    const size_t size = 5 * 1000 * 1000 + 7;
+    unsigned char *bytes = malloc(size);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (unsigned char)(i * 31 + i / 253);
+    libpool_future *futures[4];
+    for (int i = 0; i < 4; i++)
+        futures[i] = submit(pool, echo, bytes, size - (size_t)i, 0);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(libpool_future_wait(futures[i], 20000), 0);
+        const libpool_result *result = libpool_future_result(futures[i]);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+        CU_ASSERT_EQUAL(result->data_size, size - (size_t)i);
+        CU_ASSERT_EQUAL(memcmp(result->data, bytes, result->data_size), 0);
+        libpool_future_free(futures[i]);
+    }
+    free(bytes);
+    libpool_close(pool);
+}
+
+TEST(libpool, each_way_to_end_has_its_own_cause)
+{
+    libpool *pool = open_pool(2);
+    int seven = 7, zero = 0, segv = SIGSEGV, kill_signal = SIGKILL, term = SIGTERM,
+        aborts = SIGABRT;
+    CU_ASSERT_EQUAL(cause_of(submit(pool, fail_with, &seven, sizeof seven, 0)), LIBPOOL_ERROR);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, raise_signal, &segv, sizeof segv, 0)), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, raise_signal, &aborts, sizeof aborts, 0)), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, raise_signal, &kill_signal, sizeof kill_signal, 0)),
+                    LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, raise_signal, &term, sizeof term, 0)), LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, leave_with, &zero, sizeof zero, 0)), LIBPOOL_EXIT);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, leave_with, &seven, sizeof seven, 0)), LIBPOOL_EXIT);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, hang, NULL, 0, 50)), LIBPOOL_TIMEOUT);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    libpool_stats stats = stats_of(pool);
+    CU_ASSERT_EQUAL(stats.tasks_received, 9);
+    CU_ASSERT_EQUAL(stats.tasks_failed, 8);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_CRASH], 2);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_result_says_who_died_of_what)
+{
+    libpool *pool = open_pool(1);
+    int segv = SIGSEGV;
+    libpool_future *future = submit(pool, raise_signal, &segv, sizeof segv, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+    CU_ASSERT_EQUAL(result->signal, SIGSEGV);
+    CU_ASSERT_EQUAL(result->certainty, LIBPOOL_MAY_HAVE_RUN);
+    CU_ASSERT(result->pid > 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "SIGSEGV"));
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
+TEST(libpool, cancel_says_what_it_did)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *running = submit(pool, hang, NULL, 0, 0);
+    libpool_stats stats = stats_of(pool);
+    for (int i = 0; i < 1000 && stats.worker_processes_busy == 0; i++, stats = stats_of(pool))
+        (void)poll(NULL, 0, 5);
+    CU_ASSERT_EQUAL(stats.worker_processes_busy, 1);
+    libpool_future *pending = submit(pool, noop, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_future_cancel(pending), LIBPOOL_CANCEL_DEQUEUED);
+    CU_ASSERT_EQUAL(libpool_future_cancel(pending), LIBPOOL_CANCEL_DONE);
+    CU_ASSERT_EQUAL(libpool_future_cancel(running), LIBPOOL_CANCEL_KILLED);
+    CU_ASSERT_EQUAL(cause_of(running), LIBPOOL_CANCELLED);
+    CU_ASSERT_EQUAL(cause_of(pending), LIBPOOL_CANCELLED);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_failed, 0);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_full_backlog_refuses_and_room_lets_in)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .backlog_tasks = 2};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_task task = {.size = sizeof task, .function = hang};
+    libpool_future *futures[3];
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &futures[0]), 0);
+    libpool_stats stats = stats_of(pool);
+    for (int i = 0; i < 1000 && stats.tasks_running == 0; i++, stats = stats_of(pool))
+        (void)poll(NULL, 0, 5);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &futures[1]), 0);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &futures[2]), 0);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EAGAIN);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 30, NULL), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(libpool_future_cancel(futures[2]), LIBPOOL_CANCEL_DEQUEUED);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), 0);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_rejected, 2);
+    libpool_close(pool);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_PTR_NOT_NULL(libpool_future_result(futures[i]));
+        libpool_future_free(futures[i]);
+    }
+}
+
+TEST(libpool, a_wait_that_times_out_leaves_the_task_alone)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *future = submit(pool, hang, NULL, 0, 300);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 20), -ETIMEDOUT);
+    CU_ASSERT_PTR_NULL(libpool_future_result(future));
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 0), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_TIMEOUT);
+    libpool_close(pool);
+}
+
+TEST(libpool, shutdown_drains_or_cancels_as_told)
+{
+    libpool *pool = open_pool(2);
+    libpool_future *futures[20];
+    for (int i = 0; i < 20; i++)
+        futures[i] = submit(pool, noop, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, 10000), 0);
+    for (int i = 0; i < 20; i++)
+        CU_ASSERT_EQUAL(cause_of(futures[i]), LIBPOOL_COMPLETED);
+    libpool_task task = {.size = sizeof task, .function = noop};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, NULL), -ESHUTDOWN);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, 10000), 0); /* again: joins the first */
+    CU_ASSERT_EQUAL(stats_of(pool).worker_processes_still_alive, 0);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_shutdown_deadline_kills_what_is_left)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *running = submit(pool, hang, NULL, 0, 0);
+    libpool_future *pending = submit(pool, noop, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, 50), -ETIME);
+    CU_ASSERT_EQUAL(cause_of(running), LIBPOOL_SHUTDOWN);
+    CU_ASSERT_EQUAL(cause_of(pending), LIBPOOL_SHUTDOWN);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_worker_is_replaced_after_its_tasks)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .min_workers = 1, .max_workers = 1, .tasks_per_worker = 3};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    for (int i = 0; i < 10; i++)
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, 10000), 0);
+    libpool_stats stats = stats_of(pool);
+    CU_ASSERT_EQUAL(stats.worker_processes_created, 4);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_COMPLETED], 4);
+    libpool_close(pool);
+}
+
+TEST(libpool, the_pool_refuses_itself_inside_a_task_and_in_a_fork)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *future = submit(pool, use_the_pool, &pool, sizeof pool, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->code, EDEADLK);
+    libpool_future_free(future);
+    pid_t child = fork();
+    if (child == 0) {
+        libpool_stats stats = {.size = sizeof stats};
+        bool refused = libpool_stats_read(pool, &stats) == -ECHILD &&
+                       libpool_shutdown(pool, LIBPOOL_WAIT, -1) == -ECHILD;
+        libpool_close(pool);
+        _exit(refused ? 0 : 1);
+    }
+    int status = -1;
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT_EQUAL(status, 0);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_task_that_forks_and_returns_twice_answers_once)
+{
+    libpool *pool = open_pool(1);
+    for (int i = 0; i < 20; i++)
+        CU_ASSERT_EQUAL(cause_of(submit(pool, fork_and_return_twice, NULL, 0, 0)),
+                        LIBPOOL_COMPLETED);
+    libpool_stats stats = stats_of(pool);
+    CU_ASSERT_EQUAL(stats.worker_processes_created, 1);
+    libpool_close(pool);
+}
+
+TEST(libpool, without_a_thread_the_application_drives)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .flags = LIBPOOL_NO_THREAD, .min_workers = 1, .max_workers = 2};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_future *future = submit(pool, tell_slot, NULL, 0, 0);
+    struct pollfd ready = {.fd = libpool_fd(pool), .events = POLLIN};
+    while (!libpool_future_result(future) && poll(&ready, 1, 10000) == 1)
+        CU_ASSERT_EQUAL(libpool_dispatch(pool), 0);
+    CU_ASSERT_PTR_NOT_NULL(libpool_future_result(future));
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, hang, NULL, 0, 40)), LIBPOOL_TIMEOUT);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_function_that_is_not_mapped_is_an_error)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *future = submit(pool, (libpool_task_function *)(uintptr_t)0x1000, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_ERROR);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->code, -EFAULT);
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(stats_of(pool).worker_processes_created, 1);
+    libpool_close(pool);
+}
+
+TEST(libpool, options_and_tasks_are_checked)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .min_workers = 3, .max_workers = 2};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+    struct {
+        libpool_options known;
+        char newer[8];
+    } larger = {.known = {.size = sizeof larger, .max_workers = 1}, .newer = {1}};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &larger.known), -E2BIG);
+    larger.newer[0] = 0;
+    CU_ASSERT_EQUAL(libpool_open(&pool, &larger.known), 0);
+    libpool_task task = {.size = sizeof task, .function = noop, .priority = LIBPOOL_PRIORITIES};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
+    task = (libpool_task){.size = sizeof task};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
+    libpool_close(pool);
+    libpool_close(NULL);
+    libpool_future_free(NULL);
+}
+
+/* ---- many threads --------------------------------------------------------------------------- */
+
+static void *submit_many(void *arg)
+{
+    libpool *pool = arg;
+    intptr_t good = 0;
+    for (int i = 0; i < 300; i++) {
+        int value = i;
+        libpool_future *future = submit(pool, echo, &value, sizeof value, 0);
+        if (libpool_future_wait(future, 20000) == 0) {
+            const libpool_result *result = libpool_future_result(future);
+            good += result->data_size == sizeof value &&
+                    memcmp(result->data, &value, sizeof value) == 0;
+        }
+        libpool_future_free(future);
+    }
+    return (void *)good; /* NOLINT: a count in a pointer */
+}
+
+TEST(libpool, many_threads_submit_and_wait)
+{
+    libpool *pool = open_pool(3);
+    pthread_t threads[4];
+    intptr_t good = 0;
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(pthread_create(&threads[i], NULL, submit_many, pool), 0);
+    for (int i = 0; i < 4; i++) {
+        void *count = NULL;
+        pthread_join(threads[i], &count);
+        good += (intptr_t)count;
+    }
+    CU_ASSERT_EQUAL(good, 1200);
+    libpool_stats stats = stats_of(pool);
+    CU_ASSERT_EQUAL(stats.tasks_ended[LIBPOOL_COMPLETED], 1200);
+    libpool_close(pool);
+}
