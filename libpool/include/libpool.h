@@ -55,22 +55,22 @@ typedef struct libpool_worker libpool_worker; /* inside a worker: the process an
  * process ended.
  */
 typedef enum libpool_cause {
-    LIBPOOL_PENDING = 0,    /* not ended yet */
-    LIBPOOL_COMPLETED,      /* task: returned 0. worker: left in order when told to */
-    LIBPOOL_ERROR,          /* task: returned another value (result->code) */
-    LIBPOOL_CRASH,          /* died of a fault signal: SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT... */
-    LIBPOOL_EXIT,           /* left without a result, whatever the exit code */
-    LIBPOOL_OOM,            /* killed by the kernel's OOM killer: its own cgroup counted it */
-    LIBPOOL_TIMEOUT,        /* overran its run timeout and was killed with its whole tree */
-    LIBPOOL_QUEUE_TIMEOUT,  /* task: waited too long in the backlog, never started */
-    LIBPOOL_CANCELLED,      /* cancelled by libpool_future_cancel */
-    LIBPOOL_KILLED,         /* killed from outside: SIGKILL, SIGTERM... sent by somebody else */
-    LIBPOOL_INIT_FAILED,    /* worker: initializer failed. task: no worker could be initialised */
-    LIBPOOL_FINAL_FAILED,   /* worker: the finalizer failed, died or overran its time */
-    LIBPOOL_SHUTDOWN,       /* ended by the pool's shutdown */
-    LIBPOOL_CORRUPT,        /* the worker wrote nonsense into its channel and was killed */
-    LIBPOOL_LOST,           /* dead, and nobody was left who could tell why */
-    LIBPOOL_CAUSES          /* how many there are; at most LIBPOOL_CAUSES_MAX */
+    LIBPOOL_PENDING = 0,   /* not ended yet */
+    LIBPOOL_COMPLETED,     /* task: returned 0. worker: left in order when told to */
+    LIBPOOL_ERROR,         /* task: returned another value (result->code) */
+    LIBPOOL_CRASH,         /* died of a fault signal: SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT... */
+    LIBPOOL_EXIT,          /* left without a result, whatever the exit code */
+    LIBPOOL_OOM,           /* killed by the kernel's OOM killer: its own cgroup counted it */
+    LIBPOOL_TIMEOUT,       /* overran its run timeout and was killed with its whole tree */
+    LIBPOOL_QUEUE_TIMEOUT, /* task: waited too long in the backlog, never started */
+    LIBPOOL_CANCELLED,     /* cancelled by libpool_future_cancel */
+    LIBPOOL_KILLED,        /* killed from outside: SIGKILL, SIGTERM... sent by somebody else */
+    LIBPOOL_INIT_FAILED,   /* worker: initializer failed. task: no worker could be initialised */
+    LIBPOOL_FINAL_FAILED,  /* worker: the finalizer failed, died or overran its time */
+    LIBPOOL_SHUTDOWN,      /* ended by the pool's shutdown */
+    LIBPOOL_CORRUPT,       /* the worker wrote nonsense into its channel and was killed */
+    LIBPOOL_LOST,          /* dead, and nobody was left who could tell why */
+    LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
 } libpool_cause;
 
 /* Whether a task ran: what a caller must know before it submits the task again. */
@@ -108,35 +108,37 @@ typedef struct libpool_allocator {
     void (*release)(void *context, void *pointer, size_t size);
 } libpool_allocator;
 
-enum {                             /* libpool_options.flags */
-    LIBPOOL_NO_THREAD = 1u << 0,   /* the application drives the pool: libpool_fd, libpool_dispatch */
-    LIBPOOL_NO_CGROUP = 1u << 1,   /* never make cgroups: trees are killed by walking /proc */
-    LIBPOOL_EXCLUSIVE = 1u << 2    /* a replacement waits until the old worker's tree is gone */
+/* libpool_options.flags */
+enum {
+    LIBPOOL_NO_THREAD = 1u << 0, /* the application drives the pool: libpool_fd, libpool_dispatch,
+                                    or any call that waits, drive it */
+    LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
+    LIBPOOL_EXCLUSIVE = 1u << 2  /* a replacement waits until the old worker's tree is gone */
 };
 
 typedef struct libpool_options {
-    size_t size;                        /* sizeof(libpool_options) */
-    uint32_t flags;                     /* LIBPOOL_NO_THREAD ... */
-    uint32_t min_workers;               /* kept alive when idle; default 0: spawned on demand */
-    uint32_t max_workers;               /* default: the CPUs this process may use */
-    uint32_t idle_timeout_ms;           /* above min_workers, an idle worker leaves after; 1000 */
-    uint32_t tasks_per_worker;          /* a worker is replaced after so many; default: never */
-    uint32_t backlog_tasks;             /* pending tasks at most; default 1000 */
-    uint64_t backlog_bytes;             /* their input at most; default 256 MiB */
-    uint64_t result_bytes;              /* one result at most; default 1 GiB */
-    uint32_t start_timeout_ms;          /* fork to first word of a worker; default 10000 */
-    uint32_t initializer_timeout_ms;    /* default 60000 */
-    uint32_t finalizer_timeout_ms;      /* default 5000 */
-    uint32_t initializer_failures;      /* in a row, before pending tasks fail; default 5 */
-    uint32_t backoff_min_ms;            /* first pause after a failed spawn; default 10 */
-    uint32_t backoff_max_ms;            /* longest pause; default 1000 */
-    uint32_t event_buffer;              /* events kept for libpool_event_next; default 0: none */
-    libpool_initializer *initializer;   /* may be NULL */
-    void *initializer_arg;              /* as seen in the zygote: a copy of the host's memory */
-    libpool_finalizer *finalizer;       /* may be NULL */
+    size_t size;                      /* sizeof(libpool_options) */
+    uint32_t flags;                   /* LIBPOOL_NO_THREAD ... */
+    uint32_t min_workers;             /* kept alive when idle; default 0: spawned on demand */
+    uint32_t max_workers;             /* default: the CPUs this process may use */
+    uint32_t idle_timeout_ms;         /* above min_workers, an idle worker leaves after; 1000 */
+    uint32_t tasks_per_worker;        /* a worker is replaced after so many; default: never */
+    uint32_t backlog_tasks;           /* pending tasks at most; default 1000 */
+    uint64_t backlog_bytes;           /* their input at most; default 256 MiB */
+    uint64_t result_bytes;            /* one result at most; default 1 GiB */
+    uint32_t start_timeout_ms;        /* fork to first word of a worker; default 10000 */
+    uint32_t initializer_timeout_ms;  /* default 60000 */
+    uint32_t finalizer_timeout_ms;    /* default 5000 */
+    uint32_t initializer_failures;    /* in a row, before pending tasks fail; default 5 */
+    uint32_t backoff_min_ms;          /* first pause after a failed spawn; default 10 */
+    uint32_t backoff_max_ms;          /* longest pause; default 1000 */
+    uint32_t event_buffer;            /* events kept for libpool_event_next; default 0: none */
+    libpool_initializer *initializer; /* may be NULL */
+    void *initializer_arg;            /* as seen in the zygote: a copy of the host's memory */
+    libpool_finalizer *finalizer;     /* may be NULL */
     void *finalizer_arg;
-    const char *name;                   /* process names: NAME:zygote, NAME:0...; "pool" */
-    const char *cgroup;                 /* a delegated cgroup v2 directory; default: the host's own */
+    const char *name;   /* process names: NAME:zygote, NAME:0...; "pool" */
+    const char *cgroup; /* a delegated cgroup v2 directory; default: the host's own */
     const libpool_allocator *allocator; /* copied; may be NULL */
 } libpool_options;
 
@@ -148,9 +150,10 @@ typedef struct libpool_options {
  */
 int libpool_open(libpool **pool, const libpool_options *options);
 
-enum {                           /* libpool_shutdown flags */
-    LIBPOOL_WAIT = 1u << 0,      /* return when all is down */
-    LIBPOOL_CANCEL = 1u << 1     /* don't run what is pending */
+/* libpool_shutdown flags */
+enum {
+    LIBPOOL_WAIT = 1u << 0,  /* return when all is down */
+    LIBPOOL_CANCEL = 1u << 1 /* don't run what is pending */
 };
 
 /*
@@ -170,7 +173,7 @@ enum {                           /* libpool_shutdown flags */
 int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 
 /*
- * Ends what is left (as CANCEL, bounded by a second), frees the pool. Futures stay valid until
+ * Ends what is left (as CANCEL; what is not gone after a second is killed) and frees the pool. Futures stay valid until
  * they are freed; all have ended. NULL is allowed. No other call on the pool may be under way.
  * In a forked copy of the application it only frees memory.
  */
@@ -186,13 +189,13 @@ int libpool_dispatch(libpool *pool);
 /* ---- Tasks and futures ------------------------------------------------------------------- */
 
 typedef struct libpool_task {
-    size_t size;                     /* sizeof(libpool_task) */
+    size_t size; /* sizeof(libpool_task) */
     libpool_task_function *function;
-    const void *input;               /* copied by libpool_submit */
+    const void *input; /* copied by libpool_submit */
     size_t input_size;
-    uint32_t priority;               /* 0 (highest) to 63; first in, first out inside one */
-    uint32_t run_timeout_ms;         /* from its start; default: none. The tree is killed then */
-    uint32_t queue_timeout_ms;       /* from its submission to its start; default: none */
+    uint32_t priority;         /* 0 (highest) to 63; first in, first out inside one */
+    uint32_t run_timeout_ms;   /* from its start; default: none. The tree is killed then */
+    uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
 } libpool_task;
 
 /*
@@ -200,8 +203,7 @@ typedef struct libpool_task {
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
  * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -EAGAIN (full, with
- * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker, or it would wait in the
- * thread that drives the pool).
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker of this pool).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -223,16 +225,17 @@ typedef struct libpool_result {
     uint64_t running_ns; /* start to end */
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
     size_t data_size;
-    char text[160];      /* one sentence for people: which worker, which signal, why */
+    char text[160]; /* one sentence for people: which worker, which signal, why */
 } libpool_result;
 
 /* NULL as long as the task has not ended. */
 const libpool_result *libpool_future_result(const libpool_future *future);
 
-enum { /* what libpool_future_cancel did */
-    LIBPOOL_CANCEL_DONE = 1,    /* nothing: the task had ended already */
-    LIBPOOL_CANCEL_DEQUEUED,    /* it never started; its place in the backlog is free */
-    LIBPOOL_CANCEL_KILLED       /* it was running: its worker's tree was killed */
+/* what libpool_future_cancel did */
+enum {
+    LIBPOOL_CANCEL_DONE = 1, /* nothing: the task had ended already */
+    LIBPOOL_CANCEL_DEQUEUED, /* it never started; its place in the backlog is free */
+    LIBPOOL_CANCEL_KILLED    /* it was running: its worker's tree was killed */
 };
 
 /* One of the three above, or a negative error. The future has ended on return. */
@@ -265,28 +268,28 @@ void *libpool_worker_data(const libpool_worker *worker);
 typedef struct libpool_stats {
     size_t size; /* sizeof(libpool_stats) */
     uint64_t tasks_received;
-    uint64_t tasks_launched;     /* handed to a worker at least once */
-    uint64_t tasks_pending;      /* gauge: in the backlog */
-    uint64_t tasks_running;      /* gauge: with a worker */
-    uint64_t tasks_failed;       /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
-    uint64_t tasks_rejected;     /* refused by libpool_submit: full, or after shutdown */
-    uint64_t tasks_returned;     /* put back into the backlog: their worker died before the start */
-    uint64_t tasks_ended[LIBPOOL_CAUSES_MAX];   /* by cause */
+    uint64_t tasks_launched; /* handed to a worker at least once */
+    uint64_t tasks_pending;  /* gauge: in the backlog */
+    uint64_t tasks_running;  /* gauge: with a worker */
+    uint64_t tasks_failed;   /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
+    uint64_t tasks_rejected; /* refused by libpool_submit: full, or after shutdown */
+    uint64_t tasks_returned; /* put back into the backlog: their worker died before the start */
+    uint64_t tasks_ended[LIBPOOL_CAUSES_MAX]; /* by cause */
     uint64_t worker_processes_created;
-    uint64_t worker_processes_still_alive;      /* gauge */
-    uint64_t worker_processes_idle;             /* gauge */
-    uint64_t worker_processes_busy;             /* gauge */
+    uint64_t worker_processes_still_alive; /* gauge */
+    uint64_t worker_processes_idle;        /* gauge */
+    uint64_t worker_processes_busy;        /* gauge */
     uint64_t max_workers_busy_concurrently;
     uint64_t workers_ended[LIBPOOL_CAUSES_MAX]; /* by cause */
-    uint64_t spawns_failed;      /* forks refused by the kernel */
+    uint64_t spawns_failed;                     /* forks refused by the kernel */
     uint64_t initializers_failed;
     uint64_t finalizers_started, finalizers_ok, finalizers_failed;
     uint64_t zygotes_started, zygotes_lost;
-    uint64_t backlog_bytes;      /* gauge */
-    uint32_t degraded;           /* gauge: 1 while the pool can't reach the strength it wants */
-    int32_t degraded_error;      /* the negated errno behind it; 0: initializer or early deaths */
-    uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
-    uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
+    uint64_t backlog_bytes; /* gauge */
+    uint32_t degraded;      /* gauge: 1 while the pool can't reach the strength it wants */
+    int32_t degraded_error; /* the negated errno behind it; 0: initializer or early deaths */
+    uint32_t containment;   /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
+    uint32_t oom_evidence;  /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
