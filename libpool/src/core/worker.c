@@ -461,35 +461,41 @@ static void nothing(struct lp_pool *pool, uint32_t slot, const struct lp_event *
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-/* Each cell is filled. `corrupt`: a worker in that state can't say this. */
-static cell *const table[LP_WORKER_STATES][LP_WORKER_EVENTS] = {
-    /*                     SPAWNED  SPAWN_FAILED  READY    INIT_FAILED  RESULT   FINAL_STARTED
-                           FINALIZED  CORRUPT  GONE     EXITED   EMPTY    DEADLINE */
-    [LP_WORKER_VACANT] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing,
-                          nothing, nothing, nothing, nothing},
-    [LP_WORKER_SPAWNING] = {spawned, spawn_failed, nothing, nothing, nothing, nothing, nothing,
-                            nothing, nothing, nothing, nothing, spawn_overran},
-    [LP_WORKER_STARTING] = {nothing, nothing, ready, init_failed, corrupt, corrupt, corrupt,
-                            corrupt, gone, died, nothing, init_overran},
-    [LP_WORKER_IDLE] = {nothing, nothing, corrupt, corrupt, corrupt, corrupt, corrupt, corrupt,
-                        gone, died, nothing, nothing},
-    [LP_WORKER_BUSY] = {nothing, nothing, corrupt, corrupt, result, corrupt, corrupt, corrupt, gone,
-                        died, nothing, busy_overran},
-    [LP_WORKER_RETIRING] = {nothing, nothing, corrupt, corrupt, corrupt, final_started, finalized,
-                            corrupt, gone, died, nothing, retire_overran},
-    [LP_WORKER_DYING] = {nothing, nothing, nothing, nothing, nothing, final_started, finalized,
-                         nothing, gone, died, nothing, nothing},
-    [LP_WORKER_GONE] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing,
-                        nothing, died, nothing, lost},
-    [LP_WORKER_DEAD] = {nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing,
-                        nothing, nothing, emptied, nothing},
+/*
+ * Each cell is filled. `nothing`: it can't matter in that state, or comes late. `corrupt`: a worker
+ * in that state can't say this. Rows are events, so that a line fits; columns are states.
+ */
+// clang-format off
+#define ROW(vacant, spawning, starting, idle, busy, retiring, dying, gone_, dead)                  \
+    {                                                                                              \
+        [LP_WORKER_VACANT] = vacant, [LP_WORKER_SPAWNING] = spawning,                              \
+        [LP_WORKER_STARTING] = starting, [LP_WORKER_IDLE] = idle, [LP_WORKER_BUSY] = busy,         \
+        [LP_WORKER_RETIRING] = retiring, [LP_WORKER_DYING] = dying, [LP_WORKER_GONE] = gone_,      \
+        [LP_WORKER_DEAD] = dead,                                                                   \
+    }
+static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
+    /*                              vacant   spawning       starting      idle     busy          retiring        dying          gone     dead */
+    [LP_EVENT_SPAWNED]        = ROW(nothing, spawned,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, nothing),
+    [LP_EVENT_SPAWN_FAILED]   = ROW(nothing, spawn_failed,  nothing,      nothing, nothing,      nothing,        nothing,       nothing, nothing),
+    [LP_EVENT_READY]          = ROW(nothing, nothing,       ready,        corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_INIT_FAILED]    = ROW(nothing, nothing,       init_failed,  corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_RESULT]         = ROW(nothing, nothing,       corrupt,      corrupt, result,       corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_FINAL_STARTED]  = ROW(nothing, nothing,       corrupt,      corrupt, corrupt,      final_started,  final_started, nothing, nothing),
+    [LP_EVENT_FINALIZED]      = ROW(nothing, nothing,       corrupt,      corrupt, corrupt,      finalized,      finalized,     nothing, nothing),
+    [LP_EVENT_CORRUPT]        = ROW(nothing, nothing,       corrupt,      corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
+    [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
+    [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
+    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, nothing,       lost,    nothing),
 };
+#undef ROW
+// clang-format on
 
 void lp_worker_step(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     if (event->generation != pool->workers[slot].generation)
         return;
-    table[pool->workers[slot].state][event->kind](pool, slot, event);
+    table[event->kind][pool->workers[slot].state](pool, slot, event);
 }
 
 const char *lp_worker_state_name(enum lp_worker_state state)
