@@ -268,12 +268,19 @@ static void drain(libpool *pool, uint32_t slot)
         hear(pool, slot, &message);
 }
 
+static void pump_line(libpool *pool, uint32_t slot)
+{
+    pool->lines[slot].again = pump(pool, slot);
+    pool->work_waits = pool->work_waits || pool->lines[slot].again;
+}
+
 static void handle_doorbell(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
     lp_channel_hush(&line->channel);
-    line->again = pump(pool, slot);
-    pool->work_waits = pool->work_waits || line->again;
+    if (pool->core.workers[slot].state == LP_WORKER_SPAWNING)
+        return; /* faster than the zygote's report: heard when that is here */
+    pump_line(pool, slot);
 }
 
 /* Its pidfd says it is dead. Who was left by its zygote is asked about through the pidfd itself. */
@@ -306,6 +313,7 @@ static void handle_spawned(libpool *pool, const struct lp_report *report, int pi
     struct lp_event event = worker_event(pool, LP_EVENT_SPAWNED, report->slot);
     event.pid = report->pid;
     step(pool, &event);
+    pump_line(pool, report->slot);
 }
 
 static void handle_exited(libpool *pool, const struct lp_report *report)
@@ -460,10 +468,8 @@ static void handle_left_work(libpool *pool)
         start_zygote(pool);
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         struct lp_line *line = &pool->lines[slot];
-        if (!line->again && !line->broken)
-            continue;
-        line->again = pump(pool, slot);
-        pool->work_waits = pool->work_waits || line->again;
+        if (line->again || line->broken)
+            pump_line(pool, slot);
     }
 }
 
