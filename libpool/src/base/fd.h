@@ -8,21 +8,17 @@
 #ifndef LP_BASE_FD_H
 #define LP_BASE_FD_H
 
-#include "sys/sys.h"
+#include <errno.h>
+#include <unistd.h>
 
+/* Linux frees the number whatever close says, so there is nothing to do about an error. */
 static inline void lp_fd_close(int *fd)
 {
+    int saved_errno = errno;
     if (*fd >= 0)
-        (void)lp_sys.close(*fd);
+        (void)close(*fd);
     *fd = -1;
-}
-
-/* Hands the descriptor on: the variable forgets it. */
-static inline int lp_fd_take(int *fd)
-{
-    int taken = *fd;
-    *fd = -1;
-    return taken;
+    errno = saved_errno;
 }
 
 #define lp_fd_auto __attribute__((cleanup(lp_fd_close)))

@@ -192,7 +192,7 @@ static bool is_expected(const struct lp_channel *channel, uint32_t kind)
 {
     if (channel->is_host)
         return kind >= LP_MESSAGE_READY && kind < LP_MESSAGE_N;
-    return kind == LP_MESSAGE_TASK || kind == LP_MESSAGE_RETIRE;
+    return kind == LP_MESSAGE_TASK || kind == LP_MESSAGE_RETIRE || kind == LP_MESSAGE_START;
 }
 
 int lp_channel_receive(struct lp_channel *channel, struct lp_message *message)

@@ -16,13 +16,14 @@
 #include <stdint.h>
 
 enum lp_message_kind {
-    LP_MESSAGE_TASK = 1,     /* to the worker: function, task_id, priority; payload: the input */
-    LP_MESSAGE_RETIRE,       /* to the worker: run the finalizer and leave */
-    LP_MESSAGE_READY,        /* to the host: initializer done */
-    LP_MESSAGE_INIT_FAILED,  /* to the host: code */
-    LP_MESSAGE_RESULT,       /* to the host: task_id, code; payload: the result */
-    LP_MESSAGE_FINAL_STARTED,/* to the host */
-    LP_MESSAGE_FINALIZED,    /* to the host: finalizer returned; the worker leaves now */
+    LP_MESSAGE_TASK = 1, /* to the worker: function, task_id, priority; payload: the input */
+    LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
+    LP_MESSAGE_START,    /* to the worker, first of all: the host knows it (its pid was reported) */
+    LP_MESSAGE_READY,    /* to the host: initializer done */
+    LP_MESSAGE_INIT_FAILED,   /* to the host: code */
+    LP_MESSAGE_RESULT,        /* to the host: task_id, code; payload: the result */
+    LP_MESSAGE_FINAL_STARTED, /* to the host */
+    LP_MESSAGE_FINALIZED,     /* to the host: finalizer returned; the worker leaves now */
     LP_MESSAGE_N
 };
 
@@ -30,8 +31,8 @@ struct lp_message { /* 64 bytes: one cache line */
     uint32_t kind;
     int32_t code;
     uint64_t task_id;
-    uint64_t size;     /* payload bytes that follow */
-    uint64_t function; /* address, TASK only */
+    uint64_t size;                 /* payload bytes that follow */
+    uint64_t function;             /* address, TASK only */
     uint64_t started_ns, ended_ns; /* RESULT: when the function was entered and left */
     uint64_t reserved[2];
 };
@@ -40,9 +41,9 @@ struct lp_window; /* the shared memory */
 
 struct lp_channel { /* private to one side */
     struct lp_window *window;
-    int doorbell_fd;      /* eventfd, non-blocking: host reads, worker writes; borrowed */
+    int doorbell_fd; /* eventfd, non-blocking: host reads, worker writes; borrowed */
     bool is_host;
-    uint64_t head, tail;  /* own copies: head of the ring we write, tail of the ring we read */
+    uint64_t head, tail; /* own copies: head of the ring we write, tail of the ring we read */
     uint64_t peer_tail, peer_head; /* the other side's, as last seen and found plausible */
 };
 
@@ -83,6 +84,7 @@ void lp_channel_wait(struct lp_channel *channel, bool want_room);
  * the host when the worker died or a deadline passed. Untrusted.
  */
 void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns);
-void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id, uint64_t *since_ns);
+void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id,
+                             uint64_t *since_ns);
 
 #endif

@@ -50,14 +50,14 @@ struct lp_report {
     uint32_t slot;
     uint32_t generation;
     int32_t pid;
-    int32_t error;        /* SPAWN_FAILED */
-    int32_t code;         /* EXITED: exit code when signal is 0 */
-    int32_t signal;       /* EXITED: signal that killed it, or 0 */
-    int32_t core_dumped;  /* EXITED: 0 or 1 */
-    uint64_t oom_kills;   /* EXITED: OOM kills its cgroup counted during its life */
+    int32_t error;       /* SPAWN_FAILED */
+    int32_t code;        /* EXITED: exit code when signal is 0 */
+    int32_t signal;      /* EXITED: signal that killed it, or 0 */
+    int32_t core_dumped; /* EXITED: 0 or 1 */
+    uint64_t oom_kills;  /* EXITED: OOM kills its cgroup counted during its life */
     uint64_t user_us, system_us, max_rss_kib; /* EXITED: rusage */
-    uint32_t containment; /* HELLO: 0 walking /proc, 2 cgroup v2 kill */
-    uint32_t oom_evidence;/* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
+    uint32_t containment;                     /* HELLO: 0 walking /proc, 2 cgroup v2 kill */
+    uint32_t oom_evidence; /* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
 };
 
 /*
@@ -69,12 +69,12 @@ typedef void lp_worker_main(void *context, uint32_t slot, uint32_t generation);
 
 struct lp_zygote_options {
     uint32_t slots;
-    const int *doorbell_fds;  /* one eventfd a slot, the host's numbers; borrowed */
+    const int *doorbell_fds; /* one eventfd a slot, the host's numbers; borrowed */
     lp_worker_main *worker_main;
-    void *context;            /* passed to worker_main; a copy-on-write copy of the host's memory */
-    const char *name;         /* process names NAME:zygote and NAME:SLOT; borrowed */
-    const char *cgroup;       /* delegated cgroup v2 directory, NULL: the host's own; borrowed */
-    uint64_t pool_id;         /* unique among the pools of this host: part of cgroup names */
+    void *context;      /* passed to worker_main; a copy-on-write copy of the host's memory */
+    const char *name;   /* process names NAME:zygote and NAME:SLOT; borrowed */
+    const char *cgroup; /* delegated cgroup v2 directory, NULL: the host's own; borrowed */
+    uint64_t pool_id;   /* unique among the pools of this host: part of cgroup names */
     bool use_cgroups;
 };
 

@@ -41,8 +41,10 @@ ROW(int, close, (int fd), close(fd))
 ROW(int, close_range, (unsigned first, unsigned last), syscall(SYS_close_range, first, last, 0))
 ROW(int, dup_from, (int fd, int lowest), fcntl(fd, F_DUPFD_CLOEXEC, lowest))
 ROW(int, set_cloexec, (int fd, int on), fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0))
-ROW(int, dup_to, (int fd, int target),
-    fd == target ? fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : target : dup3(fd, target, O_CLOEXEC))
+ROW(int, is_open, (int fd), fcntl(fd, F_GETFD))
+ROW(int, dup_to, (int fd, int target, int flags),
+    fd == target ? fcntl(fd, F_SETFD, (flags & O_CLOEXEC) != 0 ? FD_CLOEXEC : 0)
+                 : dup3(fd, target, flags))
 
 ROW(int, openat, (int directory_fd, const char *path, int flags),
     openat(directory_fd, path, flags | O_CLOEXEC))
@@ -101,7 +103,7 @@ ROW(int, getrlimit, (int resource, struct rlimit *limit),
     getrlimit((__rlimit_resource_t)resource, limit))
 ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
     sigaction(signal, action, old))
-ROW(int, sigmask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
+ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
 ROW(int, unmap, (void *memory, size_t size), munmap(memory, size))
 
 static int sys_futex_wait_until(const _Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns)
@@ -114,6 +116,11 @@ static int sys_futex_wait_until(const _Atomic uint32_t *word, uint32_t value, ui
     int result = done < 0 ? -errno : 0;
     errno = saved_errno;
     return result;
+}
+
+static void sys_exit_group(int code)
+{
+    (void)syscall(SYS_exit_group, code);
 }
 
 static void *map_pages(size_t size, int flags)
@@ -137,20 +144,21 @@ static void *sys_map_shared(size_t size)
 #define ROWS                                                                                      \
     {                                                                                             \
         .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,             \
-        .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .openat = sys_openat,               \
-        .read = sys_read, .write = sys_write, .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat,   \
-        .getdents = sys_getdents, .socketpair = sys_socketpair, .sendmsg = sys_sendmsg,           \
-        .recvmsg = sys_recvmsg, .eventfd = sys_eventfd, .futex_wait = sys_futex_wait,             \
-        .futex_wake = sys_futex_wake, .poll = sys_poll, .epoll_create = sys_epoll_create,         \
-        .epoll_ctl = sys_epoll_ctl, .epoll_wait = sys_epoll_wait,                                 \
-        .timerfd_create = sys_timerfd_create, .timerfd_settime = sys_timerfd_settime,             \
-        .signalfd = sys_signalfd, .clock_gettime = sys_clock_gettime,                             \
-        .sched_yield = sys_sched_yield, .fork = sys_fork, .clone = sys_clone,                     \
-        .setsid = sys_setsid, .kill = sys_kill, .pidfd_open = sys_pidfd_open,                     \
-        .pidfd_send_signal = sys_pidfd_send_signal, .pidfd_info = sys_pidfd_info,                 \
-        .waitid = sys_waitid, .wait4 = sys_wait4, .prctl = sys_prctl, .setrlimit = sys_setrlimit, \
-        .getrlimit = sys_getrlimit, .sigaction = sys_sigaction, .sigmask = sys_sigmask,           \
-        .map = sys_map, .unmap = sys_unmap, .map_shared = sys_map_shared,                         \
+        .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .is_open = sys_is_open,             \
+        .openat = sys_openat, .read = sys_read, .write = sys_write, .mkdirat = sys_mkdirat,       \
+        .unlinkat = sys_unlinkat, .getdents = sys_getdents, .socketpair = sys_socketpair,         \
+        .sendmsg = sys_sendmsg, .recvmsg = sys_recvmsg, .eventfd = sys_eventfd,                   \
+        .futex_wait = sys_futex_wait, .futex_wake = sys_futex_wake, .poll = sys_poll,             \
+        .epoll_create = sys_epoll_create, .epoll_ctl = sys_epoll_ctl,                             \
+        .epoll_wait = sys_epoll_wait, .timerfd_create = sys_timerfd_create,                       \
+        .timerfd_settime = sys_timerfd_settime, .signalfd = sys_signalfd,                         \
+        .clock_gettime = sys_clock_gettime, .sched_yield = sys_sched_yield, .fork = sys_fork,     \
+        .clone = sys_clone, .exit_group = sys_exit_group, .setsid = sys_setsid, .kill = sys_kill, \
+        .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,                 \
+        .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,                   \
+        .prctl = sys_prctl, .setrlimit = sys_setrlimit, .getrlimit = sys_getrlimit,               \
+        .sigaction = sys_sigaction, .signal_mask = sys_signal_mask, .map = sys_map,               \
+        .unmap = sys_unmap, .map_shared = sys_map_shared,                                         \
         .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,           \
         .wipe_on_fork = sys_wipe_on_fork,                                                         \
     }

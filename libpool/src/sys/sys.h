@@ -24,9 +24,10 @@ struct lp_sys {
     /* descriptors */
     int (*close)(int fd);
     int (*close_range)(unsigned first, unsigned last);
-    int (*dup_from)(int fd, int lowest); /* F_DUPFD_CLOEXEC */
-    int (*dup_to)(int fd, int target);   /* dup3 O_CLOEXEC; target == fd is fine */
+    int (*dup_from)(int fd, int lowest);          /* F_DUPFD_CLOEXEC */
+    int (*dup_to)(int fd, int target, int flags); /* dup3, but target == fd is fine */
     int (*set_cloexec)(int fd, int on);
+    int (*is_open)(int fd); /* -EBADF when not */
 
     /* files */
     int (*openat)(int directory_fd, const char *path, int flags);
@@ -61,6 +62,7 @@ struct lp_sys {
     /* processes */
     pid_t (*fork)(void); /* glibc's: takes malloc's and stdio's locks */
     pid_t (*clone)(int (*body)(void *), void *stack_top, int flags, void *arg);
+    void (*exit_group)(int code); /* raw: no handler, no buffer */
     pid_t (*setsid)(void);
     int (*kill)(pid_t pid, int signal);
     int (*pidfd_open)(pid_t pid);
@@ -72,7 +74,7 @@ struct lp_sys {
     int (*setrlimit)(int resource, const struct rlimit *limit);
     int (*getrlimit)(int resource, struct rlimit *limit);
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
-    int (*sigmask)(int how, const sigset_t *set, sigset_t *old);
+    int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
 
     /* memory */
     void *(*map)(size_t size); /* private, anonymous; NULL when there is none */

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/child.h"
+
+#include "base/text.h"
+#include "os/file.h"
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define NAME_BYTES 16
+#define OOM_SCORE_STEP 500
+#define OOM_SCORE_MAX 1000
+
+void lp_child_reset_signals(void)
+{
+    const struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++)
+        (void)lp_sys.sigaction(number, &action, NULL);
+}
+
+void lp_child_set_name(const char *name, const char *suffix)
+{
+    char whole[NAME_BYTES];
+    size_t space = sizeof(whole) - 1 - strlen(":") - strlen(suffix);
+    struct lp_text head = lp_text_begin(whole, space + 1);
+    lp_text_add(&head, name);
+    struct lp_text tail = {.at = head.at, .left = (size_t)(whole + sizeof(whole) - head.at)};
+    lp_text_add(&tail, ":");
+    lp_text_add(&tail, suffix);
+    (void)lp_sys.prctl(PR_SET_NAME, (unsigned long)(uintptr_t)whole);
+}
+
+void lp_child_raise_oom_score(void)
+{
+    char text[16];
+    if (lp_file_read(AT_FDCWD, "/proc/self/oom_score_adj", text, sizeof(text)) <= 0)
+        return;
+    long score = strtol(text, NULL, 10);
+    score = score > OOM_SCORE_MAX - OOM_SCORE_STEP ? OOM_SCORE_MAX : score + OOM_SCORE_STEP;
+    struct lp_text number = lp_text_begin(text, sizeof(text));
+    lp_text_add_number(&number, score);
+    (void)lp_file_write(AT_FDCWD, "/proc/self/oom_score_adj", text);
+}
+
+static void name_worker(const struct lp_child_plan *plan)
+{
+    char digits[12];
+    struct lp_text text = lp_text_begin(digits, sizeof(digits));
+    lp_text_add_number(&text, plan->slot);
+    lp_child_set_name(plan->options->name, digits);
+}
+
+/* The doorbell is all it keeps beside 0, 1 and 2. */
+static int keep_doorbell(int doorbell_fd)
+{
+    int error = lp_sys.dup_to(doorbell_fd, LP_CHILD_DOORBELL, O_CLOEXEC);
+    if (error >= 0)
+        error = lp_sys.close_range(LP_CHILD_DOORBELL + 1, UINT_MAX);
+    return error < 0 ? error : 0;
+}
+
+_Noreturn void lp_child_run(const struct lp_child_plan *plan)
+{
+    /* First the cgroup: what it does not hold, cgroup.kill does not reach. */
+    lp_cgroup_enter(plan->cgroup, plan->slot);
+    (void)lp_sys.setsid();
+    (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
+    name_worker(plan);
+    lp_child_raise_oom_score();
+    if (keep_doorbell(plan->doorbell_fd) < 0)
+        _exit(LP_CHILD_UNPREPARED);
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)lp_sys.signal_mask(SIG_SETMASK, &none, NULL);
+    plan->options->worker_main(plan->options->context, plan->slot, plan->generation);
+    _exit(0);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/fds.h"
+
+#include "base/fd.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+/* The lowest of them that is at least `from`, or INT_MAX. */
+static int next_kept(const int *fds, size_t n, int from)
+{
+    int lowest = INT_MAX;
+    for (size_t i = 0; i < n; i++)
+        if (fds[i] >= from && fds[i] < lowest)
+            lowest = fds[i];
+    return lowest;
+}
+
+static int close_others(const int *fds, size_t n)
+{
+    int from = LP_FDS_FIRST;
+    for (;;) {
+        int kept = next_kept(fds, n, from);
+        unsigned last = kept == INT_MAX ? UINT_MAX : (unsigned)kept - 1;
+        int error = kept > from ? lp_sys.close_range((unsigned)from, last) : 0;
+        if (error < 0)
+            return error;
+        if (kept == INT_MAX)
+            return 0;
+        from = kept + 1;
+    }
+}
+
+/* Whoever of fds[from...] stands on target is moved out of the way. */
+static int vacate(int *fds, size_t from, size_t n, int target)
+{
+    for (size_t i = from; i < n; i++) {
+        if (fds[i] != target)
+            continue;
+        fds[i] = lp_sys.dup_from(target, target + 1);
+        return fds[i] < 0 ? fds[i] : 0;
+    }
+    return 0;
+}
+
+int lp_fds_keep(int *fds, size_t n)
+{
+    int error = close_others(fds, n);
+    for (size_t i = 0; i < n && error == 0; i++) {
+        int target = LP_FDS_FIRST + (int)i;
+        if (fds[i] != target)
+            error = vacate(fds, i + 1, n, target);
+        if (error == 0)
+            error = lp_sys.dup_to(fds[i], target, O_CLOEXEC) < 0 ? -EBADF : 0;
+        if (error == 0 && fds[i] != target)
+            lp_fd_close(&fds[i]);
+        fds[i] = target;
+    }
+    return error;
+}
+
+void lp_fds_settle_standard(void)
+{
+    int null_fd = lp_sys.openat(AT_FDCWD, "/dev/null", O_RDWR);
+    if (null_fd < 0)
+        return;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fd == null_fd)
+            (void)lp_sys.set_cloexec(fd, 0);
+        else if (fd == STDIN_FILENO || lp_sys.is_open(fd) < 0)
+            (void)lp_sys.dup_to(null_fd, fd, 0);
+    }
+    if (null_fd > STDERR_FILENO)
+        lp_fd_close(&null_fd);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fds: giving a forked process a descriptor table of its own choice.
+ */
+#ifndef LP_OS_FDS_H
+#define LP_OS_FDS_H
+
+#include <stddef.h>
+
+#define LP_FDS_FIRST 3
+
+/*
+ * Keeps 0, 1, 2 and these n descriptors (distinct, all above 2), which become 3, 4, 5... in their
+ * order; closes all others. fds holds the new numbers afterwards. All are CLOEXEC. Needs room for
+ * one more descriptor than it keeps. 0 or -errno.
+ */
+int lp_fds_keep(int *fds, size_t n);
+
+/* 0 becomes /dev/null; so do 1 and 2 when they are closed. */
+void lp_fds_settle_standard(void);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * No stdio: this runs in the zygote and in workers, beside whatever state stdio was copied in.
+ */
+#include "os/file.h"
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+ssize_t lp_file_read(int directory_fd, const char *path, char *text, size_t size)
+{
+    text[0] = '\0';
+    lp_fd_auto int fd = lp_sys.openat(directory_fd, path, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    size_t filled = 0;
+    while (filled < size - 1) {
+        ssize_t got = lp_sys.read(fd, text + filled, size - 1 - filled);
+        if (got < 0 && got != -EINTR)
+            return got;
+        if (got == 0)
+            break;
+        filled += got > 0 ? (size_t)got : 0;
+    }
+    text[filled] = '\0';
+    return (ssize_t)filled;
+}
+
+int lp_file_write(int directory_fd, const char *path, const char *text)
+{
+    lp_fd_auto int fd = lp_sys.openat(directory_fd, path, O_WRONLY);
+    if (fd < 0)
+        return fd;
+    ssize_t written;
+    do
+        written = lp_sys.write(fd, text, strlen(text));
+    while (written == -EINTR);
+    return written < 0 ? (int)written : 0;
+}
+
+uint64_t lp_file_number(const char *text, const char *name, uint64_t absent)
+{
+    size_t length = strlen(name);
+    for (const char *line = text; line != NULL && *line != '\0';) {
+        if (strncmp(line, name, length) == 0 && line[length] == ' ')
+            return strtoull(line + length, NULL, 10);
+        line = strchr(line, '\n');
+        line += line != NULL;
+    }
+    return absent;
+}
+
+/* The second field is the name in brackets, and may itself hold brackets and blanks. */
+int lp_file_stat(pid_t pid, struct lp_file_stat *stat)
+{
+    char path[32], line[512];
+    struct lp_text text = lp_text_begin(path, sizeof(path));
+    lp_text_add(&text, "/proc/");
+    lp_text_add_number(&text, pid);
+    lp_text_add(&text, "/stat");
+    ssize_t got = lp_file_read(AT_FDCWD, path, line, sizeof(line));
+    if (got < 0)
+        return (int)got;
+    const char *end = strrchr(line, ')');
+    if (end == NULL || end[1] != ' ' || end[2] == '\0' || end[3] != ' ')
+        return -EPROTO;
+    stat->state = end[2];
+    stat->parent = (pid_t)strtol(end + 4, NULL, 10);
+    return 0;
+}

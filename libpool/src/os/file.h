@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file: the small text files through which the kernel speaks (/proc, cgroups), whole and at once.
+ */
+#ifndef LP_OS_FILE_H
+#define LP_OS_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Fills text, which is always terminated. Bytes read (cut at size - 1), or -errno. */
+ssize_t lp_file_read(int directory_fd, const char *path, char *text, size_t size);
+
+/* 0 or -errno. */
+int lp_file_write(int directory_fd, const char *path, const char *text);
+
+/* The number behind "name " at the beginning of a line; `absent` when there is none. */
+uint64_t lp_file_number(const char *text, const char *name, uint64_t absent);
+
+struct lp_file_stat {
+    pid_t parent;
+    char state; /* R S D T t Z X ... */
+};
+
+/* Of /proc/PID/stat. 0 or -errno. */
+int lp_file_stat(pid_t pid, struct lp_file_stat *stat);
+
+#endif

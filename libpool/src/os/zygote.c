@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The helper's side: one loop over the host's requests, the deaths of children and the host's own.
+ *
+ *     slot      what is true                                              left by
+ *     VACANT    nothing of it lives; EMPTY was the last word              SPAWN
+ *     LIVE      its worker is a child not reaped yet                      the worker's death: EXITED
+ *     DYING     the worker is reaped; something of its tree may live      proof of emptiness: EMPTY
+ *
+ * Proof. When a worker has been reaped, the kernel has already given its children to the zygote.
+ * So the tree is gone when the slot's cgroup is unpopulated, and when no orphan is left that came
+ * with that death or later. When an orphan dies its own children land here, and the death wakes the
+ * loop: so there is a fixpoint, and no timer. Nothing waits for one particular process.
+ *
+ * Nothing is allocated after the start, and nothing blocks but the one poll().
+ */
+#include "os/zygote_main.h"
+
+#include "base/fd.h"
+#include "os/cgroup.h"
+#include "os/child.h"
+#include "os/fds.h"
+#include "os/orphans.h"
+#include "os/outbox.h"
+#include "os/tree.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define REQUESTS_PER_ROUND 64
+#define RECHECK_MS 20       /* where no descriptor tells of a change */
+#define FAREWELL_ROUNDS 250 /* so often, for processes in our cgroup that are not our children */
+
+enum slot_state {
+    VACANT = 0,
+    LIVE,
+    DYING
+};
+
+struct slot {
+    enum slot_state state;
+    bool was_used;
+    uint32_t generation;
+    pid_t pid;
+    uint64_t death;     /* DYING: the number of that death */
+    uint64_t oom_kills; /* at birth */
+    int watch_fd;       /* DYING: tells when the cgroup empties; -1: nothing does */
+};
+
+struct zygote {
+    const struct lp_zygote_options *options;
+    struct lp_cgroup cgroup;
+    struct lp_outbox outbox;
+    struct lp_orphans orphans;
+    struct lp_workers workers;
+    struct slot *slots;
+    int *fds; /* the socket, the host's pidfd, the doorbells */
+    struct pollfd *polls;
+    int sigchld_fd;
+    uint32_t n_dying;
+    uint64_t deaths;
+    bool can_walk, leaving;
+    int farewell_rounds;
+};
+
+enum {
+    FD_SOCKET = 0,
+    FD_HOST,
+    FD_DOORBELLS
+};
+
+/* ---- Births ------------------------------------------------------------------------------ */
+
+static void report(struct zygote *zygote, enum lp_report_kind kind, uint32_t slot, pid_t pid,
+                   int error)
+{
+    bool is_slot = slot < zygote->options->slots;
+    struct lp_report report = {.kind = (uint32_t)kind, .slot = slot, .pid = pid, .error = error};
+    report.generation = is_slot ? zygote->slots[slot].generation : 0;
+    lp_outbox_put(&zygote->outbox, &report,
+                  kind == LP_REPORT_SPAWNED ? lp_sys.pidfd_open(pid) : -1);
+}
+
+static void refuse(struct zygote *zygote, const struct lp_request *request, int error)
+{
+    const struct lp_report report = {.kind = LP_REPORT_SPAWN_FAILED,
+                                     .slot = request->slot,
+                                     .generation = request->generation,
+                                     .error = error};
+    lp_outbox_put(&zygote->outbox, &report, -1);
+}
+
+static void run_worker(const struct zygote *zygote, const struct lp_request *request)
+{
+    const struct lp_child_plan plan = {.options = zygote->options,
+                                       .cgroup = &zygote->cgroup,
+                                       .slot = request->slot,
+                                       .generation = request->generation,
+                                       .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
+    lp_child_run(&plan);
+}
+
+static void spawn(struct zygote *zygote, const struct lp_request *request)
+{
+    struct slot *slot = &zygote->slots[request->slot];
+    bool is_taken = slot->state != VACANT;
+    if (!is_taken && !slot->was_used)
+        is_taken = lp_cgroup_is_populated(&zygote->cgroup, request->slot);
+    if (is_taken) {
+        refuse(zygote, request, -EBUSY);
+        return;
+    }
+    lp_cgroup_prepare(&zygote->cgroup, request->slot);
+    uint64_t oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
+    pid_t pid = lp_sys.fork();
+    if (pid == 0)
+        run_worker(zygote, request);
+    if (pid < 0) {
+        refuse(zygote, request, pid);
+        return;
+    }
+    *slot = (struct slot){.state = LIVE,
+                          .was_used = true,
+                          .generation = request->generation,
+                          .pid = pid,
+                          .oom_kills = oom_kills,
+                          .watch_fd = -1};
+    struct lp_workers *workers = &zygote->workers;
+    workers->pids[workers->n] = pid;
+    workers->slots[workers->n++] = request->slot;
+    report(zygote, LP_REPORT_SPAWNED, request->slot, pid, 0);
+}
+
+/* ---- Deaths ------------------------------------------------------------------------------ */
+
+static void start_dying(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    slot->state = DYING;
+    slot->pid = 0;
+    slot->death = ++zygote->deaths;
+    zygote->n_dying++;
+    slot->watch_fd = -1;
+    if (lp_cgroup_is_populated(&zygote->cgroup, index)) {
+        slot->watch_fd = lp_cgroup_watch(&zygote->cgroup, index);
+        (void)lp_cgroup_kill(&zygote->cgroup, index);
+    }
+}
+
+static uint64_t microseconds(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000u + (uint64_t)time.tv_usec;
+}
+
+static void report_exit(struct zygote *zygote, uint32_t index, int status,
+                        const struct rusage *usage)
+{
+    const struct slot *slot = &zygote->slots[index];
+    struct lp_report report = {.kind = LP_REPORT_EXITED,
+                               .slot = index,
+                               .generation = slot->generation,
+                               .pid = slot->pid,
+                               .user_us = microseconds(usage->ru_utime),
+                               .system_us = microseconds(usage->ru_stime),
+                               .max_rss_kib = (uint64_t)usage->ru_maxrss};
+    if (WIFSIGNALED(status)) {
+        report.signal = WTERMSIG(status);
+        report.core_dumped = WCOREDUMP(status) != 0;
+    } else {
+        report.code = WEXITSTATUS(status);
+    }
+    uint64_t oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, index);
+    report.oom_kills = oom_kills > slot->oom_kills ? oom_kills - slot->oom_kills : 0;
+    lp_outbox_put(&zygote->outbox, &report, -1);
+}
+
+static void forget_worker(struct lp_workers *workers, size_t at)
+{
+    size_t behind = workers->n - at - 1;
+    memmove(&workers->pids[at], &workers->pids[at + 1], behind * sizeof(workers->pids[0]));
+    memmove(&workers->slots[at], &workers->slots[at + 1], behind * sizeof(workers->slots[0]));
+    workers->n--;
+}
+
+static void bury(struct zygote *zygote, pid_t pid, int status, const struct rusage *usage)
+{
+    size_t at = 0;
+    while (at < zygote->workers.n && zygote->workers.pids[at] != pid)
+        at++;
+    if (at == zygote->workers.n) {
+        lp_orphans_reaped(&zygote->orphans, pid);
+        return;
+    }
+    uint32_t index = zygote->workers.slots[at];
+    forget_worker(&zygote->workers, at);
+    report_exit(zygote, index, status, usage);
+    start_dying(zygote, index);
+}
+
+static void reap_all(struct zygote *zygote)
+{
+    struct signalfd_siginfo unused;
+    while (lp_sys.read(zygote->sigchld_fd, &unused, sizeof(unused)) > 0)
+        continue;
+    for (;;) {
+        int status = 0;
+        struct rusage usage = {0};
+        pid_t pid = lp_sys.wait4(-1, &status, __WALL | WNOHANG, &usage);
+        if (pid == -EINTR)
+            continue;
+        if (pid <= 0)
+            return;
+        bury(zygote, pid, status, &usage);
+    }
+}
+
+/* ---- Emptiness --------------------------------------------------------------------------- */
+
+static bool is_in_cgroup(const void *context, pid_t pid)
+{
+    return lp_cgroup_holds(context, pid);
+}
+
+static void sweep(struct zygote *zygote)
+{
+    if (zygote->can_walk && (zygote->n_dying > 0 || zygote->orphans.n > 0 || zygote->leaving))
+        lp_orphans_sweep(&zygote->orphans, &zygote->workers, zygote->deaths, is_in_cgroup,
+                         &zygote->cgroup);
+}
+
+static void settle_slot(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    if (lp_orphans_since(&zygote->orphans, slot->death) ||
+        lp_cgroup_is_populated(&zygote->cgroup, index))
+        return;
+    lp_fd_close(&slot->watch_fd);
+    slot->state = VACANT;
+    zygote->n_dying--;
+    report(zygote, LP_REPORT_EMPTY, index, 0, 0);
+}
+
+static void settle(struct zygote *zygote)
+{
+    for (uint32_t i = 0; zygote->n_dying > 0 && i < zygote->options->slots; i++)
+        if (zygote->slots[i].state == DYING)
+            settle_slot(zygote, i);
+}
+
+/* ---- Requests ---------------------------------------------------------------------------- */
+
+static void kill_worker(const struct zygote *zygote, uint32_t index)
+{
+    pid_t pid = zygote->slots[index].pid;
+    bool is_told = lp_cgroup_kill(&zygote->cgroup, index);
+    if (!is_told && zygote->can_walk)
+        lp_tree_kill(pid);
+    else /* it may not have entered its cgroup yet */
+        (void)lp_sys.kill(pid, SIGKILL);
+}
+
+/* A slot that was never used here may hold what an earlier zygote left behind. */
+static void kill_slot(struct zygote *zygote, const struct lp_request *request)
+{
+    struct slot *slot = &zygote->slots[request->slot];
+    if (slot->state == VACANT && !slot->was_used) {
+        slot->generation = request->generation;
+        slot->was_used = true;
+        start_dying(zygote, request->slot);
+    } else if (slot->state == LIVE && slot->generation == request->generation) {
+        kill_worker(zygote, request->slot);
+    }
+}
+
+static void leave(struct zygote *zygote)
+{
+    if (zygote->leaving)
+        return;
+    zygote->leaving = true;
+    for (uint32_t i = 0; i < zygote->options->slots; i++)
+        if (zygote->slots[i].state == LIVE)
+            kill_worker(zygote, i);
+    (void)lp_cgroup_kill_all(&zygote->cgroup);
+}
+
+static void serve(struct zygote *zygote, const struct lp_request *request)
+{
+    bool is_slot = request->slot < zygote->options->slots;
+    switch ((enum lp_request_kind)request->kind) {
+    case LP_REQUEST_SPAWN:
+        if (is_slot)
+            spawn(zygote, request);
+        else
+            refuse(zygote, request, -EINVAL);
+        break;
+    case LP_REQUEST_KILL:
+        if (is_slot)
+            kill_slot(zygote, request);
+        break;
+    case LP_REQUEST_QUIT: leave(zygote); break;
+    case LP_REQUEST_N: break;
+    }
+}
+
+/* 1: one served; 0: none there; -EPIPE: the host has hung up. */
+static int take_request(struct zygote *zygote)
+{
+    struct lp_request request;
+    struct iovec part = {&request, sizeof(request)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t got = lp_sys.recvmsg(zygote->fds[FD_SOCKET], &message, MSG_DONTWAIT);
+    if (got == -EAGAIN || got == -EINTR || got == -ENOMEM)
+        return 0;
+    if (got <= 0)
+        return -EPIPE;
+    if (got == (ssize_t)sizeof(request))
+        serve(zygote, &request);
+    return 1;
+}
+
+static void take_requests(struct zygote *zygote)
+{
+    int taken = 1;
+    for (int i = 0; i < REQUESTS_PER_ROUND && taken == 1 && !zygote->leaving; i++)
+        if (lp_outbox_has_room(&zygote->outbox, zygote->options->slots))
+            taken = take_request(zygote);
+    if (taken == -EPIPE)
+        leave(zygote);
+}
+
+/* ---- The loop ---------------------------------------------------------------------------- */
+
+static bool wants_request(const struct zygote *zygote)
+{
+    return !zygote->leaving && lp_outbox_has_room(&zygote->outbox, zygote->options->slots);
+}
+
+static void set_poll(struct pollfd *entry, int fd, int events)
+{
+    *entry = (struct pollfd){.fd = fd, .events = (short)events};
+}
+
+/* Sleeps until something happens. True when the host has died. */
+static bool wait_for_news(struct zygote *zygote, bool is_stuffed)
+{
+    struct pollfd *polls = zygote->polls;
+    nfds_t n = 0;
+    int timeout_ms = zygote->leaving ? RECHECK_MS : -1;
+    int events = (wants_request(zygote) ? POLLIN : 0) | (is_stuffed ? POLLOUT : 0);
+    set_poll(&polls[n++], zygote->fds[FD_HOST], zygote->leaving ? 0 : POLLIN);
+    set_poll(&polls[n++], zygote->sigchld_fd, POLLIN);
+    set_poll(&polls[n++], events != 0 ? zygote->fds[FD_SOCKET] : -1, events);
+    for (uint32_t i = 0, left = zygote->n_dying; left > 0; i++) {
+        if (zygote->slots[i].state != DYING)
+            continue;
+        left--;
+        set_poll(&polls[n], zygote->slots[i].watch_fd, POLLPRI);
+        if (polls[n++].fd < 0)
+            timeout_ms = RECHECK_MS;
+    }
+    (void)lp_sys.poll(polls, n, timeout_ms);
+    return (polls[0].revents & POLLIN) != 0;
+}
+
+/* Nothing of ours lives any more. What else is in our cgroup has been killed; it gets some time. */
+static bool is_over(struct zygote *zygote)
+{
+    if (!zygote->leaving || lp_tree_has_children())
+        return false;
+    if (!lp_cgroup_is_any_populated(&zygote->cgroup))
+        return true;
+    (void)lp_cgroup_kill_all(&zygote->cgroup);
+    return ++zygote->farewell_rounds > FAREWELL_ROUNDS;
+}
+
+static _Noreturn void run(struct zygote *zygote)
+{
+    for (;;) {
+        reap_all(zygote);
+        sweep(zygote);
+        settle(zygote);
+        if (wants_request(zygote))
+            take_requests(zygote);
+        int flushed = lp_outbox_flush(&zygote->outbox, zygote->fds[FD_SOCKET]);
+        if (flushed == -EPIPE)
+            leave(zygote);
+        if (is_over(zygote))
+            break;
+        if (wait_for_news(zygote, flushed == -EAGAIN))
+            leave(zygote);
+    }
+    lp_cgroup_close(&zygote->cgroup, zygote->options->slots, true);
+    _exit(0);
+}
+
+/* ---- Start ------------------------------------------------------------------------------- */
+
+static int allocate(struct zygote *zygote)
+{
+    size_t slots = zygote->options->slots;
+    zygote->slots = lp_sys.map(slots * sizeof(zygote->slots[0]));
+    zygote->fds = lp_sys.map((FD_DOORBELLS + slots) * sizeof(zygote->fds[0]));
+    zygote->polls = lp_sys.map((3 + slots) * sizeof(zygote->polls[0]));
+    zygote->workers.pids = lp_sys.map(slots * sizeof(zygote->workers.pids[0]));
+    zygote->workers.slots = lp_sys.map(slots * sizeof(zygote->workers.slots[0]));
+    if (zygote->slots == NULL || zygote->fds == NULL || zygote->polls == NULL ||
+        zygote->workers.pids == NULL || zygote->workers.slots == NULL)
+        return -ENOMEM;
+    int error = lp_outbox_init(&zygote->outbox, zygote->options->slots);
+    return error < 0 ? error : lp_orphans_init(&zygote->orphans, zygote->options->slots);
+}
+
+static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth)
+{
+    uint32_t slots = zygote->options->slots;
+    zygote->fds[FD_SOCKET] = birth->socket_fd;
+    zygote->fds[FD_HOST] = birth->host_pid_fd;
+    for (uint32_t i = 0; i < slots; i++)
+        zygote->fds[FD_DOORBELLS + i] = zygote->options->doorbell_fds[i];
+    lp_fds_settle_standard();
+    return lp_fds_keep(zygote->fds, FD_DOORBELLS + (size_t)slots);
+}
+
+static int settle_signals(struct zygote *zygote)
+{
+    sigset_t all, sigchld;
+    (void)sigfillset(&all);
+    (void)lp_sys.signal_mask(SIG_SETMASK, &all, NULL);
+    lp_child_reset_signals();
+    (void)sigemptyset(&sigchld);
+    (void)sigaddset(&sigchld, SIGCHLD);
+    zygote->sigchld_fd = lp_sys.signalfd(&sigchld, SFD_CLOEXEC | SFD_NONBLOCK);
+    return zygote->sigchld_fd < 0 ? zygote->sigchld_fd : 0;
+}
+
+static void say_hello(struct zygote *zygote)
+{
+    const struct lp_report report = {.kind = LP_REPORT_HELLO,
+                                     .pid = getpid(),
+                                     .containment = zygote->cgroup.kill_fd >= 0 ? 2 : 0,
+                                     .oom_evidence = (uint32_t)zygote->cgroup.evidence};
+    lp_outbox_put(&zygote->outbox, &report, -1);
+}
+
+_Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
+{
+    struct zygote zygote = {.options = birth->options, .cgroup = LP_CGROUP_NULL};
+    (void)lp_sys.setsid();
+    lp_child_set_name(birth->options->name, "zygote");
+    (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (allocate(&zygote) < 0 || settle_fds(&zygote, birth) < 0 || settle_signals(&zygote) < 0)
+        _exit(LP_CHILD_UNPREPARED); /* the host sees the link go down */
+    zygote.can_walk = lp_tree_can_walk();
+    if (zygote.options->use_cgroups)
+        lp_cgroup_open(&zygote.cgroup, zygote.options, birth->host_pid);
+    say_hello(&zygote);
+    run(&zygote);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host's side: the birth of a zygote, and the messages to and from it.
+ *
+ * The midwife shares the host's memory and descriptor table, and the host's thread stands still
+ * until it is gone. It is the zygote's parent, and therefore the one that can open a pidfd which
+ * certainly means the zygote: as long as it lives the number is not free.
+ *
+ * Its stack is an array in the frame below. What the zygote and its workers need beyond it grows
+ * into the rest of the thread's stack, of which they have a copy of their own; that is why the
+ * array must lie on it. The midwife itself stays within: it only forks.
+ */
+#include "os/zygote.h"
+
+#include "base/fd.h"
+#include "os/zygote_main.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdalign.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIDWIFE_STACK_BYTES ((size_t)64 * 1024)
+#define REAP_WAIT_MS 1000
+
+/* ---- Birth ------------------------------------------------------------------------------- */
+
+struct delivery {
+    struct lp_zygote_birth birth;
+    pid_t pid;  /* of the zygote, or -errno */
+    int pid_fd; /* in the host's table, because the midwife shares it */
+};
+
+static void abandon(struct delivery *delivery, int error)
+{
+    (void)lp_sys.kill(delivery->pid, SIGKILL);
+    (void)lp_sys.wait4(delivery->pid, NULL, __WALL, NULL);
+    delivery->pid = error;
+}
+
+static int midwife(void *arg)
+{
+    struct delivery *delivery = arg;
+    delivery->pid = lp_sys.fork();
+    if (delivery->pid == 0)
+        lp_zygote_main(&delivery->birth);
+    if (delivery->pid > 0) {
+        delivery->pid_fd = lp_sys.pidfd_open(delivery->pid);
+        if (delivery->pid_fd < 0)
+            abandon(delivery, delivery->pid_fd);
+    }
+    lp_sys.exit_group(0);
+    return 0;
+}
+
+/* Whoever else reaps the midwife (a host that waits with __WALL) does no harm: it is then gone. */
+static void wait_for_midwife(pid_t pid)
+{
+    while (lp_sys.wait4(pid, NULL, __WALL, NULL) == -EINTR)
+        continue;
+}
+
+static int deliver(struct delivery *delivery)
+{
+    alignas(16) char stack[MIDWIFE_STACK_BYTES];
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    (void)lp_sys.signal_mask(SIG_SETMASK, &all, &before);
+    pid_t pid = lp_sys.clone(midwife, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_FILES,
+                             delivery);
+    if (pid > 0)
+        wait_for_midwife(pid);
+    (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);
+    if (pid < 0)
+        return pid;
+    return delivery->pid > 0 ? 0 : delivery->pid;
+}
+
+/* The link never stands on 0, 1 or 2: the zygote keeps those for its workers. */
+static int move_up(int *fd)
+{
+    if (*fd > STDERR_FILENO)
+        return 0;
+    int moved = lp_sys.dup_from(*fd, STDERR_FILENO + 1);
+    lp_fd_close(fd);
+    *fd = moved;
+    return moved < 0 ? moved : 0;
+}
+
+int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options *options)
+{
+    *link = LP_ZYGOTE_LINK_NULL;
+    int sockets[2];
+    int error = lp_sys.socketpair(SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, sockets);
+    if (error < 0)
+        return error;
+    lp_fd_auto int ours = sockets[0], theirs = sockets[1], host_fd = lp_sys.pidfd_open(getpid());
+    if (host_fd < 0)
+        return host_fd;
+    if ((error = move_up(&ours)) < 0 || (error = move_up(&theirs)) < 0 ||
+        (error = move_up(&host_fd)) < 0)
+        return error;
+    struct delivery delivery = {
+        .birth = {options, theirs, host_fd, getpid()}, .pid = -ECHILD, .pid_fd = -1};
+    error = deliver(&delivery);
+    if (error < 0)
+        return error;
+    *link = (struct lp_zygote_link){ours, delivery.pid_fd, delivery.pid};
+    ours = -1;
+    return 0;
+}
+
+/* ---- Messages ---------------------------------------------------------------------------- */
+
+int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request)
+{
+    struct iovec part = {(void *)(uintptr_t)request, sizeof(*request)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t sent;
+    do
+        sent = lp_sys.sendmsg(link->socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent == -EINTR);
+    if (sent == -EAGAIN || sent == -ENOBUFS || sent == -ENOMEM)
+        return -EAGAIN;
+    return sent == (ssize_t)sizeof(*request) ? 0 : -EPIPE;
+}
+
+/* The first descriptor that came along, or -1; there is never a second one. */
+static int take_fd(struct msghdr *message)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    int fd = -1;
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len >= CMSG_LEN(sizeof(fd)))
+        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+    return fd;
+}
+
+int lp_zygote_receive(struct lp_zygote_link *link, struct lp_report *report, int *pidfd)
+{
+    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {report, sizeof(*report)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t got;
+    *pidfd = -1;
+    do { /* ECONNRESET comes once, when the zygote died with requests unread; its reports follow */
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        got = lp_sys.recvmsg(link->socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (got == -EINTR || got == -ECONNRESET);
+    if (got == -EAGAIN || got == -ENOMEM || got == -ENOBUFS)
+        return 0;
+    if (got <= 0)
+        return -EPIPE;
+    *pidfd = take_fd(&message);
+    if (got == (ssize_t)sizeof(*report) && report->kind >= LP_REPORT_HELLO &&
+        report->kind < LP_REPORT_N && (message.msg_flags & MSG_TRUNC) == 0)
+        return 1;
+    lp_fd_close(pidfd);
+    return -EPROTO;
+}
+
+/* A host that is init or a sub-reaper has adopted the zygote, and would keep its zombie. */
+static void reap_if_ours(int pid_fd)
+{
+    siginfo_t info;
+    if (lp_sys.waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return;
+    struct pollfd death = {.fd = pid_fd, .events = POLLIN};
+    (void)lp_sys.poll(&death, 1, REAP_WAIT_MS);
+    (void)lp_sys.waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | WNOHANG | __WALL);
+}
+
+void lp_zygote_drop(struct lp_zygote_link *link)
+{
+    if (link->pid_fd >= 0) {
+        (void)lp_sys.pidfd_send_signal(link->pid_fd, SIGKILL);
+        reap_if_ours(link->pid_fd);
+    }
+    lp_fd_close(&link->pid_fd);
+    lp_fd_close(&link->socket_fd);
+    link->pid = 0;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zygote_main: what the midwife hands over to the newborn zygote.
+ */
+#ifndef LP_OS_ZYGOTE_MAIN_H
+#define LP_OS_ZYGOTE_MAIN_H
+
+#include "os/zygote.h"
+
+struct lp_zygote_birth {
+    const struct lp_zygote_options *options;
+    int socket_fd;   /* the zygote's end */
+    int host_pid_fd; /* opened by the host itself, so it can mean nobody else */
+    pid_t host_pid;
+};
+
+/* Serves until the host says QUIT or dies; then everything it started is dead. */
+_Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth);
+
+#endif
