@@ -41,11 +41,11 @@ struct ch_reason {
     char read[160];
 };
 
-/* One run of one scenario. Zeroed, then ch_result_begin. */
+/* One run of one scenario; all zero to begin with. */
 struct ch_result {
     uint32_t index;  /* its place in the suite */
     uint32_t repeat; /* from 0 */
-    uint64_t seed;   /* of this run; replays it */
+    uint64_t seed;   /* what --seed takes to run it again */
     uint64_t duration_ns;
     uint32_t reasons_count; /* kept below */
     uint32_t reasons_lost;  /* more than there is room for */

@@ -551,12 +551,11 @@ struct ch_scenario {
     struct ch_place must_fail_place;
 };
 
-/* All scenarios of one file; they and everything they point at live as long as it. */
+/* All scenarios of one file; they live as long as the arena that they were parsed into. */
 struct ch_file {
     const char *path;
     struct ch_scenario *scenarios;
     size_t scenarios_count;
-    struct ch_arena *arena; /* owns all the memory */
 };
 
 #endif

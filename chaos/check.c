@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can only be said of the whole file: what is missing, what does not fit together, and what
+ * can be seen to fail for another reason than the one it was written for.
+ */
+#include <string.h>
+
+#include "chaos/parser.h"
+
+/* Where to say that something is missing: at the scenario, else at the top. */
+static struct ch_place main_place(const struct ch_parser *parser)
+{
+    struct ch_place place = parser->scenario->place;
+    return place.line != 0 ? place : (struct ch_place){1, 1};
+}
+
+/* The header and the statements that every scenario has. */
+static void check_statements(struct ch_parser *parser)
+{
+    static const enum ch_statement wanted[] = {CH_STATEMENT_SCENARIO, CH_STATEMENT_POOL,
+                                               CH_STATEMENT_EXPECT};
+    bool any = false;
+    for (size_t i = 0; i < CH_STATEMENTS; i++)
+        any |= parser->first[i].line != 0;
+    if (!any) {
+        if (parser->complaints == 0)
+            ch_complain_at(parser, (struct ch_place){1, 1},
+                           "there is nothing in this file; a scenario begins with 'chaos 1'");
+        return;
+    }
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if (parser->first[wanted[i]].line == 0)
+            ch_complain_at(parser, main_place(parser), "there is no '%s'",
+                           ch_vocabulary_name(CH_FAMILY_STATEMENT, (int)wanted[i]));
+}
+
+/* A section that is there but says nothing. */
+static void check_sections(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    const struct {
+        enum ch_statement statement;
+        size_t count;
+    } rows[] = {{CH_STATEMENT_LOAD, scenario->submits_in_load},
+                {CH_STATEMENT_TIMELINE, scenario->steps_count},
+                {CH_STATEMENT_EXPECT, scenario->expectations_count}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (parser->first[rows[i].statement].line != 0 && rows[i].count == 0 &&
+            parser->complaints == 0)
+            ch_complain_at(parser, parser->first[rows[i].statement], "'%s' has no lines below it",
+                           ch_vocabulary_name(CH_FAMILY_STATEMENT, (int)rows[i].statement));
+}
+
+/* ---- Capabilities ------------------------------------------------------------------------ */
+
+static void require(struct ch_parser *parser, struct ch_place place, const char *what,
+                    enum ch_capability capability)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->needs_count; i++)
+        if (scenario->needs[i].capability == capability)
+            return;
+    ch_complain_at(parser, place, "'%s' takes a capability: write 'needs %s' below 'scenario'",
+                   what, ch_vocabulary_name(CH_FAMILY_CAPABILITY, (int)capability));
+}
+
+/* Without it, a machine that can't do it would fail where it has to skip. */
+static void check_needs(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        const struct ch_action *action = &scenario->steps[i].action;
+        if (action->kind == CH_ACTION_MEMCG)
+            require(parser, action->place, "memcg", CH_NEEDS_MEMCG);
+        if (action->kind == CH_ACTION_PIDS)
+            require(parser, action->place, "pids", CH_NEEDS_PIDS_CGROUP);
+        if (action->kind == CH_ACTION_PRESSURE)
+            require(parser, action->place, "pressure", CH_NEEDS_STRESS_NG);
+    }
+    for (size_t i = 0; i < scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &scenario->expectations[i];
+        if (expectation->kind != CH_EXPECT_KERNEL)
+            continue;
+        if (expectation->kernel.counter == CH_KERNEL_OOM_KILL)
+            require(parser, expectation->place, "oom_kill", CH_NEEDS_MEMCG);
+        else
+            require(parser, expectation->place, "pids_max", CH_NEEDS_PIDS_CGROUP);
+    }
+}
+
+static void check_user(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    const struct ch_need *root = NULL, *user = NULL;
+    for (size_t i = 0; i < scenario->needs_count; i++) {
+        if (scenario->needs[i].capability == CH_NEEDS_ROOT)
+            root = &scenario->needs[i];
+        if (scenario->needs[i].capability == CH_NEEDS_USER)
+            user = &scenario->needs[i];
+    }
+    if (root != NULL && user != NULL)
+        ch_complain_at(parser, root > user ? root->place : user->place,
+                       "nobody is root and not root: this would always be skipped");
+}
+
+/* ---- Numbers that contradict each other -------------------------------------------------- */
+
+static void check_group(struct ch_parser *parser, const struct ch_expectation *last, uint32_t group)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    uint64_t sum = 0;
+    for (const struct ch_expectation *at = scenario->expectations; at <= last; at++) {
+        if (at->kind != CH_EXPECT_TASK || at->task.submit != group)
+            continue;
+        uint32_t all = scenario->submits[group].count;
+        uint64_t count = at->task.count == CH_UNSET ? all : at->task.count;
+        if (sum + count > all && sum <= all && at == last)
+            ch_complain_at(parser, at->place,
+                           "the lines about this group name more tasks than its %u", all);
+        sum += count;
+    }
+}
+
+static void check_groups(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->expectations_count; i++)
+        if (scenario->expectations[i].kind == CH_EXPECT_TASK)
+            check_group(parser, &scenario->expectations[i], scenario->expectations[i].task.submit);
+}
+
+/* A time trigger behind the watchdog can't come. */
+static void check_times(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    uint64_t limit_us = scenario->limit_us != 0 ? scenario->limit_us : 30000000;
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        const struct ch_trigger *trigger = &scenario->steps[i].trigger;
+        bool timed = trigger->kind == CH_TRIGGER_AT || trigger->kind == CH_TRIGGER_THEN ||
+                     trigger->kind == CH_TRIGGER_EVERY;
+        if (timed && trigger->time_us + trigger->for_us >= limit_us)
+            ch_complain_at(parser, trigger->place, "this is later than the scenario's limit");
+    }
+}
+
+/* A second word of must-fail that names something of the file. */
+static void check_must_fail(struct ch_parser *parser)
+{
+    const char *text = parser->scenario->must_fail;
+    const char *name = text != NULL ? strchr(text, ' ') : NULL;
+    bool group = name != NULL &&
+                 (strncmp(text, "task ", 5) == 0 || strncmp(text, "order ", 6) == 0);
+    bool fault = name != NULL && strncmp(text, "fired ", 6) == 0;
+    if (!group && !fault)
+        return;
+    if (ch_name_look(parser, name + 1) != CH_NOBODY)
+        return;
+    if (fault && ch_vocabulary_find(CH_FAMILY_ACTION, name + 1) != NULL)
+        return;
+    ch_complain_at(parser, parser->scenario->must_fail_place, "nothing is called '%.40s'",
+                   name + 1);
+}
+
+void ch_check_scenario(struct ch_parser *parser)
+{
+    check_statements(parser);
+    check_sections(parser);
+    check_needs(parser);
+    check_user(parser);
+    check_groups(parser);
+    check_times(parser);
+    check_must_fail(parser);
+}

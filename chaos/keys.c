@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keys of the language. A row is the whole truth about a key: its name, the values it takes,
+ * the field it fills, what holds without it, and a sentence for `chaos explain`.
+ */
+#include "chaos/scenario.h"
+#include "chaos/vocabulary.h"
+
+#define SECOND UINT64_C(1000000)
+#define HOUR (3600 * SECOND)
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+#define TIB (UINT64_C(1) << 40)
+
+/* Struct and field of the parsed form, or the first of the fields that a value fills. */
+#define FIELD(type, field) \
+    .offset = offsetof(struct type, field), .width = sizeof(((struct type *)0)->field)
+#define VALUE(name, value_kind, from, to, type, field) \
+    .word = name, .kind = value_kind, .low = from, .high = to, FIELD(type, field)
+#define NUMBER(name, from, to, type, field) VALUE(name, CH_VALUE_NUMBER, from, to, type, field)
+#define SIZE(name, from, to, type, field) VALUE(name, CH_VALUE_SIZE, from, to, type, field)
+#define TIME_US(name, from, to, type, field) \
+    VALUE(name, CH_VALUE_TIME, from, to, type, field), .divisor = 1
+#define TIME_MS(name, from, to, type, field) \
+    VALUE(name, CH_VALUE_TIME, from, to, type, field), .divisor = 1000
+#define CHOICE(name, of, type, field) \
+    .word = name, .kind = CH_VALUE_CHOICE, .choices = of, FIELD(type, field)
+#define FLAG(name, value, type, field) \
+    .word = name, .form = CH_FORM_BARE, .kind = CH_VALUE_FLAG, .low = value, FIELD(type, field)
+#define WORKER(type) .word = "worker", .kind = CH_VALUE_SELECTOR, FIELD(type, worker)
+#define AS .word = "as", .form = CH_FORM_WORD, .kind = CH_VALUE_NEW_NAME
+#define END          \
+    {                \
+        .word = NULL \
+    }
+
+static const struct ch_choice yes_no[] = {{"yes", 1}, {"no", 0}, {NULL, 0}};
+static const struct ch_choice no_yes[] = {{"yes", 0}, {"no", 1}, {NULL, 0}};
+static const struct ch_choice only_yes[] = {{"yes", 1}, {NULL, 0}};
+
+/* ---- pool, host ------------------------------------------------------------------------- */
+
+static const struct ch_choice initializers[] = {
+    {"none", CH_CALLBACK_NONE}, {"ok", CH_CALLBACK_OK},       {"error", CH_CALLBACK_ERROR},
+    {"exit", CH_CALLBACK_EXIT}, {"segv", CH_CALLBACK_SEGV},   {"abort", CH_CALLBACK_ABORT},
+    {"hang", CH_CALLBACK_HANG}, {"fail-N", CH_CALLBACK_FAIL}, {NULL, 0},
+};
+
+static const struct ch_choice finalizers[] = {
+    {"none", CH_CALLBACK_NONE},       {"ok", CH_CALLBACK_OK},
+    {"segv", CH_CALLBACK_SEGV},       {"abort", CH_CALLBACK_ABORT},
+    {"hang", CH_CALLBACK_HANG},       {"exit0", CH_CALLBACK_EXIT0},
+    {"reenter", CH_CALLBACK_REENTER}, {NULL, 0},
+};
+
+const struct ch_key ch_keys_pool[] = {
+    {NUMBER("min-workers", 0, 1024, ch_pool, min_workers), .standard = "0",
+     .help = "kept alive when idle"},
+    {NUMBER("max-workers", 1, 1024, ch_pool, max_workers), .standard = "the CPUs",
+     .help = "alive at most"},
+    {VALUE("workers", CH_VALUE_WORKERS, 1, 1024, ch_pool, min_workers),
+     .help = "sets min-workers and max-workers"},
+    {NUMBER("backlog", 1, 1000000, ch_pool, backlog_tasks), .standard = "1000",
+     .help = "pending tasks at most"},
+    {SIZE("backlog-bytes", 1, TIB, ch_pool, backlog_bytes), .standard = "256MiB",
+     .help = "input of pending tasks at most"},
+    {TIME_MS("idle-timeout", 1000, HOUR, ch_pool, idle_timeout_ms), .standard = "1s",
+     .help = "above min-workers, an idle worker leaves after"},
+    {NUMBER("tasks-per-worker", 1, 1000000, ch_pool, tasks_per_worker), .standard = "no limit",
+     .help = "a worker is replaced after so many"},
+    {TIME_MS("start-timeout", 1000, HOUR, ch_pool, start_timeout_ms), .standard = "10s",
+     .help = "from its fork to a worker's first word"},
+    {TIME_MS("initializer-timeout", 1000, HOUR, ch_pool, initializer_timeout_ms),
+     .standard = "1min", .help = "of one initializer"},
+    {TIME_MS("finalizer-timeout", 1000, HOUR, ch_pool, finalizer_timeout_ms), .standard = "5s",
+     .help = "of one finalizer"},
+    {NUMBER("initializer-failures", 1, 1000000, ch_pool, initializer_failures), .standard = "5",
+     .help = "in a row, before pending tasks end as init-failed"},
+    {VALUE("backoff", CH_VALUE_TIME_RANGE, 1000, HOUR, ch_pool, backoff_min_ms), .divisor = 1000,
+     .standard = "10ms..1s", .help = "first and longest pause after a failed spawn"},
+    {CHOICE("exclusive", yes_no, ch_pool, exclusive), .standard = "no",
+     .help = "a replacement waits until the old worker's tree is gone"},
+    {CHOICE("cgroup", no_yes, ch_pool, no_cgroup), .standard = "yes",
+     .help = "no: trees are killed by walking /proc"},
+    {VALUE("initializer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, initializer),
+     .choices = initializers, .standard = "none",
+     .help = "what runs first in each worker; fail-N fails N times in all, then works"},
+    {VALUE("finalizer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, finalizer), .choices = finalizers,
+     .standard = "none", .help = "what runs last in a worker that leaves in order"},
+    END,
+};
+
+static const struct ch_choice dispositions[] = {
+    {"default", CH_SIGNAL_DEFAULT},
+    {"ignore", CH_SIGNAL_IGNORE},
+    {"handler", CH_SIGNAL_HANDLER},
+    {NULL, 0},
+};
+
+const struct ch_key ch_keys_host[] = {
+    {CHOICE("sigchld", dispositions, ch_host, sigchld), .standard = "default",
+     .help = "the application's disposition of SIGCHLD"},
+    {CHOICE("sigpipe", dispositions, ch_host, sigpipe), .standard = "default",
+     .help = "the application's disposition of SIGPIPE"},
+    {CHOICE("thief", only_yes, ch_host, thief), .standard = "no",
+     .help = "a thread of the application loops on waitpid(-1)"},
+    {NUMBER("nofile", 32, 1000000, ch_host, nofile), .standard = "as inherited",
+     .help = "its RLIMIT_NOFILE"},
+    END,
+};
+
+/* ---- submit ------------------------------------------------------------------------------ */
+
+const struct ch_key ch_keys_submit[] = {
+    {.word = "task",
+     .kind = CH_VALUE_TASK,
+     .required = true,
+     .help = "what each task does; see `chaos explain task`"},
+    {NUMBER("priority", 0, LIBPOOL_PRIORITIES - 1, ch_submit, priority), .standard = "0",
+     .help = "0 is the highest"},
+    {TIME_MS("run-timeout", 1000, HOUR, ch_submit, run_timeout_ms), .standard = "none",
+     .help = "from its start; then its tree is killed"},
+    {TIME_MS("queue-timeout", 1000, HOUR, ch_submit, queue_timeout_ms), .standard = "none",
+     .help = "from its submission to its start"},
+    {VALUE("wait", CH_VALUE_TIME_OR_FOREVER, 0, HOUR, ch_submit, wait_ms), .divisor = 1000,
+     .standard = "forever", .help = "how long submit may wait for room in the backlog"},
+    {CHOICE("order", only_yes, ch_submit, ordered), .standard = "no",
+     .help = "the group's tasks must start in the order of their submission"},
+    {AS, .help = "names the group"},
+    END,
+};
+
+#define WORK TIME_US("work", 0, HOUR, ch_submit, work_us)
+
+const struct ch_key ch_keys_work[] = {
+    {WORK, .required = true, .help = "how long"},
+    END,
+};
+
+const struct ch_key ch_keys_code[] = {
+    {NUMBER("code", 1, INT32_MAX, ch_submit, code), .required = true, .help = "what it returns"},
+    END,
+};
+
+const struct ch_key ch_keys_exit_code[] = {
+    {NUMBER("code", 0, 255, ch_submit, code), .standard = "0", .help = "its exit code"},
+    END,
+};
+
+const struct ch_key ch_keys_hog[] = {
+    {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true, .help = "memory that it touches"},
+    {WORK, .standard = "0us", .help = "how long it holds them"},
+    END,
+};
+
+const struct ch_key ch_keys_echo[] = {
+    {SIZE("bytes", 0, GIB, ch_submit, bytes), .required = true, .help = "input and result"},
+    END,
+};
+
+static const struct ch_choice styles[] = {
+    {"plain", CH_GRANDCHILD_PLAIN},
+    {"setsid", CH_GRANDCHILD_SETSID},
+    {"double-fork", CH_GRANDCHILD_DOUBLE_FORK},
+    {"hold-fds", CH_GRANDCHILD_HOLD_FDS},
+    {"storm", CH_GRANDCHILD_STORM},
+    {"ignore-term", CH_GRANDCHILD_IGNORE_TERM},
+    {NULL, 0},
+};
+
+static const struct ch_choice ends[] = {
+    {"return", CH_END_RETURN},
+    {"hang", CH_END_HANG},
+    {"segv", CH_END_SEGV},
+    {NULL, 0},
+};
+
+const struct ch_key ch_keys_grandchild[] = {
+    {CHOICE("style", styles, ch_submit, style), .standard = "plain",
+     .help = "what the descendants do to survive"},
+    {CHOICE("end", ends, ch_submit, end), .standard = "return",
+     .help = "how the task itself ends, once they live"},
+    {WORK, .standard = "0us", .help = "how long the task goes on before it ends"},
+    END,
+};
+
+const struct ch_key ch_keys_die[] = {
+    {VALUE("signal", CH_VALUE_SIGNAL, 0, 0, ch_submit, signal), .required = true,
+     .help = "the signal that it raises"},
+    END,
+};
+
+/* ---- timeline: triggers ------------------------------------------------------------------ */
+
+const struct ch_key ch_keys_on[] = {
+    {VALUE("of", CH_VALUE_OF, 0, 0, ch_trigger, of), .standard = "any",
+     .help = "a group of tasks, a worker or a shutdown, as the event has it"},
+    {VALUE("slot", CH_VALUE_SLOT, 0, 1023, ch_trigger, slot_kind), .standard = "any",
+     .help = "of one worker slot: a number, or NAME.slot"},
+    {NUMBER("nth", 1, 1000000, ch_trigger, nth), .standard = "1", .help = "the nth that matches"},
+    {TIME_US("within", 1000, HOUR, ch_trigger, within_us), .form = CH_FORM_WORD,
+     .standard = "limit", .help = "after the step before; later is a failure"},
+    {AS, .help = "names what the event is about"},
+    END,
+};
+
+/* ---- timeline: actions ------------------------------------------------------------------- */
+
+const struct ch_key ch_keys_action[] = {
+    {FLAG("optional", 1, ch_action, optional), .help = "it need not fire"},
+    {AS, .help = "names the action and what it hit"},
+    END,
+};
+
+#define SIGNAL VALUE("signal", CH_VALUE_SIGNAL, 0, 0, ch_signal_action, signal)
+
+const struct ch_key ch_keys_kill[] = {
+    {WORKER(ch_signal_action), .help = "which workers"},
+    {FLAG("zygote", CH_PROCESS_ZYGOTE, ch_signal_action, process), .help = "the pool's zygote"},
+    {FLAG("host", CH_PROCESS_HOST, ch_signal_action, process), .help = "the application"},
+    {SIGNAL, .required = true, .help = "what it gets"},
+    END,
+};
+
+const struct ch_key ch_keys_stop[] = {
+    {WORKER(ch_signal_action), .help = "which workers"},
+    {FLAG("zygote", CH_PROCESS_ZYGOTE, ch_signal_action, process), .help = "the pool's zygote"},
+    END,
+};
+
+const struct ch_key ch_keys_memcg[] = {
+    {WORKER(ch_memcg_action), .required = true, .help = "whose own cgroup"},
+    {SIZE("limit", MIB, TIB, ch_memcg_action, limit_bytes), .required = true,
+     .help = "the hard limit"},
+    END,
+};
+
+const struct ch_key ch_keys_pids[] = {
+    {.word = "limit",
+     .kind = CH_VALUE_NUMBER_OR_CURRENT,
+     .high = 1000000,
+     .required = true,
+     .help = "processes and threads of the target at most; current: no more than now"},
+    END,
+};
+
+static const struct ch_choice processes[] = {
+    {"host", CH_PROCESS_HOST},
+    {"worker", CH_PROCESS_WORKER},
+    {NULL, 0},
+};
+
+const struct ch_key ch_keys_fill_fds[] = {
+    {CHOICE("proc", processes, ch_fill_fds_action, process), .required = true,
+     .help = "whose table; the worker is the one that the trigger's gate holds"},
+    END,
+};
+
+const struct ch_key ch_keys_pressure[] = {
+    {NUMBER("cpu", 1, 256, ch_pressure_action, cpu_workers), .standard = "0",
+     .help = "stress-ng --cpu"},
+    {NUMBER("vm", 1, 256, ch_pressure_action, vm_workers), .standard = "0",
+     .help = "stress-ng --vm"},
+    {SIZE("bytes", MIB, TIB, ch_pressure_action, vm_bytes), .help = "stress-ng --vm-bytes"},
+    END,
+};
+
+const struct ch_key ch_keys_cancel[] = {
+    {NUMBER("nth", 1, 1000000, ch_cancel_action, nth), .standard = "all of the group",
+     .help = "which task of the group"},
+    END,
+};
+
+static const struct ch_choice modes[] = {
+    {"wait", CH_SHUTDOWN_WAIT},
+    {"wait-cancel", CH_SHUTDOWN_WAIT_CANCEL},
+    {"background", CH_SHUTDOWN_BACKGROUND},
+    {"kill", CH_SHUTDOWN_KILL},
+    {NULL, 0},
+};
+
+const struct ch_key ch_keys_shutdown[] = {
+    {CHOICE("mode", modes, ch_shutdown_action, mode), .required = true,
+     .help = "the flags WAIT, WAIT|CANCEL, none, CANCEL of libpool_shutdown"},
+    {TIME_US("deadline", 0, HOUR, ch_shutdown_action, deadline_us), .standard = "none",
+     .help = "what is left then is killed"},
+    END,
+};
+
+const struct ch_key ch_keys_settle[] = {
+    {TIME_US("within", 1000, HOUR, ch_settle_action, within_us), .form = CH_FORM_WORD,
+     .standard = "limit", .help = "later is a failure"},
+    END,
+};
+
+/* ---- expect ------------------------------------------------------------------------------ */
+
+static const struct ch_choice certainties[] = {
+    {"not-started", LIBPOOL_NOT_STARTED},
+    {"may-have-run", LIBPOOL_MAY_HAVE_RUN},
+    {"has-run", LIBPOOL_HAS_RUN},
+    {NULL, 0},
+};
+
+const struct ch_key ch_keys_task[] = {
+    {VALUE("cause", CH_VALUE_CAUSE, 0, 0, ch_task_expectation, cause), .required = true,
+     .help = "how they end"},
+    {NUMBER("count", 1, 1000000, ch_task_expectation, count), .standard = "all of the group",
+     .help = "how many of them end so"},
+    {VALUE("signal", CH_VALUE_SIGNAL, 0, 0, ch_task_expectation, signal), .standard = "any",
+     .help = "the signal that their workers died of"},
+    {VALUE("code", CH_VALUE_CODE, 0, 0, ch_task_expectation, code), .standard = "any",
+     .help = "what they returned, or the exit code of their workers"},
+    {TIME_US("late", 0, HOUR, ch_task_expectation, late_us), .form = CH_FORM_AT_MOST,
+     .standard = "any", .help = "how long after their timeout they end"},
+    {CHOICE("certainty", certainties, ch_task_expectation, certainty), .standard = "any",
+     .help = "what the result says about whether they ran"},
+    END,
+};
