@@ -269,7 +269,6 @@ static int run_suite(const struct arguments *arguments, struct loaded *loaded)
         .verbose = arguments->verbose,
         .evidence_dir = arguments->evidence_dir,
         .run = ch_run_scenario,
-        .probe = ch_capability_probe,
         .changed = terminal ? show_progress : NULL,
         .context = stderr,
     };

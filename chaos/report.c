@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "chaos/vocabulary.h"
+
 /* ---- Shared ------------------------------------------------------------------------------ */
 
 size_t ch_utf8_length(const char *text)
@@ -32,6 +34,15 @@ void ch_report_name(const struct ch_entry *entry, char *text, size_t size)
                          scenario->matrix_value);
     if (entry->result.repeat > 0 && used >= 0 && (size_t)used < size)
         snprintf(text + used, size - (size_t)used, " #%u", entry->result.repeat + 1);
+}
+
+const char *ch_report_need(const struct ch_scenario *scenario, const struct ch_reason *reason)
+{
+    for (size_t i = 0; i < scenario->needs_count; i++)
+        if (scenario->needs[i].place.line == reason->place.line &&
+            scenario->needs[i].place.column == reason->place.column)
+            return ch_vocabulary_name(CH_FAMILY_CAPABILITY, (int)scenario->needs[i].capability);
+    return "";
 }
 
 __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size,
@@ -152,7 +163,7 @@ static void print_skip(const struct ch_entry *entry, FILE *out)
     fputc('\n', out);
     for (uint32_t i = 0; i < entry->result.reasons_count; i++) {
         const struct ch_reason *reason = &entry->result.reasons[i];
-        fprintf(out, "    needs %s: ", reason->expected);
+        fprintf(out, "    needs %s: ", ch_report_need(entry->scenario, reason));
         print_plain(reason->actual, out);
         fputc('\n', out);
     }

@@ -28,6 +28,9 @@ void ch_report_name(const struct ch_entry *entry, char *text, size_t size);
 void ch_report_replay(const struct ch_suite *suite, const struct ch_entry *entry, char *text,
                       size_t size);
 
+/* For a skip: the capability that the reason is about; "" when it is about none. */
+const char *ch_report_need(const struct ch_scenario *scenario, const struct ch_reason *reason);
+
 /* Writes text as a quoted JSON string; bytes that are not UTF-8 become U+FFFD. */
 void ch_write_json_string(const char *text, FILE *out);
 

@@ -156,7 +156,7 @@ static void tap_entry(const struct ch_suite *suite, const struct ch_entry *entry
     tap_text(entry->scenario->title, out);
     if (verdict == CH_SKIP) {
         fputs(" # SKIP needs ", out);
-        tap_text(first_reason(entry)->expected, out);
+        tap_text(ch_report_need(entry->scenario, first_reason(entry)), out);
         fputs(": ", out);
         tap_text(first_reason(entry)->actual, out);
     }
@@ -243,7 +243,9 @@ static void junit_outcome(const struct ch_suite *suite, const struct ch_entry *e
     enum ch_verdict verdict = verdict_of(entry);
     const struct ch_reason *first = first_reason(entry);
     fprintf(out, "      <%s message=\"", junit_tag(verdict));
-    ch_write_xml(verdict == CH_SKIP ? first->expected : first->checker, out);
+    ch_write_xml(first->checker, out);
+    fputs(verdict == CH_SKIP ? " " : "", out);
+    ch_write_xml(verdict == CH_SKIP ? ch_report_need(entry->scenario, first) : "", out);
     fputs(": ", out);
     ch_write_xml(first->actual, out);
     if (verdict == CH_SKIP) {

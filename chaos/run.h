@@ -22,7 +22,8 @@ struct ch_run_options {
 };
 
 /*
- * Runs the scenario and fills *result with every reason against it; result->seed, index and repeat
+ * Runs the scenario and fills *result with every reason against it, a capability that it needs and
+ * does not find being one (a skip, at the place of the need); result->seed, index and repeat
  * are set by the caller. 0, whatever the verdict; -errno when the harness itself broke before it
  * could judge (the caller turns that into CH_ERROR).
  */

@@ -24,8 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "chaos/vocabulary.h"
-
 #define SLACK_US UINT64_C(15000000)
 #define GUARDIANS_LIMIT_NS UINT64_C(10000000000)
 #define KILLED_LIMIT_NS UINT64_C(200000000) /* for orphans of the killed to show up */
@@ -95,22 +93,6 @@ uint64_t ch_seed_of_run(uint64_t seed, const struct ch_scenario *scenario)
 
 /* ---- The runner's process ---------------------------------------------------------------- */
 
-/* True when all capabilities are there; else the result says which is not. */
-static bool check_needs(const struct ch_suite_options *options, const struct ch_scenario *scenario,
-                        struct ch_result *result)
-{
-    for (size_t i = 0; i < scenario->needs_count; i++) {
-        char why[160] = "";
-        const struct ch_need *need = &scenario->needs[i];
-        if (options->probe(need->capability, why, sizeof(why)) == 0)
-            continue;
-        ch_result_object(result, CH_SKIP, need->place, "needs",
-                         ch_vocabulary_name(CH_FAMILY_CAPABILITY, (int)need->capability), why,
-                         "a probe that tried to do it");
-    }
-    return result->reasons_count == 0;
-}
-
 static void write_result(int fd, const struct ch_result *result)
 {
     const char *bytes = (const char *)result;
@@ -144,12 +126,10 @@ static _Noreturn void be_runner(const struct state *state, const struct ch_entry
             close(state->runners[i].pipe_fd);
         }
     sigprocmask(SIG_SETMASK, &state->old_mask, NULL);
-    if (check_needs(state->options, entry->scenario, &result)) {
-        int error = state->options->run(entry->scenario, &options, &result);
-        if (error < 0)
-            ch_result_object(&result, CH_ERROR, entry->scenario->place, "harness",
-                             "the harness can run it", strerror(-error), "its own return value");
-    }
+    int error = state->options->run(entry->scenario, &options, &result);
+    if (error < 0)
+        ch_result_object(&result, CH_ERROR, entry->scenario->place, "harness",
+                         "the harness can run it", strerror(-error), "its own return value");
     write_result(fd, &result);
     if (__gcov_dump != NULL)
         __gcov_dump();

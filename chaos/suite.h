@@ -45,7 +45,6 @@ struct ch_suite_options {
     uint64_t slack_us; /* what a runner may take beyond its scenario's limit; 0: a default */
     int (*run)(const struct ch_scenario *scenario, const struct ch_run_options *options,
                struct ch_result *result);
-    int (*probe)(enum ch_capability capability, char *why, size_t why_size);
     void (*changed)(const struct ch_suite *suite, void *context); /* one has ended; may be NULL */
     void *context;
 };

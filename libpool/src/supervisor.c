@@ -351,7 +351,9 @@ static void handle_report(libpool *pool, const struct lp_report *report, int pid
                                    pool->lines[report->slot].generation == report->generation);
     switch (current ? (enum lp_report_kind)report->kind : LP_REPORT_N) {
     case LP_REPORT_HELLO: handle_hello(pool, report); break;
-    case LP_REPORT_SPAWNED: handle_spawned(pool, report, lp_fd_take(&pid_fd)); break;
+    case LP_REPORT_SPAWNED:
+        handle_spawned(pool, report, pid_fd); /* the line's from here on */
+        return;
     case LP_REPORT_SPAWN_FAILED: handle_spawn_failed(pool, report); break;
     case LP_REPORT_EXITED: handle_exited(pool, report); break;
     case LP_REPORT_EMPTY: step_worker(pool, LP_EVENT_EMPTY, report->slot); break;
@@ -672,9 +674,9 @@ static int start_thread(libpool *pool)
     sigfillset(&all);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)lp_sys.sigmask(SIG_SETMASK, &all, &before);
+    (void)lp_sys.signal_mask(SIG_SETMASK, &all, &before);
     int error = -pthread_create(&pool->thread, &attributes, supervise, pool);
-    (void)lp_sys.sigmask(SIG_SETMASK, &before, NULL);
+    (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     pool->has_thread = error == 0;
     return error;

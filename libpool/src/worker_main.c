@@ -255,7 +255,7 @@ static void initialise(libpool_worker *worker)
         say(worker, LP_MESSAGE_INIT_FAILED, code);
         leave(worker, EXIT_FAILURE);
     }
-    int kept = lp_tree_has_children() ? lp_tree_children(0, worker->keeps, KEEPS) : 0;
+    int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
     say(worker, LP_MESSAGE_READY, 0);
 }

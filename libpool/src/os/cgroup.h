@@ -45,7 +45,7 @@ void lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_zygote_options *op
                     pid_t host_pid);
 
 /* Closes everything, after removing the directories when told (they must be empty). */
-void lp_cgroup_close(struct lp_cgroup *cgroup, uint32_t slots, bool remove);
+void lp_cgroup_close(struct lp_cgroup *cgroup, bool remove);
 
 /* Makes the slot's directories if they are not there. */
 void lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot);
@@ -58,11 +58,14 @@ bool lp_cgroup_kill(const struct lp_cgroup *cgroup, uint32_t slot);
 /* The same for the whole pool. */
 bool lp_cgroup_kill_all(const struct lp_cgroup *cgroup);
 
-/* True when something lives in the slot's directory; false also when there is none. */
-bool lp_cgroup_is_populated(const struct lp_cgroup *cgroup, uint32_t slot);
+/*
+ * True when something lives in the slot's directory; false also when there is none. watch_fd may be
+ * -1; the answer through one makes it quiet until the next change.
+ */
+bool lp_cgroup_is_populated(const struct lp_cgroup *cgroup, uint32_t slot, int watch_fd);
 bool lp_cgroup_is_any_populated(const struct lp_cgroup *cgroup);
 
-/* A descriptor that polls POLLPRI when the answer above may have changed since; or -errno. */
+/* A descriptor that polls POLLPRI when that answer may have changed since it gave one; or -errno. */
 int lp_cgroup_watch(const struct lp_cgroup *cgroup, uint32_t slot);
 
 /* How many processes the OOM killer has killed in the slot's directory, ever. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,33 @@ int lp_file_write(int directory_fd, const char *path, const char *text)
         written = lp_sys.write(fd, text, strlen(text));
     while (written == -EINTR);
     return written < 0 ? (int)written : 0;
+}
+
+struct directory_entry { /* struct linux_dirent64 */
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+int lp_file_each(int directory_fd, int (*act)(void *context, const char *name), void *context)
+{
+    alignas(struct directory_entry) char buffer[1024];
+    for (;;) {
+        ssize_t got = lp_sys.getdents(directory_fd, buffer, sizeof(buffer));
+        if (got <= 0)
+            return (int)got;
+        for (ssize_t at = 0; at < got;) {
+            const struct directory_entry *entry = (const void *)(buffer + at);
+            at += entry->length;
+            if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
+                continue;
+            int result = act(context, entry->name);
+            if (result != 0)
+                return result;
+        }
+    }
 }
 
 uint64_t lp_file_number(const char *text, const char *name, uint64_t absent)

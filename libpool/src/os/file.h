@@ -12,6 +12,12 @@
 /* Fills text, which is always terminated. Bytes read (cut at size - 1), or -errno. */
 ssize_t lp_file_read(int directory_fd, const char *path, char *text, size_t size);
 
+/*
+ * Calls act for each entry of an open directory but . and .., until act returns other than 0, which
+ * is then returned; else 0 or -errno.
+ */
+int lp_file_each(int directory_fd, int (*act)(void *context, const char *name), void *context);
+
 /* 0 or -errno. */
 int lp_file_write(int directory_fd, const char *path, const char *text);
 

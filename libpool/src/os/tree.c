@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,34 +61,21 @@ static int children_of_task(int tasks_fd, const char *task, pid_t *pids, size_t 
     return fd < 0 ? fd : read_children(fd, pids, max);
 }
 
-struct directory_entry { /* struct linux_dirent64 */
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
+struct gathering {
+    int tasks_fd;
+    pid_t *pids;
+    size_t n, max;
 };
 
-/* A child belongs to the thread that made it, so all threads are asked. */
-static int children_of_tasks(int tasks_fd, pid_t *pids, size_t max)
+static int gather_task(void *context, const char *task)
 {
-    alignas(struct directory_entry) char buffer[1024];
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = lp_sys.getdents(tasks_fd, buffer, sizeof(buffer));
-        if (got <= 0)
-            return got < 0 ? (int)got : (int)n;
-        for (ssize_t at = 0; at < got;) {
-            const struct directory_entry *entry = (const void *)(buffer + at);
-            at += entry->length;
-            if (entry->name[0] == '.')
-                continue;
-            int more = children_of_task(tasks_fd, entry->name, pids + n, max - n);
-            if (more < 0 && more != -ENOENT && more != -ESRCH)
-                return more;
-            n += more > 0 ? (size_t)more : 0;
-        }
-    }
+    struct gathering *gathering = context;
+    int more = children_of_task(gathering->tasks_fd, task, gathering->pids + gathering->n,
+                                gathering->max - gathering->n);
+    if (more < 0)
+        return more == -ENOENT || more == -ESRCH ? 0 : more;
+    gathering->n += (size_t)more;
+    return 0;
 }
 
 /* pid 0: this process. */
@@ -104,7 +90,12 @@ static int children_of(pid_t pid, pid_t *pids, size_t max)
         lp_text_add_number(&text, pid);
     lp_text_add(&text, "/task");
     lp_fd_auto int tasks_fd = lp_sys.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
-    return tasks_fd < 0 ? tasks_fd : children_of_tasks(tasks_fd, pids, max);
+    if (tasks_fd < 0)
+        return tasks_fd;
+    /* A child belongs to the thread that made it, so all threads are asked. */
+    struct gathering gathering = {tasks_fd, pids, 0, max};
+    int error = lp_file_each(tasks_fd, gather_task, &gathering);
+    return error < 0 ? error : (int)gathering.n;
 }
 
 int lp_tree_children(pid_t *pids, size_t max)

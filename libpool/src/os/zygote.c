@@ -109,7 +109,7 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
     struct slot *slot = &zygote->slots[request->slot];
     bool is_taken = slot->state != VACANT;
     if (!is_taken && !slot->was_used)
-        is_taken = lp_cgroup_is_populated(&zygote->cgroup, request->slot);
+        is_taken = lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1);
     if (is_taken) {
         refuse(zygote, request, -EBUSY);
         return;
@@ -145,7 +145,7 @@ static void start_dying(struct zygote *zygote, uint32_t index)
     slot->death = ++zygote->deaths;
     zygote->n_dying++;
     slot->watch_fd = -1;
-    if (lp_cgroup_is_populated(&zygote->cgroup, index)) {
+    if (lp_cgroup_is_populated(&zygote->cgroup, index, -1)) {
         slot->watch_fd = lp_cgroup_watch(&zygote->cgroup, index);
         (void)lp_cgroup_kill(&zygote->cgroup, index);
     }
@@ -236,7 +236,7 @@ static void settle_slot(struct zygote *zygote, uint32_t index)
 {
     struct slot *slot = &zygote->slots[index];
     if (lp_orphans_since(&zygote->orphans, slot->death) ||
-        lp_cgroup_is_populated(&zygote->cgroup, index))
+        lp_cgroup_is_populated(&zygote->cgroup, index, slot->watch_fd))
         return;
     lp_fd_close(&slot->watch_fd);
     slot->state = VACANT;
@@ -393,7 +393,7 @@ static _Noreturn void run(struct zygote *zygote)
         if (wait_for_news(zygote, flushed == -EAGAIN))
             leave(zygote);
     }
-    lp_cgroup_close(&zygote->cgroup, zygote->options->slots, true);
+    lp_cgroup_close(&zygote->cgroup, true);
     _exit(0);
 }
 

@@ -32,7 +32,9 @@ struct lp_sys {
     /* files */
     int (*openat)(int directory_fd, const char *path, int flags);
     ssize_t (*read)(int fd, void *data, size_t size);
+    ssize_t (*pread)(int fd, void *data, size_t size, off_t offset);
     ssize_t (*write)(int fd, const void *data, size_t size);
+    ssize_t (*readlinkat)(int directory_fd, const char *path, char *text, size_t size);
     int (*mkdirat)(int directory_fd, const char *path, mode_t mode);
     int (*unlinkat)(int directory_fd, const char *path, int flags);
     ssize_t (*getdents)(int directory_fd, void *data, size_t size);
