@@ -6,7 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -43,13 +43,15 @@ static int leave_with(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)size;
     exit(*(const int *)input);
+    return 0;
 }
 
 static int hang(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)input, (void)size;
     for (;;)
-        pause();
+        (void)pause();
+    return 0;
 }
 
 static int tell_slot(libpool_worker *worker, const void *input, size_t size)
