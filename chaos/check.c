@@ -103,6 +103,32 @@ static void check_user(struct ch_parser *parser)
                        "nobody is root and not root: this would always be skipped");
 }
 
+/* ---- Sizes ------------------------------------------------------------------------------- */
+
+static void check_sizes(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    uint64_t tasks = 0;
+    if (scenario->steps_count > CH_SCENARIO_STEPS)
+        ch_complain_at(parser, scenario->steps[CH_SCENARIO_STEPS].trigger.place,
+                       "a timeline has %d steps at most", CH_SCENARIO_STEPS);
+    if (scenario->submits_count > CH_SCENARIO_SUBMITS)
+        ch_complain_at(parser, scenario->submits[CH_SCENARIO_SUBMITS].place,
+                       "a scenario has %d submits at most", CH_SCENARIO_SUBMITS);
+    if (scenario->names_count > CH_SCENARIO_NAMES)
+        ch_complain_at(parser, scenario->names[CH_SCENARIO_NAMES].place,
+                       "a scenario has %d names at most", CH_SCENARIO_NAMES);
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        tasks += scenario->submits[i].count;
+        if (tasks <= CH_SCENARIO_TASKS)
+            continue;
+        ch_complain_at(parser, scenario->submits[i].place,
+                       "a scenario has %d tasks at most: up to here there are %llu",
+                       CH_SCENARIO_TASKS, (unsigned long long)tasks);
+        break;
+    }
+}
+
 /* ---- Numbers that contradict each other -------------------------------------------------- */
 
 static void check_group(struct ch_parser *parser, const struct ch_expectation *last, uint32_t group)
@@ -167,6 +193,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_sections(parser);
     check_needs(parser);
     check_user(parser);
+    check_sizes(parser);
     check_groups(parser);
     check_times(parser);
     check_must_fail(parser);

@@ -24,13 +24,11 @@ static size_t utf8_length(const unsigned char *at, size_t left)
 
 static const char *fault_of_byte(const unsigned char *at, size_t left)
 {
-    if (*at == '\t')
-        return "a tab; use spaces";
     if (*at == '\0')
         return "a NUL byte; this is not a text file";
     if (*at == '\r')
         return "a carriage return inside the line";
-    if (*at < ' ' || *at == 0x7f)
+    if ((*at < ' ' && *at != '\t') || *at == 0x7f)
         return "a control character";
     if (utf8_length(at, left) == 0)
         return "this is not UTF-8";
@@ -47,6 +45,16 @@ static void drop_carriage_return(struct ch_lexer *lexer, const char *line, size_
         ch_diagnostic_add(lexer->diagnostics, (struct ch_place){lexer->line, (uint32_t)*length + 1},
                           1, "a carriage return; lines end with a newline alone");
     lexer->carriage_returns = true;
+}
+
+/* Tabs are one mistake of a line; it is read on as if they were spaces. */
+static void report_tab(struct ch_lexer *lexer, const char *line, size_t length)
+{
+    const char *tab = memchr(line, '\t', length);
+    if (tab != NULL)
+        ch_diagnostic_add(lexer->diagnostics,
+                          (struct ch_place){lexer->line, (uint32_t)(tab - line) + 1}, 1,
+                          "a tab; use spaces");
 }
 
 /* Reports the first thing in the line that must not be there. */
@@ -69,6 +77,7 @@ static bool check_bytes(struct ch_lexer *lexer, const char *line, size_t length)
         }
         i += utf8_length(bytes + i, length - i);
     }
+    report_tab(lexer, line, length);
     return true;
 }
 
@@ -211,7 +220,7 @@ static bool read_tokens(struct ch_lexer *lexer, const char *text, size_t length,
 {
     size_t at = 0, end = 0;
     for (;;) {
-        while (at < length && text[at] == ' ')
+        while (at < length && (text[at] == ' ' || text[at] == '\t'))
             at++;
         if (at == length || text[at] == '#')
             break;
@@ -247,7 +256,7 @@ bool ch_lexer_next(struct ch_lexer *lexer, struct ch_line *line, bool *broken)
         bool ended;
         const char *text = take_line(lexer, &length, &ended);
         drop_carriage_return(lexer, text, &length);
-        *line = (struct ch_line){.indented = length > 0 && text[0] == ' '};
+        *line = (struct ch_line){.indented = length > 0 && (text[0] == ' ' || text[0] == '\t')};
         *broken = !check_bytes(lexer, text, length) || !read_tokens(lexer, text, length, line);
         if (!ended && !*broken)
             ch_diagnostic_add(lexer->diagnostics,
@@ -271,6 +280,8 @@ const char *ch_token_describe(const struct ch_token *token, char *text, size_t s
     case CH_TOKEN_WORD: snprintf(text, size, "'%.40s'", token->text); break;
     case CH_TOKEN_STRING: snprintf(text, size, "\"%.40s\"", token->text); break;
     case CH_TOKEN_END:
+        snprintf(text, size, "%s", *token->text ? "':'" : signs[CH_TOKEN_END]);
+        break;
     case CH_TOKEN_EQUALS:
     case CH_TOKEN_EQUAL:
     case CH_TOKEN_NOT_EQUAL:

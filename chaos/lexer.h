@@ -20,7 +20,7 @@
 #define CH_LINE_MAX 1000              /* bytes */
 
 enum ch_token_kind {
-    CH_TOKEN_END = 0, /* of the line: behind its last token */
+    CH_TOKEN_END = 0, /* of the line: behind its last token; of the trigger: text ":" */
     CH_TOKEN_WORD,    /* letters, digits, _ . - + % $, and : in slot:N */
     CH_TOKEN_STRING,  /* "...", text without the quotes */
     CH_TOKEN_EQUALS,  /* = */

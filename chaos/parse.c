@@ -365,6 +365,24 @@ static void parse_line(struct ch_parser *parser, const struct ch_line *line)
 
 /* ---- Files ------------------------------------------------------------------------------- */
 
+/* A statement whose tokens are wrong was reported; it is there all the same. */
+static void skip_line(struct ch_parser *parser, const struct ch_line *line)
+{
+    const struct ch_word *word = line->count > 0 && !line->indented &&
+                                         line->tokens[0].kind == CH_TOKEN_WORD
+                                     ? ch_vocabulary_find(CH_FAMILY_STATEMENT, line->tokens[0].text)
+                                     : NULL;
+    parser->complaints++;
+    if (word == NULL)
+        return;
+    parser->section = (enum ch_statement)word->value;
+    parser->in_section = true;
+    if (parser->first[word->value].line == 0)
+        parser->first[word->value] = line->tokens[0].place;
+    if (parser->section == CH_STATEMENT_SCENARIO)
+        parser->scenario->place = line->tokens[0].place;
+}
+
 static void parse_once(struct ch_parser *parser, const char *text, size_t size)
 {
     bool broken;
@@ -376,7 +394,7 @@ static void parse_once(struct ch_parser *parser, const char *text, size_t size)
                              .matrix = parser->matrix};
     while (ch_lexer_next(&lexer, &line, &broken)) {
         if (broken)
-            parser->complaints++;
+            skip_line(parser, &line);
         else
             parse_line(parser, &line);
     }

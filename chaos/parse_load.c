@@ -24,7 +24,7 @@ static void read_count(struct ch_parser *parser, const struct ch_token **at,
                     ch_token_describe(*at, shown, sizeof(shown)));
         return;
     }
-    if (ch_read_value(parser, *at, (*at)->text, CH_VALUE_NUMBER, 1, CH_TASKS_MAX,
+    if (ch_read_value(parser, *at, (*at)->text, CH_VALUE_NUMBER, 1, CH_SCENARIO_TASKS,
                       "the number of tasks", &count))
         submit->count = (uint32_t)count;
     (*at)++;

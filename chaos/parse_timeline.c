@@ -22,12 +22,14 @@ static void read_time(struct ch_parser *parser, const struct ch_token **at, cons
     (*at)++;
 }
 
-static void expect_word(struct ch_parser *parser, const struct ch_token **at, const char *word)
+static bool expect_word(struct ch_parser *parser, const struct ch_token **at, const char *word)
 {
     char shown[64];
-    if (!ch_take_word(at, word))
-        ch_complain(parser, *at, "expected '%s', not %s", word,
-                    ch_token_describe(*at, shown, sizeof(shown)));
+    if (ch_take_word(at, word))
+        return true;
+    ch_complain(parser, *at, "expected '%s', not %s", word,
+                ch_token_describe(*at, shown, sizeof(shown)));
+    return false;
 }
 
 static void read_then(struct ch_parser *parser, const struct ch_token *at,
@@ -44,7 +46,8 @@ static void read_every(struct ch_parser *parser, const struct ch_token *at,
                        struct ch_trigger *trigger)
 {
     read_time(parser, &at, NULL, 1000, "the interval", &trigger->time_us);
-    expect_word(parser, &at, "for");
+    if (!expect_word(parser, &at, "for"))
+        return;
     read_time(parser, &at, NULL, 1000, "the time behind 'for'", &trigger->for_us);
     ch_expect_end(parser, at);
 }
@@ -80,8 +83,8 @@ static void read_on(struct ch_parser *parser, const struct ch_token *at, uint32_
 
 static void read_after(struct ch_parser *parser, const struct ch_token *at)
 {
-    expect_word(parser, &at, "load");
-    ch_expect_end(parser, at);
+    if (expect_word(parser, &at, "load"))
+        ch_expect_end(parser, at);
 }
 
 static void read_trigger(struct ch_parser *parser, const struct ch_token *at, uint32_t step,
@@ -146,6 +149,7 @@ void ch_parse_timeline_line(struct ch_parser *parser, const struct ch_line *line
     struct ch_step *step = add_step(parser);
     uint32_t index = (uint32_t)parser->scenario->steps_count - 1;
     colon->kind = CH_TOKEN_END;
+    colon->text = ":";
     read_trigger(parser, line->tokens, index, &step->trigger);
     colon->kind = CH_TOKEN_COLON;
     ch_parse_action(parser, colon + 1, step);

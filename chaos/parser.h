@@ -19,7 +19,6 @@
 #define CH_MATRIX_MAX 64     /* values */
 #define CH_NAME_MAX 32       /* bytes */
 #define CH_TEXT_MAX 200      /* bytes of a title or a reason */
-#define CH_TASKS_MAX 1000000 /* in one submit */
 
 /* A name bound on a wrong line: fits everywhere, to keep one mistake from causing others. */
 #define CH_NAME_BROKEN CH_NAME_KINDS

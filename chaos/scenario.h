@@ -22,6 +22,12 @@
 #define CH_UNSET UINT64_MAX    /* a number the file does not give and that has no default */
 #define CH_FOR_EVER UINT32_MAX /* wait=forever */
 
+/* What one scenario may hold; the harness keeps its books in tables of these sizes. */
+#define CH_SCENARIO_STEPS 64
+#define CH_SCENARIO_SUBMITS 63
+#define CH_SCENARIO_NAMES 128
+#define CH_SCENARIO_TASKS 65000 /* of all submits together */
+
 /* Both count from 1; columns count bytes. line 0: implied by the language, in no line. */
 struct ch_place {
     uint32_t line;

@@ -88,6 +88,8 @@ const char *ch_read_text(struct ch_parser *parser, const struct ch_token **at, c
     if (token->kind != CH_TOKEN_STRING) {
         ch_complain(parser, token, "expected %s in quotes, not %s", what,
                     ch_token_describe(token, shown, sizeof(shown)));
+        while ((*at)->kind != CH_TOKEN_END)
+            (*at)++;
         return NULL;
     }
     (*at)++;

@@ -61,12 +61,13 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size
 static void describe_unit(enum ch_family units, uint64_t value, char *text, size_t size)
 {
     const struct ch_words *family = &ch_words[units];
-    size_t best = 0;
-    for (size_t i = 0; i < family->count; i++)
-        if (value != 0 && value % (uint64_t)family->words[i].value == 0)
-            best = i;
-    snprintf(text, size, "%" PRIu64 "%s", value / (uint64_t)family->words[best].value,
-             family->words[best].word);
+    const struct ch_word *best = NULL;
+    for (const struct ch_word *unit = family->words; unit < family->words + family->count; unit++) {
+        bool fits = unit->value == 1 || (value != 0 && value % (uint64_t)unit->value == 0);
+        if (fits && (best == NULL || unit->value > best->value))
+            best = unit;
+    }
+    snprintf(text, size, "%" PRIu64 "%s", value / (uint64_t)best->value, best->word);
 }
 
 void ch_vocabulary_describe_value(enum ch_value_kind kind, uint64_t value, char *text, size_t size)

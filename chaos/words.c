@@ -39,7 +39,7 @@ static const struct ch_word headings[] = {
 };
 
 static const struct ch_word loads[] = {
-    {"submit", CH_ACTION_SUBMIT, 0, "submit 1..1000000 task=KIND [KEY=VALUE...] [as NAME]",
+    {"submit", CH_ACTION_SUBMIT, 0, "submit 1..65000 task=KIND [KEY=VALUE...] [as NAME]",
      ch_keys_submit, "Hands so many equal tasks to the pool."},
 };
 
@@ -144,7 +144,7 @@ static const struct ch_word actions[] = {
      "Cancels tasks of a group."},
     {"shutdown", CH_ACTION_SHUTDOWN, CH_ACTION_FAULT, NULL, ch_keys_shutdown,
      "Calls libpool_shutdown."},
-    {"submit", CH_ACTION_SUBMIT, 0, "submit 1..1000000 task=KIND [KEY=VALUE...] [as NAME]",
+    {"submit", CH_ACTION_SUBMIT, 0, "submit 1..65000 task=KIND [KEY=VALUE...] [as NAME]",
      ch_keys_submit, "Hands tasks to the pool, as in the load."},
     {"close", CH_ACTION_CLOSE, CH_ACTION_FAULT, NULL, NULL, "Calls libpool_close."},
     {"expect", CH_ACTION_EXPECT, 0, "expect FIELD=VALUE... | expect counter NAME == N", NULL,
@@ -344,10 +344,10 @@ static const struct ch_word time_units[] = {
 };
 
 static const struct ch_word size_units[] = {
-    {"B", 1, 0, NULL, NULL, "Bytes."},
     {"KiB", 1 << 10, 0, NULL, NULL, "1024 bytes."},
     {"MiB", 1 << 20, 0, NULL, NULL, "1024 KiB."},
     {"GiB", 1 << 30, 0, NULL, NULL, "1024 MiB."},
+    {"B", 1, 0, NULL, NULL, "Bytes."},
 };
 
 #define FAMILY(list) list, sizeof(list) / sizeof((list)[0])

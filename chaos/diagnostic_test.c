@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each bad line is put into a scenario that is fine without it. What has to come out is one
+ * diagnostic, at that place, with those words: a second one would be a mistake that causes others.
+ */
+#include "chaos/diagnostic.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "chaos/parse.h"
+#include "harness/test.h"
+
+static const char *const good_lines[] = {
+    "chaos 1",                                                       /* 1 */
+    "scenario \"a property\"",                                       /* 2 */
+    "  limit 20s",                                                   /* 3 */
+    "pool p workers=4 initializer=ok",                               /* 4 */
+    "load",                                                          /* 5 */
+    "  submit 10 task=noop as good",                                 /* 6 */
+    "  submit 2 task=sleep work=1ms run-timeout=10ms as slow",       /* 7 */
+    "timeline",                                                      /* 8 */
+    "  on task-start of=good as w : kill worker=w signal=KILL as k", /* 9 */
+    "  on worker-exited of=w : expect cause=killed signal=KILL",     /* 10 */
+    "expect",                                                        /* 11 */
+    "  counter tasks_received == 12",                                /* 12 */
+};
+#define GOOD_LINES (sizeof(good_lines) / sizeof(good_lines[0]))
+
+enum how {
+    REPLACE, /* the good line of that number */
+    BEFORE,  /* is put in front of it */
+    AFTER    /* is put behind it */
+};
+
+struct bad_line {
+    enum how how;
+    unsigned number;
+    const char *text;
+    unsigned line, column;
+    const char *words;
+};
+
+static const struct bad_line bad_lines[] = {
+    /* the frame */
+    {REPLACE, 1, "chaos 2", 1, 7, "knows version 1 of the language, not '2'"},
+    {REPLACE, 1, "chaos", 1, 6, "not the end of the line"},
+    {REPLACE, 1, "chaos 1 2", 1, 9, "expected the end of the line, not '2'"},
+    {REPLACE, 1, "# nothing", 2, 1, "the first line has to be 'chaos 1'"},
+    {BEFORE, 1, "  submit 1 task=noop", 1, 3, "the first line has to be 'chaos 1'"},
+    {REPLACE, 2, "scenaro \"a property\"", 2, 1, "did you mean 'scenario'?"},
+    {REPLACE, 2, "scenario a property", 2, 10, "expected the property in quotes, not 'a'"},
+    {REPLACE, 2, "scenario \"\"", 2, 10, "the property is empty"},
+    {REPLACE, 2, "scenario \"a property", 2, 10, "no closing '\"'"},
+    {AFTER, 2, "  neds memcg", 3, 3, "did you mean 'needs'?"},
+    {AFTER, 2, "  needs memgc", 3, 9, "'memgc' is not a capability, did you mean 'memcg'?"},
+    {AFTER, 2, "  needs", 3, 8, "expected a capability, not the end of the line"},
+    {AFTER, 2, "  needs root root", 3, 14, "'root' is needed already"},
+    {AFTER, 2, "  needs root user", 3, 14, "would always be skipped"},
+    {REPLACE, 3, "  limit 20", 3, 9, "'limit' needs a unit: 20ms, for example"},
+    {REPLACE, 3, "  limit 20sec", 3, 9, "'sec' is not a unit of time"},
+    {REPLACE, 3, "  limit 1.5s", 3, 9, "a whole number of us, ms, s or min"},
+    {REPLACE, 3, "  limit 020s", 3, 9, "leading zero"},
+    {REPLACE, 3, "  limit 1us", 3, 9, "has to be 100ms..60min, not 1us"},
+    {REPLACE, 3, "  limit 99999999999999999999min", 3, 9, "has to be 100ms..60min"},
+    {AFTER, 3, "  limit 5s", 4, 3, "'limit' is given twice"},
+    {AFTER, 12, "load", 13, 1, "'load' is there already: line 5"},
+    {AFTER, 4, "matrix how = a | b", 5, 1, "'matrix' has to stand before 'pool' (line 4)"},
+    {AFTER, 4, "  submit 1 task=noop", 5, 3, "'pool' has no lines below it"},
+
+    /* bytes */
+    {REPLACE, 6, "\tsubmit 10 task=noop as good", 6, 1, "a tab; use spaces"},
+    {AFTER, 6, "  submit 1\ttask=noop", 7, 11, "a tab; use spaces"},
+    {AFTER, 6, "  submit 1 task=noop\r", 7, 21, "a carriage return"},
+    {AFTER, 6, "  submit 1 \xff", 7, 12, "not UTF-8"},
+    {AFTER, 6, "  submit 1 task=noop \x01", 7, 22, "a control character"},
+    {AFTER, 6, "  submit 1 task=noop & more", 7, 22, "'&' means nothing here"},
+    {AFTER, 6, "  submit 1 task=n\xc3\xb6\xc3\xb6p", 7, 18, "means nothing here"},
+    {AFTER, 6, "  submit 1 task=$kind", 7, 17, "there is no matrix"},
+
+    /* pool, host */
+    {REPLACE, 4, "pool workers=4 initializer=ok", 4, 6, "expected the pool's name"},
+    {REPLACE, 4, "pool P initializer=ok", 4, 6, "'P' can't be a name"},
+    {REPLACE, 4, "pool p worker=4 initializer=ok", 4, 8,
+     "'pool' has no key 'worker', did you mean 'workers'?"},
+    {REPLACE, 4, "pool p retry=4 initializer=ok", 4, 8, "'pool' has no key 'retry'"},
+    {REPLACE, 4, "pool p workers=4 workers=5 initializer=ok", 4, 18, "'workers' is given twice"},
+    {REPLACE, 4, "pool p workers=0 initializer=ok", 4, 16, "has to be 1..1024, not 0"},
+    {REPLACE, 4, "pool p workers=4x initializer=ok", 4, 16, "has to be a plain number, not '4x'"},
+    {REPLACE, 4, "pool p workers=1e3 initializer=ok", 4, 16, "a plain number, not '1e3'"},
+    {REPLACE, 4, "pool p workers=-1 initializer=ok", 4, 16, "has to be a number, not '-1'"},
+    {REPLACE, 4, "pool p workers = 4 initializer=ok", 4, 16, "no spaces around the '='"},
+    {REPLACE, 4, "pool p workers initializer=ok", 4, 16, "expected '=' behind 'workers'"},
+    {REPLACE, 4, "pool p initializer=ok workers=", 4, 31, "'workers' needs a value"},
+    {REPLACE, 4, "pool p initializer=ok workers==4", 4, 30, "expected '=' behind 'workers'"},
+    {REPLACE, 4, "pool p workers=4 max-workers=5 initializer=ok", 4, 18, "exclude each other"},
+    {REPLACE, 4, "pool p min-workers=9 max-workers=5 initializer=ok", 4, 20,
+     "min-workers=9 is more than max-workers=5"},
+    {REPLACE, 4, "pool p idle-timeout=5 initializer=ok", 4, 21, "'idle-timeout' needs a unit"},
+    {REPLACE, 4, "pool p idle-timeout=1500us initializer=ok", 4, 21, "whole milliseconds"},
+    {REPLACE, 4, "pool p backlog-bytes=5MB initializer=ok", 4, 22,
+     "'MB' is not a unit of size, did you mean 'MiB'?"},
+    {REPLACE, 4, "pool p backoff=50ms initializer=ok", 4, 16, "a range LOW..HIGH"},
+    {REPLACE, 4, "pool p backoff=50ms..10ms initializer=ok", 4, 16, "ends before it begins"},
+    {REPLACE, 4, "pool p backoff=50ms..400 initializer=ok", 4, 22, "needs a unit"},
+    {REPLACE, 4, "pool p initializer=fial", 4, 20, "'initializer' can't be 'fial'"},
+    {REPLACE, 4, "pool p initializer=fail-0", 4, 20, "the N of 'fail-N' has to be 1.."},
+    {REPLACE, 4, "pool p exclusive=maybe initializer=ok", 4, 18, "'exclusive' can't be 'maybe'"},
+    {REPLACE, 4, "pool p finalizer-timeout=1s initializer=ok", 4, 8,
+     "means nothing without finalizer=..."},
+    {AFTER, 4, "host", 5, 5, "'host' needs at least one key"},
+    {AFTER, 4, "host sigchld=block", 5, 14, "'sigchld' can't be 'block'"},
+
+    /* load */
+    {AFTER, 6, "  sumbit 1 task=noop", 7, 3, "did you mean 'submit'?"},
+    {AFTER, 6, "  submit task=noop", 7, 10, "expected how many tasks"},
+    {AFTER, 6, "  submit 0 task=noop", 7, 10, "the number of tasks has to be 1..65000, not 0"},
+    {AFTER, 6, "  submit 1", 7, 3, "'submit' needs task=KIND"},
+    {AFTER, 6, "  submit 1 task=sleeep work=1ms", 7, 17, "did you mean 'sleep'?"},
+    {AFTER, 6, "  submit 1 task=sleep", 7, 3, "'submit task=sleep' needs work=0us..60min"},
+    {AFTER, 6, "  submit 1 task=noop work=1ms", 7, 22, "'submit task=noop' has no key 'work'"},
+    {AFTER, 6, "  submit 1 task=noop priority=64", 7, 31, "has to be 0..63, not 64"},
+    {AFTER, 6, "  submit 1 task=noop as good", 7, 25, "the name 'good' is taken: line 6"},
+    {AFTER, 6, "  submit 1 task=noop as busy", 7, 25, "'busy' is a word of the language"},
+    {AFTER, 6, "  submit 1 task=noop as", 7, 24, "expected a value behind 'as'"},
+    {AFTER, 6, "  submit 1 task=die signal=SIGKILL", 7, 28, "'SIGKILL' is not a signal"},
+    {AFTER, 6, "  submit 64999 task=noop", 7, 3, "a scenario has 65000 tasks at most"},
+
+    /* timeline */
+    {AFTER, 9, "  at 5ms kill worker=one signal=KILL", 10, 37, "expected ' : ' and an action"},
+    {AFTER, 9, "  at 5 : kill worker=one signal=KILL", 10, 6, "needs a unit"},
+    {AFTER, 9, "  at 21s : kill worker=one signal=KILL", 10, 3, "later than the scenario's limit"},
+    {BEFORE, 9, "  +5ms : kill worker=one signal=KILL", 9, 3, "no step stands before this one"},
+    {AFTER, 9, "  when 5ms : kill worker=one signal=KILL", 10, 3, "'when' is not a trigger"},
+    {AFTER, 9, "  every 5ms : kill worker=one signal=KILL", 10, 13, "expected 'for', not ':'"},
+    {AFTER, 9, "  on task-strat : kill worker=one signal=KILL", 10, 6,
+     "did you mean 'task-start'?"},
+    {AFTER, 9, "  on worker-final : kill worker=one signal=KILL", 10, 6,
+     "the pool has no finalizer"},
+    {AFTER, 9, "  on task-start of=god : kill worker=one signal=KILL", 10, 20,
+     "no name 'god' is bound before this line, did you mean 'good'?"},
+    {AFTER, 9, "  on task-start of=k : kill worker=one signal=KILL", 10, 20,
+     "'k' stands for kill (line 9), not for a group of tasks"},
+    {AFTER, 9, "  on worker-exited of=good : kill worker=one signal=KILL", 10, 23,
+     "'good' stands for a group of tasks (line 6), not for a worker"},
+    {AFTER, 9, "  on zygote-lost of=w : kill worker=one signal=KILL", 10, 21, "takes no 'of'"},
+    {AFTER, 9, "  on task-start witin 5ms : kill worker=one signal=KILL", 10, 17,
+     "did you mean 'within'?"},
+    {AFTER, 9, "  on worker-ready slot=w.slto : note \"x\"", 10, 24, "expected NAME.slot"},
+    {AFTER, 9, "  at 5ms : kil worker=one signal=KILL", 10, 12, "did you mean 'kill'?"},
+    {AFTER, 9, "  at 5ms :", 10, 11, "expected an action, not the end of the line"},
+    {AFTER, 9, "  at 5ms : kill worker=bsuy signal=KILL", 10, 24, "did you mean 'busy'?"},
+    {AFTER, 9, "  at 5ms : kill worker=0% signal=KILL", 10, 24, "the percentage has to be 1..100"},
+    {AFTER, 9, "  at 5ms : kill worker=one", 10, 12, "'kill' needs signal=SIGNAL"},
+    {AFTER, 9, "  at 5ms : kill signal=KILL", 10, 12, "needs a victim"},
+    {AFTER, 9, "  at 5ms : kill worker=one zygote signal=KILL", 10, 28, "takes one victim"},
+    {AFTER, 9, "  at 5ms : kill worker=one signal=KILLL", 10, 35, "did you mean 'KILL'?"},
+    {AFTER, 9, "  at 5ms : memcg worker=one limit=32MiB", 10, 12, "write 'needs memcg'"},
+    {AFTER, 9, "  at 5ms : fill-fds proc=worker", 10, 12, "a worker held at a gate"},
+    {AFTER, 9, "  at 5ms : undo memcg", 10, 17, "there is no 'memcg' before this line"},
+    {AFTER, 9, "  at 5ms : undo kill", 10, 17, "'kill' can't be undone"},
+    {AFTER, 9, "  at 5ms : undo k", 10, 17, "not for a fault that can be undone"},
+    {AFTER, 9, "  at 5ms : cancel good nth=11", 10, 28, "the group 'good' has 10 tasks only"},
+    {AFTER, 9, "  at 5ms : shutdown mode=now", 10, 26, "'mode' can't be 'now'"},
+    {AFTER, 9, "  at 5ms : note here", 10, 17, "expected the note in quotes"},
+    {AFTER, 9, "  at 5ms : settle within 5", 10, 26, "needs a unit"},
+    {AFTER, 9, "  at 5ms : expect cause=oom", 10, 19, "the trigger is none"},
+    {AFTER, 9, "  on worker-ready : expect cause=oom", 10, 28, "'worker-ready' has no 'cause'"},
+    {AFTER, 9, "  on worker-exited : expect cause=omm", 10, 35, "did you mean 'oom'?"},
+    {AFTER, 9, "  on worker-ready : expect pid!=5", 10, 33, "NAME.pid"},
+    {AFTER, 9, "  at 5ms : expect counter tasks_failed 1", 10, 40, "expected '== N'"},
+
+    /* expect */
+    {AFTER, 12, "  conter tasks_failed == 1", 13, 3, "did you mean 'counter'?"},
+    {AFTER, 12, "  counter tasks_faild == 1", 13, 11, "did you mean 'tasks_failed'?"},
+    {AFTER, 12, "  counter tasks_failed = 1", 13, 24, "expected '== N' or 'in A..B because"},
+    {AFTER, 12, "  counter tasks_failed <= 1", 13, 24, "expected '== N' or 'in A..B because"},
+    {AFTER, 12, "  counter tasks_failed in 1..2", 13, 27, "a range needs a reason"},
+    {AFTER, 12, "  counter tasks_failed in 2..1 because \"x\"", 13, 27, "ends before it begins"},
+    {AFTER, 12, "  counter tasks_failed in 1..2 because \"\"", 13, 40, "the reason is empty"},
+    {AFTER, 12, "  counter tasks_failed == 1 because \"x\"", 13, 29,
+     "expected the end of the line"},
+    {AFTER, 12, "  counter ended == 1", 13, 11, "'ended' is counted by cause"},
+    {AFTER, 12, "  counter ended.crsh == 1", 13, 17,
+     "'crsh' is not a cause, did you mean 'crash'?"},
+    {AFTER, 12, "  counter tasks_received == 13", 13, 3, "this is said already in line 12"},
+    {AFTER, 12, "  fired kil == 1", 13, 9, "no name 'kil' is bound"},
+    {AFTER, 12, "  fired memcg == 1", 13, 9, "there is no 'memcg' in the timeline"},
+    {AFTER, 12, "  fired note == 1", 13, 9, "'note' is no fault"},
+    {AFTER, 12, "  kernel oom_kill == 1", 13, 3, "write 'needs memcg'"},
+    {AFTER, 12, "  kernel oom_kil == 1", 13, 10, "did you mean 'oom_kill'?"},
+    {AFTER, 12, "  task cause=completed", 13, 8, "expected the name of a group of tasks"},
+    {AFTER, 12, "  task good count=5", 13, 3, "'task' needs cause=CAUSE"},
+    {AFTER, 12, "  task good cause=completed count=11", 13, 35, "the group has 10 tasks only"},
+    {AFTER, 12, "  task good cause=completed late <= 5ms", 13, 29, "no timeout to be late for"},
+    {AFTER, 12, "  task slow cause=timeout late=5ms", 13, 31, "expected '<=' behind 'late'"},
+    {AFTER, 12, "  recovery < 5s", 13, 12, "'<' means nothing here"},
+    {AFTER, 12, "  recovery == 5s", 13, 12, "expected '<= T'"},
+    {AFTER, 12, "  host undead", 13, 8, "expected 'alive' or 'dead'"},
+    {AFTER, 12, "  invariant most", 13, 13, "expected 'all', not 'most'"},
+    {AFTER, 12, "  invariant all except I12 because \"x\"", 13, 24, "expected I1..I11"},
+    {AFTER, 12, "  invariant all except I3", 13, 26, "an exception needs a reason"},
+};
+
+/* ---- Helpers ----------------------------------------------------------------------------- */
+
+static char *make_text(const struct bad_line *bad)
+{
+    size_t used = 0, size = 4096;
+    char *text = malloc(size);
+    for (unsigned i = 0; i < GOOD_LINES; i++) {
+        bool here = i + 1 == bad->number;
+        if (here && bad->how != AFTER)
+            used += (size_t)snprintf(text + used, size - used, "%s\n", bad->text);
+        if (!here || bad->how != REPLACE)
+            used += (size_t)snprintf(text + used, size - used, "%s\n", good_lines[i]);
+        if (here && bad->how == AFTER)
+            used += (size_t)snprintf(text + used, size - used, "%s\n", bad->text);
+    }
+    return text;
+}
+
+/* What the parser prints about a text. */
+static char *diagnose(const char *text, size_t size, size_t *count)
+{
+    char *printed = NULL;
+    size_t printed_size;
+    struct ch_diagnostics diagnostics;
+    struct ch_arena *arena = ch_arena_new();
+    struct ch_file *file = ch_parse_text("x.chaos", text, size, arena, &diagnostics);
+    FILE *out = open_memstream(&printed, &printed_size);
+    ch_diagnostics_print(&diagnostics, out);
+    fclose(out);
+    *count = diagnostics.count + diagnostics.lost;
+    CU_ASSERT_EQUAL(file == NULL, diagnostics.count > 0);
+    ch_arena_free(arena);
+    return printed;
+}
+
+static void check_bad_line(const struct bad_line *bad)
+{
+    char place[64], failure[512];
+    size_t count;
+    char *text = make_text(bad);
+    char *printed = diagnose(text, strlen(text), &count);
+    snprintf(place, sizeof(place), "x.chaos:%u:%u: error: ", bad->line, bad->column);
+    bool right = count == 1 && strncmp(printed, place, strlen(place)) == 0 &&
+                 strstr(printed, bad->words) != NULL;
+    snprintf(failure, sizeof(failure), "%s -> %.300s", bad->text, printed);
+    CU_assertImplementation(right, __LINE__, failure, __FILE__, "", CU_FALSE);
+    free(printed);
+    free(text);
+}
+
+/* ---- Tests ------------------------------------------------------------------------------- */
+
+TEST(diagnostic, good_lines_are_good)
+{
+    size_t count;
+    char *text = make_text(&(struct bad_line){.number = 0});
+    char *printed = diagnose(text, strlen(text), &count);
+    CU_ASSERT_EQUAL(count, 0);
+    CU_ASSERT_STRING_EQUAL(printed, "");
+    free(printed);
+    free(text);
+}
+
+TEST(diagnostic, each_bad_line_is_one_mistake_at_its_place)
+{
+    for (size_t i = 0; i < sizeof(bad_lines) / sizeof(bad_lines[0]); i++)
+        check_bad_line(&bad_lines[i]);
+}
+
+TEST(diagnostic, shows_line_caret_and_what_would_be_right)
+{
+    static const char text[] = "chaos 1\n"
+                               "scenario \"x\"\n"
+                               "  needs memcg\n"
+                               "pool p\n"
+                               "load\n"
+                               "  submit 1 task=hog bytes=96MiB as victim\n"
+                               "timeline\n"
+                               "  on task-start as w : memcg worker=w limt=32MiB # kill it\n"
+                               "expect\n"
+                               "  invariant all\n";
+    static const char wanted[] =
+        "x.chaos:8:39: error: 'memcg' has no key 'limt', did you mean 'limit'?\n"
+        "    on task-start as w : memcg worker=w limt=32MiB # kill it\n"
+        "                                        ^~~~\n"
+        "  memcg takes: worker=one|all|busy|idle|starting|retiring|oldest|slot:N|N%|NAME, "
+        "limit=1MiB..1024GiB, optional, as NAME\n";
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    CU_ASSERT_STRING_EQUAL(printed, wanted);
+    free(printed);
+}
+
+TEST(diagnostic, five_mistakes_are_five_diagnostics_in_order)
+{
+    static const char text[] = "chaos 1\n"
+                               "scenario \"x\"\n"
+                               "  limit 20\n"
+                               "pool p workers=x\n"
+                               "load\n"
+                               "  submit 1 task=nop\n"
+                               "timeline\n"
+                               "  at 1ms : kill worker=one\n"
+                               "expect\n"
+                               "  counter tasks_received in 1..2\n";
+    static const unsigned lines[] = {3, 4, 6, 8, 10};
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    char *at = printed;
+    CU_ASSERT_EQUAL(count, 5);
+    for (size_t i = 0; i < 5 && at != NULL; i++) {
+        char place[32];
+        snprintf(place, sizeof(place), "x.chaos:%u:", lines[i]);
+        at = strstr(at, place);
+        CU_ASSERT_PTR_NOT_NULL(at);
+    }
+    free(printed);
+}
+
+TEST(diagnostic, twenty_are_shown_and_the_rest_is_counted)
+{
+    char text[4096] = "chaos 1\nscenario \"x\"\npool p\nload\n";
+    for (int i = 0; i < 30; i++)
+        strcat(text, "  submit 1 task=nop\n");
+    strcat(text, "expect\n  invariant all\n");
+    size_t count;
+    char *printed = diagnose(text, strlen(text), &count);
+    CU_ASSERT_EQUAL(count, 30);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "x.chaos: 10 more errors\n"));
+    free(printed);
+}
+
+TEST(diagnostic, a_matrix_mistake_is_told_once_and_with_its_value)
+{
+    static const char text[] = "chaos 1\n"
+                               "scenario \"x\"\n"
+                               "matrix how = segv | sgev | abort\n"
+                               "pool p worker=1 finalizer=$how\n"
+                               "expect\n"
+                               "  invariant all\n";
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    CU_ASSERT_EQUAL(count, 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "x.chaos:4:8: error: 'pool' has no key 'worker'"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(printed, "x.chaos:4:27: error: 'finalizer' can't be 'sgev', did you mean 'segv'?"));
+    free(printed);
+}
+
+TEST(diagnostic, odd_files_are_refused_in_words)
+{
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *words;
+    } rows[] = {
+        {"", 0, "x.chaos:1:1: error: there is nothing in this file"},
+        {"\n\n# only this\n", 14, "x.chaos:1:1: error: there is nothing in this file"},
+        {"chaos 1", 7, "x.chaos:1:8: error: the last line has no newline"},
+        {"chaos 1\n", 8, "x.chaos:1:1: error: there is no 'scenario'"},
+        {"chaos 1\nscenario \"x\"\npool p\n", 28, "x.chaos:2:1: error: there is no 'expect'"},
+        {"chaos 1\nscenario \"x\"\nexpect\n  host alive\n", 41,
+         "x.chaos:2:1: error: there is no 'pool'"},
+        {"chaos 1\n\0\0\0\n", 12, "x.chaos:2:1: error: a NUL byte"},
+        {"\x7f"
+         "ELF\x02",
+         5, "x.chaos:1:1: error: a control character"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t count;
+        char *printed = diagnose(rows[i].text, rows[i].size, &count);
+        bool said = strstr(printed, rows[i].words) != NULL;
+        CU_assertImplementation(said, __LINE__, printed, __FILE__, "", CU_FALSE);
+        free(printed);
+    }
+}
+
+TEST(diagnostic, carriage_returns_are_one_mistake_a_file)
+{
+    char text[2048] = "";
+    for (unsigned i = 0; i < GOOD_LINES; i++) {
+        strcat(text, good_lines[i]);
+        strcat(text, "\r\n");
+    }
+    size_t count;
+    char *printed = diagnose(text, strlen(text), &count);
+    CU_ASSERT_EQUAL(count, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "x.chaos:1:8: error: a carriage return"));
+    free(printed);
+}
+
+TEST(diagnostic, an_endless_line_is_refused_and_not_printed)
+{
+    size_t size = (size_t)1 << 20, count;
+    char *text = malloc(size + 16);
+    memcpy(text, "chaos 1\n", 8);
+    memset(text + 8, 'x', size);
+    text[8 + size] = '\n';
+    char *printed = diagnose(text, size + 9, &count);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "x.chaos:2:1001: error: the line is longer than 1000"));
+    CU_ASSERT(strlen(printed) < 1000);
+    free(printed);
+    free(text);
+}
+
+TEST(diagnostic, the_caret_stands_under_the_character)
+{
+    static const char text[] = "chaos 1\nscenario \"\xc3\xa4\xc3\xb6\" x\npool p\nexpect\n"
+                               "  invariant all\n";
+    static const char wanted[] = "x.chaos:2:17: error: expected the end of the line, not 'x'\n"
+                                 "  scenario \"\xc3\xa4\xc3\xb6\" x\n"
+                                 "                ^\n";
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    CU_ASSERT_STRING_EQUAL(printed, wanted);
+    free(printed);
+}
+
+TEST(diagnostic, a_terminal_gets_no_control_bytes)
+{
+    static const char text[] = "chaos 1\nscenario \"x\" \x1b[31m\xff\n";
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    for (const char *at = printed; *at != '\0'; at++)
+        CU_ASSERT((unsigned char)*at == '\n' || ((unsigned char)*at >= ' ' && *at != 0x7f));
+    CU_ASSERT_PTR_NULL(strchr(printed, '\xff'));
+    free(printed);
+}
+
+TEST(diagnostic, distance_counts_single_edits)
+{
+    CU_ASSERT_EQUAL(ch_edit_distance("limit", "limit", 3), 0);
+    CU_ASSERT_EQUAL(ch_edit_distance("limt", "limit", 3), 1);
+    CU_ASSERT_EQUAL(ch_edit_distance("limmit", "limit", 3), 1);
+    CU_ASSERT_EQUAL(ch_edit_distance("lamit", "limit", 3), 1);
+    CU_ASSERT_EQUAL(ch_edit_distance("ilmit", "limit", 3), 1);
+    CU_ASSERT_EQUAL(ch_edit_distance("", "abc", 3), 3);
+    CU_ASSERT_EQUAL(ch_edit_distance("kitten", "sitting", 3), 3);
+    CU_ASSERT_EQUAL(ch_edit_distance("kitten", "sitting", 2), 3);
+    CU_ASSERT_EQUAL(ch_edit_distance("pool", "timeline", 3), 4);
+}
