@@ -307,6 +307,25 @@ static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->ready = true;
+    pool->initializer_failures = 0;
+    move(pool, slot, LP_WORKER_IDLE);
+    lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
+    if (worker->leave)
+        lp_worker_retire(pool, slot);
+}
+
+/* Its first word comes through its channel and may overtake the zygote's report of its birth. */
+static void ready_early(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    pool->workers[slot].ready_early = true;
+}
+
 static void spawned(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -318,6 +337,8 @@ static void spawned(struct lp_pool *pool, uint32_t slot, const struct lp_event *
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_SPAWNED, slot, LP_NONE);
     if (worker->doom != LIBPOOL_PENDING)
         kill_process(pool, slot, worker->doom);
+    else if (worker->ready_early)
+        ready(pool, slot, event);
 }
 
 static void spawn_failed(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -338,18 +359,6 @@ static void spawn_overran(struct lp_pool *pool, uint32_t slot, const struct lp_e
         return;
     pool->zygote = LP_ZYGOTE_DROPPED;
     lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
-}
-
-static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
-{
-    (void)event;
-    struct lp_worker *worker = &pool->workers[slot];
-    worker->ready = true;
-    pool->initializer_failures = 0;
-    move(pool, slot, LP_WORKER_IDLE);
-    lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
-    if (worker->leave)
-        lp_worker_retire(pool, slot);
 }
 
 /* It leaves by itself after this word; if it does not, the deadline stays in force. */
@@ -477,12 +486,12 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     /*                              vacant   spawning       starting      idle     busy          retiring        dying          gone     dead */
     [LP_EVENT_SPAWNED]        = ROW(nothing, spawned,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, nothing),
     [LP_EVENT_SPAWN_FAILED]   = ROW(nothing, spawn_failed,  nothing,      nothing, nothing,      nothing,        nothing,       nothing, nothing),
-    [LP_EVENT_READY]          = ROW(nothing, nothing,       ready,        corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
-    [LP_EVENT_INIT_FAILED]    = ROW(nothing, nothing,       init_failed,  corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
-    [LP_EVENT_RESULT]         = ROW(nothing, nothing,       corrupt,      corrupt, result,       corrupt,        nothing,       nothing, nothing),
-    [LP_EVENT_FINAL_STARTED]  = ROW(nothing, nothing,       corrupt,      corrupt, corrupt,      final_started,  final_started, nothing, nothing),
-    [LP_EVENT_FINALIZED]      = ROW(nothing, nothing,       corrupt,      corrupt, corrupt,      finalized,      finalized,     nothing, nothing),
-    [LP_EVENT_CORRUPT]        = ROW(nothing, nothing,       corrupt,      corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_READY]          = ROW(nothing, ready_early,   ready,        corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_INIT_FAILED]    = ROW(nothing, init_failed,   init_failed,  corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_RESULT]         = ROW(nothing, corrupt,       corrupt,      corrupt, result,       corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_FINAL_STARTED]  = ROW(nothing, corrupt,       corrupt,      corrupt, corrupt,      final_started,  final_started, nothing, nothing),
+    [LP_EVENT_FINALIZED]      = ROW(nothing, corrupt,       corrupt,      corrupt, corrupt,      finalized,      finalized,     nothing, nothing),
+    [LP_EVENT_CORRUPT]        = ROW(nothing, corrupt,       corrupt,      corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
     [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),

@@ -18,7 +18,8 @@
  *
  * What is true in each state
  *   VACANT    no process, no task, no deadline; nothing maps the slot's channel
- *   SPAWNING  the zygote was asked; no pid yet. Deadline: start timeout, then the zygote is dropped
+ *   SPAWNING  the zygote was asked; no pid yet. Deadline: start timeout, then the zygote is dropped.
+ *             The worker's own words may come first: they are kept for SPAWNED
  *   STARTING  the process runs the initializer. Deadline: initializer timeout
  *   IDLE      in the idle list; no task
  *   BUSY      exactly one task, which is RUNNING. Deadline: its run timeout, or the start timeout
@@ -59,6 +60,7 @@ struct lp_worker {
     uint32_t task;      /* index, or LP_NONE */
     libpool_cause doom; /* why the pool ended it; LIBPOOL_PENDING: it did not */
     bool ready;         /* reached READY */
+    bool ready_early;   /* SPAWNING: it said so before the zygote reported its birth */
     bool leave;         /* retire it after its task */
     bool orphaned;      /* its zygote is lost */
     bool retiring;      /* was told to leave */

@@ -64,8 +64,17 @@ static int keep_doorbell(int doorbell_fd)
     return error < 0 ? error : 0;
 }
 
+/* A worker that was never reported must not outlive the zygote; worker_main lifts this again. */
+static void die_with_zygote(const struct lp_child_plan *plan)
+{
+    (void)lp_sys.prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != plan->zygote_pid)
+        _exit(LP_CHILD_UNPREPARED); /* it died before that */
+}
+
 _Noreturn void lp_child_run(const struct lp_child_plan *plan)
 {
+    die_with_zygote(plan);
     /* First the cgroup: what it does not hold, cgroup.kill does not reach. */
     lp_cgroup_enter(plan->cgroup, plan->slot);
     (void)lp_sys.setsid();

@@ -53,6 +53,7 @@ struct slot {
 
 struct zygote {
     const struct lp_zygote_options *options;
+    pid_t pid; /* its own */
     struct lp_cgroup cgroup;
     struct lp_outbox outbox;
     struct lp_orphans orphans;
@@ -100,6 +101,7 @@ static void run_worker(const struct zygote *zygote, const struct lp_request *req
                                        .cgroup = &zygote->cgroup,
                                        .slot = request->slot,
                                        .generation = request->generation,
+                                       .zygote_pid = zygote->pid,
                                        .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
     lp_child_run(&plan);
 }
@@ -448,7 +450,9 @@ static void say_hello(struct zygote *zygote)
 
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
 {
-    struct zygote zygote = {.options = birth->options, .cgroup = LP_CGROUP_NULL};
+    struct zygote zygote = {
+        .options = birth->options, .pid = getpid(), .cgroup = LP_CGROUP_NULL};
+    (void)lp_sys.register_rseq();
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);

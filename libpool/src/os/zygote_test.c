@@ -280,3 +280,308 @@ TEST(zygote, kills_only_the_generation_meant)
     expect_report(&pool, LP_REPORT_EMPTY, 1);
     close_pool(&pool);
 }
+
+/* ---- The host is left alone -------------------------------------------------------------- */
+
+static _Atomic int sigchlds;
+
+static void count_sigchld(int number)
+{
+    (void)number;
+    sigchlds++;
+}
+
+TEST(zygote, is_invisible_to_wait_and_sigchld)
+{
+    struct sigaction action = {.sa_handler = count_sigchld}, before;
+    sigchlds = 0;
+    sigaction(SIGCHLD, &action, &before);
+    struct pool pool;
+    open_pool(&pool, leave_with_7, true);
+    CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+    CU_ASSERT_EQUAL(errno, ECHILD);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    expect_report(&pool, LP_REPORT_EXITED, 0);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+    CU_ASSERT_EQUAL(errno, ECHILD);
+    close_pool(&pool);
+    CU_ASSERT_EQUAL(sigchlds, 0);
+    sigaction(SIGCHLD, &before, NULL);
+}
+
+TEST(zygote, starts_where_sigchld_is_ignored)
+{
+    struct sigaction action = {.sa_handler = SIG_IGN}, before;
+    sigaction(SIGCHLD, &action, &before);
+    tell_an_exit(true);
+    sigaction(SIGCHLD, &before, NULL);
+}
+
+TEST(zygote, start_leaves_mask_and_errno_as_they_were)
+{
+    sigset_t before, after, mine;
+    sigemptyset(&mine);
+    sigaddset(&mine, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &mine, &before);
+    errno = 4711;
+    struct pool pool;
+    set_up(&pool, leave_with_7, true);
+    errno = 4711;
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(errno, 4711);
+    sigprocmask(SIG_SETMASK, &before, &after);
+    for (int number = 1; number < NSIG; number++)
+        CU_ASSERT_EQUAL(sigismember(&after, number), sigismember(&mine, number));
+    expect_report(&pool, LP_REPORT_HELLO, 0);
+    close_pool(&pool);
+}
+
+/* A thread that reaps whatever it can, as some libraries do. */
+static void *steal_children(void *arg)
+{
+    _Atomic bool *stop = arg;
+    while (!*stop)
+        if (waitpid(-1, NULL, __WALL) < 0)
+            sched_yield();
+    return NULL;
+}
+
+TEST(zygote, starts_beside_a_thief_of_children)
+{
+    _Atomic bool stop = false;
+    pthread_t thief;
+    pthread_create(&thief, NULL, steal_children, &stop);
+    for (int i = 0; i < 20; i++)
+        tell_an_exit(i % 2 == 0);
+    stop = true;
+    pthread_join(thief, NULL);
+}
+
+/* ---- A host with threads ----------------------------------------------------------------- */
+
+static void *churn(void *arg)
+{
+    _Atomic bool *stop = arg;
+    char line[64];
+    void *kept[16] = {NULL};
+    FILE *file = fopen("/dev/null", "w");
+    for (unsigned i = 0; !*stop; i++) {
+        free(kept[i % 16]);
+        kept[i % 16] = malloc(16 + i * 37 % 5000);
+        snprintf(line, sizeof(line), "%u\n", i);
+        fputs(line, file);
+    }
+    for (int i = 0; i < 16; i++)
+        free(kept[i]);
+    fclose(file);
+    return NULL;
+}
+
+/* Uses what a thread of the host could have held locked at the birth of the zygote. */
+static int use_libc(struct board *board, uint32_t slot)
+{
+    (void)board;
+    for (size_t size = 1; size < 200000; size = size * 2 + slot)
+        free(malloc(size));
+    FILE *file = fopen("/dev/null", "w");
+    fprintf(file, "%u\n", slot);
+    return fclose(file) == 0 ? 7 : 8;
+}
+
+static void run_one_worker(uint32_t slot)
+{
+    struct pool pool;
+    open_pool(&pool, use_libc, false);
+    ask(&pool, LP_REQUEST_SPAWN, slot, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, slot);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_EXITED, slot).code, 7);
+    expect_report(&pool, LP_REPORT_EMPTY, slot);
+    close_pool(&pool);
+}
+
+TEST(zygote, has_a_working_libc_though_threads_of_the_host_allocate)
+{
+    _Atomic bool stop = false;
+    pthread_t threads[8];
+    for (int i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, churn, &stop);
+    for (uint32_t i = 0; i < 30; i++)
+        run_one_worker(i % SLOTS);
+    stop = true;
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void *open_in_thread(void *arg)
+{
+    open_pool(arg, wait_for_ever, true);
+    return NULL;
+}
+
+TEST(zygote, outlives_the_thread_that_started_it)
+{
+    struct pool pool;
+    pthread_t thread;
+    pthread_create(&thread, NULL, open_in_thread, &pool);
+    pthread_join(thread, NULL);
+    ask(&pool, LP_REQUEST_SPAWN, 2, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 2);
+    CU_ASSERT(wait_for_bell(&pool, 2));
+    ask(&pool, LP_REQUEST_KILL, 2, 1);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_EXITED, 2).signal, SIGKILL);
+    expect_report(&pool, LP_REPORT_EMPTY, 2);
+    close_pool(&pool);
+}
+
+/* ---- What a worker has ------------------------------------------------------------------- */
+
+static int list_fds(struct board *board, uint32_t slot)
+{
+    (void)slot;
+    char path[64], target[200];
+    struct pollfd any;
+    size_t length = 0;
+    for (int fd = 0; fd < 4096; fd++) {
+        any = (struct pollfd){.fd = fd};
+        if (poll(&any, 1, 0) != 0 && (any.revents & POLLNVAL) != 0)
+            continue;
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        ssize_t got = readlink(path, target, sizeof(target) - 1);
+        target[got > 0 ? got : 0] = '\0';
+        length += (size_t)snprintf(board->text + length, sizeof(board->text) - length, "%d=%s;", fd,
+                                   fd == 1 || fd == 2 ? "host" : target);
+    }
+    board->numbers[0] = fcntl(3, F_GETFD);
+    return 0;
+}
+
+TEST(zygote, worker_has_no_descriptor_but_its_own)
+{
+    struct pool pool;
+    int strangers[] = {open("/dev/null", O_RDONLY), eventfd(0, 0), dup2(0, 500), dup2(1, 900)};
+    open_pool(&pool, list_fds, true);
+    ask(&pool, LP_REQUEST_SPAWN, 5, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 5);
+    expect_report(&pool, LP_REPORT_EXITED, 5);
+    expect_report(&pool, LP_REPORT_EMPTY, 5);
+    CU_ASSERT_STRING_EQUAL(pool.board->text, "0=/dev/null;1=host;2=host;3=anon_inode:[eventfd];");
+    CU_ASSERT_EQUAL(pool.board->numbers[0], FD_CLOEXEC);
+    close_pool(&pool);
+    for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+        close(strangers[i]);
+}
+
+static int ring_three_times(struct board *board, uint32_t slot)
+{
+    (void)board;
+    (void)slot;
+    for (int i = 0; i < 3; i++)
+        ring();
+    return 0;
+}
+
+/* Doorbells in any order, and where the zygote's own descriptors are to stand. */
+TEST(zygote, each_worker_rings_its_own_doorbell)
+{
+    struct pool pool;
+    set_up(&pool, ring_three_times, false);
+    int doorbells[SLOTS];
+    for (int i = 0; i < SLOTS; i++)
+        doorbells[i] = fcntl(pool.doorbells[SLOTS - 1 - i], F_DUPFD_CLOEXEC, i % 2 ? 3 : 700);
+    for (int i = 0; i < SLOTS; i++)
+        close(pool.doorbells[i]);
+    memcpy(pool.doorbells, doorbells, sizeof(doorbells));
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    expect_report(&pool, LP_REPORT_HELLO, 0);
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        uint64_t count = 0;
+        ask(&pool, LP_REQUEST_SPAWN, i, 1);
+        expect_report(&pool, LP_REPORT_SPAWNED, i);
+        expect_report(&pool, LP_REPORT_EXITED, i);
+        expect_report(&pool, LP_REPORT_EMPTY, i);
+        CU_ASSERT(read(pool.doorbells[i], &count, sizeof(count)) > 0);
+        CU_ASSERT_EQUAL(count, 3);
+    }
+    close_pool(&pool);
+}
+
+static int look_at_self(struct board *board, uint32_t slot)
+{
+    (void)slot;
+    char number[16];
+    lp_file_read(AT_FDCWD, "/proc/self/status", board->text, sizeof(board->text));
+    lp_file_read(AT_FDCWD, "/proc/self/oom_score_adj", number, sizeof(number));
+    int subreaper = 0;
+    prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+    board->numbers[0] = atoi(number);
+    board->numbers[1] = getsid(0) == getpid();
+    board->numbers[2] = subreaper;
+    board->numbers[3] = sched_getcpu();
+    return 0;
+}
+
+static void run_to_its_end(struct pool *pool, uint32_t slot)
+{
+    ask(pool, LP_REQUEST_SPAWN, slot, 1);
+    expect_report(pool, LP_REPORT_SPAWNED, slot);
+    CU_ASSERT_EQUAL(expect_report(pool, LP_REPORT_EXITED, slot).signal, 0);
+    expect_report(pool, LP_REPORT_EMPTY, slot);
+}
+
+TEST(zygote, worker_begins_clean_whatever_the_host_has_set)
+{
+    sigset_t all, before;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, old[3];
+    const int numbers[] = {SIGTERM, SIGPIPE, SIGRTMIN + 3};
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    for (int i = 0; i < 3; i++)
+        sigaction(numbers[i], &ignore, &old[i]);
+    struct pool pool;
+    open_pool(&pool, look_at_self, true);
+    for (int i = 0; i < 3; i++)
+        sigaction(numbers[i], &old[i], NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    run_to_its_end(&pool, 6);
+    char name[32];
+    snprintf(name, sizeof(name), "Name:\t%s:6\n", pool.name);
+    CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, name));
+    CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "SigBlk:\t0000000000000000\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "SigIgn:\t0000000000000000\n"));
+    CU_ASSERT(pool.board->numbers[0] >= 500);
+    CU_ASSERT_EQUAL(pool.board->numbers[1], 1);
+    CU_ASSERT_EQUAL(pool.board->numbers[2], 1);
+    close_pool(&pool);
+}
+
+TEST(zygote, worker_knows_its_cpu)
+{
+    cpu_set_t before, one;
+    sched_getaffinity(0, sizeof(before), &before);
+    struct pool pool;
+    open_pool(&pool, look_at_self, false);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &before))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        sched_setaffinity(pool.link.pid, sizeof(one), &one);
+        run_to_its_end(&pool, 0);
+        CU_ASSERT_EQUAL(pool.board->numbers[3], (int)cpu);
+    }
+    close_pool(&pool);
+}
+
+TEST(zygote, long_names_keep_their_end)
+{
+    struct pool pool;
+    set_up(&pool, look_at_self, false);
+    pool.options.name = "a-name-that-is-too-long-for-the-kernel";
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    expect_report(&pool, LP_REPORT_HELLO, 0);
+    run_to_its_end(&pool, 7);
+    CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "Name:\ta-name-that-i:7\n"));
+    close_pool(&pool);
+}

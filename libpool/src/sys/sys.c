@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/rseq.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +23,8 @@
 
 /* _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info) of the first published size, 64 bytes. */
 #define PIDFD_GET_INFO_64 _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64)
+
+#define RSEQ_BYTES 32u /* of the first published struct rseq; a smaller size is refused */
 
 static long outcome(int saved_errno, long result)
 {
@@ -87,8 +90,14 @@ ROW(int, clock_gettime, (clockid_t clock, struct timespec *time), clock_gettime(
 ROW(int, sched_yield, (void), sched_yield())
 
 ROW(pid_t, fork, (void), fork())
+
+/*
+ * clone() by its other name: ThreadSanitizer intercepts the usual one, takes the child for a fork
+ * with a memory of its own, and spoils the state that a CLONE_VM child shares with us.
+ */
+int __clone(int (*body)(void *), void *stack, int flags, void *arg, ...); /* NOLINT: glibc's */
 ROW(pid_t, clone, (int (*body)(void *), void *stack_top, int flags, void *arg),
-    clone(body, stack_top, flags, arg))
+    __clone(body, stack_top, flags, arg))
 ROW(pid_t, setsid, (void), setsid())
 ROW(int, kill, (pid_t pid, int signal), kill(pid, signal))
 ROW(int, pidfd_open, (pid_t pid), syscall(SYS_pidfd_open, pid, 0))
@@ -100,10 +109,6 @@ ROW(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
 ROW(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage),
     wait4(pid, status, options, usage))
 ROW(int, prctl, (int option, unsigned long argument), prctl(option, argument, 0UL, 0UL, 0UL))
-ROW(int, setrlimit, (int resource, const struct rlimit *limit),
-    setrlimit((__rlimit_resource_t)resource, limit))
-ROW(int, getrlimit, (int resource, struct rlimit *limit),
-    getrlimit((__rlimit_resource_t)resource, limit))
 ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
@@ -119,6 +124,28 @@ static int sys_futex_wait_until(const _Atomic uint32_t *word, uint32_t value, ui
     int result = done < 0 ? -errno : 0;
     errno = saved_errno;
     return result;
+}
+
+static void *thread_pointer(void)
+{
+#if defined(__x86_64__)
+    void *pointer;
+    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    return pointer;
+#else
+    return __builtin_thread_pointer();
+#endif
+}
+
+/* clone() with shared memory drops the registration; sched_getcpu() would tell a CPU of the past. */
+static int sys_register_rseq(void)
+{
+    int saved_errno = errno;
+    if (__rseq_size == 0)
+        return 0;
+    unsigned size = __rseq_size < RSEQ_BYTES ? RSEQ_BYTES : __rseq_size;
+    char *area = (char *)thread_pointer() + __rseq_offset;
+    return (int)outcome(saved_errno, syscall(SYS_rseq, area, size, 0, RSEQ_SIG));
 }
 
 static void sys_exit_group(int code)
@@ -144,27 +171,26 @@ static void *sys_map_shared(size_t size)
     return map_pages(size, MAP_SHARED);
 }
 
-#define ROWS                                                                              \
-    {                                                                                     \
-        .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,     \
-        .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .is_open = sys_is_open,     \
-        .openat = sys_openat, .read = sys_read, .pread = sys_pread, .write = sys_write,   \
-        .readlinkat = sys_readlinkat, .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat,   \
-        .getdents = sys_getdents, .socketpair = sys_socketpair, .sendmsg = sys_sendmsg,   \
-        .recvmsg = sys_recvmsg, .eventfd = sys_eventfd, .futex_wait = sys_futex_wait,     \
-        .futex_wake = sys_futex_wake, .poll = sys_poll, .epoll_create = sys_epoll_create, \
-        .epoll_ctl = sys_epoll_ctl, .epoll_wait = sys_epoll_wait,                         \
-        .timerfd_create = sys_timerfd_create, .timerfd_settime = sys_timerfd_settime,     \
-        .signalfd = sys_signalfd, .clock_gettime = sys_clock_gettime,                     \
-        .sched_yield = sys_sched_yield, .fork = sys_fork, .clone = sys_clone,             \
-        .exit_group = sys_exit_group, .setsid = sys_setsid, .kill = sys_kill,             \
-        .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,         \
-        .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,           \
-        .prctl = sys_prctl, .setrlimit = sys_setrlimit, .getrlimit = sys_getrlimit,       \
-        .sigaction = sys_sigaction, .signal_mask = sys_signal_mask, .map = sys_map,       \
-        .unmap = sys_unmap, .map_shared = sys_map_shared,                                 \
-        .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,   \
-        .wipe_on_fork = sys_wipe_on_fork,                                                 \
+#define ROWS                                                                                \
+    {                                                                                       \
+        .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,       \
+        .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .is_open = sys_is_open,       \
+        .openat = sys_openat, .read = sys_read, .pread = sys_pread, .write = sys_write,     \
+        .readlinkat = sys_readlinkat, .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat,     \
+        .getdents = sys_getdents, .socketpair = sys_socketpair, .sendmsg = sys_sendmsg,     \
+        .recvmsg = sys_recvmsg, .eventfd = sys_eventfd, .futex_wait = sys_futex_wait,       \
+        .futex_wake = sys_futex_wake, .poll = sys_poll, .epoll_create = sys_epoll_create,   \
+        .epoll_ctl = sys_epoll_ctl, .epoll_wait = sys_epoll_wait,                           \
+        .timerfd_create = sys_timerfd_create, .timerfd_settime = sys_timerfd_settime,       \
+        .signalfd = sys_signalfd, .clock_gettime = sys_clock_gettime,                       \
+        .sched_yield = sys_sched_yield, .fork = sys_fork, .clone = sys_clone,               \
+        .exit_group = sys_exit_group, .setsid = sys_setsid, .kill = sys_kill,               \
+        .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,           \
+        .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,             \
+        .prctl = sys_prctl, .register_rseq = sys_register_rseq, .sigaction = sys_sigaction, \
+        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                 \
+        .map_shared = sys_map_shared, .futex_wait_until = sys_futex_wait_until,             \
+        .futex_wake_all = sys_futex_wake_all, .wipe_on_fork = sys_wipe_on_fork,             \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

@@ -73,8 +73,7 @@ struct lp_sys {
     int (*waitid)(idtype_t type, id_t id, siginfo_t *info, int options);
     pid_t (*wait4)(pid_t pid, int *status, int options, struct rusage *usage);
     int (*prctl)(int option, unsigned long argument);
-    int (*setrlimit)(int resource, const struct rlimit *limit);
-    int (*getrlimit)(int resource, struct rlimit *limit);
+    int (*register_rseq)(void); /* again, as glibc did at the thread's start */
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
 
