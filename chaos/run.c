@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run: one scenario, from its needs to its verdict.
+ *
+ *     needs -> world, gates, guardian, target -> timeline -> heal -> settle -> counters -> probe
+ *           -> close -> census -> quit -> checkers -> guardian gone
+ *
+ * The judge owns no thread and no child but the guardian. It reads the history, sleeps on its bell,
+ * and moves the steps of the timeline on. When the watchdog ends a run, who stands where is written
+ * down before anything is killed.
+ */
+#include "chaos/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chaos/run_inner.h"
+#include "harness/clock.h"
+#include "harness/doctor.h"
+
+#define HOST_DEATH_NS (1 * HN_S)       /* I4: after that nothing lives */
+#define CLOSE_RESIDUE_NS (250 * HN_MS) /* what libpool_close left may be dying */
+#define VICTIM_NS (1 * HN_S)           /* so long a step waits for somebody to hit */
+#define STEP_NS (10 * HN_S)            /* for one step of the end, whatever the limit */
+
+static const struct ch_place nowhere;
+
+static void harness_broke(struct ch_run *run, const char *what, int rc)
+{
+    ch_result_objectf(run->result, CH_ERROR, nowhere, "harness", "it works", what, "%d (%s)", rc,
+                      strerror(rc < 0 ? -rc : rc));
+}
+
+/* ---- Needs ------------------------------------------------------------------------------------- */
+
+static bool needs_are_met(struct ch_run *run)
+{
+    bool met = true;
+    for (size_t i = 0; i < run->scenario->needs_count; i++) {
+        const struct ch_need *need = &run->scenario->needs[i];
+        char why[160];
+        if (ch_capability_probe(need->capability, why, sizeof why) == 0)
+            continue;
+        ch_result_object(run->result, CH_SKIP, need->place, "needs", "the capability", why,
+                         "chaos doctor");
+        met = false;
+    }
+    return met;
+}
+
+/* ---- The timeline ------------------------------------------------------------------------------ */
+
+static void bind_trigger(struct ch_run *run, uint32_t step)
+{
+    const struct ch_step_state *state = &run->steps[step];
+    const struct hn_record *event = &state->event;
+    struct ch_binding binding = {.bound = true,
+                                 .since_ns = event->kind ? event->time_ns : state->fired_ns,
+                                 .slot = event->kind ? event->slot : HN_NONE,
+                                 .task = event->kind ? event->task : HN_NONE,
+                                 .group = event->kind ? event->group : HN_NONE,
+                                 .process = {.pid = event->pid}};
+    if (event->kind >= HN_POOL && event->a)
+        binding.task = ch_watch_task_of(run, event->a);
+    if (binding.slot < HN_SLOTS_MAX && run->roster.slots[binding.slot].process.pid == event->pid)
+        binding.process = run->roster.slots[binding.slot].process;
+    ch_run_bind(run, run->scenario->steps[step].trigger.name, &binding);
+    ch_trigger_arm(run);
+}
+
+static void missed(struct ch_run *run, uint32_t step)
+{
+    const struct ch_step *what = &run->scenario->steps[step];
+    struct ch_step_state *state = &run->steps[step];
+    state->phase = CH_STEP_MISSED;
+    ch_trigger_release(run, step, HN_ERRAND_NONE);
+    if (what->action.optional || ch_action_is_fault(&what->action))
+        return; /* a fault that did not fire is told of at the end */
+    ch_result_objectf(run->result, CH_FAIL, what->trigger.place, "within", "the event in time",
+                      "the event history", "%u of %u came", state->matches, what->trigger.nth);
+}
+
+/* The step's action holds: whoever waits at its gate goes on. */
+static void take_effect(struct ch_run *run, uint32_t step)
+{
+    struct ch_step_state *state = &run->steps[step];
+    state->effect_ns = hn_clock_ns();
+    if (state->phase == CH_STEP_WAITING)
+        state->phase = CH_STEP_DONE;
+    ch_trigger_release(run, step, HN_ERRAND_NONE);
+}
+
+/* `every`: the next turn, if there is one; its effect holds when there is none. */
+static void await_next_turn(struct ch_run *run, uint32_t step)
+{
+    const struct ch_trigger *trigger = &run->scenario->steps[step].trigger;
+    struct ch_step_state *state = &run->steps[step];
+    bool again = state->next_ns <= state->fired_ns + trigger->for_us * HN_US;
+    state->phase = again ? CH_STEP_WAITING : CH_STEP_DONE;
+    state->effect_ns = again ? 0 : hn_clock_ns();
+}
+
+static void repeat(struct ch_run *run, uint32_t step)
+{
+    struct ch_step_state *state = &run->steps[step];
+    if (state->fired_ns == 0) {
+        state->fired_ns = hn_clock_ns();
+        state->next_ns = state->fired_ns;
+    }
+    state->next_ns += run->scenario->steps[step].trigger.time_us * HN_US;
+    ch_action_perform(run, step);
+    if (state->phase != CH_STEP_ACTING)
+        await_next_turn(run, step);
+}
+
+static void fire(struct ch_run *run, uint32_t step)
+{
+    const struct ch_step *what = &run->scenario->steps[step];
+    struct ch_step_state *state = &run->steps[step];
+    if (what->trigger.kind == CH_TRIGGER_EVERY) {
+        repeat(run, step);
+        return;
+    }
+    if (state->fired_ns == 0) {
+        state->fired_ns = state->event.kind ? state->event.time_ns : hn_clock_ns();
+        bind_trigger(run, step);
+        if (ch_trigger_is_late(run, step))
+            ch_result_objectf(run->result, CH_FAIL, what->trigger.place, "within",
+                              "the event in time", "the event history", "it came too late");
+    }
+    if (!ch_action_perform(run, step)) {
+        if (hn_clock_ns() - state->fired_ns > VICTIM_NS)
+            missed(run, step);
+        return;
+    }
+    /* A shutdown's effect is its begin, a submit's that it was asked for: both may wait long. */
+    bool holds = state->phase != CH_STEP_ACTING || what->action.kind == CH_ACTION_SHUTDOWN ||
+                 what->action.kind == CH_ACTION_SUBMIT;
+    if (holds)
+        take_effect(run, step);
+}
+
+static void advance(struct ch_run *run, uint32_t step)
+{
+    struct ch_step_state *state = &run->steps[step];
+    switch (state->phase) {
+    case CH_STEP_WAITING:
+        if (ch_trigger_met(run, step))
+            fire(run, step);
+        else if (ch_trigger_is_late(run, step))
+            missed(run, step);
+        break;
+    case CH_STEP_ACTING:
+        if (!state->replied && !run->target_gone)
+            break;
+        ch_action_finish(run, step);
+        if (run->scenario->steps[step].trigger.kind == CH_TRIGGER_EVERY)
+            await_next_turn(run, step);
+        else if (state->effect_ns == 0)
+            take_effect(run, step);
+        break;
+    case CH_STEP_DONE:
+    case CH_STEP_MISSED: break;
+    }
+}
+
+/* An optional step whose trigger has not come keeps nobody waiting once the load has ended. */
+static bool is_over(const struct ch_run *run)
+{
+    if (run->target_gone)
+        return true;
+    for (size_t i = 0; i < run->scenario->steps_count; i++) {
+        const struct ch_step_state *state = &run->steps[i];
+        if (state->phase == CH_STEP_ACTING)
+            return false;
+        if (state->phase == CH_STEP_WAITING && !run->scenario->steps[i].action.optional)
+            return false;
+    }
+    return run->load_ended_ns != 0 || run->closed;
+}
+
+/* 0: all that had to happen has; -ETIMEDOUT; -EPIPE: the guardian is dead. */
+static int follow_timeline(struct ch_run *run)
+{
+    for (;;) {
+        ch_watch_drain(run);
+        for (uint32_t i = 0; i < run->scenario->steps_count; i++)
+            advance(run, i);
+        ch_watch_drain(run);
+        if (is_over(run))
+            return 0;
+        uint64_t due_ns = ch_trigger_due_ns(run), now_ns = hn_clock_ns();
+        if (now_ns >= run->limit_ns)
+            return -ETIMEDOUT;
+        if (due_ns > now_ns && !ch_watch_wait(run, due_ns < run->limit_ns ? due_ns : run->limit_ns))
+            return -EPIPE;
+    }
+}
+
+/* ---- The end ----------------------------------------------------------------------------------- */
+
+static uint64_t step_deadline_ns(const struct ch_run *run)
+{
+    uint64_t soon_ns = hn_clock_ns() + STEP_NS;
+    return soon_ns < run->limit_ns ? soon_ns : run->limit_ns;
+}
+
+static void liveness(struct ch_run *run, const char *read, const char *expected, int rc)
+{
+    hn_findings_add(&run->world->findings, HN_I3_LIVENESS, read, expected, "%d (%s)", rc,
+                    rc < 0 ? strerror(-rc) : libpool_cause_name((libpool_cause)rc));
+}
+
+static struct hn_case case_of(const struct ch_run *run)
+{
+    const struct ch_pool *pool = &run->scenario->pool;
+    struct hn_case of = {
+        .world = run->world,
+        .groups = run->groups,
+        .groups_count = (uint32_t)run->scenario->submits_count,
+        .shut_down = run->shut,
+        .may_init_fail = pool->initializer > CH_CALLBACK_OK,
+        .zygote_harmed = run->zygote_harmed,
+        .memory_limited = run->memory_limited,
+        .host_killed = run->host_killed,
+    };
+    if (pool->finalizer != CH_CALLBACK_NONE)
+        of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;
+    return of;
+}
+
+/* The numbers that are judged are those of the settled pool, before the probe adds to them. */
+static void read_numbers(struct ch_run *run)
+{
+    int32_t reply = 0;
+    struct hn_command stats = {.kind = HN_COMMAND_STATS};
+    struct hn_case of = case_of(run);
+    int rc = ch_watch_ask(run, &stats, hn_clock_ns() + HN_S, &reply);
+    run->stats_valid = rc == 0 && reply == 0;
+    run->settled = run->world->answer;
+    if (run->stats_valid)
+        hn_check_accounts(&of, &run->settled, &run->world->findings);
+}
+
+static void settle(struct ch_run *run)
+{
+    int32_t reply = 0;
+    struct hn_command settle = {.kind = HN_COMMAND_SETTLE, .deadline_ns = step_deadline_ns(run)};
+    int rc = ch_watch_ask(run, &settle, settle.deadline_ns + HN_S, &reply);
+    if (rc || reply)
+        liveness(run, "libpool_stats_read when all faults are undone",
+                 "nothing under way, full strength", rc ? rc : reply);
+    read_numbers(run);
+}
+
+static void probe(struct ch_run *run)
+{
+    int32_t reply = 0;
+    struct hn_command probe = {.kind = HN_COMMAND_PROBE, .deadline_ns = step_deadline_ns(run)};
+    int rc = ch_watch_ask(run, &probe, probe.deadline_ns + HN_S, &reply);
+    if (rc || reply != LIBPOOL_COMPLETED)
+        liveness(run, "a probe task when all faults are undone", "completed", rc ? rc : reply);
+}
+
+static void close_pool(struct ch_run *run)
+{
+    int32_t reply = 0;
+    struct hn_command close = {.kind = HN_COMMAND_CLOSE};
+    int rc = ch_watch_ask(run, &close, step_deadline_ns(run), &reply);
+    if (rc)
+        hn_findings_add(&run->world->findings, HN_I6_BOUNDED, "libpool_close in the target",
+                        "it returns", "%s", strerror(-rc));
+}
+
+static void look_for_residue(struct ch_run *run, uint64_t grace_ns, const char *when)
+{
+    char first[HN_PATH_MAX] = "";
+    int rc = hn_guardian_census(&run->guardian, hn_clock_ns() + grace_ns);
+    if (rc && rc != -ETIMEDOUT)
+        harness_broke(run, "the guardian's census", rc);
+    hn_check_census(&run->world->census, when, &run->world->findings);
+    int foreign = hn_guardian_foreign_cgroups(&run->guardian, first, sizeof first);
+    if (foreign > 0)
+        hn_findings_add(&run->world->findings, HN_I4_RESIDUE, "the cgroups below the target's",
+                        "none", "%d, such as %s, %s", foreign, first, when);
+    hn_check_sentinel(&run->world->sentinel, &run->world->findings);
+}
+
+/* The target takes its second snapshot and leaves in order. */
+static void quit_target(struct ch_run *run)
+{
+    struct hn_command quit = {.kind = HN_COMMAND_QUIT};
+    uint64_t deadline_ns = step_deadline_ns(run);
+    ch_watch_command(run, &quit);
+    while (!run->target_gone && hn_clock_ns() < deadline_ns && ch_watch_wait(run, deadline_ns))
+        ch_watch_drain(run);
+    if (run->target_gone && run->target_end.code == 0 && run->target_end.signal == 0)
+        return;
+    hn_findings_add(&run->world->findings, HN_I11_HOST, "the application's own exit", "exit code 0",
+                    "%s, code %d, signal %d", run->target_gone ? "it ended" : "it hangs",
+                    run->target_end.code, run->target_end.signal);
+}
+
+static void end_alive(struct ch_run *run)
+{
+    ch_action_heal(run);
+    if (!run->closed) {
+        settle(run);
+        if (!run->shut && !run->target_gone)
+            probe(run);
+        if (!run->target_gone)
+            close_pool(run);
+    }
+    hn_guardian_count(&run->guardian);
+    if (!run->target_gone) {
+        look_for_residue(run, CLOSE_RESIDUE_NS, "after libpool_close");
+        quit_target(run);
+    }
+}
+
+static void end_dead(struct ch_run *run)
+{
+    uint64_t since_ns = hn_clock_ns() - run->target_end.time_ns;
+    hn_guardian_count(&run->guardian);
+    look_for_residue(run, since_ns < HOST_DEATH_NS ? HOST_DEATH_NS - since_ns : 0,
+                     "1 s after the application's death");
+}
+
+/* ---- Judging ----------------------------------------------------------------------------------- */
+
+static void check(struct ch_run *run)
+{
+    struct hn_findings *findings = &run->world->findings;
+    struct hn_case of = case_of(run);
+    hn_check_tasks(&of, findings);
+    hn_check_order(&of, findings);
+    hn_check_bounds(&of, findings);
+    hn_check_containment(&of, findings);
+    hn_check_finalizers(&of, findings);
+    hn_check_harness(run->world, findings);
+    if (run->world->after.taken_ns) {
+        hn_check_residue(&run->world->before, &run->world->after, findings);
+        hn_check_host(&run->world->before, &run->world->after, findings);
+    }
+}
+
+static void finish_guardian(struct ch_run *run)
+{
+    int left = hn_guardian_finish(&run->guardian);
+    if (left)
+        harness_broke(run, "what the guardian could not remove", left);
+}
+
+static void judge_hang(struct ch_run *run)
+{
+    ch_result_objectf(run->result, CH_FAIL, run->scenario->place, "limit", "the end in time",
+                      "the watchdog", "it was not over after %llu ms",
+                      (unsigned long long)(run->scenario->limit_us / 1000));
+    ch_evidence_hang(run);
+    hn_gates_open(&run->world->gates);
+}
+
+static void execute(struct ch_run *run)
+{
+    int rc = follow_timeline(run);
+    if (rc == -EPIPE)
+        harness_broke(run, "the guardian", -ESRCH);
+    else if (rc == -ETIMEDOUT)
+        judge_hang(run);
+    else if (run->target_gone)
+        end_dead(run);
+    else
+        end_alive(run);
+    ch_watch_drain(run);
+    check(run);
+    ch_expect_all(run);
+}
+
+/* ---- Begin ------------------------------------------------------------------------------------- */
+
+static int live_target(const void *context, int command_fd)
+{
+    return hn_target_live(context, command_fd);
+}
+
+static void init(struct ch_run *run)
+{
+    run->random = run->options->seed;
+    run->begun_ns = hn_clock_ns();
+    run->limit_ns = run->begun_ns + run->scenario->limit_us * HN_US;
+    for (int i = 0; i < CH_STEPS_MAX; i++)
+        run->steps[i].gate = -1;
+    ch_trigger_arm(run);
+}
+
+static int start(struct ch_run *run)
+{
+    char name[64];
+    struct hn_guardian_options options = {
+        .world = run->world, .name = name, .live = live_target, .context = &run->target};
+    snprintf(name, sizeof name, "%u-%u", run->result->index, run->result->repeat);
+    return hn_guardian_start(&run->guardian, &options);
+}
+
+static int run_prepared(struct ch_run *run)
+{
+    int rc = ch_convert(run);
+    if (rc)
+        return rc;
+    init(run);
+    rc = start(run);
+    if (rc)
+        return rc;
+    execute(run);
+    finish_guardian(run);
+    if (ch_result_verdict(run->result) != CH_PASS)
+        ch_evidence_keep(run);
+    return 0;
+}
+
+int ch_run_scenario(const struct ch_scenario *scenario, const struct ch_run_options *options,
+                    struct ch_result *result)
+{
+    struct ch_run *run = calloc(1, sizeof *run);
+    if (!run)
+        return -ENOMEM;
+    run->scenario = scenario;
+    run->options = options;
+    run->result = result;
+    int rc = 0;
+    if (needs_are_met(run)) {
+        run->world = hn_world_new();
+        rc = run->world ? run_prepared(run) : -ENOMEM;
+        hn_world_free(run->world);
+    }
+    free(run);
+    return rc;
+}

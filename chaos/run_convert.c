@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* run_convert: the scenario's words into the harness's. Two enums, one order: asserted below. */
+#include <errno.h>
+
+#include "chaos/run_inner.h"
+
+_Static_assert((int)CH_TASK_KINDS == (int)HN_TASK_KINDS, "task kinds");
+_Static_assert((int)CH_TASK_NOOP == (int)HN_TASK_NOOP, "task kinds");
+_Static_assert((int)CH_TASK_ECHO == (int)HN_TASK_ECHO, "task kinds");
+_Static_assert((int)CH_TASK_STACK_OVERFLOW == (int)HN_TASK_STACK_OVERFLOW, "task kinds");
+_Static_assert((int)CH_TASK_GRANDCHILD == (int)HN_TASK_GRANDCHILD, "task kinds");
+_Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
+_Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
+_Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
+_Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
+_Static_assert((int)CH_CALLBACKS == (int)HN_CALLBACKS, "callbacks");
+_Static_assert((int)CH_CALLBACK_EXIT0 == (int)HN_CALLBACK_EXIT0, "callbacks");
+_Static_assert((int)CH_CALLBACK_REENTER == (int)HN_CALLBACK_REENTER, "callbacks");
+_Static_assert((int)CH_SIGNAL_HANDLER == (int)HN_DISPOSITION_HANDLER, "dispositions");
+
+static struct hn_group group_of(const struct ch_submit *submit)
+{
+    return (struct hn_group){
+        .count = submit->count,
+        .kind = (enum hn_task_kind)submit->kind,
+        .work_us = submit->work_us,
+        .code = submit->code,
+        .bytes = submit->bytes,
+        .signal = submit->signal,
+        .style = (enum hn_style)submit->style,
+        .end = (enum hn_end)submit->end,
+        .priority = submit->priority,
+        .run_timeout_ms = submit->run_timeout_ms,
+        .queue_timeout_ms = submit->queue_timeout_ms,
+        .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
+        .ordered = submit->ordered,
+    };
+}
+
+static libpool_options options_of(const struct ch_pool *pool)
+{
+    return (libpool_options){
+        .flags = (pool->exclusive ? LIBPOOL_EXCLUSIVE : 0u) |
+                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u),
+        .min_workers = pool->min_workers,
+        .max_workers = pool->max_workers,
+        .idle_timeout_ms = pool->idle_timeout_ms,
+        .tasks_per_worker = pool->tasks_per_worker,
+        .backlog_tasks = pool->backlog_tasks,
+        .backlog_bytes = pool->backlog_bytes,
+        .start_timeout_ms = pool->start_timeout_ms,
+        .initializer_timeout_ms = pool->initializer_timeout_ms,
+        .finalizer_timeout_ms = pool->finalizer_timeout_ms,
+        .initializer_failures = pool->initializer_failures,
+        .backoff_min_ms = pool->backoff_min_ms,
+        .backoff_max_ms = pool->backoff_max_ms,
+    };
+}
+
+int ch_convert(struct ch_run *run)
+{
+    const struct ch_scenario *scenario = run->scenario;
+    if (scenario->submits_count >= HN_PROBE_GROUP || scenario->steps_count > CH_STEPS_MAX ||
+        scenario->names_count > CH_BINDINGS_MAX)
+        return -E2BIG;
+    for (size_t i = 0; i < scenario->submits_count; i++)
+        run->groups[i] = group_of(&scenario->submits[i]);
+    run->target = (struct hn_target_options){
+        .world = run->world,
+        .pool = options_of(&scenario->pool),
+        .initializer = (enum hn_callback)scenario->pool.initializer,
+        .initializer_fails = scenario->pool.initializer_fails,
+        .finalizer = (enum hn_callback)scenario->pool.finalizer,
+        .sigchld = (enum hn_disposition)scenario->host.sigchld,
+        .sigpipe = (enum hn_disposition)scenario->host.sigpipe,
+        .thief = scenario->host.thief,
+        .nofile = scenario->host.nofile,
+        .groups = run->groups,
+        .groups_count = (uint32_t)scenario->submits_count,
+        .groups_in_load = (uint32_t)scenario->submits_in_load,
+    };
+    return 0;
+}

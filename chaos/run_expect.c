@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+/* run_expect: what the file expects, and what it expects by saying nothing (the closed world). */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "chaos/run_inner.h"
+#include "harness/clock.h"
+
+static const struct ch_place nowhere;
+
+/* ---- Bounds ------------------------------------------------------------------------------------ */
+
+static bool holds(const struct ch_bound *bound, uint64_t actual)
+{
+    switch (bound->operator) {
+    case CH_EQUAL: return actual == bound->low;
+    case CH_NOT_EQUAL: return actual != bound->low;
+    case CH_AT_MOST: return actual <= bound->low;
+    case CH_AT_LEAST: return actual >= bound->low;
+    case CH_IN: return actual >= bound->low && actual <= bound->high;
+    case CH_OPERATORS: break;
+    }
+    return false;
+}
+
+static void describe(const struct ch_bound *bound, char *text, size_t size)
+{
+    switch (bound->operator) {
+    case CH_EQUAL: snprintf(text, size, "%" PRId64, (int64_t)bound->low); break;
+    case CH_NOT_EQUAL: snprintf(text, size, "not %" PRId64, (int64_t)bound->low); break;
+    case CH_AT_MOST: snprintf(text, size, "at most %" PRId64, (int64_t)bound->low); break;
+    case CH_AT_LEAST: snprintf(text, size, "at least %" PRId64, (int64_t)bound->low); break;
+    case CH_IN:
+        snprintf(text, size, "%" PRId64 "..%" PRId64, (int64_t)bound->low, (int64_t)bound->high);
+        break;
+    case CH_OPERATORS: snprintf(text, size, "?"); break;
+    }
+}
+
+static void compare(struct ch_run *run, const struct ch_bound *bound, uint64_t actual,
+                    const char *checker, const char *read)
+{
+    char expected[96];
+    if (holds(bound, actual))
+        return;
+    describe(bound, expected, sizeof expected);
+    ch_result_objectf(run->result, CH_FAIL, bound->place, checker, expected, read, "%" PRId64,
+                      (int64_t)actual);
+}
+
+/* ---- Counters ---------------------------------------------------------------------------------- */
+
+uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *counter)
+{
+    switch (counter->kind) {
+    case CH_TASKS_RECEIVED: return stats->tasks_received;
+    case CH_TASKS_LAUNCHED: return stats->tasks_launched;
+    case CH_TASKS_FAILED: return stats->tasks_failed;
+    case CH_TASKS_PENDING: return stats->tasks_pending;
+    case CH_TASKS_RUNNING: return stats->tasks_running;
+    case CH_TASKS_REJECTED: return stats->tasks_rejected;
+    case CH_TASKS_RETURNED: return stats->tasks_returned;
+    case CH_TASKS_ENDED: return stats->tasks_ended[counter->cause];
+    case CH_WORKER_PROCESSES_CREATED: return stats->worker_processes_created;
+    case CH_WORKER_PROCESSES_STILL_ALIVE: return stats->worker_processes_still_alive;
+    case CH_WORKER_PROCESSES_IDLE: return stats->worker_processes_idle;
+    case CH_WORKER_PROCESSES_BUSY: return stats->worker_processes_busy;
+    case CH_MAX_WORKERS_BUSY_CONCURRENTLY: return stats->max_workers_busy_concurrently;
+    case CH_WORKERS_ENDED: return stats->workers_ended[counter->cause];
+    case CH_SPAWNS_FAILED: return stats->spawns_failed;
+    case CH_INITIALIZERS_FAILED: return stats->initializers_failed;
+    case CH_FINALIZERS_STARTED: return stats->finalizers_started;
+    case CH_FINALIZERS_OK: return stats->finalizers_ok;
+    case CH_FINALIZERS_FAILED: return stats->finalizers_failed;
+    case CH_ZYGOTES_STARTED: return stats->zygotes_started;
+    case CH_ZYGOTES_LOST: return stats->zygotes_lost;
+    case CH_DEGRADED: return stats->degraded;
+    case CH_COUNTERS: break;
+    }
+    return 0;
+}
+
+static const char *const counter_names[CH_COUNTERS] = {
+    [CH_TASKS_RECEIVED] = "tasks_received",
+    [CH_TASKS_LAUNCHED] = "tasks_launched",
+    [CH_TASKS_FAILED] = "tasks_failed",
+    [CH_TASKS_PENDING] = "tasks_pending",
+    [CH_TASKS_RUNNING] = "tasks_running",
+    [CH_TASKS_REJECTED] = "tasks_rejected",
+    [CH_TASKS_RETURNED] = "tasks_returned",
+    [CH_TASKS_ENDED] = "ended.",
+    [CH_WORKER_PROCESSES_CREATED] = "worker_processes_created",
+    [CH_WORKER_PROCESSES_STILL_ALIVE] = "worker_processes_still_alive",
+    [CH_WORKER_PROCESSES_IDLE] = "worker_processes_idle",
+    [CH_WORKER_PROCESSES_BUSY] = "worker_processes_busy",
+    [CH_MAX_WORKERS_BUSY_CONCURRENTLY] = "max_workers_busy_concurrently",
+    [CH_WORKERS_ENDED] = "workers_ended.",
+    [CH_SPAWNS_FAILED] = "spawns_failed",
+    [CH_INITIALIZERS_FAILED] = "initializers_failed",
+    [CH_FINALIZERS_STARTED] = "finalizers_started",
+    [CH_FINALIZERS_OK] = "finalizers_ok",
+    [CH_FINALIZERS_FAILED] = "finalizers_failed",
+    [CH_ZYGOTES_STARTED] = "zygotes_started",
+    [CH_ZYGOTES_LOST] = "zygotes_lost",
+    [CH_DEGRADED] = "degraded",
+};
+
+static void name_counter(const struct ch_counter *counter, char *text, size_t size)
+{
+    bool by_cause = counter->kind == CH_TASKS_ENDED || counter->kind == CH_WORKERS_ENDED;
+    snprintf(text, size, "counter %s%s", counter_names[counter->kind],
+             by_cause ? libpool_cause_name(counter->cause) : "");
+}
+
+static void expect_counter(struct ch_run *run, const struct ch_counter *counter,
+                           const struct ch_bound *bound, const libpool_stats *stats)
+{
+    char name[64];
+    name_counter(counter, name, sizeof name);
+    compare(run, bound, ch_counter_value(stats, counter), name, "libpool_stats_read");
+}
+
+/* ---- The `expect` action ----------------------------------------------------------------------- */
+
+/* The binding that a name has, or the victim that its action had. */
+static const struct ch_binding *binding_of(const struct ch_run *run, int name)
+{
+    return name == CH_NOBODY ? NULL : &run->names[name];
+}
+
+/* What a shutdown's call returned, for `on shutdown-done of=s : expect errno=...`. */
+static uint64_t error_of(const struct ch_run *run, uint32_t step)
+{
+    const struct ch_trigger *trigger = &run->scenario->steps[step].trigger;
+    int32_t code = run->steps[step].event.code;
+    if (trigger->of != CH_NOBODY && run->scenario->names[trigger->of].kind == CH_NAME_ACTION &&
+        run->steps[run->scenario->names[trigger->of].index].replied)
+        code = run->steps[run->scenario->names[trigger->of].index].reply;
+    return (uint64_t)(code < 0 ? -code : code);
+}
+
+static void expect_field(struct ch_run *run, const struct ch_check *check, const char *name,
+                         uint64_t actual)
+{
+    compare(run, &check->bound, actual, name, "the event that triggered it");
+}
+
+static void expect_identity(struct ch_run *run, const struct ch_check *check, const char *name,
+                            uint64_t actual, uint64_t reference)
+{
+    struct ch_bound bound = check->bound;
+    if (check->reference != CH_NOBODY)
+        bound.low = reference;
+    compare(run, &bound, actual, name, "the event that triggered it");
+}
+
+static void expect_check(struct ch_run *run, uint32_t step, const struct ch_check *check)
+{
+    const struct hn_record *event = &run->steps[step].event;
+    const struct ch_binding *other = binding_of(run, check->reference);
+    switch (check->kind) {
+    case CH_CHECK_CAUSE: expect_field(run, check, "expect cause", (uint64_t)event->cause); break;
+    case CH_CHECK_SIGNAL: expect_field(run, check, "expect signal", (uint64_t)event->signal); break;
+    case CH_CHECK_CODE:
+        expect_field(run, check, "expect code", (uint64_t)(int64_t)event->code);
+        break;
+    case CH_CHECK_ERRNO: expect_field(run, check, "expect errno", error_of(run, step)); break;
+    case CH_CHECK_PID:
+        expect_identity(run, check, "expect pid", (uint64_t)event->pid,
+                        other ? (uint64_t)other->process.pid : 0);
+        break;
+    case CH_CHECK_SLOT:
+        expect_identity(run, check, "expect slot", event->slot, other ? other->slot : 0);
+        break;
+    case CH_CHECK_COUNTER:
+        expect_counter(run, &check->counter, &check->bound, &run->world->answer);
+        break;
+    case CH_CHECK_KINDS: break;
+    }
+}
+
+void ch_expect_checks(struct ch_run *run, uint32_t step)
+{
+    const struct ch_expect_action *action = &run->scenario->steps[step].action.expect;
+    for (size_t i = 0; i < action->checks_count; i++)
+        expect_check(run, step, &action->checks[i]);
+}
+
+/* ---- Fired ------------------------------------------------------------------------------------- */
+
+static bool is_meant(const struct ch_fired_expectation *fired, const struct ch_action *action)
+{
+    return fired->name != CH_NOBODY ? action->name == fired->name : action->kind == fired->kind;
+}
+
+static void expect_fired(struct ch_run *run, const struct ch_fired_expectation *fired)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < run->scenario->steps_count; i++)
+        if (is_meant(fired, &run->scenario->steps[i].action))
+            count += run->steps[i].fired;
+    if (count)
+        compare(run, &fired->bound, count, "fired", "the timeline");
+}
+
+/* Every fault has to have fired, or nothing was shown. */
+static void expect_all_fired(struct ch_run *run)
+{
+    for (size_t i = 0; i < run->scenario->steps_count; i++) {
+        const struct ch_action *action = &run->scenario->steps[i].action;
+        const struct ch_step_state *state = &run->steps[i];
+        if (!ch_action_is_fault(action) || action->optional || state->fired)
+            continue;
+        ch_result_objectf(run->result, CH_INCONCLUSIVE, action->place, "fired", "this fault",
+                          "the timeline", "it never fired. %s", state->trouble);
+    }
+}
+
+/* ---- The closed world -------------------------------------------------------------------------- */
+
+static bool is_trouble(const struct ch_counter *counter)
+{
+    libpool_cause cause = counter->cause;
+    switch (counter->kind) {
+    case CH_TASKS_FAILED:
+    case CH_TASKS_REJECTED:
+    case CH_TASKS_RETURNED:
+    case CH_SPAWNS_FAILED:
+    case CH_INITIALIZERS_FAILED:
+    case CH_FINALIZERS_FAILED:
+    case CH_ZYGOTES_LOST:
+    case CH_DEGRADED: return true;
+    case CH_TASKS_ENDED: return cause != LIBPOOL_PENDING && cause != LIBPOOL_COMPLETED;
+    case CH_WORKERS_ENDED:
+        return cause != LIBPOOL_PENDING && cause != LIBPOOL_COMPLETED && cause != LIBPOOL_SHUTDOWN;
+    case CH_TASKS_RECEIVED:
+    case CH_TASKS_LAUNCHED:
+    case CH_TASKS_PENDING:
+    case CH_TASKS_RUNNING:
+    case CH_WORKER_PROCESSES_CREATED:
+    case CH_WORKER_PROCESSES_STILL_ALIVE:
+    case CH_WORKER_PROCESSES_IDLE:
+    case CH_WORKER_PROCESSES_BUSY:
+    case CH_MAX_WORKERS_BUSY_CONCURRENTLY:
+    case CH_FINALIZERS_STARTED:
+    case CH_FINALIZERS_OK:
+    case CH_ZYGOTES_STARTED:
+    case CH_COUNTERS: break;
+    }
+    return false;
+}
+
+static bool is_named(const struct ch_run *run, const struct ch_counter *counter)
+{
+    for (size_t i = 0; i < run->scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &run->scenario->expectations[i];
+        if (expectation->kind == CH_EXPECT_COUNTER &&
+            expectation->counter.counter.kind == counter->kind &&
+            expectation->counter.counter.cause == counter->cause)
+            return true;
+    }
+    return false;
+}
+
+static void expect_no_trouble(struct ch_run *run, const struct ch_counter *counter)
+{
+    struct ch_bound none = {.place = nowhere, .operator= CH_EQUAL };
+    if (is_trouble(counter) && !is_named(run, counter))
+        expect_counter(run, counter, &none, &run->settled);
+}
+
+static void expect_closed_world(struct ch_run *run)
+{
+    for (int kind = 0; kind < CH_COUNTERS; kind++) {
+        bool by_cause = kind == CH_TASKS_ENDED || kind == CH_WORKERS_ENDED;
+        for (int cause = 0; cause < (by_cause ? LIBPOOL_CAUSES : 1); cause++) {
+            struct ch_counter counter = {(enum ch_counter_kind)kind, (libpool_cause)cause};
+            expect_no_trouble(run, &counter);
+        }
+    }
+}
+
+/* ---- Groups of tasks --------------------------------------------------------------------------- */
+
+/* When the deadline that ended it was due, by the workers' and the target's own clocks; 0: none. */
+static uint64_t due_ns(const struct ch_run *run, uint32_t task)
+{
+    const struct hn_row *row = &run->world->rows[task];
+    const struct hn_group *group = &run->groups[row->group];
+    const struct hn_history *history = &run->world->history;
+    if (row->cause == LIBPOOL_QUEUE_TIMEOUT)
+        return row->accepted_ns + group->queue_timeout_ms * HN_MS;
+    for (uint64_t number = 1; number <= hn_history_count(history); number++) {
+        const struct hn_record *record = hn_history_at(history, number);
+        if (record && record->kind == HN_TASK_START && record->task == task)
+            return record->time_ns + group->run_timeout_ms * HN_MS;
+    }
+    return 0;
+}
+
+static uint64_t ended_ns(const struct ch_run *run, uint32_t task)
+{
+    const struct hn_row *row = &run->world->rows[task];
+    const struct hn_history *history = &run->world->history;
+    for (uint64_t number = 1; number <= hn_history_count(history); number++) {
+        const struct hn_record *record = hn_history_at(history, number);
+        if (record && record->kind == HN_POOL + LIBPOOL_EVENT_TASK_ENDED &&
+            record->a == row->task_id)
+            return record->time_ns;
+    }
+    return row->collected_ns;
+}
+
+static void expect_in_time(struct ch_run *run, const struct ch_expectation *expectation,
+                           uint32_t task)
+{
+    uint64_t late_us = expectation->task.late_us;
+    uint64_t due = due_ns(run, task), ended = ended_ns(run, task);
+    if (late_us == CH_UNSET || due == 0 || ended <= due + late_us * HN_US)
+        return;
+    ch_result_objectf(run->result, CH_FAIL, expectation->place, "task late", "no later",
+                      "the task's start record, the pool's event of its end",
+                      "task %u: %" PRIu64 " us after its deadline", task, (ended - due) / HN_US);
+}
+
+static bool fits(const struct ch_task_expectation *wanted, const struct hn_row *row)
+{
+    return atomic_load(&row->state) == HN_TASK_COLLECTED && row->cause == wanted->cause &&
+           (wanted->signal == 0 || row->signal == wanted->signal) &&
+           (wanted->code == CH_UNSET || (uint64_t)(int64_t)row->code == wanted->code) &&
+           (wanted->certainty < 0 || (int)row->certainty == wanted->certainty);
+}
+
+static void tell_other(struct ch_run *run, const struct ch_expectation *expectation,
+                       const char *group, uint64_t count, uint64_t all, const struct hn_row *other)
+{
+    char checker[64], expected[96];
+    snprintf(checker, sizeof checker, "task %.50s", group);
+    snprintf(expected, sizeof expected, "%" PRIu64 " of %" PRIu64 " %s",
+             expectation->task.count == CH_UNSET ? all : expectation->task.count, all,
+             libpool_cause_name(expectation->task.cause));
+    ch_result_objectf(run->result, CH_FAIL, expectation->place, checker, expected,
+                      "the tasks' futures", "%" PRIu64 "%s%s%s", count,
+                      other ? "; another one: " : "", other ? libpool_cause_name(other->cause) : "",
+                      other ? other->text : "");
+}
+
+static const char *group_name(const struct ch_run *run, uint32_t group)
+{
+    int name = run->scenario->submits[group].name;
+    return name == CH_NOBODY ? "?" : run->scenario->names[name].text;
+}
+
+static void expect_tasks(struct ch_run *run, const struct ch_expectation *expectation)
+{
+    const struct ch_task_expectation *wanted = &expectation->task;
+    uint64_t count = 0, all = 0;
+    const struct hn_row *other = NULL;
+    for (uint32_t task = 0; task < atomic_load(&run->world->tasks_count); task++) {
+        const struct hn_row *row = &run->world->rows[task];
+        if (row->group != wanted->submit)
+            continue;
+        all++;
+        if (!fits(wanted, row)) {
+            other = row;
+            continue;
+        }
+        count++;
+        expect_in_time(run, expectation, task);
+    }
+    if (count != (wanted->count == CH_UNSET ? all : wanted->count) || all == 0)
+        tell_other(run, expectation, group_name(run, wanted->submit), count, all, other);
+}
+
+/* ---- Recovery ---------------------------------------------------------------------------------- */
+
+struct recovery {
+    struct hn_roster *roster;
+    uint64_t strong_ns, result_ns; /* since the last fault: full strength, and a result */
+};
+
+static void follow(const struct ch_run *run, const struct hn_record *record, uint64_t since_ns,
+                   struct recovery *recovery)
+{
+    uint32_t wanted = run->scenario->pool.min_workers;
+    hn_roster_note(recovery->roster, record);
+    if (record->time_ns < since_ns)
+        return;
+    if (hn_roster_ready(recovery->roster) < wanted)
+        recovery->strong_ns = 0;
+    else if (recovery->strong_ns == 0)
+        recovery->strong_ns = record->time_ns;
+    if (recovery->result_ns == 0 && record->kind == HN_COLLECTED &&
+        record->cause == LIBPOOL_COMPLETED)
+        recovery->result_ns = record->time_ns;
+}
+
+static uint64_t last_fault_ns(const struct ch_run *run)
+{
+    uint64_t last_ns = 0;
+    const struct hn_history *history = &run->world->history;
+    for (uint64_t number = 1; number <= hn_history_count(history); number++) {
+        const struct hn_record *record = hn_history_at(history, number);
+        if (record && (record->kind == HN_FAULT || record->kind == HN_FAULT_UNDONE))
+            last_ns = record->time_ns;
+    }
+    return last_ns;
+}
+
+/* From the last fault, or its undo, to full strength and a completed task (the probe at latest). */
+static void expect_recovery(struct ch_run *run, const struct ch_expectation *expectation)
+{
+    static struct hn_roster roster; /* too large for the stack */
+    struct recovery recovery = {.roster = &roster};
+    uint64_t since_ns = last_fault_ns(run);
+    uint64_t limit_ns = expectation->recovery.within_us * HN_US;
+    const struct hn_history *history = &run->world->history;
+    memset(&roster, 0, sizeof roster);
+    for (uint64_t number = 1; number <= hn_history_count(history); number++) {
+        const struct hn_record *record = hn_history_at(history, number);
+        if (record && record->kind == HN_CALL && record->a == HN_CALL_CLOSE)
+            break;
+        if (record)
+            follow(run, record, since_ns, &recovery);
+    }
+    if (recovery.strong_ns && recovery.result_ns && recovery.strong_ns <= since_ns + limit_ns &&
+        recovery.result_ns <= since_ns + limit_ns)
+        return;
+    ch_result_objectf(run->result, CH_FAIL, expectation->place, "recovery", "within the bound",
+                      "the pool's events and the tasks' results",
+                      "full strength after %" PRId64 " us, a result after %" PRId64 " us",
+                      recovery.strong_ns ? (int64_t)(recovery.strong_ns - since_ns) / 1000 : -1,
+                      recovery.result_ns ? (int64_t)(recovery.result_ns - since_ns) / 1000 : -1);
+}
+
+/* ---- Kernel and host --------------------------------------------------------------------------- */
+
+static void expect_kernel(struct ch_run *run, const struct ch_kernel_expectation *kernel)
+{
+    switch (kernel->counter) {
+    case CH_KERNEL_OOM_KILL:
+        compare(run, &kernel->bound, run->world->oom_kills, "kernel oom_kill",
+                run->world->oom_source[0] ? run->world->oom_source
+                                          : "oom_kill of the limited cgroups");
+        break;
+    case CH_KERNEL_PIDS_MAX:
+        compare(run, &kernel->bound, run->world->pids_refused, "kernel pids_max",
+                "pids.events of the target's cgroup");
+        break;
+    case CH_KERNEL_COUNTERS: break;
+    }
+}
+
+static void check_host(struct ch_run *run, struct ch_place place, bool dead)
+{
+    bool died = run->target_gone && (run->target_end.signal || run->target_end.code);
+    if (died == dead)
+        return;
+    ch_result_objectf(run->result, CH_FAIL, place, "host", dead ? "dead" : "alive",
+                      "the guardian, its parent", "%s, code %d, signal %d",
+                      died ? "it died" : "it lives", run->target_end.code, run->target_end.signal);
+}
+
+/* ---- Invariants -------------------------------------------------------------------------------- */
+
+static void tell_finding(struct ch_run *run, const struct hn_finding *finding,
+                         struct ch_place place, uint32_t waived)
+{
+    bool harness = finding->clause == HN_HARNESS;
+    if (!harness && (waived >> (finding->clause - 1) & 1))
+        return;
+    ch_result_object(run->result, harness ? CH_ERROR : CH_FAIL, place,
+                     hn_clause_name(finding->clause), finding->expected, finding->actual,
+                     finding->read);
+}
+
+static void tell_findings(struct ch_run *run, struct ch_place place, uint32_t waived)
+{
+    for (uint32_t i = 0; i < HN_FINDINGS_MAX; i++) {
+        const struct hn_finding *finding = &run->world->findings.list[i];
+        if (atomic_load(&finding->whole))
+            tell_finding(run, finding, place, waived);
+    }
+}
+
+/* ---- All --------------------------------------------------------------------------------------- */
+
+static void expect_one(struct ch_run *run, const struct ch_expectation *expectation)
+{
+    switch (expectation->kind) {
+    case CH_EXPECT_FIRED: expect_fired(run, &expectation->fired); break;
+    case CH_EXPECT_KERNEL: expect_kernel(run, &expectation->kernel); break;
+    case CH_EXPECT_COUNTER:
+        if (run->stats_valid)
+            expect_counter(run, &expectation->counter.counter, &expectation->counter.bound,
+                           &run->settled);
+        break;
+    case CH_EXPECT_TASK: expect_tasks(run, expectation); break;
+    case CH_EXPECT_RECOVERY: expect_recovery(run, expectation); break;
+    case CH_EXPECT_HOST:      /* below: it is implied, too */
+    case CH_EXPECT_INVARIANT: /* below */
+    case CH_EXPECTATION_KINDS: break;
+    }
+}
+
+void ch_expect_all(struct ch_run *run)
+{
+    struct ch_place host = run->scenario->place, invariant = nowhere;
+    bool dead = false;
+    uint32_t waived = 0;
+    for (size_t i = 0; i < run->scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &run->scenario->expectations[i];
+        expect_one(run, expectation);
+        if (expectation->kind == CH_EXPECT_HOST) {
+            host = expectation->place;
+            dead = expectation->host.dead;
+        } else if (expectation->kind == CH_EXPECT_INVARIANT) {
+            invariant = expectation->place;
+            waived = expectation->invariant.except;
+        }
+    }
+    expect_all_fired(run);
+    if (run->stats_valid)
+        expect_closed_world(run);
+    check_host(run, host, dead);
+    tell_findings(run, invariant, waived);
+}

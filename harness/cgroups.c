@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* cgroups: v1 and v2 directories; see the header. */
+#include "harness/cgroups.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/clock.h"
+#include "harness/procfs.h"
+
+static const char *const controllers[HN_HIERARCHIES] = {
+    [HN_CGROUP_MEMORY] = "memory",
+    [HN_CGROUP_PIDS] = "pids",
+    [HN_CGROUP_FREEZER] = "freezer",
+    [HN_CGROUP_UNIFIED] = "",
+};
+
+/* True when a mountinfo line is the mount of that hierarchy; root and point are cut out of it. */
+static bool is_mount_of(char *line, enum hn_hierarchy hierarchy, char **root, char **point)
+{
+    char *rest = NULL, *fields[6] = {0};
+    char *tail = strstr(line, " - ");
+    char type[32], source[64], options[256];
+    if (!tail || sscanf(tail + 3, "%31s %63s %255s", type, source, options) != 3)
+        return false;
+    *tail = 0;
+    char *word = strtok_r(line, " ", &rest);
+    for (int i = 0; i < 6 && word; i++, word = strtok_r(NULL, " ", &rest))
+        fields[i] = word;
+    *root = fields[3];
+    *point = fields[4];
+    if (!*point)
+        return false;
+    if (hierarchy == HN_CGROUP_UNIFIED)
+        return strcmp(type, "cgroup2") == 0;
+    if (strcmp(type, "cgroup") != 0)
+        return false;
+    for (word = strtok_r(options, ",", &rest); word; word = strtok_r(NULL, ",", &rest))
+        if (strcmp(word, controllers[hierarchy]) == 0)
+            return true;
+    return false;
+}
+
+/* Where the hierarchy is mounted, and which of its directories is the mount's root. */
+static int find_mount(enum hn_hierarchy hierarchy, char *root, char *point, size_t size)
+{
+    static const size_t room = 64 * 1024;
+    char *text = malloc(room), *rest = NULL;
+    int rc = -ENOENT;
+    if (!text)
+        return -ENOMEM;
+    if (hn_procfs_read("/proc/self/mountinfo", text, room) > 0) {
+        for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+            char *its_root, *its_point;
+            if (!is_mount_of(line, hierarchy, &its_root, &its_point))
+                continue;
+            snprintf(root, size, "%s", strcmp(its_root, "/") == 0 ? "" : its_root);
+            snprintf(point, size, "%s", its_point);
+            rc = 0;
+            break;
+        }
+    }
+    free(text);
+    return rc;
+}
+
+int hn_cgroup_of(pid_t pid, enum hn_hierarchy hierarchy, char *path, size_t size)
+{
+    char root[HN_PATH_MAX], point[HN_PATH_MAX], own[HN_PATH_MAX];
+    int rc = find_mount(hierarchy, root, point, sizeof root);
+    if (rc == 0)
+        rc = hn_process_cgroup(pid, controllers[hierarchy], own, sizeof own);
+    if (rc)
+        return rc;
+    size_t skip = strncmp(own, root, strlen(root)) == 0 ? strlen(root) : 0;
+    const char *below = strcmp(own + skip, "/") == 0 ? "" : own + skip;
+    if ((size_t)snprintf(path, size, "%s%s", point, below) >= size)
+        return -ENAMETOOLONG;
+    return 0;
+}
+
+static int make_one(enum hn_hierarchy hierarchy, char *path, size_t size, pid_t judge,
+                    const char *name)
+{
+    char own[HN_PATH_MAX];
+    int rc = hn_cgroup_of(getpid(), hierarchy, own, sizeof own);
+    if (rc)
+        return rc;
+    if ((size_t)snprintf(path, size, "%s/chaos-%d-%s", own, judge, name) >= size)
+        return -ENAMETOOLONG;
+    return mkdir(path, 0755) ? -errno : 0;
+}
+
+void hn_cgroups_make(struct hn_cgroups *cgroups, pid_t judge, const char *name)
+{
+    for (int i = 0; i < HN_HIERARCHIES; i++) {
+        char *path = cgroups->path[i];
+        cgroups->error[i] = make_one((enum hn_hierarchy)i, path, sizeof cgroups->path[i], judge,
+                                     name);
+        if (cgroups->error[i])
+            path[0] = 0;
+    }
+}
+
+static int enter_one(const char *directory, pid_t pid)
+{
+    char path[HN_PATH_MAX + 32], text[24];
+    snprintf(path, sizeof path, "%s/cgroup.procs", directory);
+    snprintf(text, sizeof text, "%d", pid);
+    return hn_procfs_write(path, text);
+}
+
+int hn_cgroups_enter(const struct hn_cgroups *cgroups, pid_t pid)
+{
+    int first = 0;
+    for (int i = 0; i < HN_HIERARCHIES; i++) {
+        int rc = cgroups->path[i][0] ? enter_one(cgroups->path[i], pid) : 0;
+        if (rc && !first)
+            first = rc;
+    }
+    return first;
+}
+
+/* Deepest first: children are visited before the directory itself. */
+static void each_below(const char *path, void (*visit)(const char *path, void *context),
+                       void *context, int depth)
+{
+    struct dirent *entry;
+    DIR *directory = depth < 16 ? opendir(path) : NULL;
+    if (!directory)
+        return;
+    while ((entry = readdir(directory))) {
+        char child[HN_PATH_MAX];
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        if ((size_t)snprintf(child, sizeof child, "%s/%s", path, entry->d_name) >= sizeof child)
+            continue;
+        each_below(child, visit, context, depth + 1);
+        visit(child, context);
+    }
+    closedir(directory);
+}
+
+void hn_cgroup_each_below(const char *path, void (*visit)(const char *path, void *context),
+                          void *context)
+{
+    each_below(path, visit, context, 0);
+}
+
+static void thaw_one(const char *path, void *context)
+{
+    char file[HN_PATH_MAX + 32];
+    (void)context;
+    snprintf(file, sizeof file, "%s/freezer.state", path);
+    hn_procfs_write(file, "THAWED");
+}
+
+/* SIGKILL to every pid listed; *context counts them. */
+static void kill_one(const char *path, void *context)
+{
+    char file[HN_PATH_MAX + 32], text[16384];
+    char *rest = NULL;
+    int *killed = context;
+    snprintf(file, sizeof file, "%s/cgroup.procs", path);
+    if (hn_procfs_read(file, text, sizeof text) <= 0)
+        return;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        pid_t pid = (pid_t)atoi(line);
+        if (pid > 1 && pid != getpid() && kill(pid, SIGKILL) == 0)
+            (*killed)++;
+    }
+}
+
+static void kill_tree(const char *path)
+{
+    char file[HN_PATH_MAX + 32];
+    int killed;
+    snprintf(file, sizeof file, "%s/cgroup.kill", path);
+    if (hn_procfs_write(file, "1") == 0)
+        return;
+    for (int pass = 0; pass < 64; pass++) { /* a fork storm may outrun a pass, not all of them */
+        killed = 0;
+        each_below(path, kill_one, &killed, 0);
+        kill_one(path, &killed);
+        if (killed == 0)
+            return;
+    }
+}
+
+void hn_cgroups_kill(const struct hn_cgroups *cgroups)
+{
+    static const enum hn_hierarchy order[] = {HN_CGROUP_UNIFIED, HN_CGROUP_PIDS, HN_CGROUP_MEMORY};
+    const char *freezer = cgroups->path[HN_CGROUP_FREEZER];
+    if (freezer[0]) {
+        each_below(freezer, thaw_one, NULL, 0);
+        thaw_one(freezer, NULL);
+    }
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+        if (cgroups->path[order[i]][0])
+            kill_tree(cgroups->path[order[i]]);
+}
+
+static void remove_one(const char *path, void *context)
+{
+    (void)context;
+    rmdir(path);
+}
+
+/* 0 or -errno. A killed process leaves its cgroup a little after it is gone from its parent. */
+static int remove_tree(const char *path)
+{
+    uint64_t deadline_ns = hn_clock_ns() + 2 * HN_S;
+    do {
+        each_below(path, remove_one, NULL, 0);
+        if (rmdir(path) == 0 || errno == ENOENT)
+            return 0;
+        struct timespec pause = {.tv_nsec = 1000000};
+        nanosleep(&pause, NULL); /* rmdir has no event to wait for */
+    } while (errno == EBUSY && hn_clock_ns() < deadline_ns);
+    return -EBUSY;
+}
+
+int hn_cgroups_remove(const struct hn_cgroups *cgroups)
+{
+    int stay = 0;
+    for (int i = 0; i < HN_HIERARCHIES; i++)
+        if (cgroups->path[i][0] && remove_tree(cgroups->path[i]))
+            stay++;
+    return stay;
+}
+
+/* chaos-PID-NAME whose PID runs no more. */
+static bool is_leftover(const char *name)
+{
+    int pid;
+    char dash;
+    if (sscanf(name, "chaos-%d%c", &pid, &dash) != 2 || dash != '-' || pid <= 0)
+        return false;
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+static int sweep_one(const char *own)
+{
+    int removed = 0;
+    struct dirent *entry;
+    DIR *directory = opendir(own);
+    if (!directory)
+        return 0;
+    while ((entry = readdir(directory))) {
+        char path[HN_PATH_MAX];
+        if (!is_leftover(entry->d_name) ||
+            (size_t)snprintf(path, sizeof path, "%s/%s", own, entry->d_name) >= sizeof path)
+            continue;
+        each_below(path, thaw_one, NULL, 0);
+        thaw_one(path, NULL);
+        kill_tree(path);
+        if (remove_tree(path) == 0)
+            removed++;
+    }
+    closedir(directory);
+    return removed;
+}
+
+int hn_cgroups_sweep(void)
+{
+    static const enum hn_hierarchy order[] = {HN_CGROUP_FREEZER, HN_CGROUP_UNIFIED, HN_CGROUP_PIDS,
+                                              HN_CGROUP_MEMORY};
+    int removed = 0;
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        char own[HN_PATH_MAX];
+        if (hn_cgroup_of(getpid(), order[i], own, sizeof own) == 0)
+            removed += sweep_one(own);
+    }
+    return removed;
+}
+
+int hn_cgroup_number(const char *directory, const char *file, const char *key, uint64_t *value)
+{
+    char path[HN_PATH_MAX + 64], text[4096];
+    const char *found = text;
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    int rc = hn_procfs_read(path, text, sizeof text);
+    if (rc < 0)
+        return rc;
+    for (; key && found; found = strchr(found, '\n') ? strchr(found, '\n') + 1 : NULL)
+        if (strncmp(found, key, strlen(key)) == 0 && found[strlen(key)] == ' ')
+            break;
+    if (!found)
+        return -ENOENT;
+    found += key ? strlen(key) + 1 : 0;
+    *value = strncmp(found, "max", 3) == 0 ? UINT64_MAX : strtoull(found, NULL, 10);
+    return 0;
+}
+
+static int set_number(const char *directory, const char *file, uint64_t value,
+                      const char *unlimited)
+{
+    char path[HN_PATH_MAX + 64], text[32];
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    if (value == UINT64_MAX)
+        snprintf(text, sizeof text, "%s", unlimited);
+    else
+        snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return hn_procfs_write(path, text);
+}
+
+int hn_cgroup_set_memory_limit(const char *directory, uint64_t bytes)
+{
+    int rc = set_number(directory, "memory.max", bytes, "max");
+    return rc == -ENOENT ? set_number(directory, "memory.limit_in_bytes", bytes, "-1") : rc;
+}
+
+int hn_cgroup_memory_limit(const char *directory, uint64_t *bytes)
+{
+    int rc = hn_cgroup_number(directory, "memory.max", NULL, bytes);
+    if (rc == -ENOENT) {
+        rc = hn_cgroup_number(directory, "memory.limit_in_bytes", NULL, bytes);
+        if (rc == 0 && *bytes > INT64_MAX / 2) /* v1 shows "none" as the largest page multiple */
+            *bytes = UINT64_MAX;
+    }
+    return rc;
+}
+
+int hn_cgroup_set_pids_limit(const char *directory, uint64_t processes)
+{
+    return set_number(directory, "pids.max", processes, "max");
+}
+
+int hn_cgroup_oom_kills(const char *directory, uint64_t *kills)
+{
+    int rc = hn_cgroup_number(directory, "memory.events.local", "oom_kill", kills);
+    if (rc == -ENOENT)
+        rc = hn_cgroup_number(directory, "memory.oom_control", "oom_kill", kills);
+    return rc;
+}
+
+int hn_cgroup_memory_of(pid_t pid, char *path, size_t size)
+{
+    uint64_t limit;
+    int rc = hn_cgroup_of(pid, HN_CGROUP_MEMORY, path, size);
+    if (rc == 0 && hn_cgroup_memory_limit(path, &limit) == 0)
+        return 0;
+    rc = hn_cgroup_of(pid, HN_CGROUP_UNIFIED, path, size);
+    return rc ? rc : hn_cgroup_memory_limit(path, &limit);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check_books: I2. The laws hold in each snapshot, no counter goes back, and when all is quiet the
+ * pool's numbers are those that the target counted by itself.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "harness/check.h"
+
+static uint64_t sum(const uint64_t *list)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < LIBPOOL_CAUSES_MAX; i++)
+        total += list[i];
+    return total;
+}
+
+static void check_laws(const libpool_stats *now, struct hn_findings *findings)
+{
+    uint64_t tasks = now->tasks_pending + now->tasks_running + sum(now->tasks_ended);
+    uint64_t workers = now->worker_processes_still_alive + sum(now->workers_ended);
+    if (tasks != now->tasks_received)
+        hn_findings_add(
+            findings, HN_I2_BOOKS, "libpool_stats_read",
+            "tasks_received = pending + running + ended",
+            "%llu received; %llu pending + %llu running + %llu ended",
+            (unsigned long long)now->tasks_received, (unsigned long long)now->tasks_pending,
+            (unsigned long long)now->tasks_running, (unsigned long long)sum(now->tasks_ended));
+    if (workers != now->worker_processes_created)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read",
+                        "workers created = still alive + ended",
+                        "%llu created; %llu alive + %llu ended",
+                        (unsigned long long)now->worker_processes_created,
+                        (unsigned long long)now->worker_processes_still_alive,
+                        (unsigned long long)sum(now->workers_ended));
+}
+
+static void check_gauges(const libpool_stats *now, struct hn_findings *findings)
+{
+    uint64_t known = now->worker_processes_idle + now->worker_processes_busy;
+    if (known > now->worker_processes_still_alive)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read", "idle + busy <= still alive",
+                        "%llu idle + %llu busy of %llu alive",
+                        (unsigned long long)now->worker_processes_idle,
+                        (unsigned long long)now->worker_processes_busy,
+                        (unsigned long long)now->worker_processes_still_alive);
+    if (now->worker_processes_busy > now->max_workers_busy_concurrently)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read",
+                        "busy <= max_workers_busy_concurrently", "%llu busy, %llu at most",
+                        (unsigned long long)now->worker_processes_busy,
+                        (unsigned long long)now->max_workers_busy_concurrently);
+}
+
+static void check_rise(const char *name, uint64_t before, uint64_t now,
+                       struct hn_findings *findings)
+{
+    if (now < before)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read, twice", "no counter goes back",
+                        "%s went from %llu to %llu", name, (unsigned long long)before,
+                        (unsigned long long)now);
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} rising[] = {
+#define COUNTER(name)                        \
+    {                                        \
+#name, offsetof(libpool_stats, name) \
+    }
+    COUNTER(tasks_received),
+    COUNTER(tasks_launched),
+    COUNTER(tasks_failed),
+    COUNTER(tasks_rejected),
+    COUNTER(tasks_returned),
+    COUNTER(worker_processes_created),
+    COUNTER(max_workers_busy_concurrently),
+    COUNTER(spawns_failed),
+    COUNTER(initializers_failed),
+    COUNTER(finalizers_started),
+    COUNTER(finalizers_ok),
+    COUNTER(finalizers_failed),
+    COUNTER(zygotes_started),
+    COUNTER(zygotes_lost),
+#undef COUNTER
+};
+
+static uint64_t at(const libpool_stats *stats, size_t offset)
+{
+    return *(const uint64_t *)(const void *)((const char *)stats + offset);
+}
+
+void hn_check_books(const libpool_stats *before, const libpool_stats *now,
+                    struct hn_findings *findings)
+{
+    check_laws(now, findings);
+    check_gauges(now, findings);
+    if (!before)
+        return;
+    for (size_t i = 0; i < sizeof rising / sizeof *rising; i++)
+        check_rise(rising[i].name, at(before, rising[i].offset), at(now, rising[i].offset),
+                   findings);
+    for (int i = 0; i < LIBPOOL_CAUSES_MAX; i++) {
+        check_rise("tasks_ended", before->tasks_ended[i], now->tasks_ended[i], findings);
+        check_rise("workers_ended", before->workers_ended[i], now->workers_ended[i], findings);
+    }
+}
+
+/* ---- Against our own count --------------------------------------------------------------------- */
+
+struct own {
+    uint64_t accepted, refused;
+    uint64_t ended[LIBPOOL_CAUSES_MAX];
+};
+
+static void count_rows(const struct hn_world *world, struct own *own)
+{
+    uint32_t count = atomic_load(&world->tasks_count);
+    for (uint32_t task = 0; task < count; task++) {
+        const struct hn_row *row = &world->rows[task];
+        uint32_t state = atomic_load(&row->state);
+        if (state == HN_TASK_REFUSED && row->error != -ENOMEM)
+            own->refused++;
+        if (state == HN_TASK_ACCEPTED || state == HN_TASK_COLLECTED)
+            own->accepted++;
+        if (state == HN_TASK_COLLECTED && (unsigned)row->cause < LIBPOOL_CAUSES_MAX)
+            own->ended[row->cause]++;
+    }
+}
+
+static void compare(const char *name, uint64_t own, uint64_t pool, struct hn_findings *findings)
+{
+    if (own != pool)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read and the target's own count",
+                        "the same", "%s: the target counted %llu, the pool says %llu", name,
+                        (unsigned long long)own, (unsigned long long)pool);
+}
+
+void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
+                       struct hn_findings *findings)
+{
+    struct own own = {0};
+    uint64_t failed = 0;
+    count_rows(of->world, &own);
+    compare("tasks_received", own.accepted, settled->tasks_received, findings);
+    compare("tasks_rejected", own.refused, settled->tasks_rejected, findings);
+    for (int cause = 1; cause < LIBPOOL_CAUSES; cause++) {
+        char name[64];
+        const char *word = libpool_cause_name((libpool_cause)cause);
+        snprintf(name, sizeof name, "tasks ended as %s", word);
+        compare(name, own.ended[cause], settled->tasks_ended[cause], findings);
+        if (cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN)
+            failed += own.ended[cause];
+    }
+    compare("tasks_failed", failed, settled->tasks_failed, findings);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target: from the first snapshot to the second.
+ *
+ *     snapshot -> hands -> open -> observer, sampler, loader, collector -> commands ... close
+ *              -> quit -> all threads joined, futures freed -> snapshot
+ *
+ * The main thread opens the pool and then only waits; the hands do what they are told.
+ */
+#include "harness/target.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "harness/clock.h"
+#include "harness/target_inner.h"
+
+#define OPEN_BOUND_MS 2000
+#define CLOSE_BOUND_MS 2000 /* a second is promised, one more is granted */
+#define SHUTDOWN_SLACK_MS 1000
+#define EVENTS_KEPT 65536
+#define STRANGE_ERRNO 4095
+
+/* ---- Timing ----------------------------------------------------------------------------------- */
+
+struct hn_timing hn_call_begin(struct hn_target *target, enum hn_call call, int bound_ms)
+{
+    struct hn_timing timing = {target, call, bound_ms, hn_clock_ns()};
+    errno = STRANGE_ERRNO; /* last: the call must leave it alone */
+    return timing;
+}
+
+void hn_call_end(const struct hn_timing *timing, int code, uint32_t task)
+{
+    int error = errno;
+    uint64_t took_ns = hn_clock_ns() - timing->begun_ns;
+    struct hn_world *world = timing->target->world;
+    if (error != STRANGE_ERRNO)
+        hn_findings_add(&world->findings, HN_I11_HOST, hn_call_name(timing->call),
+                        "errno as it was", "errno %d after it returned %d", error, code);
+    if (timing->call == HN_CALL_STATS && took_ns < (uint64_t)timing->bound_ms * HN_MS)
+        return; /* hundreds a second, all alike */
+    struct hn_record record = hn_record_of(HN_CALL);
+    record.task = task;
+    record.code = code;
+    record.signal = timing->bound_ms;
+    record.a = (uint64_t)timing->call;
+    record.b = took_ns;
+    hn_history_append(&world->history, &record);
+}
+
+/* ---- Commands --------------------------------------------------------------------------------- */
+
+static int do_shutdown(struct hn_target *target, uint32_t flags, int deadline_ms)
+{
+    int bound_ms = SHUTDOWN_SLACK_MS;
+    if (flags & LIBPOOL_WAIT)
+        bound_ms = deadline_ms < 0 ? -1 : deadline_ms + SHUTDOWN_SLACK_MS;
+    target->shut = true;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_SHUTDOWN, bound_ms);
+    int rc = libpool_shutdown(target->pool, flags, deadline_ms);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
+static int do_stats(struct hn_target *target)
+{
+    libpool_stats *answer = &target->world->answer;
+    memset(answer, 0, sizeof *answer);
+    answer->size = sizeof *answer;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_STATS, SHUTDOWN_SLACK_MS);
+    int rc = libpool_stats_read(target->pool, answer);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
+static int do_fill_fds(struct hn_target *target)
+{
+    if (!target->filled_count)
+        target->filled_count = hn_fill_fds(target->filled_fds, HN_FDS_MAX);
+    return target->filled_count;
+}
+
+static int do_empty_fds(struct hn_target *target)
+{
+    for (int i = 0; i < target->filled_count; i++)
+        close(target->filled_fds[i]);
+    target->filled_count = 0;
+    return 0;
+}
+
+/* No other call on the pool may be under way when it is closed: our own threads leave it first. */
+static void leave_pool(struct hn_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    target->leaving = true;
+    bool submitting = target->submitting > 0 || !target->loaded;
+    pthread_cond_broadcast(&target->changed);
+    pthread_mutex_unlock(&target->lock);
+    if (submitting)
+        do_shutdown(target, LIBPOOL_CANCEL, -1); /* frees a submit that waits for room */
+    pthread_join(target->loader, NULL);
+    pthread_mutex_lock(&target->lock);
+    while (target->submitting)
+        pthread_cond_wait(&target->changed, &target->lock);
+    pthread_mutex_unlock(&target->lock);
+    atomic_store(&target->stopping, 1);
+    hn_futex_wake(&target->stopping);
+    pthread_join(target->observer, NULL);
+    pthread_join(target->sampler, NULL);
+    if (target->options->thief)
+        pthread_join(target->thief, NULL);
+}
+
+static int do_close(struct hn_target *target)
+{
+    if (target->closed)
+        return -EALREADY;
+    target->closed = true;
+    leave_pool(target);
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_CLOSE, CLOSE_BOUND_MS);
+    libpool_close(target->pool);
+    hn_call_end(&timing, 0, HN_NONE);
+    target->pool = NULL;
+    pthread_join(target->collector, NULL);
+    return 0;
+}
+
+static int do_quit(struct hn_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    target->quitting = true;
+    pthread_mutex_unlock(&target->lock);
+    shutdown(target->command_fd, SHUT_RDWR); /* the other hands wake up */
+    return 0;
+}
+
+static int perform(struct hn_target *target, const struct hn_command *command)
+{
+    switch ((enum hn_command_kind)command->kind) {
+    case HN_COMMAND_SUBMIT:
+        hn_target_submit(target, command->group, &target->options->groups[command->group]);
+        return 0;
+    case HN_COMMAND_CANCEL: return hn_target_cancel(target, command->group, command->nth);
+    case HN_COMMAND_SHUTDOWN: return do_shutdown(target, command->flags, command->deadline_ms);
+    case HN_COMMAND_SETTLE: return hn_target_settle(target, command->deadline_ns);
+    case HN_COMMAND_STATS: return do_stats(target);
+    case HN_COMMAND_PROBE: return hn_target_probe(target, command->deadline_ns);
+    case HN_COMMAND_FILL_FDS: return do_fill_fds(target);
+    case HN_COMMAND_EMPTY_FDS: return do_empty_fds(target);
+    case HN_COMMAND_CLOSE: return do_close(target);
+    case HN_COMMAND_QUIT: return do_quit(target);
+    case HN_COMMANDS: break;
+    }
+    return -EINVAL;
+}
+
+static void *hand(void *argument)
+{
+    struct hn_target *target = argument;
+    struct hn_command command;
+    while (recv(target->command_fd, &command, sizeof command, 0) == (ssize_t)sizeof command) {
+        uint64_t begun_ns = hn_clock_ns();
+        struct hn_record reply = hn_record_of(HN_REPLY);
+        reply.code = perform(target, &command);
+        reply.a = command.number;
+        reply.b = hn_clock_ns() - begun_ns;
+        hn_history_append(&target->world->history, &reply);
+    }
+    return NULL;
+}
+
+/* ---- Beginning and end ------------------------------------------------------------------------ */
+
+static int open_pool(struct hn_target *target)
+{
+    const struct hn_target_options *given = target->options;
+    libpool_options options = given->pool;
+    options.size = sizeof options;
+    options.event_buffer = EVENTS_KEPT;
+    options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
+    options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
+    options.name = "target";
+    hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
+                  &target->pool);
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
+    int rc = libpool_open(&target->pool, &options);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
+static int start_threads(struct hn_target *target)
+{
+    int rc = pthread_create(&target->observer, NULL, hn_target_observer, target);
+    if (rc == 0)
+        rc = pthread_create(&target->sampler, NULL, hn_target_sampler, target);
+    if (rc == 0)
+        rc = pthread_create(&target->collector, NULL, hn_target_collector, target);
+    if (rc == 0)
+        rc = pthread_create(&target->loader, NULL, hn_target_loader, target);
+    if (rc == 0 && target->options->thief)
+        rc = pthread_create(&target->thief, NULL, hn_host_thief, target);
+    return -rc;
+}
+
+static int start_hands(struct hn_target *target)
+{
+    int rc = 0;
+    for (int i = 0; i < HN_HANDS && rc == 0; i++)
+        rc = pthread_create(&target->hands[i], NULL, hand, target);
+    return -rc;
+}
+
+static void complain(struct hn_target *target, enum hn_clause clause, const char *what, int rc)
+{
+    hn_findings_add(&target->world->findings, clause, what, "0", "%d (%s)", rc, strerror(-rc));
+}
+
+/* Futures outlive their pool; freeing them is the last thing an application does. */
+static void free_futures(struct hn_target *target)
+{
+    uint32_t count = atomic_load(&target->world->tasks_count);
+    for (uint32_t task = 0; task < count; task++)
+        libpool_future_free(target->futures[task]);
+}
+
+static void finish(struct hn_target *target)
+{
+    for (int i = 0; i < HN_HANDS; i++)
+        pthread_join(target->hands[i], NULL);
+    if (!target->closed)
+        do_close(target);
+    do_empty_fds(target);
+    free_futures(target);
+    hn_snapshot_take(&target->world->after);
+    if (hn_host_sigchld_count())
+        hn_findings_add(&target->world->findings, HN_I11_HOST, "the application's SIGCHLD handler",
+                        "never called", "called %u times", hn_host_sigchld_count());
+}
+
+static int init(struct hn_target *target)
+{
+    pthread_mutex_init(&target->lock, NULL);
+    pthread_mutex_init(&target->submissions, NULL);
+    pthread_cond_init(&target->changed, NULL);
+    target->futures = calloc(HN_TASKS_MAX, sizeof *target->futures);
+    target->filled_fds = calloc(HN_FDS_MAX, sizeof *target->filled_fds);
+    return target->futures && target->filled_fds ? 0 : -ENOMEM;
+}
+
+static int begin(struct hn_target *target)
+{
+    int rc = hn_host_post_sentinel(target->world);
+    if (rc == 0)
+        rc = hn_host_prepare(target->options);
+    if (rc == 0)
+        rc = init(target);
+    hn_process_look(getpid(), &target->world->target);
+    hn_snapshot_take(&target->world->before);
+    if (rc == 0)
+        rc = start_hands(target);
+    if (rc)
+        complain(target, HN_HARNESS, "the target's start", rc);
+    return rc;
+}
+
+int hn_target_live(const struct hn_target_options *options, int command_fd)
+{
+    static struct hn_target target; /* large, and workers need not copy a stack of it */
+    target.options = options;
+    target.world = options->world;
+    target.command_fd = command_fd;
+    prctl(PR_SET_NAME, "chaos:target");
+    if (begin(&target))
+        return 1;
+    int rc = open_pool(&target);
+    if (rc) {
+        complain(&target, HN_I3_LIVENESS, "libpool_open", rc);
+        return 1;
+    }
+    rc = start_threads(&target);
+    if (rc) {
+        complain(&target, HN_HARNESS, "the target's threads", rc);
+        return 1;
+    }
+    finish(&target);
+    return 0;
+}

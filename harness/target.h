@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target: the application under test, a process of its own with a live pool.
+ *
+ * It behaves as an honest application would: threads that submit, wait for futures, read events and
+ * numbers, all through libpool.h only. Everything it sees goes into the world. The judge tells it
+ * what to do by commands over a SOCK_SEQPACKET socket; some threads of its own take them, so one
+ * that blocks (a shutdown that waits) keeps no other from being done, and none needs a new thread
+ * while forks fail. A command is answered by an HN_REPLY record.
+ */
+#ifndef HARNESS_TARGET_H
+#define HARNESS_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libpool.h>
+
+#include "harness/deny.h"
+#include "harness/tasks.h"
+#include "harness/world.h"
+
+#define HN_GROUPS_MAX 64 /* with the probe's, which is the last */
+
+enum hn_disposition {
+    HN_DISPOSITION_DEFAULT = 0,
+    HN_DISPOSITION_IGNORE,
+    HN_DISPOSITION_HANDLER,
+    HN_DISPOSITIONS
+};
+
+struct hn_target_options {
+    struct hn_world *world;
+    libpool_options pool; /* numbers and flags; the rest is filled in here */
+    enum hn_callback initializer, finalizer;
+    uint32_t initializer_fails;
+    enum hn_disposition sigchld, sigpipe;
+    bool thief;      /* a thread loops on waitpid(-1) */
+    uint32_t nofile; /* 0: as inherited */
+    struct hn_denial denials[HN_DENIALS_MAX];
+    size_t denials_count;
+    const struct hn_group *groups;
+    uint32_t groups_count;
+    uint32_t groups_in_load; /* the first ones */
+};
+
+enum hn_command_kind {
+    HN_COMMAND_SUBMIT = 1, /* group */
+    HN_COMMAND_CANCEL,     /* group, nth (0: all); reply: what the last cancel returned */
+    HN_COMMAND_SHUTDOWN,   /* flags, deadline_ms; reply: what it returned */
+    HN_COMMAND_SETTLE,     /* deadline_ns; reply 0 or -ETIMEDOUT */
+    HN_COMMAND_STATS,      /* into world->answer */
+    HN_COMMAND_PROBE,      /* deadline_ns; a task of its own; reply: its cause, or negative */
+    HN_COMMAND_FILL_FDS,   /* reply: how many */
+    HN_COMMAND_EMPTY_FDS,
+    HN_COMMAND_CLOSE, /* reply 0 */
+    HN_COMMAND_QUIT,  /* takes the second snapshot and leaves; no reply: the target is gone */
+    HN_COMMANDS
+};
+
+struct hn_command {
+    uint32_t kind;
+    uint32_t number; /* comes back as `a` of the reply */
+    uint32_t group;
+    uint32_t nth;
+    uint32_t flags;
+    int32_t deadline_ms;
+    uint64_t deadline_ns;
+};
+
+/* Group number of the probe task. */
+#define HN_PROBE_GROUP (HN_GROUPS_MAX - 1u)
+
+/* The whole life of the target. Returns its exit code: 0, or 1 when it could not begin. */
+int hn_target_live(const struct hn_target_options *options, int command_fd);
+
+#endif

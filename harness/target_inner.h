@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* target_inner: what the files of the target share; see target.h. */
+#ifndef HARNESS_TARGET_INNER_H
+#define HARNESS_TARGET_INNER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "harness/target.h"
+
+#define HN_HANDS 4 /* threads that take commands */
+#define HN_FDS_MAX 32768
+
+struct hn_target {
+    const struct hn_target_options *options;
+    struct hn_world *world;
+    libpool *pool;
+    int command_fd;
+    pthread_t hands[HN_HANDS], loader, collector, observer, sampler, thief;
+
+    pthread_mutex_t lock; /* guards what follows, and the order of submissions */
+    pthread_cond_t changed;
+    bool loaded;  /* the loader is done */
+    bool leaving; /* no row will be added any more */
+    bool closed;
+    bool quitting;
+    uint32_t submitting; /* calls of submit that are under way */
+
+    pthread_mutex_t submissions; /* one submit at a time: tasks are numbered as the pool does */
+    uint64_t accepted;           /* so many: the pool's number of the last one */
+    libpool_future **futures;    /* by row */
+    int *filled_fds;
+    int filled_count;
+    _Atomic uint32_t stopping; /* futex: observer, sampler and thief leave */
+    _Atomic uint32_t tick;     /* futex: a sample was taken */
+    _Atomic bool shut;                 /* a shutdown has begun: strength 0 is what the pool wants */
+};
+
+/* One call into the pool, timed against its bound and watched for what it does to errno. */
+struct hn_timing {
+    struct hn_target *target;
+    enum hn_call call;
+    int bound_ms; /* -1: none */
+    uint64_t begun_ns;
+};
+struct hn_timing hn_call_begin(struct hn_target *target, enum hn_call call, int bound_ms);
+void hn_call_end(const struct hn_timing *timing, int code, uint32_t task);
+
+/* target_load.c */
+void hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
+void *hn_target_loader(void *target);
+void *hn_target_collector(void *target);
+int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth);
+int hn_target_probe(struct hn_target *target, uint64_t deadline_ns);
+
+/* target_watch.c */
+void *hn_target_observer(void *target);
+void *hn_target_sampler(void *target);
+int hn_target_settle(struct hn_target *target, uint64_t deadline_ns);
+
+/* target_host.c */
+int hn_host_prepare(const struct hn_target_options *options);
+int hn_host_post_sentinel(struct hn_world *world);
+void *hn_host_thief(void *target);
+uint32_t hn_host_sigchld_count(void);
+
+#endif

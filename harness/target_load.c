@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/* target_load: the target's side of tasks: submit them, wait for them, write down what they came to. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/clock.h"
+#include "harness/target_inner.h"
+
+#define SUBMIT_SLACK_MS 500
+#define CANCEL_BOUND_MS 2000
+
+/* ---- Submitting ------------------------------------------------------------------------------ */
+
+/* A row for a task that is about to be offered; HN_NONE: no room. */
+static uint32_t take_row(struct hn_target *target, uint32_t group)
+{
+    struct hn_world *world = target->world;
+    uint32_t index = atomic_load(&world->tasks_count);
+    if (index >= HN_TASKS_MAX) {
+        hn_findings_add(&world->findings, HN_HARNESS, "the target's task table", "room",
+                        "more than %u tasks were submitted", HN_TASKS_MAX);
+        return HN_NONE;
+    }
+    struct hn_row *row = &world->rows[index];
+    row->group = group;
+    row->slot = HN_NONE;
+    row->offered_ns = hn_clock_ns();
+    atomic_store(&row->state, HN_TASK_OFFERED);
+    atomic_store(&world->tasks_count, index + 1);
+    return index;
+}
+
+static struct hn_order *make_order(const struct hn_group *what, uint32_t group, uint32_t task,
+                                   size_t *size)
+{
+    uint64_t payload = what->kind == HN_TASK_ECHO ? what->bytes : 0;
+    *size = sizeof(struct hn_order) + payload;
+    struct hn_order *order = malloc(*size);
+    if (!order)
+        return NULL;
+    memset(order, 0, sizeof *order);
+    order->what = *what;
+    order->group = group;
+    order->task = task;
+    order->payload_size = payload;
+    hn_payload_fill((uint8_t *)(order + 1), payload, task);
+    return order;
+}
+
+/* Offers one task; the wrapper finds in its input what to do. */
+static int offer(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                 uint32_t task, libpool_future **future)
+{
+    size_t size;
+    struct hn_order *order = make_order(what, group, task, &size);
+    if (!order)
+        return -ENOMEM;
+    libpool_task offered = {
+        .size = sizeof offered,
+        .function = hn_task_run,
+        .input = order,
+        .input_size = size,
+        .priority = what->priority,
+        .run_timeout_ms = what->run_timeout_ms,
+        .queue_timeout_ms = what->queue_timeout_ms,
+    };
+    int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);
+    int rc = libpool_submit(target->pool, &offered, what->wait_ms, future);
+    hn_call_end(&timing, rc, task);
+    free(order);
+    return rc;
+}
+
+static void note_offered(struct hn_target *target, uint32_t task, int rc, libpool_future *future)
+{
+    struct hn_row *row = &target->world->rows[task];
+    struct hn_record record = hn_record_of(rc ? HN_REFUSED : HN_SUBMITTED);
+    record.group = row->group;
+    record.task = task;
+    record.code = rc;
+    record.a = rc ? 0 : ++target->accepted;
+    hn_history_append(&target->world->history, &record);
+    row->error = rc;
+    row->accepted_ns = hn_clock_ns();
+    pthread_mutex_lock(&target->lock);
+    target->futures[task] = future;
+    atomic_store(&row->state, rc ? HN_TASK_REFUSED : HN_TASK_ACCEPTED);
+    pthread_cond_broadcast(&target->changed);
+    pthread_mutex_unlock(&target->lock);
+}
+
+/* True when a submission may begin; the counterpart is end_submitting. */
+static bool begin_submitting(struct hn_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    bool may = !target->leaving;
+    if (may)
+        target->submitting++;
+    pthread_mutex_unlock(&target->lock);
+    return may;
+}
+
+static void end_submitting(struct hn_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    target->submitting--;
+    pthread_cond_broadcast(&target->changed);
+    pthread_mutex_unlock(&target->lock);
+}
+
+/* One task of a group. Its row, or HN_NONE. */
+static uint32_t submit_one(struct hn_target *target, uint32_t number, const struct hn_group *what)
+{
+    libpool_future *future = NULL;
+    pthread_mutex_lock(&target->submissions);
+    uint32_t task = take_row(target, number);
+    if (task != HN_NONE) {
+        int rc = offer(target, what, number, task, &future);
+        note_offered(target, task, rc, future);
+    }
+    pthread_mutex_unlock(&target->submissions);
+    return task;
+}
+
+void hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
+{
+    for (uint32_t i = 0; i < group->count; i++) {
+        if (!begin_submitting(target))
+            return;
+        uint32_t task = submit_one(target, number, group);
+        end_submitting(target);
+        if (task == HN_NONE)
+            return;
+    }
+}
+
+void *hn_target_loader(void *argument)
+{
+    struct hn_target *target = argument;
+    struct hn_record begun = hn_record_of(HN_LOAD_BEGUN);
+    hn_history_append(&target->world->history, &begun);
+    for (uint32_t i = 0; i < target->options->groups_in_load; i++)
+        hn_target_submit(target, i, &target->options->groups[i]);
+    pthread_mutex_lock(&target->lock);
+    target->loaded = true;
+    pthread_cond_broadcast(&target->changed);
+    pthread_mutex_unlock(&target->lock);
+    return NULL;
+}
+
+/* ---- Collecting ------------------------------------------------------------------------------ */
+
+static void compare_echo(const struct hn_target *target, uint32_t task,
+                         const libpool_result *result)
+{
+    struct hn_row *row = &target->world->rows[task];
+    if (row->group >= target->options->groups_count || result->cause != LIBPOOL_COMPLETED)
+        return;
+    const struct hn_group *what = &target->options->groups[row->group];
+    if (what->kind != HN_TASK_ECHO)
+        return;
+    bool exact = result->data_size == what->bytes &&
+                 hn_payload_matches(result->data, result->data_size, task);
+    row->echo = exact ? HN_ECHO_EXACT : HN_ECHO_WRONG;
+}
+
+static void copy_result(struct hn_row *row, const libpool_result *result)
+{
+    row->task_id = result->task_id;
+    row->cause = result->cause;
+    row->certainty = result->certainty;
+    row->code = result->code;
+    row->signal = result->signal;
+    row->pid = result->pid;
+    row->slot = result->slot;
+    row->pending_ns = result->pending_ns;
+    row->running_ns = result->running_ns;
+    row->data_size = result->data_size;
+    memcpy(row->text, result->text, sizeof row->text);
+    row->text[sizeof row->text - 1] = 0;
+}
+
+static void note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)
+{
+    struct hn_row *row = &target->world->rows[task];
+    struct hn_record record = hn_record_of(HN_COLLECTED);
+    copy_result(row, result);
+    compare_echo(target, task, result);
+    row->collected_ns = hn_clock_ns();
+    row->ends++;
+    record.group = row->group;
+    record.task = task;
+    record.slot = result->slot;
+    record.cause = (int32_t)result->cause;
+    record.code = result->code;
+    record.signal = result->signal;
+    record.a = result->task_id;
+    hn_history_append(&target->world->history, &record);
+    atomic_store(&row->state, HN_TASK_COLLECTED);
+}
+
+/* Waits for a future that ends sometime; what comes back is looked at twice: it must not change. */
+static void collect(struct hn_target *target, uint32_t task, libpool_future *future)
+{
+    int rc = libpool_future_wait(future, -1);
+    const libpool_result *result = libpool_future_result(future);
+    if (rc || !result) {
+        hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_wait(-1)",
+                        "0 and a result", "%d and %s for task %u", rc,
+                        result ? "a result" : "no result", task);
+        return;
+    }
+    note_collected(target, task, result);
+}
+
+static bool is_open(const struct hn_target *target, uint32_t task)
+{
+    const struct hn_row *row = &target->world->rows[task];
+    return task < atomic_load(&target->world->tasks_count) &&
+           atomic_load(&row->state) != HN_TASK_OFFERED;
+}
+
+static void note_load_ended(struct hn_target *target, uint32_t task)
+{
+    struct hn_record record = hn_record_of(HN_LOAD_ENDED);
+    record.a = task;
+    hn_history_append(&target->world->history, &record);
+}
+
+/* The next row that was offered to the pool; false: none will come any more. */
+static bool await_row(struct hn_target *target, uint32_t task, libpool_future **future)
+{
+    bool told = false;
+    pthread_mutex_lock(&target->lock);
+    while (!is_open(target, task) && !(target->leaving && target->submitting == 0)) {
+        if (target->loaded && target->submitting == 0 && !told) {
+            note_load_ended(target, task);
+            told = true;
+        }
+        pthread_cond_wait(&target->changed, &target->lock);
+    }
+    bool open = is_open(target, task);
+    *future = open ? target->futures[task] : NULL;
+    pthread_mutex_unlock(&target->lock);
+    return open;
+}
+
+void *hn_target_collector(void *argument)
+{
+    struct hn_target *target = argument;
+    libpool_future *future;
+    for (uint32_t task = 0; await_row(target, task, &future); task++)
+        if (future)
+            collect(target, task, future);
+    return NULL;
+}
+
+/* ---- Cancelling and probing -------------------------------------------------------------------- */
+
+static int cancel_one(struct hn_target *target, uint32_t task)
+{
+    pthread_mutex_lock(&target->lock);
+    libpool_future *future = target->futures[task];
+    pthread_mutex_unlock(&target->lock);
+    if (!future)
+        return -ENOENT;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_CANCEL, CANCEL_BOUND_MS);
+    int rc = libpool_future_cancel(future);
+    hn_call_end(&timing, rc, task);
+    if (rc > 0 && !libpool_future_result(future))
+        hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_result",
+                        "a result when libpool_future_cancel has returned", "NULL for task %u",
+                        task);
+    return rc;
+}
+
+int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
+{
+    int last = -ENOENT;
+    uint32_t seen = 0;
+    uint32_t count = atomic_load(&target->world->tasks_count);
+    for (uint32_t task = 0; task < count; task++) {
+        if (target->world->rows[task].group != group)
+            continue;
+        seen++;
+        if (nth == 0 || seen == nth)
+            last = cancel_one(target, task);
+    }
+    return last;
+}
+
+/* Waits until the collector has the probe's row. Its cause, or -ETIMEDOUT. */
+static int await_probe(struct hn_target *target, uint32_t task, uint64_t deadline_ns)
+{
+    struct hn_row *row = &target->world->rows[task];
+    libpool_future *future = target->futures[task];
+    if (row->error)
+        return row->error;
+    int rc = libpool_future_wait(future, hn_clock_left_ms(deadline_ns));
+    if (rc)
+        return rc;
+    return (int)libpool_future_result(future)->cause;
+}
+
+int hn_target_probe(struct hn_target *target, uint64_t deadline_ns)
+{
+    struct hn_group probe = {.count = 1, .kind = HN_TASK_NOOP};
+    probe.wait_ms = hn_clock_left_ms(deadline_ns);
+    if (!begin_submitting(target))
+        return -ESHUTDOWN;
+    uint32_t task = submit_one(target, HN_PROBE_GROUP, &probe);
+    int rc = task == HN_NONE ? -ENOSPC : await_probe(target, task, deadline_ns);
+    end_submitting(target);
+    return rc;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* target_watch: the target's threads that watch its pool: events, numbers, strength. */
+#include <errno.h>
+#include <string.h>
+
+#include "harness/check.h"
+#include "harness/clock.h"
+#include "harness/target_inner.h"
+
+#define SAMPLE_NS (2 * HN_MS)
+#define STATS_BOUND_MS 500
+#define OBSERVE_MS 50
+
+/* ---- Events ----------------------------------------------------------------------------------- */
+
+static void note_event(struct hn_target *target, const libpool_event *event)
+{
+    struct hn_record record = hn_record_of((enum hn_kind)(HN_POOL + (int)event->kind));
+    record.time_ns = event->time_ns;
+    record.pid = event->pid;
+    record.slot = event->slot;
+    record.cause = (int32_t)event->cause;
+    record.code = event->code;
+    record.signal = event->signal;
+    record.a = event->task_id;
+    record.b = event->number;
+    hn_history_append(&target->world->history, &record);
+}
+
+/* A gap is our own fault: we read too slowly, and the history is not to be judged. */
+static void check_gap(struct hn_target *target, uint64_t last, uint64_t number)
+{
+    if (number != last + 1)
+        hn_findings_add(&target->world->findings, HN_HARNESS, "libpool_event_next",
+                        "numbers without a gap", "event %llu after %llu",
+                        (unsigned long long)number, (unsigned long long)last);
+}
+
+void *hn_target_observer(void *argument)
+{
+    struct hn_target *target = argument;
+    uint64_t last = 0;
+    for (;;) {
+        libpool_event event;
+        bool stopping = atomic_load(&target->stopping);
+        int rc = libpool_event_next(target->pool, &event, stopping ? 0 : OBSERVE_MS);
+        if (rc == 0) {
+            check_gap(target, last, event.number);
+            last = event.number;
+            note_event(target, &event);
+        } else if (rc != -ETIMEDOUT || stopping) {
+            return NULL;
+        }
+    }
+}
+
+/* ---- Numbers ---------------------------------------------------------------------------------- */
+
+static int read_stats(struct hn_target *target, libpool_stats *stats)
+{
+    memset(stats, 0, sizeof *stats);
+    stats->size = sizeof *stats;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_STATS, STATS_BOUND_MS);
+    int rc = libpool_stats_read(target->pool, stats);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
+static void take_sample(struct hn_target *target, libpool_stats *last, bool *any)
+{
+    libpool_stats now;
+    uint64_t time_ns = hn_clock_ns();
+    if (read_stats(target, &now))
+        return;
+    hn_check_books(*any ? last : NULL, &now, &target->world->findings);
+    hn_sample_write(&target->world->sample, &now, time_ns);
+    atomic_fetch_add(&target->world->samples, 1);
+    *last = now;
+    *any = true;
+    atomic_fetch_add(&target->tick, 1);
+    hn_futex_wake(&target->tick);
+}
+
+void *hn_target_sampler(void *argument)
+{
+    struct hn_target *target = argument;
+    libpool_stats last;
+    bool any = false;
+    while (!atomic_load(&target->stopping)) {
+        uint64_t next_ns = hn_clock_ns() + SAMPLE_NS;
+        take_sample(target, &last, &any);
+        hn_futex_wait(&target->stopping, 0, next_ns);
+    }
+    return NULL;
+}
+
+/* ---- Strength --------------------------------------------------------------------------------- */
+
+static bool all_collected(const struct hn_world *world)
+{
+    uint32_t count = atomic_load(&world->tasks_count);
+    for (uint32_t task = 0; task < count; task++) {
+        uint32_t state = atomic_load(&world->rows[task].state);
+        if (state == HN_TASK_OFFERED || state == HN_TASK_ACCEPTED)
+            return false;
+    }
+    return true;
+}
+
+/* Nothing under way, and as many workers as the pool wants. */
+static bool is_settled(const struct hn_target *target, const libpool_stats *stats)
+{
+    const libpool_options *options = &target->options->pool;
+    if (stats->tasks_pending || stats->tasks_running)
+        return false;
+    if (target->shut)
+        return stats->worker_processes_still_alive == 0;
+    return stats->worker_processes_idle == stats->worker_processes_still_alive &&
+           stats->worker_processes_still_alive >= options->min_workers && !stats->degraded;
+}
+
+static bool settles_now(struct hn_target *target, uint64_t since_ns)
+{
+    libpool_stats stats;
+    if (target->world->sample.time_ns < since_ns || !hn_sample_read(&target->world->sample, &stats))
+        return false;
+    pthread_mutex_lock(&target->lock);
+    bool idle = target->loaded && target->submitting == 0;
+    pthread_mutex_unlock(&target->lock);
+    return idle && all_collected(target->world) && is_settled(target, &stats);
+}
+
+int hn_target_settle(struct hn_target *target, uint64_t deadline_ns)
+{
+    uint64_t since_ns = hn_clock_ns();
+    for (;;) {
+        uint32_t tick = atomic_load(&target->tick);
+        if (settles_now(target, since_ns))
+            return 0;
+        if (hn_futex_wait(&target->tick, tick, deadline_ns) == -ETIMEDOUT)
+            return -ETIMEDOUT;
+    }
+}

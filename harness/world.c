@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* world: one shared mapping; see the header. */
+#include "harness/world.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t world_bytes(void)
+{
+    return offsetof(struct hn_world, history) + hn_history_bytes(HN_RECORDS_MAX);
+}
+
+struct hn_world *hn_world_new(void)
+{
+    void *memory = MAP_FAILED;
+    int fd = memfd_create(HN_MEMFD_NAME, MFD_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    if (ftruncate(fd, (off_t)world_bytes()) == 0)
+        memory = mmap(NULL, world_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd); /* the mapping keeps it */
+    if (memory == MAP_FAILED)
+        return NULL;
+    struct hn_world *world = memory;
+    hn_history_init(&world->history, HN_RECORDS_MAX);
+    return world;
+}
+
+void hn_world_free(struct hn_world *world)
+{
+    if (world)
+        munmap(world, world_bytes());
+}
+
+void hn_sample_write(struct hn_sample *sample, const libpool_stats *stats, uint64_t time_ns)
+{
+    atomic_fetch_add(&sample->version, 1);
+    sample->stats = *stats;
+    sample->time_ns = time_ns;
+    atomic_fetch_add(&sample->version, 1);
+}
+
+/* A writer that was killed half-way leaves it odd for ever: bounded tries, then no sample. */
+bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats)
+{
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        uint64_t before = atomic_load(&sample->version);
+        if (before == 0)
+            return false;
+        memcpy(stats, &sample->stats, sizeof *stats);
+        atomic_thread_fence(memory_order_acquire);
+        if (before % 2 == 0 && atomic_load(&sample->version) == before)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * world: all that the processes of one run share, in one piece of memory.
+ *
+ * The judge makes it before the first fork; guardian, target, zygote and workers inherit the
+ * mapping. Each part has one writer or is atomic. Nothing in it is a pointer.
+ */
+#ifndef HARNESS_WORLD_H
+#define HARNESS_WORLD_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <libpool.h>
+
+#include "harness/findings.h"
+#include "harness/gate.h"
+#include "harness/history.h"
+#include "harness/procfs.h"
+#include "harness/snapshot.h"
+
+#define HN_TASKS_MAX 65536
+#define HN_RECORDS_MAX (1u << 20)
+#define HN_CENSUS_MAX 256
+#define HN_MEMFD_NAME "chaos-world"
+
+enum hn_task_state {
+    HN_TASK_UNUSED = 0,
+    HN_TASK_OFFERED, /* libpool_submit is under way */
+    HN_TASK_REFUSED, /* error says why */
+    HN_TASK_ACCEPTED,
+    HN_TASK_COLLECTED /* its future has ended; the result is below */
+};
+
+enum hn_echo {
+    HN_ECHO_NONE = 0, /* not an echo, or not completed */
+    HN_ECHO_EXACT,
+    HN_ECHO_WRONG
+};
+
+/* What the target knows of one task. */
+struct hn_row {
+    _Atomic uint32_t state;
+    uint32_t group;
+    int32_t error;
+    uint32_t ends; /* how often its future was seen to end: exactly once */
+    uint64_t offered_ns, accepted_ns, collected_ns;
+    uint64_t task_id;
+    libpool_cause cause;
+    libpool_certainty certainty;
+    int32_t code, signal, pid;
+    uint32_t slot;
+    uint64_t pending_ns, running_ns;
+    uint64_t data_size;
+    enum hn_echo echo;
+    char text[160];
+};
+
+/* Written by the target's sampler, read by anybody: odd while it is being written. */
+struct hn_sample {
+    _Atomic uint64_t version;
+    uint64_t time_ns;
+    libpool_stats stats;
+};
+
+/* What the guardian found alive below itself. */
+struct hn_census {
+    uint32_t count; /* may exceed HN_CENSUS_MAX */
+    uint64_t taken_ns;
+    struct hn_process list[HN_CENSUS_MAX];
+};
+
+struct hn_world {
+    struct hn_findings findings;
+    struct hn_gates gates;
+    struct hn_snapshot before, after; /* by the target */
+    struct hn_sample sample;
+    libpool_stats answer;    /* by the target: to the last `stats` command */
+    struct hn_census census; /* by the guardian: to the last `census` command */
+    struct hn_process target, sentinel;
+    _Atomic uint64_t samples; /* how often the books were looked at */
+    _Atomic uint32_t initializer_runs;
+    _Atomic uint32_t tasks_count; /* rows in use */
+    uint64_t oom_kills;           /* by the guardian: counted in the limited cgroups */
+    char oom_source[160];
+    uint64_t pids_refused; /* by the guardian */
+    struct hn_row rows[HN_TASKS_MAX];
+    struct hn_history history; /* last: it ends in its records */
+};
+
+/* NULL when there is no memory. */
+struct hn_world *hn_world_new(void);
+void hn_world_free(struct hn_world *world);
+
+/* A consistent copy of the last sample. False when there is none yet. */
+bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats);
+void hn_sample_write(struct hn_sample *sample, const libpool_stats *stats, uint64_t time_ns);
+
+#endif
