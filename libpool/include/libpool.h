@@ -121,6 +121,7 @@ typedef struct libpool_options {
     uint32_t flags;                   /* LIBPOOL_NO_THREAD ... */
     uint32_t min_workers;             /* kept alive when idle; default 0: spawned on demand */
     uint32_t max_workers;             /* default: the CPUs this process may use */
+    uint32_t workers_limit;           /* libpool_resize may go up to; default: max_workers */
     uint32_t idle_timeout_ms;         /* above min_workers, an idle worker leaves after; 1000 */
     uint32_t tasks_per_worker;        /* a worker is replaced after so many; default: never */
     uint32_t backlog_tasks;           /* pending tasks at most; default 1000 */
@@ -144,11 +145,17 @@ typedef struct libpool_options {
 
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
- * kept. Two descriptors a slot and about six more are taken here, all CLOEXEC; none is needed
- * later, so a full descriptor table can't stop the pool.
+ * kept. Of descriptors, all CLOEXEC, it holds 5 and 2 for each of workers_limit + 2 slots. Full
+ * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
  * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN.
  */
 int libpool_open(libpool **pool, const libpool_options *options);
+
+/*
+ * New bounds for the number of workers, without a pause: missing ones are started, idle ones leave
+ * first, busy ones after their task. max_workers is at most options.workers_limit (-EINVAL).
+ */
+int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
 
 /* libpool_shutdown flags */
 enum {

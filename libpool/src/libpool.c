@@ -79,6 +79,7 @@ static void fill_in_defaults(libpool_options *options)
 {
     uint32_t cpus = usable_cpus();
     default_to(&options->max_workers, options->min_workers > cpus ? options->min_workers : cpus);
+    default_to(&options->workers_limit, options->max_workers);
     default_to(&options->idle_timeout_ms, 1000);
     default_to(&options->backlog_tasks, 1000);
     default_to(&options->start_timeout_ms, 10000);
@@ -100,7 +101,8 @@ static int check_options(const libpool_options *options)
 {
     bool known = (options->flags &
                   ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP | LIBPOOL_EXCLUSIVE)) == 0;
-    bool sized = options->max_workers <= LP_WORKERS_MAX &&
+    bool sized = options->workers_limit <= LP_WORKERS_MAX &&
+                 options->max_workers <= options->workers_limit &&
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
@@ -176,6 +178,18 @@ int libpool_open(libpool **out, const libpool_options *given)
     }
     *out = pool;
     return 0;
+}
+
+int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
+{
+    int error = check_handle(pool);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    error = lp_pool_resize(&pool->core, min_workers, max_workers, lp_supervisor_now());
+    lp_supervisor_perform(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
 }
 
 static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)

@@ -116,6 +116,18 @@ static libpool_stats stats_of(libpool *pool)
     return stats;
 }
 
+/* Until the pool has so many busy and so many live workers; false after 20 s. */
+static bool await_stats(libpool *pool, uint64_t busy, uint64_t alive)
+{
+    for (int i = 0; i < 4000; i++) {
+        libpool_stats stats = stats_of(pool);
+        if (stats.worker_processes_busy == busy && stats.worker_processes_still_alive == alive)
+            return true;
+        (void)poll(NULL, 0, 5);
+    }
+    return false;
+}
+
 /* ---- tests ---------------------------------------------------------------------------------- */
 
 TEST(libpool, a_task_completes_and_its_bytes_come_back)
@@ -198,10 +210,7 @@ TEST(libpool, cancel_says_what_it_did)
 {
     libpool *pool = open_pool(1);
     libpool_future *running = submit(pool, hang, NULL, 0, 0);
-    libpool_stats stats = stats_of(pool);
-    for (int i = 0; i < 1000 && stats.worker_processes_busy == 0; i++, stats = stats_of(pool))
-        (void)poll(NULL, 0, 5);
-    CU_ASSERT_EQUAL(stats.worker_processes_busy, 1);
+    CU_ASSERT_TRUE(await_stats(pool, 1, 1));
     libpool_future *pending = submit(pool, noop, NULL, 0, 0);
     CU_ASSERT_EQUAL(libpool_future_cancel(pending), LIBPOOL_CANCEL_DEQUEUED);
     CU_ASSERT_EQUAL(libpool_future_cancel(pending), LIBPOOL_CANCEL_DONE);
@@ -221,9 +230,7 @@ TEST(libpool, a_full_backlog_refuses_and_room_lets_in)
     libpool_task task = {.size = sizeof task, .function = hang};
     libpool_future *futures[3];
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &futures[0]), 0);
-    libpool_stats stats = stats_of(pool);
-    for (int i = 0; i < 1000 && stats.tasks_running == 0; i++, stats = stats_of(pool))
-        (void)poll(NULL, 0, 5);
+    CU_ASSERT_TRUE(await_stats(pool, 1, 1));
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &futures[1]), 0);
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &futures[2]), 0);
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EAGAIN);
@@ -349,6 +356,31 @@ TEST(libpool, a_function_that_is_not_mapped_is_an_error)
     CU_ASSERT_EQUAL(libpool_future_result(future)->code, -EFAULT);
     libpool_future_free(future);
     CU_ASSERT_EQUAL(stats_of(pool).worker_processes_created, 1);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_live_pool_is_resized)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .min_workers = 1, .max_workers = 1, .workers_limit = 4};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_future *futures[4];
+    for (int i = 0; i < 4; i++)
+        futures[i] = submit(pool, hang, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 1, 5), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 5, 4), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 4, 4), 0);
+    CU_ASSERT_TRUE(await_stats(pool, 4, 4));
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(libpool_future_cancel(futures[i]), LIBPOOL_CANCEL_KILLED);
+        libpool_future_free(futures[i]);
+    }
+    CU_ASSERT_EQUAL(libpool_resize(pool, 0, 2), 0);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 2, 2), 0);
+    CU_ASSERT_TRUE(await_stats(pool, 0, 2));
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
     libpool_close(pool);
 }
 

@@ -7,10 +7,16 @@
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
+static uint32_t most_workers(const struct lp_pool_config *config)
+{
+    return config->workers_limit > config->max_workers ? config->workers_limit
+                                                       : config->max_workers;
+}
+
 uint32_t lp_pool_slots(const struct lp_pool_config *config)
 {
-    uint32_t spares = config->max_workers < LP_SPARES_MAX ? 1 : LP_SPARES_MAX;
-    return config->max_workers + spares;
+    uint32_t most = most_workers(config);
+    return most + (most < LP_SPARES_MAX ? 1 : LP_SPARES_MAX);
 }
 
 static uint32_t actions_needed(const struct lp_pool_config *config)
@@ -56,6 +62,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     char *base = memory;
     memset(pool, 0, sizeof *pool);
     pool->config = *config;
+    pool->config.workers_limit = most_workers(config);
     pool->slots = lp_pool_slots(config);
     pool->workers = (struct lp_worker *)(void *)(base + at.workers);
     pool->actions = (struct lp_action *)(void *)(base + at.actions);
@@ -192,6 +199,13 @@ static uint32_t lowest_vacant(const struct lp_pool *pool)
 }
 
 /* ---- settling: what follows from the state after any event ----------------------------------- */
+
+/* After a resize: strength beyond the new maximum leaves as it falls idle. */
+static void settle_excess(struct lp_pool *pool)
+{
+    while (strength(pool) > pool->config.max_workers && pool->idle_oldest != LP_NONE)
+        lp_worker_retire(pool, pool->idle_oldest);
+}
 
 static void settle_assignments(struct lp_pool *pool)
 {
@@ -403,6 +417,7 @@ static void settle(struct lp_pool *pool)
     settle_overdue(pool);
     fail_uninitialisable(pool);
     settle_shutdown(pool);
+    settle_excess(pool);
     settle_assignments(pool);
     settle_shrink(pool);
     settle_spawns(pool);
@@ -454,6 +469,18 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
     }
     settle(pool);
     return done;
+}
+
+int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
+                   uint64_t now_ns)
+{
+    if (max_workers == 0 || max_workers > pool->config.workers_limit || min_workers > max_workers)
+        return -EINVAL;
+    pool->now_ns = now_ns;
+    pool->config.min_workers = min_workers;
+    pool->config.max_workers = max_workers;
+    settle(pool);
+    return 0;
 }
 
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
@@ -632,7 +659,7 @@ static bool check_liveness(const struct lp_pool *pool)
 bool lp_pool_check(const struct lp_pool *pool)
 {
     bool bounded = pool->n_actions + 1 < pool->actions_capacity &&
-                   pool->in_state[LP_WORKER_BUSY] <= pool->config.max_workers;
+                   pool->in_state[LP_WORKER_BUSY] <= pool->config.workers_limit;
     return bounded && check_books(pool) && check_states(pool) && check_idle_list(pool) &&
            check_liveness(pool) && lp_tasks_check(&pool->tasks);
 }

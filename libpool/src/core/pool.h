@@ -24,6 +24,7 @@
 
 struct lp_pool_config {
     uint32_t min_workers, max_workers;
+    uint32_t workers_limit; /* what a resize may raise max_workers to; at least max_workers */
     uint32_t tasks_per_worker; /* 0: never recycled */
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
@@ -102,6 +103,8 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
 void lp_pool_reject(struct lp_pool *pool);
 /* The task must not have been released. */
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_ns);
+/* New bounds from now on. Too many: the idle leave first, the busy after their task. -EINVAL. */
+int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers, uint64_t now_ns);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
 /* An ended task's record may be used again. */
 void lp_pool_release(struct lp_pool *pool, uint32_t task);

@@ -585,3 +585,141 @@ TEST(zygote, long_names_keep_their_end)
     CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "Name:\ta-name-that-i:7\n"));
     close_pool(&pool);
 }
+
+/* ---- Trees ------------------------------------------------------------------------------- */
+
+static void ignore_all(void)
+{
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_IGN);
+}
+
+static void stay(void)
+{
+    for (;;)
+        pause();
+}
+
+/* A process that says that it has come so far, by the slot's doorbell, and stays. */
+static void ring_and_stay(void)
+{
+    ring();
+    stay();
+}
+
+static void daemonize(void)
+{
+    setsid();
+    if (fork() != 0)
+        _exit(0);
+    setsid();
+    ignore_all();
+    ring_and_stay();
+}
+
+static void stop_oneself(void)
+{
+    if (fork() == 0)
+        ring_and_stay();
+    raise(SIGSTOP);
+    stay();
+}
+
+/* No longer a sub-reaper between its orphans and the zygote. */
+static void let_go(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+    if (fork() == 0)
+        daemonize();
+    ring_and_stay();
+}
+
+static void be_a_thread_s_child(void *(*body)(void *))
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, body, NULL);
+    pthread_join(thread, NULL);
+}
+
+static void *fork_in_thread(void *unused)
+{
+    if (fork() == 0)
+        ring_and_stay();
+    stay();
+    return unused;
+}
+
+/* How many times the doorbell rings before the family is complete. */
+#define FAMILY_RINGS 6
+
+static int raise_a_family(struct board *board, uint32_t slot)
+{
+    (void)board;
+    (void)slot;
+    void (*const members[])(void) = {ring_and_stay, daemonize, stop_oneself, let_go};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        if (fork() == 0)
+            members[i]();
+    be_a_thread_s_child(fork_in_thread);
+    return 0;
+}
+
+static bool wait_for_rings(const struct pool *pool, uint32_t slot, uint64_t wanted)
+{
+    uint64_t rings = 0, count;
+    while (rings < wanted) {
+        if (!readable_within(pool->doorbells[slot], WAIT_MS))
+            return false;
+        if (read(pool->doorbells[slot], &count, sizeof(count)) > 0)
+            rings += count;
+    }
+    return true;
+}
+
+/* Those of the slot that live, whoever their parents are now. */
+static int alive_of(const struct pool *pool, uint32_t slot)
+{
+    char name[32];
+    pid_t pids[NAMED_MAX];
+    snprintf(name, sizeof(name), "%s:%u", pool->name, slot);
+    return find_named(name, pids);
+}
+
+static void kill_a_family(bool use_cgroups, int signal_from_outside)
+{
+    struct pool pool;
+    open_pool(&pool, raise_a_family, use_cgroups);
+    for (uint32_t i = 0; i < 2; i++) {
+        ask(&pool, LP_REQUEST_SPAWN, i, 1);
+        pid_t pid = expect_report(&pool, LP_REPORT_SPAWNED, i).pid;
+        CU_ASSERT(wait_for_rings(&pool, i, FAMILY_RINGS));
+        CU_ASSERT(alive_of(&pool, i) > FAMILY_RINGS);
+        if (i == 0)
+            continue;
+        if (signal_from_outside != 0)
+            kill(pid, signal_from_outside);
+        else
+            ask(&pool, LP_REQUEST_KILL, i, 1);
+        CU_ASSERT(expect_report(&pool, LP_REPORT_EXITED, i).signal != 0);
+        expect_report(&pool, LP_REPORT_EMPTY, i);
+        CU_ASSERT_EQUAL(alive_of(&pool, i), 0);
+    }
+    CU_ASSERT(alive_of(&pool, 0) > FAMILY_RINGS - 1); /* the other family has lost nobody */
+    close_pool(&pool);
+}
+
+TEST(zygote, kills_a_whole_family_by_walking)
+{
+    kill_a_family(false, 0);
+}
+
+TEST(zygote, kills_a_whole_family_by_cgroup)
+{
+    kill_a_family(true, 0);
+}
+
+TEST(zygote, clears_up_after_a_worker_that_somebody_killed)
+{
+    kill_a_family(false, SIGKILL);
+    kill_a_family(true, SIGSEGV);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peer and floor: a process for each task, which is what isolation costs without a pool. The stream
+ * keeps two at a time, as many as the pool has workers; each proves by its exit code that it has run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "bench.h"
+
+#define AT_A_TIME 2
+#define DONE 7
+#define SAMPLES_MAX 10000
+
+static int leave(void *argument)
+{
+    (void)argument;
+    return DONE;
+}
+
+static void reap_any(void)
+{
+    int status;
+    pid_t pid = waitpid(-1, &status, 0);
+    bench_must(pid > 0, "waitpid: %s", strerror(errno));
+    bench_must(WIFEXITED(status) && WEXITSTATUS(status) == DONE, "a task ended with status %#x",
+               (unsigned)status);
+}
+
+static void measure_stream(struct bench_round *round)
+{
+    uint64_t tasks = 0, running = 0, begun_ns = bench_now_ns();
+    while (bench_now_ns() - begun_ns < round->time_ns) {
+        for (; running < AT_A_TIME; running++)
+            (void)bench_fork(leave, NULL);
+        reap_any();
+        running--;
+        tasks++;
+    }
+    for (; running; running--, tasks++)
+        reap_any();
+    round->values[0] = (double)tasks * 1e9 / (double)(bench_now_ns() - begun_ns);
+}
+
+static void measure_one(struct bench_round *round)
+{
+    struct bench_samples samples = bench_samples_new(SAMPLES_MAX);
+    uint64_t until_ns = bench_now_ns() + round->time_ns / 2, begun_ns;
+    while ((begun_ns = bench_now_ns()) < until_ns) {
+        bench_reap(bench_fork(leave, NULL), DONE);
+        bench_sample(&samples, bench_now_ns() - begun_ns);
+    }
+    round->values[0] = bench_percentile_us(&samples, 50);
+}
+
+BENCH(fork_per_task, .kind = BENCH_PEER, .measure = measure_stream,
+      .numbers = {{"fork_per_task", "tasks/s"}});
+BENCH(floor_fork_wait, .kind = BENCH_FLOOR, .measure = measure_one,
+      .numbers = {{"floor_fork_wait_p50", "us"}});

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floor: the least that gets tasks to two worker processes and back.
+ *
+ * Two rings a worker in shared memory, one producer and one consumer each, a cache line a message,
+ * every message published and its doorbell checked. Whoever has nothing to do yields for 10 us, then
+ * sleeps in a futex after saying so. No futures, deaths, timeouts, priorities: what the pool adds to
+ * this is what its promises cost.
+ */
+#include <stdalign.h>
+#include <stdlib.h>
+
+#include "bench.h"
+
+#define WORKERS 2
+#define MESSAGES 1024 /* in a ring; a power of two */
+#define STOP UINT64_MAX
+#define STOPPED 3 /* exit code of a worker that was told to stop */
+#define ROUND_TRIPS_MAX 100000
+#define WARM_UP 200
+
+struct message {
+    alignas(64) uint64_t number;
+};
+
+struct ring {
+    alignas(64) _Atomic uint64_t head;
+    alignas(64) _Atomic uint64_t tail;
+    struct message messages[MESSAGES];
+};
+
+struct line {
+    struct ring requests, replies;
+    alignas(64) _Atomic uint32_t asleep; /* the worker */
+};
+
+struct shared {
+    struct line lines[WORKERS];
+    alignas(64) _Atomic uint32_t asleep; /* the client */
+};
+
+struct worker {
+    struct shared *shared;
+    struct line *line;
+};
+
+struct client {
+    struct shared *shared;
+    uint64_t window; /* over both workers */
+    uint64_t sent[WORKERS], received[WORKERS];
+    uint64_t sum_sent, sum_received;
+    pid_t pids[WORKERS];
+};
+
+/* ---- rings and doorbells ------------------------------------------------------------------ */
+
+static void ring_bell(_Atomic uint32_t *asleep)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(asleep, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(asleep, 0, memory_order_relaxed);
+    bench_futex_wake(asleep);
+}
+
+/* There is always room: no more are in flight than fit. */
+static void put(struct ring *ring, uint64_t number, _Atomic uint32_t *asleep)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    ring->messages[head % MESSAGES].number = number;
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    ring_bell(asleep);
+}
+
+static bool has_more(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_acquire) !=
+           atomic_load_explicit(&ring->tail, memory_order_relaxed);
+}
+
+static uint64_t take(struct ring *ring)
+{
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    uint64_t number = ring->messages[tail % MESSAGES].number;
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    return number;
+}
+
+static void wait_until(bool (*is_ready)(void *argument), void *argument, _Atomic uint32_t *asleep)
+{
+    while (!bench_yield_spin(is_ready, argument)) {
+        atomic_store(asleep, 1);
+        if (!is_ready(argument))
+            bench_futex_wait(asleep, 1);
+        atomic_store(asleep, 0);
+    }
+}
+
+/* ---- the two sides ------------------------------------------------------------------------ */
+
+static bool has_request(void *argument)
+{
+    const struct worker *worker = argument;
+    return has_more(&worker->line->requests);
+}
+
+static int work(void *argument)
+{
+    struct worker *worker = argument;
+    for (;;) {
+        wait_until(has_request, worker, &worker->line->asleep);
+        uint64_t number = take(&worker->line->requests);
+        if (number == STOP)
+            return STOPPED;
+        put(&worker->line->replies, number + 1, &worker->shared->asleep);
+    }
+}
+
+static bool has_reply(void *argument)
+{
+    const struct client *client = argument;
+    for (int i = 0; i < WORKERS; i++)
+        if (has_more(&client->shared->lines[i].replies))
+            return true;
+    return false;
+}
+
+static void send_to(struct client *client, int worker)
+{
+    struct line *line = &client->shared->lines[worker];
+    uint64_t number = client->sent[worker]++;
+    client->sum_sent += number + 1;
+    put(&line->requests, number, &line->asleep);
+}
+
+static void receive_all(struct client *client)
+{
+    for (int i = 0; i < WORKERS; i++)
+        while (has_more(&client->shared->lines[i].replies)) {
+            client->sum_received += take(&client->shared->lines[i].replies);
+            client->received[i]++;
+        }
+}
+
+static uint64_t in_flight(const struct client *client)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < WORKERS; i++)
+        count += client->sent[i] - client->received[i];
+    return count;
+}
+
+/* ---- a round ------------------------------------------------------------------------------ */
+
+static void start(struct client *client, uint64_t window)
+{
+    *client = (struct client){.shared = bench_share(sizeof(struct shared)), .window = window};
+    for (int i = 0; i < WORKERS; i++) {
+        struct worker worker = {.shared = client->shared, .line = &client->shared->lines[i]};
+        client->pids[i] = bench_fork(work, &worker);
+    }
+}
+
+static void stop(struct client *client)
+{
+    for (int i = 0; i < WORKERS; i++) {
+        put(&client->shared->lines[i].requests, STOP, &client->shared->lines[i].asleep);
+        bench_reap(client->pids[i], STOPPED);
+    }
+    bench_must(client->sum_sent == client->sum_received, "the rings lost something");
+}
+
+static void await_replies(struct client *client)
+{
+    wait_until(has_reply, client, &client->shared->asleep);
+    receive_all(client);
+}
+
+static double stream(struct client *client, uint64_t time_ns)
+{
+    uint64_t before = client->sent[0] + client->sent[1], begun_ns = bench_now_ns();
+    while (bench_now_ns() - begun_ns < time_ns) {
+        for (int i = 0; i < WORKERS; i++)
+            while (client->sent[i] - client->received[i] < client->window / WORKERS)
+                send_to(client, i);
+        await_replies(client);
+    }
+    while (in_flight(client))
+        await_replies(client);
+    uint64_t tasks = client->sent[0] + client->sent[1] - before;
+    return (double)tasks * 1e9 / (double)(bench_now_ns() - begun_ns);
+}
+
+static double measure_stream(const struct bench_round *round, uint64_t window)
+{
+    struct client client;
+    start(&client, window);
+    (void)stream(&client, round->time_ns / 10);
+    double rate = stream(&client, round->time_ns);
+    stop(&client);
+    return rate;
+}
+
+static void measure_throughput(struct bench_round *round)
+{
+    round->values[0] = measure_stream(round, 1024);
+}
+
+static void measure_throughput_2(struct bench_round *round)
+{
+    round->values[0] = measure_stream(round, 2);
+}
+
+static void measure_round_trip(struct bench_round *round)
+{
+    struct client client;
+    struct bench_samples samples = bench_samples_new(ROUND_TRIPS_MAX);
+    start(&client, 1);
+    uint64_t until_ns = bench_now_ns() + round->time_ns, begun_ns;
+    for (int i = 0; (begun_ns = bench_now_ns()) < until_ns; i++) {
+        send_to(&client, 0);
+        await_replies(&client);
+        if (i >= WARM_UP)
+            bench_sample(&samples, bench_now_ns() - begun_ns);
+    }
+    stop(&client);
+    round->values[0] = bench_percentile_us(&samples, 50);
+    round->values[1] = bench_percentile_us(&samples, 99);
+}
+
+BENCH(floor_rings_throughput, .kind = BENCH_FLOOR, .measure = measure_throughput,
+      .numbers = {{"floor_rings_throughput", "tasks/s"}});
+BENCH(floor_rings_throughput_2, .kind = BENCH_FLOOR, .measure = measure_throughput_2,
+      .numbers = {{"floor_rings_throughput_2", "tasks/s"}});
+BENCH(floor_rings_roundtrip, .kind = BENCH_FLOOR, .measure = measure_round_trip,
+      .numbers = {{"floor_rings_roundtrip_p50", "us"}, {"floor_rings_roundtrip_p99", "us"}});

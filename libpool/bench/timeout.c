@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Timeouts: how long after its 100 ms a task that hangs has ended, as its waiting caller sees it.
+ *
+ * The task writes down when it began; the caller reads the clock when its wait returns. Four workers
+ * are staggered by 25 ms, so that no two expire at once and each expiry finds the machine asleep. The
+ * floor is a timerfd under epoll, with nothing to do but look at the clock.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "pool.h"
+
+#define WORKERS 4
+#define TIMEOUT_MS 100
+#define STAGGER_NS (TIMEOUT_MS * BENCH_MS / WORKERS)
+#define ID_MAX 1024
+#define EARLY_NS BENCH_MS /* the worker's clock starts a little before the task's first line */
+
+static uint64_t *begun_ns; /* by task id; shared with the workers */
+
+static int overrun(libpool_worker *worker, const void *input, size_t input_size)
+{
+    (void)input, (void)input_size;
+    begun_ns[libpool_worker_task_id(worker) % ID_MAX] = bench_now_ns();
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+/* Sleeps in epoll until a timer expires; the nanoseconds that it was late. */
+static uint64_t wait_for_timer(uint64_t delay_ns)
+{
+    int timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC),
+        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN};
+    uint64_t due_ns = bench_now_ns() + delay_ns;
+    struct itimerspec due = {.it_value = {.tv_sec = (time_t)(due_ns / 1000000000u),
+                                          .tv_nsec = (long)(due_ns % 1000000000u)}};
+    bench_must(epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &event) == 0 &&
+                   timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &due, NULL) == 0,
+               "timerfd: %s", strerror(errno));
+    bench_must(epoll_wait(epoll_fd, &event, 1, -1) == 1, "epoll_wait: %s", strerror(errno));
+    uint64_t woken_ns = bench_now_ns();
+    (void)close(timer_fd);
+    (void)close(epoll_fd);
+    bench_must(woken_ns >= due_ns, "a timer was early");
+    return woken_ns - due_ns;
+}
+
+static libpool_future *submit_overrun(libpool *pool)
+{
+    return bench_submit(pool, &(libpool_task){.function = overrun, .run_timeout_ms = TIMEOUT_MS});
+}
+
+static uint64_t lateness(libpool_future *future)
+{
+    const libpool_result *result = bench_end(future, LIBPOOL_TIMEOUT);
+    uint64_t now_ns = bench_now_ns();
+    uint64_t due_ns = begun_ns[result->task_id % ID_MAX] + TIMEOUT_MS * BENCH_MS;
+    bench_must(due_ns > TIMEOUT_MS * BENCH_MS, "a task timed out before it began");
+    bench_must(now_ns + EARLY_NS >= due_ns, "a task was ended %llu us before its time",
+               (unsigned long long)(due_ns - now_ns) / 1000);
+    libpool_future_free(future);
+    return now_ns > due_ns ? now_ns - due_ns : 0;
+}
+
+static void tell(struct bench_round *round, struct bench_samples *samples)
+{
+    round->values[0] = bench_percentile_us(samples, 50);
+    round->values[1] = bench_percentile_us(samples, 99);
+}
+
+static void measure_timeout(struct bench_round *round)
+{
+    libpool_future *futures[WORKERS];
+    struct bench_samples samples = bench_samples_new(round->samples);
+    begun_ns = bench_share(ID_MAX * sizeof *begun_ns);
+    libpool *pool = bench_pool_open(
+        (libpool_options){.min_workers = WORKERS, .max_workers = WORKERS});
+    for (size_t i = 0; i < WORKERS; i++) {
+        (void)wait_for_timer(STAGGER_NS);
+        futures[i] = submit_overrun(pool);
+    }
+    for (size_t i = 0; i < round->samples; i++) {
+        bench_sample(&samples, lateness(futures[i % WORKERS]));
+        futures[i % WORKERS] = i + WORKERS < round->samples ? submit_overrun(pool) : NULL;
+    }
+    bench_pool_close(pool, 0);
+    tell(round, &samples);
+}
+
+static void measure_timerfd(struct bench_round *round)
+{
+    struct bench_samples samples = bench_samples_new(round->samples);
+    for (size_t i = 0; i < round->samples; i++)
+        bench_sample(&samples, wait_for_timer(STAGGER_NS));
+    tell(round, &samples);
+}
+
+BENCH(timeout_late, .measure = measure_timeout,
+      .numbers = {{"timeout_late_p50", "us"}, {"timeout_late_p99", "us"}});
+BENCH(floor_timerfd_late, .kind = BENCH_FLOOR, .measure = measure_timerfd,
+      .numbers = {{"floor_timerfd_late_p50", "us"}, {"floor_timerfd_late_p99", "us"}});
+
+BENCH_RATIO(timeout_late_p50, .number = "timeout_late_p50", .floors = {"floor_timerfd_late_p50"},
+            .goal = 3);
+BENCH_RATIO(timeout_late_p99, .number = "timeout_late_p99", .floors = {"floor_timerfd_late_p99"});
