@@ -95,15 +95,16 @@ char *ch_arena_text(struct ch_arena *arena, const char *text, size_t length)
 
 char *ch_arena_format(struct ch_arena *arena, const char *format, ...)
 {
-    va_list arguments, again;
+    char text[CH_FORMAT_MAX];
+    va_list arguments;
     va_start(arguments, format);
-    va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
-    char *text = ch_arena_take(arena, (size_t)(length > 0 ? length : 0) + 1);
-    vsnprintf(text, (size_t)(length > 0 ? length : 0) + 1, format, again);
-    va_end(again);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    return text;
+    if (length < 0)
+        length = 0;
+    if ((size_t)length >= sizeof(text))
+        length = (int)sizeof(text) - 1;
+    return ch_arena_text(arena, text, (size_t)length);
 }
 
 void *ch_arena_grow(struct ch_arena *arena, void *items, size_t count, size_t item_size)

@@ -24,6 +24,8 @@ void *ch_arena_take(struct ch_arena *arena, size_t size);
 /* A copy with a NUL behind it. */
 char *ch_arena_text(struct ch_arena *arena, const char *text, size_t length);
 
+/* Cut at CH_FORMAT_MAX - 1 bytes: twice a line's length, so no scenario gets there. */
+#define CH_FORMAT_MAX 2048
 __attribute__((format(printf, 2, 3))) char *ch_arena_format(struct ch_arena *arena,
                                                             const char *format, ...);
 

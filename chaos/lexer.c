@@ -91,7 +91,8 @@ static bool is_name_byte(char byte)
 
 static bool is_word_byte(char byte)
 {
-    return is_name_byte(byte) || (byte != '\0' && strchr(".-+%$", byte) != NULL);
+    return is_name_byte(byte) || byte == '.' || byte == '-' || byte == '+' || byte == '%' ||
+           byte == '$';
 }
 
 /* A colon belongs to a word in slot:N only; everywhere else it ends the trigger. */

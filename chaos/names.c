@@ -114,22 +114,29 @@ enum workers {
     SEVERAL_WORKERS
 };
 
-static enum workers workers_of_selector(const struct ch_selector *selector)
+static enum workers workers_of(const struct ch_parser *parser, const struct ch_name *name);
+
+static enum workers workers_of_selector(const struct ch_parser *parser,
+                                        const struct ch_selector *selector)
 {
-    return selector->kind == CH_WORKER_ALL || selector->kind == CH_WORKER_PERCENT ? SEVERAL_WORKERS
-                                                                                  : ONE_WORKER;
+    if (selector->kind == CH_WORKER_ALL || selector->kind == CH_WORKER_PERCENT)
+        return SEVERAL_WORKERS;
+    if (selector->kind == CH_WORKER_NAME && selector->name != CH_NOBODY)
+        return workers_of(parser, &parser->scenario->names[selector->name]);
+    return ONE_WORKER;
 }
 
-static enum workers workers_of_action(const struct ch_action *action)
+static enum workers workers_of_action(const struct ch_parser *parser,
+                                      const struct ch_action *action)
 {
     switch (action->kind) {
     case CH_ACTION_KILL:
     case CH_ACTION_STOP:
     case CH_ACTION_CONT:
         return action->signal.process == CH_PROCESS_WORKER
-                   ? workers_of_selector(&action->signal.worker)
+                   ? workers_of_selector(parser, &action->signal.worker)
                    : NO_WORKER;
-    case CH_ACTION_MEMCG: return workers_of_selector(&action->memcg.worker);
+    case CH_ACTION_MEMCG: return workers_of_selector(parser, &action->memcg.worker);
     case CH_ACTION_FILL_FDS:
         return action->fill_fds.process == CH_PROCESS_WORKER ? ONE_WORKER : NO_WORKER;
     case CH_ACTION_PIDS:
@@ -150,10 +157,10 @@ static enum workers workers_of_action(const struct ch_action *action)
 static enum workers workers_of(const struct ch_parser *parser, const struct ch_name *name)
 {
     if (name->kind == CH_NAME_TASKS)
-        return NO_WORKER;
+        return parser->scenario->submits[name->index].count == 1 ? ONE_WORKER : SEVERAL_WORKERS;
     const struct ch_step *step = &parser->scenario->steps[name->index];
     if (name->kind == CH_NAME_ACTION) {
-        enum workers workers = workers_of_action(&step->action);
+        enum workers workers = workers_of_action(parser, &step->action);
         bool again = step->trigger.kind == CH_TRIGGER_EVERY;
         return workers == ONE_WORKER && again ? SEVERAL_WORKERS : workers;
     }
@@ -173,6 +180,8 @@ int ch_name_of_worker(struct ch_parser *parser, const struct ch_token *at, const
     if (parser->scenario->names[name].kind == CH_NAME_BROKEN)
         return CH_NOBODY;
     enum workers workers = workers_of(parser, &parser->scenario->names[name]);
+    if (single && parser->scenario->names[name].kind == CH_NAME_TASKS)
+        workers = NO_WORKER; /* no moment is said at which it would be one */
     if (workers == NO_WORKER)
         complain_kind(parser, at, name, "a worker");
     else if (workers == SEVERAL_WORKERS && single)
@@ -204,13 +213,17 @@ int ch_name_of_action(struct ch_parser *parser, const struct ch_token *at, const
 
 int ch_name_of_shutdown(struct ch_parser *parser, const struct ch_token *at, const char *text)
 {
-    int name = ch_name_of_action(parser, at, text, ~0u, "a shutdown");
-    if (name == CH_NOBODY)
+    int name = ch_name_look(parser, text);
+    if (name == CH_NOBODY) {
+        ch_name_missing(parser, at, text);
         return CH_NOBODY;
+    }
     const struct ch_name *bound = &parser->scenario->names[name];
-    if (parser->scenario->steps[bound->index].action.kind == CH_ACTION_SHUTDOWN)
+    if (bound->kind == CH_NAME_ACTION &&
+        parser->scenario->steps[bound->index].action.kind == CH_ACTION_SHUTDOWN)
         return name;
-    complain_kind(parser, at, name, "a shutdown");
+    if (bound->kind != CH_NAME_BROKEN)
+        complain_kind(parser, at, name, "a shutdown");
     return CH_NOBODY;
 }
 

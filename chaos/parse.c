@@ -123,6 +123,8 @@ static void parse_must_fail(struct ch_parser *parser, const struct ch_token *at)
         ch_read_counter(parser, &at, &counter);
     else if (strcmp(word->word, "kernel") == 0)
         ch_read_word(parser, &at, CH_FAMILY_KERNEL);
+    else if (strcmp(word->word, "expect") == 0)
+        ch_read_word(parser, &at, CH_FAMILY_FIELD);
     else
         at++;
     scenario->must_fail = ch_arena_format(parser->arena, "%s %s", word->word, more->text);

@@ -15,10 +15,10 @@
 #include "chaos/scenario.h"
 #include "chaos/vocabulary.h"
 
-#define CH_KEYS_MAX 20       /* in one list */
-#define CH_MATRIX_MAX 64     /* values */
-#define CH_NAME_MAX 32       /* bytes */
-#define CH_TEXT_MAX 200      /* bytes of a title or a reason */
+#define CH_KEYS_MAX 20   /* in one list */
+#define CH_MATRIX_MAX 64 /* values */
+#define CH_NAME_MAX 32   /* bytes */
+#define CH_TEXT_MAX 200  /* bytes of a title or a reason */
 
 /* A name bound on a wrong line: fits everywhere, to keep one mistake from causing others. */
 #define CH_NAME_BROKEN CH_NAME_KINDS
@@ -113,7 +113,10 @@ void ch_name_missing(struct ch_parser *parser, const struct ch_token *at, const 
 /* A name that stands for a group of tasks. */
 int ch_name_of_tasks(struct ch_parser *parser, const struct ch_token *at, const char *text);
 
-/* A name that stands for a worker; for exactly one when `single`. */
+/*
+ * A name that stands for a worker, or a group of tasks, meaning those who run them. `single`: a
+ * name that has stood for exactly one since it was bound.
+ */
 int ch_name_of_worker(struct ch_parser *parser, const struct ch_token *at, const char *text,
                       bool single);
 

@@ -26,7 +26,11 @@ static void store(void *target, size_t width, uint64_t value)
 
 static const char *key_text(struct ch_parser *parser, const struct ch_key *key)
 {
-    return ch_arena_format(parser->arena, "'%s'", key->word);
+    size_t length = strlen(key->word);
+    char *text = ch_arena_take(parser->arena, length + 3);
+    text[0] = text[length + 1] = '\'';
+    memcpy(text + 1, key->word, length);
+    return text;
 }
 
 /* ---- Values ------------------------------------------------------------------------------ */

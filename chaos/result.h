@@ -28,8 +28,9 @@ enum ch_verdict {
 #define CH_REASONS_MAX 24
 
 /*
- * checker names who objects: "I4", "counter tasks_failed", "fired memcg", "kernel oom_kill",
- * "task victim", "recovery", "host", "expect", "within", "limit", "needs", "harness".
+ * checker names who objects, in the words that `must-fail` takes: "I4", "counter tasks_failed",
+ * "fired", "kernel oom_kill", "task victim", "task late", "recovery", "host", "expect cause",
+ * "within", "settle", "limit"; or "needs", "harness".
  * `read` says where `actual` was found ("memory.oom_control of worker 2's cgroup").
  */
 struct ch_reason {

@@ -22,9 +22,10 @@ const char *ch_vocabulary_kind(enum ch_family family)
 
 const struct ch_word *ch_vocabulary_find(enum ch_family family, const char *text)
 {
-    for (size_t i = 0; i < ch_words[family].count; i++)
-        if (strcmp(ch_words[family].words[i].word, text) == 0)
-            return &ch_words[family].words[i];
+    const struct ch_word *word = ch_words[family].words;
+    for (const struct ch_word *end = word + ch_words[family].count; word < end; word++)
+        if (word->word[0] == text[0] && strcmp(word->word, text) == 0)
+            return word;
     return NULL;
 }
 
