@@ -8,6 +8,7 @@
 #include "os/zygote.h"
 
 #include "harness/test.h"
+#include "os/cgroup_find.h"
 #include "os/file.h"
 #include "sys/sys.h"
 
@@ -23,6 +24,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -167,12 +170,6 @@ static struct lp_report expect_report(struct pool *pool, enum lp_report_kind kin
     return report;
 }
 
-static void ask(struct pool *pool, enum lp_request_kind kind, uint32_t slot, uint32_t generation)
-{
-    const struct lp_request request = {(uint32_t)kind, slot, generation};
-    CU_ASSERT_EQUAL(lp_zygote_send(&pool->link, &request), 0);
-}
-
 static bool wait_for_bell(const struct pool *pool, uint32_t slot)
 {
     uint64_t count;
@@ -198,12 +195,31 @@ static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
                                                .use_cgroups = use_cgroups};
 }
 
-static void open_pool(struct pool *pool, life_story *life, bool use_cgroups)
+/* For children, who may not assert. */
+static bool try_to_open(struct pool *pool, life_story *life, bool use_cgroups)
 {
     set_up(pool, life, use_cgroups);
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool->link, &pool->options), 0);
-    pool->hello = expect_report(pool, LP_REPORT_HELLO, 0);
-    CU_ASSERT_EQUAL(pool->hello.pid, pool->link.pid);
+    if (lp_zygote_start(&pool->link, &pool->options) != 0)
+        return false;
+    pool->hello = next_report(pool, NULL);
+    return pool->hello.kind == LP_REPORT_HELLO && pool->hello.pid == pool->link.pid;
+}
+
+static void open_pool(struct pool *pool, life_story *life, bool use_cgroups)
+{
+    CU_ASSERT(try_to_open(pool, life, use_cgroups));
+}
+
+static bool try_to_ask(struct pool *pool, enum lp_request_kind kind, uint32_t slot,
+                       uint32_t generation)
+{
+    const struct lp_request request = {(uint32_t)kind, slot, generation};
+    return lp_zygote_send(&pool->link, &request) == 0;
+}
+
+static void ask(struct pool *pool, enum lp_request_kind kind, uint32_t slot, uint32_t generation)
+{
+    CU_ASSERT(try_to_ask(pool, kind, slot, generation));
 }
 
 static void release(struct pool *pool)
@@ -625,15 +641,6 @@ static void stop_oneself(void)
     stay();
 }
 
-/* No longer a sub-reaper between its orphans and the zygote. */
-static void let_go(void)
-{
-    prctl(PR_SET_CHILD_SUBREAPER, 0);
-    if (fork() == 0)
-        daemonize();
-    ring_and_stay();
-}
-
 static void be_a_thread_s_child(void *(*body)(void *))
 {
     pthread_t thread;
@@ -650,13 +657,13 @@ static void *fork_in_thread(void *unused)
 }
 
 /* How many times the doorbell rings before the family is complete. */
-#define FAMILY_RINGS 6
+#define FAMILY_RINGS 4
 
 static int raise_a_family(struct board *board, uint32_t slot)
 {
     (void)board;
     (void)slot;
-    void (*const members[])(void) = {ring_and_stay, daemonize, stop_oneself, let_go};
+    void (*const members[])(void) = {ring_and_stay, daemonize, stop_oneself};
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         if (fork() == 0)
             members[i]();
@@ -722,4 +729,603 @@ TEST(zygote, clears_up_after_a_worker_that_somebody_killed)
 {
     kill_a_family(false, SIGKILL);
     kill_a_family(true, SIGSEGV);
+}
+
+static int let_go_of_orphans(struct board *board, uint32_t slot)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+    if (fork() == 0)
+        daemonize();
+    return wait_for_ever(board, slot);
+}
+
+TEST(zygote, kills_what_a_worker_let_go_of)
+{
+    struct pool pool;
+    open_pool(&pool, let_go_of_orphans, false);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    CU_ASSERT(wait_for_rings(&pool, 0, 2));
+    ask(&pool, LP_REQUEST_KILL, 0, 1);
+    expect_report(&pool, LP_REPORT_EXITED, 0);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    CU_ASSERT_EQUAL(alive_of(&pool, 0), 0);
+    close_pool(&pool);
+}
+
+/* Forks and exits, again and again: each process lives for some microseconds. */
+static void run_on(const struct board *board)
+{
+    while (board->numbers[0] == 0)
+        if (fork() > 0)
+            _exit(0);
+    _exit(0);
+}
+
+/* Keeps a number of children alive. */
+static void grow_again(const struct board *board)
+{
+    int children = 0;
+    while (board->numbers[0] == 0) {
+        pid_t pid = fork();
+        if (pid == 0)
+            stay();
+        children += pid > 0;
+        while (children >= 16 && wait(NULL) > 0)
+            children--;
+    }
+    _exit(0);
+}
+
+static int storm(struct board *board, uint32_t slot)
+{
+    for (int i = 0; i < 4; i++) {
+        if (fork() == 0)
+            run_on(board);
+        if (fork() == 0)
+            grow_again(board);
+    }
+    return wait_for_ever(board, slot);
+}
+
+/* Dead ones that are about to be reaped don't count. */
+static bool has_living_children(pid_t pid)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+    lp_file_read(AT_FDCWD, path, text, sizeof(text));
+    struct lp_file_stat stat;
+    char *at = text;
+    for (pid_t child; (child = (pid_t)strtol(at, &at, 10)) > 0;)
+        if (lp_file_stat(child, &stat) == 0 && stat.state != 'Z' && stat.state != 'X')
+            return true;
+    return false;
+}
+
+static void ride_out_a_storm(bool use_cgroups)
+{
+    struct pool pool;
+    open_pool(&pool, storm, use_cgroups);
+    for (uint32_t i = 1; i <= 5; i++) {
+        ask(&pool, LP_REQUEST_SPAWN, 0, i);
+        expect_report(&pool, LP_REPORT_SPAWNED, 0);
+        CU_ASSERT(wait_for_bell(&pool, 0));
+        ask(&pool, LP_REQUEST_KILL, 0, i);
+        expect_report(&pool, LP_REPORT_EXITED, 0);
+        expect_report(&pool, LP_REPORT_EMPTY, 0);
+        CU_ASSERT_EQUAL(alive_of(&pool, 0), 0);
+        CU_ASSERT_FALSE(has_living_children(pool.link.pid));
+    }
+    pool.board->numbers[0] = 1;
+    close_pool(&pool);
+}
+
+TEST(zygote, rides_out_a_storm_of_forks_by_walking)
+{
+    ride_out_a_storm(false);
+}
+
+TEST(zygote, rides_out_a_storm_of_forks_by_cgroup)
+{
+    ride_out_a_storm(true);
+}
+
+/* ---- The end of the host and of the zygote ----------------------------------------------- */
+
+/* Paths of this pool's directories that exist: in v2 and in v1 memory. */
+static int count_cgroups(const char *host_pid)
+{
+    static const char *const controllers[] = {NULL, "memory"};
+    char path[LP_CGROUP_PATH_BYTES], membership[4096], wanted[32];
+    static char mountinfo[65536];
+    int n = 0;
+    lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, sizeof(mountinfo));
+    lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof(membership));
+    snprintf(wanted, sizeof(wanted), "libpool-%s-", host_pid);
+    for (int i = 0; i < 2; i++) {
+        DIR *directory = lp_cgroup_find(mountinfo, membership, controllers[i], path) ? opendir(path)
+                                                                                     : NULL;
+        for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;)
+            n += strncmp(entry->d_name, wanted, strlen(wanted)) == 0;
+        if (directory != NULL)
+            closedir(directory);
+    }
+    return n;
+}
+
+/* A host with two families; tells its pool's name through the pipe and waits to be killed. */
+static void be_a_host(int pipe_fd, bool use_cgroups)
+{
+    struct pool pool;
+    bool is_complete = try_to_open(&pool, raise_a_family, use_cgroups);
+    for (uint32_t i = 0; i < 2; i++)
+        is_complete = is_complete && try_to_ask(&pool, LP_REQUEST_SPAWN, i, 1) &&
+                      wait_for_rings(&pool, i, FAMILY_RINGS);
+    if (!is_complete || write(pipe_fd, pool.name, sizeof(pool.name)) < 0)
+        _exit(1);
+    stay();
+}
+
+static void kill_a_host(bool use_cgroups)
+{
+    int fds[2];
+    char name[16] = "", host_pid[16];
+    CU_ASSERT_EQUAL(pipe2(fds, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        be_a_host(fds[1], use_cgroups);
+    close(fds[1]);
+    CU_ASSERT_EQUAL(read(fds[0], name, sizeof(name)), (ssize_t)sizeof(name));
+    snprintf(host_pid, sizeof(host_pid), "%d", pid);
+    pid_t pids[NAMED_MAX];
+    CU_ASSERT(find_named(name, pids) > 2 * FAMILY_RINGS);
+    kill(pid, SIGKILL);
+    CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+    CU_ASSERT_EQUAL(wait_for_none(name, 1000), 0);
+    CU_ASSERT_EQUAL(count_cgroups(host_pid), 0);
+    close(fds[0]);
+}
+
+TEST(zygote, kills_everything_when_the_host_was_killed)
+{
+    kill_a_host(false);
+    kill_a_host(true);
+}
+
+TEST(zygote, removes_its_cgroups_when_it_leaves)
+{
+    struct pool pool;
+    char host_pid[16];
+    snprintf(host_pid, sizeof(host_pid), "%d", (int)getpid());
+    open_pool(&pool, raise_a_family, true);
+    ask(&pool, LP_REQUEST_SPAWN, 4, 1);
+    CU_ASSERT(wait_for_rings(&pool, 4, FAMILY_RINGS));
+    if (pool.hello.containment == 2)
+        CU_ASSERT(count_cgroups(host_pid) > 0);
+    close_pool(&pool);
+    CU_ASSERT_EQUAL(count_cgroups(host_pid), 0);
+}
+
+/* As worker_main does for real: from here on the worker may outlive its zygote. */
+static int outlive_the_zygote(struct board *board, uint32_t slot)
+{
+    prctl(PR_SET_PDEATHSIG, 0);
+    if (fork() == 0)
+        daemonize();
+    return wait_for_ever(board, slot);
+}
+
+TEST(zygote, new_one_takes_over_what_an_old_one_left)
+{
+    struct pool pool;
+    open_pool(&pool, outlive_the_zygote, true);
+    if (pool.hello.containment != 2) {
+        close_pool(&pool);
+        TEST_SKIP("no cgroup.kill here");
+    }
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    CU_ASSERT(wait_for_rings(&pool, 0, 2));
+    lp_zygote_drop(&pool.link);
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    expect_report(&pool, LP_REPORT_HELLO, 0);
+    CU_ASSERT_EQUAL(alive_of(&pool, 0), 2);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 2); /* not while the old ones live there */
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_SPAWN_FAILED, 0).error, -EBUSY);
+    ask(&pool, LP_REQUEST_KILL, 0, 1);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    CU_ASSERT_EQUAL(alive_of(&pool, 0), 0);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 2);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    CU_ASSERT(wait_for_rings(&pool, 0, 2));
+    close_pool(&pool);
+}
+
+TEST(zygote, new_one_ends_what_an_old_one_left_when_it_leaves)
+{
+    struct pool pool;
+    open_pool(&pool, outlive_the_zygote, true);
+    bool can_kill = pool.hello.containment == 2;
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    CU_ASSERT(wait_for_rings(&pool, 0, can_kill ? 2 : 0));
+    if (!can_kill) {
+        close_pool(&pool);
+        TEST_SKIP("no cgroup.kill here");
+    }
+    lp_zygote_drop(&pool.link);
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    close_pool(&pool);
+}
+
+/* ---- Want ---------------------------------------------------------------------------------- */
+
+TEST(zygote, host_without_a_free_descriptor_gets_the_news_without_a_pidfd)
+{
+    struct pool pool;
+    struct rlimit before, none;
+    open_pool(&pool, leave_with_7, true);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){3, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    int pidfd = 4711;
+    struct lp_report spawned = next_report(&pool, &pidfd);
+    CU_ASSERT_EQUAL(spawned.kind, LP_REPORT_SPAWNED);
+    CU_ASSERT_EQUAL(pidfd, -1);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_EXITED, 0).code, 7);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    setrlimit(RLIMIT_NOFILE, &before);
+    close_pool(&pool);
+}
+
+TEST(zygote, refuses_what_makes_no_sense)
+{
+    struct pool pool;
+    open_pool(&pool, wait_for_ever, false);
+    ask(&pool, LP_REQUEST_SPAWN, SLOTS, 1);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_SPAWN_FAILED, SLOTS).error, -EINVAL);
+    ask(&pool, LP_REQUEST_KILL, UINT32_MAX, 1);
+    ask(&pool, LP_REQUEST_N, 0, 1);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    close_pool(&pool);
+}
+
+/* Every second request goes unanswered until the host reads; a death is served meanwhile. */
+TEST(zygote, host_that_does_not_read_loses_nothing)
+{
+    struct pool pool;
+    open_pool(&pool, wait_for_ever, true);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    int pidfd = -1;
+    CU_ASSERT_EQUAL(next_report(&pool, &pidfd).kind, LP_REPORT_SPAWNED);
+    const struct lp_request nonsense = {LP_REQUEST_SPAWN, SLOTS, 0};
+    uint32_t asked = 0, answered = 0, exits = 0;
+    struct pollfd writable = {.fd = pool.link.socket_fd, .events = POLLOUT};
+    do
+        while (lp_zygote_send(&pool.link, &nonsense) == 0)
+            asked++;
+    while (poll(&writable, 1, 100) == 1); /* the zygote takes no more */
+    CU_ASSERT_EQUAL(lp_sys.pidfd_send_signal(pidfd, SIGKILL), 0);
+    CU_ASSERT(readable_within(pidfd, WAIT_MS));
+    for (struct lp_report report; answered < asked || exits < 2; answered++) {
+        report = next_report(&pool, NULL);
+        if (report.kind == 0)
+            break;
+        bool is_death = report.kind == LP_REPORT_EXITED || report.kind == LP_REPORT_EMPTY;
+        exits += is_death;
+        answered -= is_death;
+    }
+    CU_ASSERT(asked > 100);
+    CU_ASSERT_EQUAL(answered, asked);
+    CU_ASSERT_EQUAL(exits, 2);
+    close(pidfd);
+    close_pool(&pool);
+}
+
+static bool v1_path(const char *controller, char path[LP_CGROUP_PATH_BYTES])
+{
+    char membership[4096];
+    static char mountinfo[65536];
+    lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, sizeof(mountinfo));
+    lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof(membership));
+    return lp_cgroup_find(mountinfo, membership, controller, path);
+}
+
+/* A directory of the test's own below this process's. */
+static bool make_cgroup(const char *controller, char path[LP_CGROUP_PATH_BYTES])
+{
+    if (!v1_path(controller, path))
+        return false;
+    size_t length = strlen(path);
+    snprintf(path + length, LP_CGROUP_PATH_BYTES - length, "/lp-test-%d", (int)getpid());
+    return mkdir(path, 0755) == 0;
+}
+
+static void close_quietly(struct pool *pool)
+{
+    lp_zygote_send(&pool->link, &(struct lp_request){.kind = LP_REQUEST_QUIT});
+    readable_within(pool->link.pid_fd, WAIT_MS);
+    release(pool);
+}
+
+/* Exit code of a host that meets its pids limit: 0 is as it should be. */
+static int fork_into_a_limit(void *path)
+{
+    struct pool pool;
+    char current[32];
+    int directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lp_file_write(directory_fd, "cgroup.procs", "0") < 0 ||
+        !try_to_open(&pool, leave_with_7, true))
+        return 10;
+    lp_file_read(directory_fd, "pids.current", current, sizeof(current));
+    lp_file_write(directory_fd, "pids.max", current);
+    struct lp_report refused = {0}, spawned = {0};
+    if (try_to_ask(&pool, LP_REQUEST_SPAWN, 0, 1))
+        refused = next_report(&pool, NULL);
+    lp_file_write(directory_fd, "pids.max", "max");
+    if (try_to_ask(&pool, LP_REQUEST_SPAWN, 0, 2))
+        spawned = next_report(&pool, NULL);
+    close_quietly(&pool);
+    if (refused.kind != LP_REPORT_SPAWN_FAILED || refused.error != -EAGAIN)
+        return 11;
+    return spawned.kind == LP_REPORT_SPAWNED && spawned.generation == 2 ? 0 : 12;
+}
+
+TEST(zygote, tells_of_a_fork_that_the_kernel_refused)
+{
+    char path[LP_CGROUP_PATH_BYTES];
+    if (!make_cgroup("pids", path))
+        TEST_SKIP("may not make a v1 pids cgroup here");
+    CU_ASSERT_EQUAL(hn_test_child(fork_into_a_limit, path, WAIT_MS), TEST_EXIT(0));
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+}
+
+/* Exit code: 0 when a family was killed by walking. */
+static int live_as_an_ordinary_user(void *arg)
+{
+    (void)arg;
+    if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
+        return 10;
+    prctl(PR_SET_DUMPABLE, 1);
+    struct pool pool;
+    if (!try_to_open(&pool, raise_a_family, true) || pool.hello.containment != 0 ||
+        pool.hello.oom_evidence != 0)
+        return 11;
+    if (!try_to_ask(&pool, LP_REQUEST_SPAWN, 0, 1) ||
+        next_report(&pool, NULL).kind != LP_REPORT_SPAWNED ||
+        !wait_for_rings(&pool, 0, FAMILY_RINGS))
+        return 12;
+    if (!try_to_ask(&pool, LP_REQUEST_KILL, 0, 1) ||
+        next_report(&pool, NULL).kind != LP_REPORT_EXITED ||
+        next_report(&pool, NULL).kind != LP_REPORT_EMPTY)
+        return 13;
+    int left = alive_of(&pool, 0);
+    close_quietly(&pool);
+    return left != 0 ? 14 : 0;
+}
+
+TEST(zygote, does_without_cgroups_as_an_ordinary_user)
+{
+    if (geteuid() != 0)
+        TEST_SKIP("root has to become the ordinary user");
+    CU_ASSERT_EQUAL(hn_test_child(live_as_an_ordinary_user, NULL, WAIT_MS), TEST_EXIT(0));
+}
+
+/* ---- The kernel's part --------------------------------------------------------------------- */
+
+/* DIRECTORY/libpool-...-/SLOT/FILE of this host's only pool; false when it isn't there. */
+static bool find_slot_file(const char *controller, uint32_t slot, const char *file, char *path,
+                           size_t size)
+{
+    char parent[LP_CGROUP_PATH_BYTES], wanted[32];
+    bool found = false;
+    snprintf(wanted, sizeof(wanted), "libpool-%d-", (int)getpid());
+    DIR *directory = v1_path(controller, parent) ? opendir(parent) : NULL;
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        if (strncmp(entry->d_name, wanted, strlen(wanted)) != 0)
+            continue;
+        snprintf(path, size, "%s/%s/%u/%s", parent, entry->d_name, slot, file);
+        found = true;
+    }
+    if (directory != NULL)
+        closedir(directory);
+    return found;
+}
+
+/* Takes more memory than it may have, once the limit is there. */
+static int hog(struct board *board, uint32_t slot)
+{
+    (void)slot;
+    ring();
+    (void)lp_sys.futex_wait((const _Atomic uint32_t *)(const void *)&board->numbers[0], 0);
+    for (size_t size = 0; size < 256; size++)
+        memset(malloc(1 << 20), 1, 1 << 20);
+    return 0;
+}
+
+TEST(zygote, counts_the_oom_kill_of_a_worker)
+{
+    struct pool pool;
+    char path[LP_CGROUP_PATH_BYTES + 300];
+    open_pool(&pool, hog, true);
+    for (uint32_t i = 1; i <= 2; i++) {
+        pool.board->numbers[0] = 0;
+        ask(&pool, LP_REQUEST_SPAWN, 0, i);
+        expect_report(&pool, LP_REPORT_SPAWNED, 0);
+        CU_ASSERT(wait_for_bell(&pool, 0));
+        if (pool.hello.oom_evidence != 1 ||
+            !find_slot_file("memory", 0, "memory.limit_in_bytes", path, sizeof(path))) {
+            close_pool(&pool);
+            TEST_SKIP("no v1 memory controller here");
+        }
+        CU_ASSERT_EQUAL(lp_file_write(AT_FDCWD, path, "16777216"), 0);
+        pool.board->numbers[0] = 1;
+        lp_sys.futex_wake((const _Atomic uint32_t *)(const void *)&pool.board->numbers[0]);
+        struct lp_report exited = expect_report(&pool, LP_REPORT_EXITED, 0);
+        CU_ASSERT_EQUAL(exited.signal, SIGKILL);
+        CU_ASSERT_EQUAL(exited.oom_kills, 1); /* not the sum over the slot's workers */
+        expect_report(&pool, LP_REPORT_EMPTY, 0);
+    }
+    close_pool(&pool);
+}
+
+TEST(zygote, does_not_take_a_kill_from_outside_for_the_oom_killer)
+{
+    struct pool pool;
+    open_pool(&pool, wait_for_ever, true);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    kill(expect_report(&pool, LP_REPORT_SPAWNED, 0).pid, SIGKILL);
+    struct lp_report exited = expect_report(&pool, LP_REPORT_EXITED, 0);
+    CU_ASSERT_EQUAL(exited.signal, SIGKILL);
+    CU_ASSERT_EQUAL(exited.oom_kills, 0);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    close_pool(&pool);
+}
+
+/* A pid that certainly nobody has: that of a dead child of ours. */
+static pid_t dead_pid(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    return pid;
+}
+
+TEST(zygote, clears_up_what_a_dead_host_left_in_its_cgroups)
+{
+    struct pool pool;
+    char parent[LP_CGROUP_PATH_BYTES], stale[LP_CGROUP_PATH_BYTES + 64],
+        slot[LP_CGROUP_PATH_BYTES + 80];
+    struct stat namespace;
+    stat("/proc/self/ns/pid", &namespace);
+    if (!v1_path(NULL, parent))
+        TEST_SKIP("no cgroup v2 here");
+    snprintf(stale, sizeof(stale), "%s/libpool-%d-1-%lu", parent, (int)dead_pid(),
+             (unsigned long)namespace.st_ino);
+    snprintf(slot, sizeof(slot), "%s/3", stale);
+    if (mkdir(stale, 0755) != 0 || mkdir(slot, 0755) != 0)
+        TEST_SKIP("may not make a cgroup");
+    int slot_fd = open(slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    pid_t left_over = fork();
+    if (left_over == 0) {
+        lp_file_write(slot_fd, "cgroup.procs", "0");
+        stay();
+    }
+    close(slot_fd);
+    open_pool(&pool, leave_with_7, true);
+    int status = 0;
+    if (pool.hello.containment != 2)
+        kill(left_over, SIGKILL);
+    CU_ASSERT_EQUAL(waitpid(left_over, &status, 0), left_over);
+    CU_ASSERT_EQUAL(status & 0x7f, SIGKILL);
+    if (pool.hello.containment == 2)
+        CU_ASSERT_EQUAL(access(stale, F_OK), -1);
+    close_pool(&pool);
+}
+
+/* A frozen process survives even SIGKILL until it is thawed. */
+static bool freeze(const char *directory, pid_t pid)
+{
+    char digits[16], state[32] = "";
+    snprintf(digits, sizeof(digits), "%d", pid);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_frozen = lp_file_write(fd, "cgroup.procs", digits) == 0 &&
+                     lp_file_write(fd, "freezer.state", "FROZEN") == 0;
+    while (is_frozen && lp_file_read(fd, "freezer.state", state, sizeof(state)) > 0 &&
+           strcmp(state, "FROZEN\n") != 0)
+        sched_yield();
+    close(fd);
+    return is_frozen;
+}
+
+static void thaw(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    lp_file_write(fd, "freezer.state", "THAWED");
+    close(fd);
+}
+
+/* Slot 0's worker can't die; the others are served as if nothing were. */
+static void serve_beside_a_frozen_worker(const char *directory, bool use_cgroups)
+{
+    struct pool pool;
+    open_pool(&pool, wait_for_ever, use_cgroups);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    pid_t pid = expect_report(&pool, LP_REPORT_SPAWNED, 0).pid;
+    CU_ASSERT(wait_for_bell(&pool, 0));
+    CU_ASSERT(freeze(directory, pid));
+    ask(&pool, LP_REQUEST_KILL, 0, 1);
+    for (uint32_t i = 1; i < SLOTS; i++) {
+        ask(&pool, LP_REQUEST_SPAWN, i, 1);
+        expect_report(&pool, LP_REPORT_SPAWNED, i);
+        CU_ASSERT(wait_for_bell(&pool, i));
+        ask(&pool, LP_REQUEST_KILL, i, 1);
+        expect_report(&pool, LP_REPORT_EXITED, i);
+        expect_report(&pool, LP_REPORT_EMPTY, i);
+    }
+    thaw(directory);
+    expect_report(&pool, LP_REPORT_EXITED, 0);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    close_pool(&pool);
+}
+
+TEST(zygote, serves_others_beside_a_worker_that_cannot_die)
+{
+    char path[LP_CGROUP_PATH_BYTES];
+    if (!make_cgroup("freezer", path))
+        TEST_SKIP("may not make a v1 freezer cgroup here");
+    serve_beside_a_frozen_worker(path, true);
+    serve_beside_a_frozen_worker(path, false);
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+}
+
+/* Its number stands on the board, by slot. */
+static int have_a_child(struct board *board, uint32_t slot)
+{
+    board->numbers[slot] = fork();
+    if (board->numbers[slot] == 0)
+        stay();
+    return wait_for_ever(board, slot);
+}
+
+static void lose_a_worker(struct pool *pool, uint32_t slot)
+{
+    ask(pool, LP_REQUEST_SPAWN, slot, 1);
+    expect_report(pool, LP_REPORT_SPAWNED, slot);
+    CU_ASSERT(wait_for_bell(pool, slot));
+    ask(pool, LP_REQUEST_KILL, slot, 1);
+    expect_report(pool, LP_REPORT_EXITED, slot);
+}
+
+/* Only the slot whose orphan it is waits for an orphan that can't die. */
+static void serve_beside_a_frozen_orphan(const char *directory, bool use_cgroups)
+{
+    struct pool pool;
+    open_pool(&pool, have_a_child, use_cgroups);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    CU_ASSERT(wait_for_bell(&pool, 0));
+    CU_ASSERT(freeze(directory, pool.board->numbers[0]));
+    ask(&pool, LP_REQUEST_KILL, 0, 1);
+    expect_report(&pool, LP_REPORT_EXITED, 0);
+    for (uint32_t i = 1; i < SLOTS; i++) {
+        lose_a_worker(&pool, i);
+        expect_report(&pool, LP_REPORT_EMPTY, i);
+    }
+    thaw(directory);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    CU_ASSERT_EQUAL(alive_of(&pool, 0), 0);
+    close_pool(&pool);
+}
+
+TEST(zygote, serves_others_beside_an_orphan_that_cannot_die)
+{
+    char path[LP_CGROUP_PATH_BYTES];
+    if (!make_cgroup("freezer", path))
+        TEST_SKIP("may not make a v1 freezer cgroup here");
+    serve_beside_a_frozen_orphan(path, true);
+    serve_beside_a_frozen_orphan(path, false);
+    CU_ASSERT_EQUAL(rmdir(path), 0);
 }
