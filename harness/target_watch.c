@@ -107,7 +107,7 @@ static bool all_collected(const struct hn_world *world)
     return true;
 }
 
-/* Nothing under way, and as many workers as the pool wants. */
+/* Nothing under way, and as many workers as the pool keeps: surplus ones have had their idle time. */
 static bool is_settled(const struct hn_target *target, const libpool_stats *stats)
 {
     const libpool_options *options = &target->options->pool;
@@ -116,7 +116,7 @@ static bool is_settled(const struct hn_target *target, const libpool_stats *stat
     if (target->shut)
         return stats->worker_processes_still_alive == 0;
     return stats->worker_processes_idle == stats->worker_processes_still_alive &&
-           stats->worker_processes_still_alive >= options->min_workers && !stats->degraded;
+           stats->worker_processes_still_alive == options->min_workers && !stats->degraded;
 }
 
 static bool settles_now(struct hn_target *target, uint64_t since_ns)
