@@ -166,19 +166,37 @@ static void advance(struct ch_run *run, uint32_t step)
     }
 }
 
-/* An optional step whose trigger has not come keeps nobody waiting once the load has ended. */
+static bool is_acting(const struct ch_run *run)
+{
+    for (size_t i = 0; i < run->scenario->steps_count; i++)
+        if (run->steps[i].phase == CH_STEP_ACTING)
+            return true;
+    return false;
+}
+
+/* Steps that have to be done and are in that phase. */
+static uint32_t count_steps(const struct ch_run *run, enum ch_step_phase phase)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < run->scenario->steps_count; i++)
+        if (run->steps[i].phase == phase && !run->scenario->steps[i].action.optional)
+            count++;
+    return count;
+}
+
+/*
+ * An optional step whose trigger has not come keeps nobody waiting once the load has ended. A step
+ * that was missed ends the timeline: what was to follow has lost its meaning.
+ */
 static bool is_over(const struct ch_run *run)
 {
     if (run->target_gone)
         return true;
-    for (size_t i = 0; i < run->scenario->steps_count; i++) {
-        const struct ch_step_state *state = &run->steps[i];
-        if (state->phase == CH_STEP_ACTING)
-            return false;
-        if (state->phase == CH_STEP_WAITING && !run->scenario->steps[i].action.optional)
-            return false;
-    }
-    return run->load_ended_ns != 0 || run->closed;
+    if (is_acting(run))
+        return false;
+    if (count_steps(run, CH_STEP_MISSED))
+        return true;
+    return count_steps(run, CH_STEP_WAITING) == 0 && (run->load_ended_ns != 0 || run->closed);
 }
 
 /* 0: all that had to happen has; -ETIMEDOUT; -EPIPE: the guardian is dead. */

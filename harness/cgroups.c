@@ -222,7 +222,7 @@ static int remove_tree(const char *path)
         if (rmdir(path) == 0 || errno == ENOENT)
             return 0;
         struct timespec pause = {.tv_nsec = 1000000};
-        nanosleep(&pause, NULL); /* rmdir has no event to wait for */
+        nanosleep(&pause, NULL); /* sleeps: rmdir has no event to wait for */
     } while (errno == EBUSY && hn_clock_ns() < deadline_ns);
     return -EBUSY;
 }

@@ -135,7 +135,9 @@ static uint32_t own_end(const struct hn_group *group)
         if (is_harmless_signal(group->signal))
             return BIT(LIBPOOL_COMPLETED);
         return BIT(is_crash_signal(group->signal) ? LIBPOOL_CRASH : LIBPOOL_KILLED);
-    case HN_TASK_SCRIBBLE: return BIT(LIBPOOL_CORRUPT) | BIT(LIBPOOL_CRASH) | BIT(LIBPOOL_EXIT);
+    case HN_TASK_SCRIBBLE: /* its result may overwrite its own garbage: the worker goes later */
+        return BIT(LIBPOOL_CORRUPT) | BIT(LIBPOOL_CRASH) | BIT(LIBPOOL_EXIT) |
+               BIT(LIBPOOL_COMPLETED);
     case HN_TASK_KILL_SELF: return BIT(LIBPOOL_KILLED);
     case HN_TASK_KINDS: break;
     }

@@ -42,7 +42,7 @@ static _Noreturn void run_away(void)
         pid_t pid = fork();
         if (pid > 0)
             _exit(0);
-        nanosleep(&breath, NULL);
+        nanosleep(&breath, NULL); /* sleeps: a hop each 200 us, not a full core */
     }
     live_for_ever();
 }

@@ -33,7 +33,7 @@ struct hn_target {
     int filled_count;
     _Atomic uint32_t stopping; /* futex: observer, sampler and thief leave */
     _Atomic uint32_t tick;     /* futex: a sample was taken */
-    _Atomic bool shut;                 /* a shutdown has begun: strength 0 is what the pool wants */
+    _Atomic bool shut;         /* a shutdown has begun: strength 0 is what the pool wants */
 };
 
 /* One call into the pool, timed against its bound and watched for what it does to errno. */

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each checker is shown a clean run, which it must pass, and the same run with one lie in it, which
+ * it must catch. A checker without a lie here would be worth nothing.
+ */
+#include "harness/check.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/clock.h"
+#include "harness/test.h"
+
+#define WORKER 1000
+
+/* A run of three groups: two noops, one segv, one echo. */
+struct fixture {
+    struct hn_world *world;
+    struct hn_group groups[4];
+    struct hn_case of;
+};
+
+static void write_task(struct hn_world *world, enum hn_kind kind, uint32_t task, uint32_t group,
+                       int32_t code)
+{
+    struct hn_record record = hn_record_of(kind);
+    record.pid = WORKER + (int32_t)task;
+    record.slot = 0;
+    record.task = task;
+    record.group = group;
+    record.code = code;
+    record.a = task + 1;
+    hn_history_append(&world->history, &record);
+}
+
+static struct hn_row *add_row(struct fixture *fixture, uint32_t group, libpool_cause cause)
+{
+    struct hn_world *world = fixture->world;
+    uint32_t task = atomic_fetch_add(&world->tasks_count, 1);
+    struct hn_row *row = &world->rows[task];
+    *row = (struct hn_row){.group = group,
+                           .ends = 1,
+                           .task_id = task + 1,
+                           .cause = cause,
+                           .pid = WORKER + (int32_t)task};
+    bool ran = cause == LIBPOOL_COMPLETED || cause == LIBPOOL_ERROR;
+    row->certainty = ran ? LIBPOOL_HAS_RUN : LIBPOOL_MAY_HAVE_RUN;
+    atomic_store(&row->state, HN_TASK_COLLECTED);
+    write_task(world, HN_TASK_START, task, group, 0);
+    if (ran)
+        write_task(world, HN_TASK_END, task, group, 0);
+    return row;
+}
+
+static struct fixture new_fixture(void)
+{
+    struct fixture fixture = {.world = hn_world_new()};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.world);
+    fixture.groups[0] = (struct hn_group){.count = 2, .kind = HN_TASK_NOOP};
+    fixture.groups[1] = (struct hn_group){.count = 1, .kind = HN_TASK_SEGV};
+    fixture.groups[2] = (struct hn_group){.count = 1, .kind = HN_TASK_ECHO, .bytes = 10};
+    fixture.groups[3] = (struct hn_group){.count = 1, .kind = HN_TASK_HANG, .run_timeout_ms = 50};
+    add_row(&fixture, 0, LIBPOOL_COMPLETED);
+    add_row(&fixture, 0, LIBPOOL_COMPLETED);
+    add_row(&fixture, 1, LIBPOOL_CRASH)->signal = SIGSEGV;
+    add_row(&fixture, 2, LIBPOOL_COMPLETED)->echo = HN_ECHO_EXACT;
+    add_row(&fixture, 3, LIBPOOL_TIMEOUT)->running_ns = 50 * HN_MS;
+    return fixture;
+}
+
+static const struct hn_case *bind(struct fixture *fixture)
+{
+    fixture->of.world = fixture->world;
+    fixture->of.groups = fixture->groups;
+    fixture->of.groups_count = 4;
+    return &fixture->of;
+}
+
+static uint32_t tasks(struct fixture *fixture, enum hn_clause clause)
+{
+    struct hn_findings findings = {0};
+    hn_check_tasks(bind(fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), hn_findings_count(&findings, clause));
+    return hn_findings_count(&findings, clause);
+}
+
+TEST(check, a_clean_run_passes)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    hn_check_tasks(bind(&fixture), &findings);
+    hn_check_order(&fixture.of, &findings);
+    hn_check_bounds(&fixture.of, &findings);
+    hn_check_containment(&fixture.of, &findings);
+    hn_check_finalizers(&fixture.of, &findings);
+    hn_check_harness(fixture.world, &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    hn_world_free(fixture.world);
+}
+
+/* ---- I1 ---------------------------------------------------------------------------------------- */
+
+TEST(check, I1_sees_a_future_that_never_ended)
+{
+    struct fixture fixture = new_fixture();
+    atomic_store(&fixture.world->rows[1].state, HN_TASK_ACCEPTED);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    fixture.of.host_killed = true; /* then nobody can know */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_second_end)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[1].ends = 2;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_wrong_cause)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[2].cause = LIBPOOL_OOM; /* it was a crash */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_wrong_signal)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[2].signal = SIGBUS;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_timeout_before_its_time)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[4].running_ns = 20 * HN_MS;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_somebody_elses_pid)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[0].pid = 4711;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_task_id_given_twice)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[1].task_id = 1;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_believes_in_a_kill_only_when_somebody_killed)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = &fixture.world->rows[4];
+    row->cause = LIBPOOL_KILLED;
+    row->signal = SIGKILL;
+    CU_ASSERT(tasks(&fixture, HN_I1_RESOLUTION) > 0);
+    struct hn_record fault = hn_record_of(HN_FAULT);
+    fault.pid = row->pid;
+    fault.signal = SIGKILL;
+    hn_history_append(&fixture.world->history, &fault);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    hn_world_free(fixture.world);
+}
+
+/* ---- I5, I7 ------------------------------------------------------------------------------------ */
+
+TEST(check, I5_sees_an_innocent_task_end)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = add_row(&fixture, 0, LIBPOOL_KILLED);
+    row->signal = SIGKILL;
+    struct hn_findings findings = {0};
+    hn_check_tasks(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I5_sees_wrong_bytes)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[3].echo = HN_ECHO_WRONG;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I5_sees_order_broken)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    fixture.groups[0].ordered = true;
+    hn_check_order(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    write_task(fixture.world, HN_TASK_START, 9, 0, 0);
+    write_task(fixture.world, HN_TASK_START, 8, 0, 0);
+    hn_check_order(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_task_started_twice)
+{
+    struct fixture fixture = new_fixture();
+    write_task(fixture.world, HN_TASK_START, 2, 1, 0);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_trace_of_what_was_not_started)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[4].certainty = LIBPOOL_NOT_STARTED;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_result_without_a_run)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[0].certainty = LIBPOOL_MAY_HAVE_RUN;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_refused_task_run)
+{
+    struct fixture fixture = new_fixture();
+    atomic_store(&fixture.world->rows[0].state, HN_TASK_REFUSED);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+/* ---- I2 ---------------------------------------------------------------------------------------- */
+
+static libpool_stats clean_stats(void)
+{
+    libpool_stats stats = {.size = sizeof stats,
+                           .tasks_received = 5,
+                           .tasks_launched = 5,
+                           .tasks_failed = 2,
+                           .worker_processes_created = 4,
+                           .worker_processes_still_alive = 2,
+                           .worker_processes_idle = 2,
+                           .max_workers_busy_concurrently = 2};
+    stats.tasks_ended[LIBPOOL_COMPLETED] = 3;
+    stats.tasks_ended[LIBPOOL_CRASH] = 1;
+    stats.tasks_ended[LIBPOOL_TIMEOUT] = 1;
+    stats.workers_ended[LIBPOOL_CRASH] = 1;
+    stats.workers_ended[LIBPOOL_TIMEOUT] = 1;
+    return stats;
+}
+
+static uint32_t books(const libpool_stats *before, const libpool_stats *now)
+{
+    struct hn_findings findings = {0};
+    hn_check_books(before, now, &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), hn_findings_count(&findings, HN_I2_BOOKS));
+    return hn_findings_total(&findings);
+}
+
+TEST(check, I2_passes_books_that_balance)
+{
+    libpool_stats before = clean_stats(), now = before;
+    CU_ASSERT_EQUAL(books(NULL, &now), 0);
+    now.tasks_received++;
+    now.tasks_pending++;
+    CU_ASSERT_EQUAL(books(&before, &now), 0);
+}
+
+TEST(check, I2_sees_a_lost_task)
+{
+    libpool_stats now = clean_stats();
+    now.tasks_ended[LIBPOOL_COMPLETED]--;
+    CU_ASSERT_EQUAL(books(NULL, &now), 1);
+}
+
+TEST(check, I2_sees_a_lost_worker)
+{
+    libpool_stats now = clean_stats();
+    now.workers_ended[LIBPOOL_CRASH] = 0;
+    CU_ASSERT_EQUAL(books(NULL, &now), 1);
+}
+
+TEST(check, I2_sees_gauges_that_exceed_what_lives)
+{
+    libpool_stats now = clean_stats();
+    now.worker_processes_idle = 3;
+    CU_ASSERT_EQUAL(books(NULL, &now), 1);
+    now = clean_stats();
+    now.worker_processes_idle = 0;
+    now.worker_processes_busy = 2;
+    now.max_workers_busy_concurrently = 1;
+    CU_ASSERT_EQUAL(books(NULL, &now), 1);
+}
+
+TEST(check, I2_sees_each_counter_go_back)
+{
+    libpool_stats before = clean_stats(), now = before;
+    before.spawns_failed = 1;
+    CU_ASSERT_EQUAL(books(&before, &now), 1);
+    before = clean_stats();
+    before.zygotes_lost = 2;
+    CU_ASSERT_EQUAL(books(&before, &now), 1);
+    before = clean_stats();
+    before.tasks_ended[LIBPOOL_EXIT] = 1; /* and so more ended than were received: only seen now */
+    CU_ASSERT_EQUAL(books(&before, &now), 1);
+}
+
+TEST(check, I2_sees_the_pool_count_otherwise)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    libpool_stats stats = clean_stats();
+    hn_check_accounts(bind(&fixture), &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    stats.tasks_ended[LIBPOOL_TIMEOUT]--;
+    stats.tasks_ended[LIBPOOL_CANCELLED]++;
+    hn_check_accounts(&fixture.of, &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 2);
+    hn_world_free(fixture.world);
+}
+
+/* ---- I4, I8, I11 ------------------------------------------------------------------------------- */
+
+TEST(check, I4_sees_a_process_left)
+{
+    struct hn_findings findings = {0};
+    struct hn_census census = {0};
+    hn_check_census(&census, "after close", &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    census.count = 1;
+    hn_process_look(getpid(), &census.list[0]);
+    hn_check_census(&census, "after close", &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I4_RESIDUE), 1);
+}
+
+TEST(check, I4_sees_a_descriptor_a_mapping_and_a_thread_left)
+{
+    static struct hn_snapshot before, after;
+    struct hn_findings findings = {0};
+    hn_snapshot_take(&before);
+    hn_snapshot_take(&after);
+    hn_check_residue(&before, &after, &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    int fd = dup(0);
+    struct hn_world *world = hn_world_new();
+    hn_snapshot_take(&after);
+    after.threads++;
+    hn_check_residue(&before, &after, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I4_RESIDUE), 3);
+    close(fd);
+    hn_world_free(world);
+}
+
+static void ignore(int number)
+{
+    (void)number;
+}
+
+TEST(check, I11_sees_what_was_disturbed)
+{
+    static struct hn_snapshot before, after;
+    struct hn_findings findings = {0};
+    sigset_t mask;
+    hn_snapshot_take(&before);
+    before.children = after.children = -ECHILD; /* the runner of this test has others */
+    after = before;
+    hn_check_host(&before, &after, &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    signal(SIGUSR2, ignore);
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    hn_snapshot_take(&after);
+    after.children = 0; /* a child that a wait would see */
+    hn_check_host(&before, &after, &findings);
+    signal(SIGUSR2, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &mask, NULL);
+    CU_ASSERT(hn_findings_count(&findings, HN_I11_HOST) >= 3);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), hn_findings_count(&findings, HN_I11_HOST));
+}
+
+static uint32_t look_at_sentinel(const struct hn_process *sentinel)
+{
+    struct hn_findings findings = {0};
+    hn_check_sentinel(sentinel, &findings);
+    return hn_findings_count(&findings, HN_I8_OWN_PROCESSES);
+}
+
+TEST(check, I8_sees_a_signal_to_a_stranger)
+{
+    struct hn_process sentinel;
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before); /* inherited: the child blocks from its first moment */
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    CU_ASSERT_EQUAL(hn_process_look(pid, &sentinel), 0);
+    CU_ASSERT_EQUAL(look_at_sentinel(&sentinel), 0);
+    kill(pid, SIGTERM);
+    CU_ASSERT_EQUAL(look_at_sentinel(&sentinel), 1);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    CU_ASSERT_EQUAL(look_at_sentinel(&sentinel), 1);
+}
+
+/* ---- I6, I9, I10, the harness ------------------------------------------------------------------ */
+
+TEST(check, I6_sees_a_call_beyond_its_bound)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_record call = hn_record_of(HN_CALL);
+    call.a = HN_CALL_CLOSE;
+    call.signal = 1000;
+    call.b = 999 * HN_MS;
+    hn_history_append(&fixture.world->history, &call);
+    hn_check_bounds(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    call.b = 1001 * HN_MS;
+    hn_history_append(&fixture.world->history, &call);
+    call.signal = -1; /* one without a bound */
+    hn_history_append(&fixture.world->history, &call);
+    hn_check_bounds(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I6_BOUNDED), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I9_sees_a_worker_called_corrupt_that_did_nothing)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_record exited = hn_record_of((enum hn_kind)(HN_POOL + LIBPOOL_EVENT_WORKER_EXITED));
+    exited.pid = WORKER;
+    exited.cause = LIBPOOL_CORRUPT;
+    hn_history_append(&fixture.world->history, &exited);
+    hn_check_containment(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I9_CONTAINMENT), 1);
+    fixture.groups[0].kind = HN_TASK_SCRIBBLE;
+    struct hn_findings none = {0};
+    hn_check_containment(&fixture.of, &none);
+    CU_ASSERT_EQUAL(hn_findings_total(&none), 0);
+    hn_world_free(fixture.world);
+}
+
+static struct hn_record of_worker(enum hn_kind kind, uint64_t time_ns)
+{
+    struct hn_record record = hn_record_of(kind);
+    record.pid = 77;
+    record.time_ns = time_ns;
+    return record;
+}
+
+TEST(check, I10_sees_a_second_finalizer_and_a_slow_one)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_record final = of_worker(HN_WORKER_FINAL, 1 * HN_S);
+    struct hn_record gone = of_worker((enum hn_kind)(HN_POOL + LIBPOOL_EVENT_WORKER_EXITED),
+                                      2 * HN_S);
+    fixture.of.finalizer_timeout_ms = 300;
+    hn_history_append(&fixture.world->history, &final);
+    hn_history_append(&fixture.world->history, &gone);
+    hn_check_finalizers(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    fixture.of.finalizer_timeout_ms = 0; /* 1 s after is too late for none */
+    gone.time_ns = 5 * HN_S;
+    gone.pid = final.pid = 78;
+    hn_history_append(&fixture.world->history, &final);
+    hn_history_append(&fixture.world->history, &gone);
+    hn_check_finalizers(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I10_FINALIZER), 1);
+    hn_history_append(&fixture.world->history, &final);
+    hn_check_finalizers(&fixture.of, &findings);
+    CU_ASSERT(hn_findings_count(&findings, HN_I10_FINALIZER) >= 3);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, the_harness_owns_up)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_record expired = hn_record_of(HN_GATE_EXPIRED);
+    hn_history_append(&fixture.world->history, &expired);
+    atomic_store(&fixture.world->history.dropped, 3);
+    hn_check_harness(fixture.world, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_HARNESS), 2);
+    hn_world_free(fixture.world);
+}
