@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One schedule, from its seed: draw a pool, trouble it, let the trouble stop, ask for full strength,
+ * shut it down. The loop below is a supervisor reduced to what the policy sees of one.
+ */
+#include "harness/sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/sim_books.h"
+#include "harness/sim_world.h"
+
+#define FAIL(...) hn_trace_fail(&sim->trace, __VA_ARGS__)
+#define TRACE(...) HN_TRACE(&sim->trace, __VA_ARGS__)
+#define TURNS_MAX 200000u /* of the loop in one schedule */
+#define MORE_MAX 64u      /* TICKs in a row for one call */
+#define NEVER UINT64_MAX
+
+struct hn_sim {
+    struct hn_trace trace;
+    struct hn_books books;
+    struct hn_world world;
+    struct hn_random random;
+    struct hn_sim_coverage *coverage;
+    struct lp_pool pool;
+    struct lp_pool_config config;
+    void *memory;
+    size_t memory_bytes;
+
+    uint64_t late_ns; /* the supervisor's timer fires late by up to */
+    uint64_t wake_for_ns,
+        wake_ns;     /* the deadline that is waited for, and when it will be noticed */
+    uint64_t gap_ns; /* between two troubles, at most */
+    uint32_t steps;
+    uint32_t turns;
+    bool will_shut_down; /* in the middle of it all */
+};
+
+struct hn_sim *hn_sim_new(void)
+{
+    return calloc(1, sizeof(struct hn_sim));
+}
+
+void hn_sim_free(struct hn_sim *sim)
+{
+    if (sim)
+        free(sim->memory);
+    free(sim);
+}
+
+static bool failed(const struct hn_sim *sim)
+{
+    return sim->trace.violated[0] != '\0';
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+const char *hn_sim_event_name(enum lp_event_kind kind)
+{
+    static const char *const names[LP_EVENTS] = {
+        "spawned",   "spawn-failed",  "ready",       "init-failed", "result", "final-started",
+        "finalized", "corrupt",       "gone",        "exited",      "empty",  "deadline",
+        "zygote-up", "zygote-failed", "zygote-lost", "shutdown",    "tick"};
+    return names[kind];
+}
+
+static const char *action_name(enum lp_action_kind kind)
+{
+    static const char *const names[LP_ACTIONS] = {"spawn",       "assign", "retire", "kill",
+                                                  "clean",       "end",    "room",   "zygote-start",
+                                                  "zygote-drop", "note",   "down"};
+    return names[kind];
+}
+
+/*
+ * What no honest supervisor can tell: SPAWNED and SPAWN_FAILED answer a SPAWN, and each is told once;
+ * a state without a process or pidfd hears of no death; a tree is proven empty after its death only;
+ * only states with a deadline overrun one.
+ */
+bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
+{
+    switch (event) {
+    case LP_EVENT_SPAWNED:
+    case LP_EVENT_SPAWN_FAILED: return state == LP_WORKER_SPAWNING;
+    case LP_EVENT_GONE: return state != LP_WORKER_SPAWNING && state != LP_WORKER_GONE;
+    case LP_EVENT_EXITED: return state != LP_WORKER_SPAWNING;
+    case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
+    case LP_EVENT_DEADLINE:
+        return state != LP_WORKER_VACANT && state != LP_WORKER_IDLE && state != LP_WORKER_DEAD;
+    case LP_EVENT_READY:
+    case LP_EVENT_INIT_FAILED:
+    case LP_EVENT_RESULT:
+    case LP_EVENT_FINAL_STARTED:
+    case LP_EVENT_FINALIZED:
+    case LP_EVENT_CORRUPT: return true;
+    case LP_EVENT_ZYGOTE_UP:
+    case LP_EVENT_ZYGOTE_FAILED:
+    case LP_EVENT_ZYGOTE_LOST:
+    case LP_EVENT_SHUTDOWN:
+    case LP_EVENT_TICK:
+    case LP_EVENTS: return false;
+    }
+    return false;
+}
+
+/* ---- into the policy -------------------------------------------------------------------------- */
+
+static void trace_action(struct hn_sim *sim, const struct lp_action *action)
+{
+    const struct lp_task *tasks = sim->pool.tasks.table;
+    if (action->kind == LP_ACTION_NOTE)
+        return;
+    if (action->kind == LP_ACTION_END)
+        TRACE("policy", "  end task %llu: %s, returned %u times",
+              (unsigned long long)tasks[action->task].id,
+              libpool_cause_name(tasks[action->task].outcome.cause), tasks[action->task].returns);
+    else if (action->kind == LP_ACTION_ASSIGN)
+        TRACE("policy", "  assign task %llu to slot %u", (unsigned long long)tasks[action->task].id,
+              action->slot);
+    else if (action->slot == LP_NONE)
+        TRACE("policy", "  %s", action_name(action->kind));
+    else
+        TRACE("policy", "  %s slot %u.%u", action_name(action->kind), action->slot,
+              action->generation);
+}
+
+/* Judges and performs what one call has decided. */
+static void perform(struct hn_sim *sim)
+{
+    struct lp_pool *pool = &sim->pool;
+    sim->coverage->calls++;
+    if (!lp_pool_check(pool))
+        FAIL("lp_pool_check: the policy's own invariants do not hold");
+    for (uint32_t i = 0; i < pool->n_actions; i++) {
+        trace_action(sim, &pool->actions[i]);
+        hn_books_action(&sim->books, pool, &pool->actions[i]);
+        if (failed(sim)) /* what it asks for may be nonsense */
+            return;
+        hn_world_perform(&sim->world, &pool->actions[i]);
+    }
+    pool->n_actions = 0;
+    hn_books_after(&sim->books, pool);
+}
+
+static void step(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
+{
+    struct hn_call call = {
+        .event = event, .submitted = LP_NONE, .cancelled = LP_NONE, .injected = injected};
+    event->now_ns = sim->trace.now_ns;
+    hn_books_before(&sim->books, &call);
+    lp_pool_step(&sim->pool, event);
+    perform(sim);
+}
+
+static void tick(struct hn_sim *sim)
+{
+    struct lp_event event = {.kind = LP_EVENT_TICK};
+    step(sim, &event, LIBPOOL_PENDING);
+}
+
+static void step_all(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
+{
+    step(sim, event, injected);
+    for (uint32_t i = 0; sim->pool.more && !failed(sim); i++) {
+        sim->coverage->sometimes[HN_MANY_ENDED]++;
+        if (i == MORE_MAX)
+            FAIL("I6: the policy always wants more ticks");
+        tick(sim);
+    }
+}
+
+static void count_cell(struct hn_sim *sim, const struct lp_event *event)
+{
+    const struct lp_worker *worker = &sim->pool.workers[event->slot];
+    if (worker->generation == event->generation)
+        sim->coverage->cells[worker->state][event->kind]++;
+}
+
+static void tell(struct hn_sim *sim, struct lp_event *event)
+{
+    libpool_cause injected = LIBPOOL_PENDING;
+    if (!hn_world_tell(&sim->world, event, &injected))
+        return;
+    if (event->kind < LP_WORKER_EVENTS) {
+        count_cell(sim, event);
+        TRACE("event", "%s slot %u.%u (%s) code %d signal %d", hn_sim_event_name(event->kind),
+              event->slot, event->generation,
+              lp_worker_state_name(sim->pool.workers[event->slot].state), event->code,
+              event->signal);
+    } else {
+        TRACE("event", "%s", hn_sim_event_name(event->kind));
+    }
+    step_all(sim, event, injected);
+}
+
+/* ---- users ------------------------------------------------------------------------------------ */
+
+static uint64_t draw_timeout(struct hn_sim *sim)
+{
+    if (hn_random_chance(&sim->random, 70))
+        return 0;
+    return (1 + hn_random_time_ns(&sim->random, 3000)) * LP_MS;
+}
+
+static int submit_spec(struct hn_sim *sim, const struct lp_task_spec *spec)
+{
+    uint32_t index = LP_NONE;
+    struct hn_call call = {.submitted = sim->books.n_tasks, .cancelled = LP_NONE};
+    if (sim->books.n_tasks == HN_BOOK_TASKS)
+        return -EAGAIN;
+    hn_books_before(&sim->books, &call);
+    int result = lp_pool_submit(&sim->pool, spec, sim->trace.now_ns, &index);
+    TRACE("user", "submit priority %u bytes %llu: %d, task %u", spec->priority,
+          (unsigned long long)spec->bytes, result, sim->books.n_tasks + (result == 0));
+    hn_books_submitted(&sim->books, &sim->pool, spec, result, index);
+    if (result == 0) {
+        perform(sim);
+        while (sim->pool.more && !failed(sim))
+            tick(sim);
+    } else if (result != -EAGAIN) {
+        lp_pool_reject(&sim->pool);
+        sim->books.stats.tasks_rejected++;
+    }
+    return result;
+}
+
+static void submit(struct hn_sim *sim)
+{
+    struct lp_task_spec spec = {
+        .priority = hn_random_chance(&sim->random, 50) ? 0 : hn_random_below(&sim->random, 64),
+        .bytes = hn_random_below(&sim->random, 200),
+        .run_timeout_ns = draw_timeout(sim),
+        .queue_timeout_ns = draw_timeout(sim),
+    };
+    submit_spec(sim, &spec);
+}
+
+static void submit_burst(struct hn_sim *sim)
+{
+    uint32_t count = 1 + hn_random_below(&sim->random, sim->config.backlog_tasks + 2);
+    while (count-- && !failed(sim))
+        submit(sim);
+}
+
+static void cancel_task(struct hn_sim *sim, uint32_t index)
+{
+    struct hn_book_task *task = &sim->books.tasks[index];
+    enum lp_task_state before = task->state;
+    static const enum lp_cancel due[LP_TASK_STATES] = {
+        [LP_TASK_PENDING] = LP_CANCEL_DEQUEUED,
+        [LP_TASK_RUNNING] = LP_CANCEL_KILLED,
+        [LP_TASK_ENDED] = LP_CANCEL_DONE,
+    };
+    struct hn_call call = {.submitted = LP_NONE, .cancelled = index};
+    if (before == LP_TASK_FREE)
+        return;
+    if (before == LP_TASK_RUNNING && sim->books.slots[task->slot].state != LP_WORKER_BUSY)
+        sim->coverage->sometimes[HN_CANCEL_UNSTARTED]++;
+    sim->coverage->sometimes[HN_CANCEL_ENDED] += before == LP_TASK_ENDED;
+    TRACE("user", "cancel task %u", index + 1);
+    hn_books_before(&sim->books, &call);
+    enum lp_cancel done = lp_pool_cancel(&sim->pool, task->index, sim->trace.now_ns);
+    perform(sim);
+    while (sim->pool.more && !failed(sim))
+        tick(sim);
+    if (done != due[before])
+        FAIL("cancel of task %u said %d", index + 1, (int)done);
+    if (before != LP_TASK_ENDED && task->state != LP_TASK_ENDED && task->state != LP_TASK_FREE)
+        FAIL("I1: task %u goes on after its cancel", index + 1);
+}
+
+static void cancel(struct hn_sim *sim)
+{
+    uint32_t open = sim->books.n_tasks - sim->books.oldest;
+    if (open)
+        cancel_task(sim, sim->books.oldest + hn_random_below(&sim->random, open));
+}
+
+static void shut_down(struct hn_sim *sim, uint32_t flags, uint64_t deadline_ns)
+{
+    struct lp_event event = {.kind = LP_EVENT_SHUTDOWN, .flags = flags, .deadline_ns = deadline_ns};
+    TRACE("user", "shutdown%s%s, deadline %llu ms", flags & LIBPOOL_WAIT ? " wait" : "",
+          flags & LIBPOOL_CANCEL ? " cancel" : "", (unsigned long long)(deadline_ns / LP_MS));
+    step_all(sim, &event, LIBPOOL_PENDING);
+}
+
+static void any_shutdown(struct hn_sim *sim)
+{
+    static const uint32_t modes[] = {0, LIBPOOL_WAIT, LIBPOOL_CANCEL,
+                                     LIBPOOL_WAIT | LIBPOOL_CANCEL};
+    uint64_t deadline_ns = 0;
+    if (hn_random_chance(&sim->random, 60))
+        deadline_ns = sim->trace.now_ns + hn_random_time_ns(&sim->random, 5000 * LP_MS);
+    shut_down(sim, modes[hn_random_below(&sim->random, 4)], deadline_ns);
+}
+
+/* ---- troubles --------------------------------------------------------------------------------- */
+
+static void kill_worker(struct hn_sim *sim)
+{
+    hn_world_kill_worker(&sim->world);
+}
+
+static void hurt_zygote(struct hn_sim *sim)
+{
+    hn_world_hurt_zygote(&sim->world);
+}
+
+static void say_nonsense(struct hn_sim *sim)
+{
+    hn_world_say_nonsense(&sim->world);
+}
+
+static void old_word(struct hn_sim *sim)
+{
+    hn_world_old_word(&sim->world);
+}
+
+static void maybe_shut_down(struct hn_sim *sim)
+{
+    if (sim->will_shut_down)
+        any_shutdown(sim);
+}
+
+/* One row a trouble. A resize of the pool would be one more, with books.min_workers, max_workers. */
+static const struct {
+    uint32_t weight;
+    void (*run)(struct hn_sim *sim);
+} troubles[] = {
+    {40, submit},      {3, submit_burst}, {10, cancel}, {10, kill_worker},    {6, hurt_zygote},
+    {5, say_nonsense}, {3, old_word},     {3, tick},    {2, maybe_shut_down},
+};
+
+static void trouble(struct hn_sim *sim)
+{
+    uint32_t total = 0, i = 0;
+    for (uint32_t j = 0; j < sizeof troubles / sizeof troubles[0]; j++)
+        total += troubles[j].weight;
+    uint32_t drawn = hn_random_below(&sim->random, total);
+    while (drawn >= troubles[i].weight)
+        drawn -= troubles[i++].weight;
+    troubles[i].run(sim);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------- */
+
+/* The supervisor's timer: due deadlines first, then a tick if there is still something to do. */
+static void wake(struct hn_sim *sim)
+{
+    uint32_t slot;
+    uint64_t now_ns = sim->trace.now_ns;
+    uint32_t rounds = 0;
+    while (!failed(sim) && (slot = lp_pool_due(&sim->pool, now_ns)) != LP_NONE) {
+        struct lp_event event = {.kind = LP_EVENT_DEADLINE,
+                                 .slot = slot,
+                                 .generation = sim->pool.workers[slot].generation};
+        if (++rounds > 4 * HN_BOOK_SLOTS)
+            FAIL("I6: deadlines without end at one instant");
+        tell(sim, &event);
+    }
+    if (!failed(sim) && lp_pool_next_deadline(&sim->pool) <= now_ns)
+        tick(sim);
+    while (!failed(sim) && sim->pool.more)
+        tick(sim);
+    if (!failed(sim) && lp_pool_next_deadline(&sim->pool) <= now_ns)
+        FAIL("I6: the next deadline is in the past after a turn: the supervisor would spin");
+}
+
+/* When the supervisor will notice the policy's next deadline. */
+static uint64_t next_wake(struct hn_sim *sim)
+{
+    uint64_t deadline_ns = lp_pool_next_deadline(&sim->pool);
+    uint64_t now_ns = sim->trace.now_ns;
+    if (deadline_ns == NEVER)
+        return NEVER;
+    if (deadline_ns != sim->wake_for_ns) {
+        sim->wake_for_ns = deadline_ns;
+        sim->wake_ns = deadline_ns + hn_random_time_ns(&sim->random, sim->late_ns);
+    }
+    return sim->wake_ns > now_ns ? sim->wake_ns : now_ns;
+}
+
+static void release(struct hn_sim *sim, const struct hn_item *item)
+{
+    lp_pool_release(&sim->pool, (uint32_t)item->event.task_id);
+    hn_books_released(&sim->books, item->event.slot);
+}
+
+/* The next thing to happen, if it happens before until_ns. false: it does not. */
+static bool turn(struct hn_sim *sim, uint64_t until_ns)
+{
+    struct hn_item *next = hn_world_next(&sim->world);
+    uint64_t wake_ns = next_wake(sim);
+    bool is_wake = !next || wake_ns < next->at_ns;
+    uint64_t at_ns = is_wake ? wake_ns : next->at_ns;
+    if (at_ns == NEVER || at_ns > until_ns || failed(sim))
+        return false;
+    if (++sim->turns > TURNS_MAX)
+        FAIL("I6: no end of turns");
+    if (at_ns > sim->trace.now_ns)
+        sim->trace.now_ns = at_ns;
+    if (is_wake) {
+        wake(sim);
+        return true;
+    }
+    struct hn_item item = hn_world_take(&sim->world, next);
+    if (item.kind == HN_ITEM_EVENT)
+        tell(sim, &item.event);
+    else if (item.kind == HN_ITEM_RELEASE)
+        release(sim, &item);
+    else
+        hn_world_happen(&sim->world, &item);
+    return true;
+}
+
+static void run_until(struct hn_sim *sim, uint64_t until_ns)
+{
+    while (!sim->books.down && turn(sim, until_ns))
+        continue;
+    if (!sim->books.down && !failed(sim) && sim->trace.now_ns < until_ns && until_ns != NEVER)
+        sim->trace.now_ns = until_ns;
+}
+
+/* ---- drawing a schedule ----------------------------------------------------------------------- */
+
+static uint64_t draw_ms(struct hn_sim *sim, uint32_t least, uint32_t most)
+{
+    return (least + hn_random_time_ns(&sim->random, most - least)) * LP_MS;
+}
+
+static void draw_config(struct hn_sim *sim)
+{
+    struct hn_random *random = &sim->random;
+    struct lp_pool_config *config = &sim->config;
+    uint32_t most = hn_random_chance(random, 5) ? 20 : 4;
+    memset(config, 0, sizeof *config);
+    config->max_workers = hn_random_between(random, 1, most);
+    config->min_workers = hn_random_between(random, 0, config->max_workers);
+    config->tasks_per_worker = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 4);
+    config->backlog_tasks = hn_random_between(random, 1, hn_random_chance(random, 2) ? 400 : 12);
+    config->backlog_bytes = hn_random_chance(random, 50) ? 1u << 20 : 250;
+    config->idle_timeout_ns = draw_ms(sim, 1, 2000);
+    config->start_timeout_ns = draw_ms(sim, 5, 10000);
+    config->initializer_timeout_ns = draw_ms(sim, 5, 10000);
+    config->finalizer_timeout_ns = draw_ms(sim, 5, 5000);
+    config->initializer_failures = hn_random_between(random, 1, 5);
+    config->backoff_min_ns = draw_ms(sim, 1, 50);
+    config->backoff_max_ns = config->backoff_min_ns + draw_ms(sim, 0, 1000);
+    config->seed = hn_random_next(random);
+    config->exclusive = hn_random_chance(random, 30);
+    config->has_finalizer = hn_random_chance(random, 50);
+    config->notes = hn_random_chance(random, 50);
+}
+
+/* Everything fails: a pool that wants workers all the time, with the backoff's default times. */
+static void draw_total(struct hn_sim *sim)
+{
+    struct hn_world *world = &sim->world;
+    if (!hn_random_chance(&sim->random, 3))
+        return;
+    world->total = (enum hn_total)hn_random_between(&sim->random, 1, HN_TOTALS - 1);
+    world->faults = 0;
+    sim->config.backoff_min_ns = 10 * LP_MS;
+    sim->config.backoff_max_ns = 1000 * LP_MS;
+    sim->config.min_workers = sim->config.max_workers;
+    sim->will_shut_down = false;
+    sim->gap_ns = 500 * LP_MS;
+}
+
+static void draw_faults(struct hn_sim *sim)
+{
+    struct hn_world *world = &sim->world;
+    uint32_t kinds = hn_random_below(&sim->random, 8);
+    world->faults = hn_random_next(&sim->random) & ((UINT64_C(1) << HN_FAULTS) - 1);
+    if (kinds == 0)
+        world->faults = 0;
+    else if (kinds <= 3) /* few at a time: deep instead of wide */
+        world->faults &= hn_random_next(&sim->random) & hn_random_next(&sim->random);
+    world->percent = hn_random_between(&sim->random, 1, 40);
+    world->work_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
+    world->start_ns = hn_random_time_ns(&sim->random, 1000 * LP_MS);
+    sim->gap_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
+    sim->will_shut_down = hn_random_chance(&sim->random, 25);
+    if (hn_world_has(world, HN_FAULT_WAKE_LATE))
+        sim->late_ns = hn_random_time_ns(&sim->random, 20 * LP_MS);
+}
+
+static bool take_memory(struct hn_sim *sim)
+{
+    size_t bytes = lp_pool_bytes(&sim->config);
+    if (bytes > sim->memory_bytes) {
+        free(sim->memory);
+        sim->memory = malloc(bytes);
+        sim->memory_bytes = sim->memory ? bytes : 0;
+    }
+    if (sim->memory)
+        memset(sim->memory, 0, bytes);
+    return sim->memory != NULL;
+}
+
+static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
+                    struct hn_sim_coverage *coverage)
+{
+    memset(&sim->trace, 0, sizeof sim->trace);
+    sim->trace.on = options->trace;
+    sim->trace.verbose = options->verbose;
+    sim->trace.now_ns = 1000 * LP_MS;
+    sim->coverage = coverage;
+    sim->random.state = options->seed;
+    sim->late_ns = sim->wake_for_ns = sim->wake_ns = 0;
+    sim->turns = 0;
+    hn_world_init(&sim->world, hn_random_next(&sim->random));
+    draw_config(sim);
+    draw_faults(sim);
+    draw_total(sim);
+    sim->steps = options->steps ? options->steps : hn_random_between(&sim->random, 10, 80);
+    if (!take_memory(sim))
+        return false;
+    lp_pool_init(&sim->pool, &sim->config, sim->memory);
+    hn_books_init(&sim->books, &sim->config, &sim->trace, coverage);
+    sim->books.slack_ns = sim->late_ns;
+    sim->world.trace = &sim->trace;
+    sim->world.books = &sim->books;
+    sim->world.coverage = coverage;
+    sim->world.pool = &sim->pool;
+    sim->world.has_finalizer = sim->config.has_finalizer;
+    TRACE("sim", "workers %u to %u, backlog %u, faults %llx at %u%%, total %d%s",
+          sim->config.min_workers, sim->config.max_workers, sim->config.backlog_tasks,
+          (unsigned long long)sim->world.faults, sim->world.percent, (int)sim->world.total,
+          sim->config.exclusive ? ", exclusive" : "");
+    return true;
+}
+
+/* ---- the phases of a schedule --------------------------------------------------------------- */
+
+static void trouble_it(struct hn_sim *sim)
+{
+    bool total = sim->world.total != HN_TOTAL_NONE;
+    if (total)
+        sim->books.failing_since_ns = sim->trace.now_ns;
+    tick(sim);
+    for (uint32_t i = 0; i < sim->steps && !sim->books.down && !failed(sim); i++) {
+        run_until(sim, sim->trace.now_ns + hn_random_time_ns(&sim->random, sim->gap_ns));
+        if (!sim->books.down && !failed(sim))
+            trouble(sim);
+    }
+    if (total)
+        run_until(sim, sim->trace.now_ns + 10000 * LP_MS);
+    sim->coverage->sometimes[HN_EVERYTHING_FAILS] += total;
+    sim->books.failing_since_ns = 0;
+}
+
+/* What hangs for ever and has no deadline is the user's matter. */
+static void cancel_the_hung(struct hn_sim *sim)
+{
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks && !failed(sim); i++)
+        if (sim->books.tasks[i].state == LP_TASK_RUNNING &&
+            !sim->books.tasks[i].spec.run_timeout_ns)
+            cancel_task(sim, i);
+}
+
+static uint32_t capacity(const struct hn_sim *sim)
+{
+    uint32_t stuck = hn_world_stuck(&sim->world);
+    uint32_t slots = sim->config.exclusive ? sim->config.max_workers : sim->books.n_slots;
+    uint32_t left = slots > stuck ? slots - stuck : 0;
+    return left < sim->config.max_workers ? left : sim->config.max_workers;
+}
+
+static bool at_strength(const struct hn_sim *sim)
+{
+    const struct hn_books *books = &sim->books;
+    uint32_t want = sim->config.min_workers < capacity(sim) ? sim->config.min_workers
+                                                            : capacity(sim);
+    return !hn_books_pending(books) && !hn_books_running(books) &&
+           hn_books_in(books, LP_WORKER_IDLE) >= want;
+}
+
+/* However bad it was: each of these may be under way once or twice when the faults stop. */
+static uint64_t recovery_ns(const struct hn_sim *sim)
+{
+    const struct lp_pool_config *config = &sim->config;
+    uint64_t ns = 2 * LP_HELLO_WAIT_NS + 4 * config->start_timeout_ns +
+                  3 * config->initializer_timeout_ns + 2 * config->finalizer_timeout_ns +
+                  4 * config->backoff_max_ns + 4 * LP_STATUS_WAIT_NS + 2 * LP_STEADY_NS;
+    ns += 8000 * LP_MS /* slow trees */
+          + 4000 * LP_MS /* slow status */ + 3000 * LP_MS /* pause */ + 4000 * LP_MS /* work */;
+    return ns + 8 * sim->late_ns + (uint64_t)hn_books_pending(&sim->books) * 8 * LP_MS;
+}
+
+static void expect_strength(struct hn_sim *sim, const char *what)
+{
+    uint64_t bound_ns = sim->trace.now_ns + recovery_ns(sim);
+    while (!sim->books.down && !at_strength(sim) && turn(sim, bound_ns))
+        continue;
+    if (!failed(sim) && !sim->books.down && !at_strength(sim) && capacity(sim))
+        FAIL("I3: %s: %u pending, %u running, %u idle of %u wanted after %llu ms", what,
+             hn_books_pending(&sim->books), hn_books_running(&sim->books),
+             hn_books_in(&sim->books, LP_WORKER_IDLE), sim->config.min_workers,
+             (unsigned long long)((bound_ns - sim->trace.now_ns) / LP_MS));
+}
+
+/* Init failures still in a row may fail one task: the pool is allowed to say so, but must get over it. */
+static void probe(struct hn_sim *sim)
+{
+    struct lp_task_spec spec = {.bytes = 1};
+    uint64_t before = sim->books.stats.tasks_ended[LIBPOOL_COMPLETED] +
+                      sim->books.stats.tasks_ended[LIBPOOL_ERROR];
+    if (!capacity(sim) || sim->books.shutting || failed(sim))
+        return;
+    if (submit_spec(sim, &spec) != 0)
+        FAIL("I3: a probe task is refused");
+    expect_strength(sim, "probe");
+    uint64_t after = sim->books.stats.tasks_ended[LIBPOOL_COMPLETED] +
+                     sim->books.stats.tasks_ended[LIBPOOL_ERROR];
+    if (!failed(sim) && after == before)
+        FAIL("I3: a probe task did not complete");
+    sim->coverage->sometimes[HN_PROBED] += !failed(sim);
+}
+
+static void recover(struct hn_sim *sim)
+{
+    TRACE("sim", "the faults stop");
+    hn_world_calm(&sim->world);
+    cancel_the_hung(sim);
+    if (!sim->books.shutting)
+        expect_strength(sim, "strength");
+    probe(sim);
+}
+
+/* A deadline where without one the end may never come: what can't be killed can't be waited for. */
+static void end_it(struct hn_sim *sim)
+{
+    uint64_t recovery = recovery_ns(sim);
+    uint64_t bound_ns = sim->trace.now_ns + recovery;
+    if (sim->books.down || failed(sim))
+        return;
+    if (!sim->books.shutting)
+        any_shutdown(sim);
+    if (hn_world_stuck(&sim->world) && !sim->books.deadline_ns && !sim->books.down)
+        shut_down(sim, LIBPOOL_WAIT, sim->trace.now_ns + LP_MS);
+    run_until(sim, bound_ns);
+    if (!sim->books.down)
+        FAIL("not down %llu ms after a shutdown without faults",
+             (unsigned long long)(recovery / LP_MS));
+}
+
+/* After the end nothing is done any more, whatever is told. */
+static void after_it(struct hn_sim *sim)
+{
+    struct lp_task_spec spec = {.bytes = 1};
+    if (failed(sim))
+        return;
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++)
+        if (sim->books.tasks[i].state != LP_TASK_ENDED && sim->books.tasks[i].state != LP_TASK_FREE)
+            FAIL("I1: down, and task %u has not ended", i + 1);
+    if (submit_spec(sim, &spec) != -ESHUTDOWN)
+        FAIL("submit after the end is not refused");
+    any_shutdown(sim);
+    for (uint32_t i = 0; i < 20 && turn(sim, NEVER); i++)
+        continue;
+    if (!failed(sim) && lp_pool_next_deadline(&sim->pool) != NEVER)
+        FAIL("a deadline after the end");
+}
+
+const char *hn_sim_run(struct hn_sim *sim, const struct hn_sim_options *options,
+                       struct hn_sim_coverage *coverage)
+{
+    if (!prepare(sim, options, coverage))
+        return "harness: no memory";
+    trouble_it(sim);
+    if (!sim->books.down && !failed(sim))
+        recover(sim);
+    end_it(sim);
+    after_it(sim);
+    coverage->virtual_ns += sim->trace.now_ns;
+    return failed(sim) ? sim->trace.violated : NULL;
+}
+
+void hn_sim_print_tail(const struct hn_sim *sim)
+{
+    hn_trace_print(&sim->trace);
+}

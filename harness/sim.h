@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim: the policy of libpool under a virtual clock, with pretend workers and a pretend zygote.
+ *
+ * One schedule: a seed draws a pool's configuration, the faults that may happen (whole classes are
+ * off), and the users' calls. The clock steps to the next earliest event; ties are broken so: what
+ * the world says goes first, in the order in which it was sent, then the supervisor's timer. After
+ * each step lp_pool_check() and the sim's own books (sim_books.h) have to be content. Then the
+ * faults stop: everything has to end and the strength to return within a bound; then the pool is
+ * shut down, with a bound, too. Memory and time are the only resources: a schedule takes 0.2 ms.
+ */
+#ifndef HARNESS_SIM_H
+#define HARNESS_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "core/worker.h"
+
+/* Situations worth having been in: listed with their counts, and by name when never met. */
+#define HN_SOMETIMES(X)                                                      \
+    X(TASK_RETURNED, "a task returned to the backlog")                       \
+    X(RETURNED_TOO_OFTEN, "a task ended after its last return")              \
+    X(RESULT_IN_KILL, "a result crossed a kill")                             \
+    X(BEGUN_IN_KILL, "a task begun after the kill was sent")                 \
+    X(CANCEL_UNSTARTED, "cancelled in the hands of a dying or dead worker")  \
+    X(CANCEL_ENDED, "cancelled after its end, before its release")           \
+    X(BACKLOG_FULL, "backlog full")                                          \
+    X(TABLE_FULL, "task table full of ended tasks")                          \
+    X(ROOM_AFTER_FULL, "room told to a waiting submitter")                   \
+    X(SPARE_USED, "a replacement started beside a death")                    \
+    X(STATUS_LOST, "a death whose status never came")                        \
+    X(STATUS_UNKNOWN, "an orphan's unknown death")                           \
+    X(LATE_STATUS, "a status after it was given up")                         \
+    X(LOST_SPAWNING, "zygote lost while spawning")                           \
+    X(SPAWN_OVERRAN, "spawn never answered: zygote dropped")                 \
+    X(HELLO_OVERRAN, "zygote without a hello dropped")                       \
+    X(ZYGOTE_RESTARTED, "a second zygote came up")                           \
+    X(CLEANED, "a tree proven empty by the next zygote")                     \
+    X(UNINITIALISABLE, "pending tasks failed: no worker can be initialised") \
+    X(RECOVERED, "initialised again after that")                             \
+    X(DOOMED_SPAWN, "killed as soon as spawned")                             \
+    X(EARLY_WORD, "a worker's word overtook the report of its birth")        \
+    X(STUCK_START, "a task never begun by its worker")                       \
+    X(CORRUPT_BUSY, "corrupt while busy")                                    \
+    X(SHUTDOWN_KILLED, "shutdown's deadline killed")                         \
+    X(GAVE_UP, "down without the last proof")                                \
+    X(DRAINED, "drained a backlog")                                          \
+    X(SHUTDOWN_AGAIN, "shutdown hastened by another")                        \
+    X(MANY_ENDED, "more ends than one step may tell")                        \
+    X(QUEUE_TIMEOUT, "queue timeout")                                        \
+    X(TIMEOUT, "run timeout")                                                \
+    X(TIMEOUT_UNBELIEVED, "run timeout of one that lied about its start")    \
+    X(OOM, "out of memory")                                                  \
+    X(RECYCLED, "worker recycled")                                           \
+    X(SHRUNK, "idle worker left")                                            \
+    X(FINAL_FAILED, "finalizer failed")                                      \
+    X(EXCLUSIVE_WAIT, "exclusive: a replacement waited for a proof")         \
+    X(UNKILLABLE, "an unkillable worker")                                    \
+    X(SLOTS_EXHAUSTED, "no slot left")                                       \
+    X(EVERYTHING_FAILS, "everything failed for seconds")                     \
+    X(PROBED, "a probe task completed after the faults")
+
+#define HN_SOMETIMES_ENUM(name, text) HN_##name,
+enum hn_sometimes {
+    HN_SOMETIMES(HN_SOMETIMES_ENUM) HN_SOMETIMES_N
+};
+
+struct hn_sim_coverage {
+    uint64_t cells[LP_WORKER_STATES][LP_WORKER_EVENTS];
+    uint64_t sometimes[HN_SOMETIMES_N];
+    uint64_t calls; /* into the policy */
+    uint64_t virtual_ns;
+};
+
+struct hn_sim_options {
+    uint64_t seed;
+    uint32_t steps; /* users' calls and faults in one schedule; 0: drawn */
+    bool trace;     /* keep the transcript */
+    bool verbose;   /* and print it as it grows */
+};
+
+struct hn_sim;
+
+struct hn_sim *hn_sim_new(void); /* NULL: no memory */
+void hn_sim_free(struct hn_sim *sim);
+/* Runs one schedule; adds to *coverage. NULL: all held, else the property that did not. */
+const char *hn_sim_run(struct hn_sim *sim, const struct hn_sim_options *options,
+                       struct hn_sim_coverage *coverage);
+/* The last lines of the last run's transcript. */
+void hn_sim_print_tail(const struct hn_sim *sim);
+
+const char *hn_sim_event_name(enum lp_event_kind kind);
+/* Can a worker in that state be told this by an honest supervisor? */
+bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event);
+
+#endif

@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Facts first: what an event means for the books before the policy has said a word, and what has to
+ * be true after it has. The judging of single actions is in sim_judge.c.
+ */
+#include "harness/sim_books.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "harness/sim_judge.h"
+
+#define FAIL(...) hn_trace_fail(books->trace, __VA_ARGS__)
+
+void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
+                   struct hn_trace *trace, struct hn_sim_coverage *coverage)
+{
+    size_t tail = offsetof(struct hn_books, slots);
+    memset((char *)books + tail, 0, sizeof *books - tail);
+    books->trace = trace;
+    books->coverage = coverage;
+    books->config = *config;
+    books->min_workers = config->min_workers;
+    books->max_workers = config->max_workers;
+    books->n_slots = lp_pool_slots(config);
+    books->slack_ns = 0;
+    books->n_tasks = books->oldest = 0;
+    for (uint32_t i = 0; i < HN_BOOK_SLOTS; i++)
+        books->slots[i].task = LP_NONE;
+    books->must_end = books->died_slot = LP_NONE;
+}
+
+uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
+{
+    uint32_t count = 0;
+    for (uint32_t slot = 0; slot < books->n_slots; slot++)
+        count += books->slots[slot].state == state;
+    return count;
+}
+
+uint32_t hn_books_pending(const struct hn_books *books)
+{
+    return (uint32_t)books->stats.tasks_pending;
+}
+
+uint32_t hn_books_running(const struct hn_books *books)
+{
+    return (uint32_t)books->stats.tasks_running;
+}
+
+/* ---- facts ---------------------------------------------------------------------------------- */
+
+void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns)
+{
+    struct hn_book_task *task = &books->tasks[task_id - 1];
+    if (task->begun++)
+        FAIL("I7: task %llu was begun twice", (unsigned long long)task_id);
+    if (task->not_started)
+        FAIL("I7: task %llu was reported as not started", (unsigned long long)task_id);
+    if (task->state == LP_TASK_RUNNING && task->slot != slot)
+        FAIL("I7: task %llu begun by another worker", (unsigned long long)task_id);
+    if (task->state == LP_TASK_PENDING)
+        FAIL("I7: task %llu begun while in the backlog", (unsigned long long)task_id);
+    if (task->state == LP_TASK_ENDED)
+        books->coverage->sometimes[HN_BEGUN_IN_KILL]++;
+    task->begun_ns = books->trace->now_ns;
+    task->believed_ns = believed_ns;
+}
+
+void hn_books_released(struct hn_books *books, uint32_t index)
+{
+    books->tasks[index].state = LP_TASK_FREE;
+    while (books->oldest < books->n_tasks && books->tasks[books->oldest].state == LP_TASK_FREE)
+        books->oldest++;
+}
+
+static uint32_t unreleased(const struct hn_books *books)
+{
+    uint32_t count = 0;
+    for (uint32_t i = books->oldest; i < books->n_tasks; i++)
+        count += books->tasks[i].state != LP_TASK_FREE;
+    return count;
+}
+
+static bool has_room(const struct hn_books *books, uint64_t bytes)
+{
+    return hn_books_pending(books) < books->config.backlog_tasks &&
+           books->stats.backlog_bytes + bytes <= books->config.backlog_bytes;
+}
+
+static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result)
+{
+    bool room = has_room(books, bytes);
+    if (result == -ESHUTDOWN && !books->shutting)
+        FAIL("submit refused with ESHUTDOWN by an open pool");
+    if (result == -E2BIG && bytes <= books->config.backlog_bytes)
+        FAIL("submit refused with E2BIG");
+    if (result != -EAGAIN)
+        return;
+    if (room && unreleased(books) < pool->tasks.capacity)
+        FAIL("submit refused with EAGAIN, %u pending", hn_books_pending(books));
+    books->coverage->sometimes[room ? HN_TABLE_FULL : HN_BACKLOG_FULL]++;
+    if (room)
+        return;
+    books->waiting = true;
+    books->waiting_bytes = bytes;
+}
+
+void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
+                        const struct lp_task_spec *spec, int result, uint32_t index)
+{
+    if (result != 0) {
+        refused(books, pool, spec->bytes, result);
+        return;
+    }
+    if (books->shutting || !has_room(books, spec->bytes))
+        FAIL("submit accepted without room or after shutdown");
+    struct hn_book_task *task = &books->tasks[books->n_tasks++];
+    *task = (struct hn_book_task){.index = index,
+                                  .state = LP_TASK_PENDING,
+                                  .spec = *spec,
+                                  .submitted_ns = books->trace->now_ns,
+                                  .slot = LP_NONE};
+    if (pool->tasks.table[index].id != books->n_tasks)
+        FAIL("task ids are not in order of submission");
+    books->stats.tasks_received++;
+    books->stats.tasks_pending++;
+    books->stats.backlog_bytes += spec->bytes;
+    books->notes_due[LIBPOOL_EVENT_TASK_RECEIVED]++;
+}
+
+/* ---- what an event means ---------------------------------------------------------------------- */
+
+static void enter(struct hn_books *books, struct hn_book_slot *slot, enum lp_worker_state state)
+{
+    slot->state = state;
+    slot->since_ns = books->now_ns;
+    if (state == LP_WORKER_IDLE)
+        slot->idle_order = ++books->idle_order;
+}
+
+/* It said what it can't say: it has to be killed, and what it has ends. */
+static void hostile(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state == LP_WORKER_SPAWNING) {
+        if (slot->doom == LIBPOOL_PENDING)
+            slot->doom = LIBPOOL_CORRUPT;
+        return;
+    }
+    if (slot->state < LP_WORKER_STARTING || slot->state > LP_WORKER_RETIRING)
+        return;
+    slot->must_kill = LIBPOOL_CORRUPT;
+    if (slot->task == LP_NONE)
+        return;
+    books->must_end = slot->task;
+    books->must_end_cause = LIBPOOL_CORRUPT;
+    books->coverage->sometimes[HN_CORRUPT_BUSY]++;
+}
+
+static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
+{
+    slot->ready = true;
+    if (books->init_failures >= books->config.initializer_failures)
+        books->coverage->sometimes[HN_RECOVERED]++;
+    books->init_failures = 0;
+    books->notes_due[LIBPOOL_EVENT_WORKER_READY]++;
+    enter(books, slot, LP_WORKER_IDLE);
+}
+
+static void spawned(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state != LP_WORKER_SPAWNING)
+        return;
+    slot->pid = books->call.event->pid;
+    books->stats.worker_processes_created++;
+    books->notes_due[LIBPOOL_EVENT_WORKER_SPAWNED]++;
+    slot->lived_from_ns = books->now_ns;
+    enter(books, slot, LP_WORKER_STARTING);
+    if (slot->doom != LIBPOOL_PENDING) {
+        slot->must_kill = slot->doom;
+        books->coverage->sometimes[HN_DOOMED_SPAWN]++;
+    } else if (slot->early_ready) {
+        became_ready(books, slot);
+    }
+}
+
+static void spawn_failed(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state != LP_WORKER_SPAWNING)
+        return;
+    books->stats.spawns_failed++;
+    books->notes_due[LIBPOOL_EVENT_SPAWN_FAILED]++;
+    enter(books, slot, LP_WORKER_VACANT);
+}
+
+static void ready(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state == LP_WORKER_STARTING) {
+        became_ready(books, slot);
+    } else if (slot->state == LP_WORKER_SPAWNING) {
+        slot->early_ready = true;
+        books->coverage->sometimes[HN_EARLY_WORD]++;
+    } else {
+        hostile(books, slot);
+    }
+}
+
+static void init_failed(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state == LP_WORKER_STARTING || slot->state == LP_WORKER_SPAWNING)
+        slot->init_failed = true;
+    else
+        hostile(books, slot);
+}
+
+static void result(struct hn_books *books, struct hn_book_slot *slot)
+{
+    const struct lp_event *event = books->call.event;
+    if (slot->state == LP_WORKER_DYING || slot->state == LP_WORKER_GONE)
+        books->coverage->sometimes[HN_RESULT_IN_KILL]++;
+    if (slot->state != LP_WORKER_BUSY || event->task_id != slot->task + 1u) {
+        hostile(books, slot);
+        return;
+    }
+    books->must_end = slot->task;
+    books->must_end_cause = event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED;
+    slot->task = LP_NONE;
+    slot->tasks_done++;
+    enter(books, slot, LP_WORKER_IDLE);
+}
+
+static bool is_told_to_leave(const struct hn_book_slot *slot)
+{
+    return slot->retiring && (slot->state == LP_WORKER_RETIRING || slot->state == LP_WORKER_DYING);
+}
+
+static void final_word(struct hn_books *books, struct hn_book_slot *slot, enum lp_event_kind kind)
+{
+    if (!is_told_to_leave(slot)) {
+        hostile(books, slot);
+        return;
+    }
+    if (kind == LP_EVENT_FINAL_STARTED && !slot->final_started) {
+        slot->final_started = true;
+        books->stats.finalizers_started++;
+    } else if (kind == LP_EVENT_FINALIZED && slot->final_started && !slot->finalized) {
+        slot->finalized = true;
+        books->stats.finalizers_ok++;
+    }
+}
+
+/* ---- deaths --------------------------------------------------------------------------------- */
+
+/* From what was injected, and from what the policy itself has done to it. */
+static libpool_cause why_it_ended(const struct hn_books *books, const struct hn_book_slot *slot,
+                                  libpool_cause injected, int code)
+{
+    bool own_fault = injected == LIBPOOL_CRASH || injected == LIBPOOL_EXIT;
+    if (slot->doom != LIBPOOL_PENDING)
+        return slot->doom;
+    if (!slot->retiring)
+        return !slot->ready && (own_fault || slot->init_failed) ? LIBPOOL_INIT_FAILED : injected;
+    bool finished = slot->finalized || !books->config.has_finalizer;
+    if (finished && (injected == LIBPOOL_LOST || (injected == LIBPOOL_EXIT && code == 0)))
+        return LIBPOOL_COMPLETED;
+    return slot->final_started && own_fault ? LIBPOOL_FINAL_FAILED : injected;
+}
+
+static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
+                        libpool_cause cause)
+{
+    books->stats.workers_ended[cause]++;
+    books->notes_due[LIBPOOL_EVENT_WORKER_EXITED]++;
+    if (!slot->ready && (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM)) {
+        books->stats.initializers_failed++;
+        books->init_failures++;
+        books->notes_due[LIBPOOL_EVENT_INIT_FAILED]++;
+    }
+    if (slot->final_started && !slot->finalized)
+        books->stats.finalizers_failed++;
+    if (cause == LIBPOOL_OOM)
+        books->coverage->sometimes[HN_OOM]++;
+    if (cause == LIBPOOL_FINAL_FAILED)
+        books->coverage->sometimes[HN_FINAL_FAILED]++;
+}
+
+/* Its task goes back if it was never begun and may still; otherwise it has to end in this call. */
+static void settle_task(struct hn_books *books, struct hn_book_slot *slot, libpool_cause cause)
+{
+    if (slot->task == LP_NONE)
+        return;
+    struct hn_book_task *task = &books->tasks[slot->task];
+    if (task->begun || task->returns >= LP_RETURNS_MAX) {
+        books->must_end = slot->task;
+        books->must_end_cause = cause;
+        books->coverage->sometimes[HN_RETURNED_TOO_OFTEN] += !task->begun;
+        return;
+    }
+    task->state = LP_TASK_PENDING;
+    task->returns++;
+    slot->task = LP_NONE;
+    books->stats.tasks_returned++;
+    books->stats.tasks_running--;
+    books->stats.tasks_pending++;
+    books->stats.backlog_bytes += task->spec.bytes;
+    books->notes_due[LIBPOOL_EVENT_TASK_RETURNED]++;
+    books->coverage->sometimes[HN_TASK_RETURNED]++;
+}
+
+static void died(struct hn_books *books, uint32_t index, libpool_cause injected)
+{
+    struct hn_book_slot *slot = &books->slots[index];
+    libpool_cause cause = why_it_ended(books, slot, injected, books->call.event->code);
+    books->died_slot = index;
+    books->died_cause = cause;
+    count_death(books, slot, cause);
+    settle_task(books, slot, cause);
+    enter(books, slot, LP_WORKER_DEAD);
+}
+
+static void exited(struct hn_books *books, uint32_t index)
+{
+    struct hn_book_slot *slot = &books->slots[index];
+    if (slot->state == LP_WORKER_DEAD)
+        books->coverage->sometimes[HN_LATE_STATUS]++;
+    if (slot->state < LP_WORKER_STARTING || slot->state > LP_WORKER_GONE)
+        return;
+    if (books->call.event->unknown)
+        books->coverage->sometimes[HN_STATUS_UNKNOWN]++;
+    died(books, index, books->call.injected);
+}
+
+static void gone(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state >= LP_WORKER_STARTING && slot->state <= LP_WORKER_DYING)
+        enter(books, slot, LP_WORKER_GONE);
+}
+
+static void emptied(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (slot->state != LP_WORKER_DEAD)
+        return;
+    enter(books, slot, LP_WORKER_VACANT);
+    books->coverage->sometimes[HN_CLEANED] += slot->orphaned;
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+static void overran(struct hn_books *books, struct hn_book_slot *slot, uint64_t limit_ns,
+                    libpool_cause doom)
+{
+    if (books->now_ns < slot->since_ns + limit_ns)
+        FAIL("deadline of slot %u in %s came too early", (unsigned)(slot - books->slots),
+             lp_worker_state_name(slot->state));
+    if (doom != LIBPOOL_PENDING)
+        slot->must_kill = doom;
+}
+
+static void deadline(struct hn_books *books, uint32_t index)
+{
+    struct hn_book_slot *slot = &books->slots[index];
+    const struct lp_pool_config *config = &books->config;
+    switch (slot->state) {
+    case LP_WORKER_SPAWNING:
+        overran(books, slot, config->start_timeout_ns, LIBPOOL_PENDING);
+        return;
+    case LP_WORKER_STARTING:
+        overran(books, slot, config->initializer_timeout_ns, LIBPOOL_INIT_FAILED);
+        return;
+    case LP_WORKER_RETIRING:
+        overran(books, slot, config->finalizer_timeout_ns, LIBPOOL_FINAL_FAILED);
+        return;
+    case LP_WORKER_GONE:
+        overran(books, slot, LP_STATUS_WAIT_NS, LIBPOOL_PENDING);
+        books->coverage->sometimes[HN_STATUS_LOST]++;
+        slot->orphaned = true;
+        died(books, index, LIBPOOL_LOST);
+        return;
+    case LP_WORKER_BUSY: /* judged when it is killed */
+    case LP_WORKER_DYING:
+    case LP_WORKER_DEAD: return;
+    case LP_WORKER_VACANT:
+    case LP_WORKER_IDLE:
+    case LP_WORKER_STATES:
+        FAIL("a deadline for slot %u in %s", index, lp_worker_state_name(slot->state));
+    }
+}
+
+/* ---- zygote and shutdown ------------------------------------------------------------------------ */
+
+static void set_zygote(struct hn_books *books, enum lp_zygote_state state)
+{
+    books->zygote = state;
+    books->zygote_since_ns = books->now_ns;
+}
+
+static void zygote_up(struct hn_books *books)
+{
+    set_zygote(books, LP_ZYGOTE_UP);
+    books->coverage->sometimes[HN_ZYGOTE_RESTARTED] += books->stats.zygotes_started > 0;
+    books->stats.zygotes_started++;
+    books->notes_due[LIBPOOL_EVENT_ZYGOTE_STARTED]++;
+}
+
+static void zygote_failed(struct hn_books *books)
+{
+    set_zygote(books, LP_ZYGOTE_DOWN);
+    books->stats.spawns_failed++;
+    books->notes_due[LIBPOOL_EVENT_SPAWN_FAILED]++;
+}
+
+static void zygote_lost(struct hn_books *books)
+{
+    set_zygote(books, LP_ZYGOTE_DOWN);
+    books->stats.zygotes_lost++;
+    books->notes_due[LIBPOOL_EVENT_ZYGOTE_LOST]++;
+    for (uint32_t i = 0; i < books->n_slots; i++) {
+        struct hn_book_slot *slot = &books->slots[i];
+        slot->orphaned = slot->state != LP_WORKER_VACANT;
+        if (slot->state != LP_WORKER_SPAWNING)
+            continue;
+        books->coverage->sometimes[HN_LOST_SPAWNING]++;
+        enter(books, slot, LP_WORKER_VACANT);
+    }
+}
+
+static void doom_spawning(struct hn_books *books)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].state == LP_WORKER_SPAWNING && books->slots[i].doom == LIBPOOL_PENDING)
+            books->slots[i].doom = LIBPOOL_SHUTDOWN;
+}
+
+static void shut_down(struct hn_books *books)
+{
+    const struct lp_event *event = books->call.event;
+    if (!books->shutting)
+        books->notes_due[LIBPOOL_EVENT_SHUTDOWN_BEGUN]++;
+    books->coverage->sometimes[HN_SHUTDOWN_AGAIN] += books->shutting && !books->down;
+    books->shutting = true;
+    if (books->killing)
+        return;
+    if (event->deadline_ns && (!books->deadline_ns || event->deadline_ns < books->deadline_ns))
+        books->deadline_ns = event->deadline_ns;
+    if (!(event->flags & LIBPOOL_CANCEL))
+        return;
+    books->cancelling = true;
+    if (!(event->flags & LIBPOOL_WAIT))
+        doom_spawning(books);
+}
+
+/* ---- before --------------------------------------------------------------------------------- */
+
+static void worker_event(struct hn_books *books, const struct lp_event *event)
+{
+    struct hn_book_slot *slot = &books->slots[event->slot];
+    if (event->generation != slot->generation)
+        return;
+    switch (event->kind) {
+    case LP_EVENT_SPAWNED: spawned(books, slot); return;
+    case LP_EVENT_SPAWN_FAILED: spawn_failed(books, slot); return;
+    case LP_EVENT_READY: ready(books, slot); return;
+    case LP_EVENT_INIT_FAILED: init_failed(books, slot); return;
+    case LP_EVENT_RESULT: result(books, slot); return;
+    case LP_EVENT_FINAL_STARTED:
+    case LP_EVENT_FINALIZED: final_word(books, slot, event->kind); return;
+    case LP_EVENT_CORRUPT: hostile(books, slot); return;
+    case LP_EVENT_GONE: gone(books, slot); return;
+    case LP_EVENT_EXITED: exited(books, event->slot); return;
+    case LP_EVENT_EMPTY: emptied(books, slot); return;
+    case LP_EVENT_DEADLINE: deadline(books, event->slot); return;
+    case LP_EVENT_ZYGOTE_UP:
+    case LP_EVENT_ZYGOTE_FAILED:
+    case LP_EVENT_ZYGOTE_LOST:
+    case LP_EVENT_SHUTDOWN:
+    case LP_EVENT_TICK:
+    case LP_EVENTS: return;
+    }
+}
+
+static void pool_event(struct hn_books *books, const struct lp_event *event)
+{
+    if (event->kind == LP_EVENT_ZYGOTE_UP)
+        zygote_up(books);
+    else if (event->kind == LP_EVENT_ZYGOTE_FAILED)
+        zygote_failed(books);
+    else if (event->kind == LP_EVENT_ZYGOTE_LOST)
+        zygote_lost(books);
+    else if (event->kind == LP_EVENT_SHUTDOWN)
+        shut_down(books);
+}
+
+/* The shutdown's deadline is looked at in every call. */
+static void begin_killing(struct hn_books *books)
+{
+    bool late = books->deadline_ns && books->now_ns >= books->deadline_ns;
+    if (!books->shutting || books->killing || books->down || !late)
+        return;
+    books->killing = true;
+    books->killing_since_ns = books->now_ns;
+    doom_spawning(books);
+}
+
+void hn_books_before(struct hn_books *books, const struct hn_call *call)
+{
+    books->call = *call;
+    books->now_ns = books->trace->now_ns;
+    books->must_end = books->died_slot = LP_NONE;
+    books->room_told = false;
+    if (call->event && call->event->kind < LP_WORKER_EVENTS)
+        worker_event(books, call->event);
+    else if (call->event)
+        pool_event(books, call->event);
+    begin_killing(books);
+}
+
+/* ---- after ---------------------------------------------------------------------------------- */
+
+static void compare_field(struct hn_books *books, const char *name, uint64_t ours, uint64_t theirs)
+{
+    if (ours != theirs)
+        FAIL("I2: %s is %llu, should be %llu", name, (unsigned long long)theirs,
+             (unsigned long long)ours);
+}
+
+static void compare_causes(struct hn_books *books, const char *name,
+                           const uint64_t ours[LIBPOOL_CAUSES_MAX],
+                           const uint64_t theirs[LIBPOOL_CAUSES_MAX])
+{
+    for (uint32_t i = 0; i < LIBPOOL_CAUSES_MAX; i++)
+        if (ours[i] != theirs[i])
+            FAIL("I2: %s[cause %u] is %llu, should be %llu", name, i, (unsigned long long)theirs[i],
+                 (unsigned long long)ours[i]);
+}
+
+#define FIELDS(X)                                                                              \
+    X(tasks_received)                                                                          \
+    X(tasks_launched) X(tasks_pending) X(tasks_running) X(tasks_failed) X(tasks_rejected)      \
+        X(tasks_returned) X(worker_processes_created) X(worker_processes_still_alive)          \
+            X(worker_processes_idle) X(worker_processes_busy) X(max_workers_busy_concurrently) \
+                X(spawns_failed) X(initializers_failed) X(finalizers_started) X(finalizers_ok) \
+                    X(finalizers_failed) X(zygotes_started) X(zygotes_lost) X(backlog_bytes)
+
+static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
+{
+    libpool_stats theirs = {.size = sizeof theirs};
+    libpool_stats *ours = &books->stats;
+    lp_pool_stats(pool, &theirs);
+    ours->worker_processes_idle = hn_books_in(books, LP_WORKER_IDLE);
+    ours->worker_processes_busy = hn_books_in(books, LP_WORKER_BUSY);
+    ours->worker_processes_still_alive = books->n_slots - hn_books_in(books, LP_WORKER_VACANT) -
+                                         hn_books_in(books, LP_WORKER_SPAWNING) -
+                                         hn_books_in(books, LP_WORKER_DEAD);
+#define COMPARE(field) compare_field(books, #field, ours->field, theirs.field);
+    FIELDS(COMPARE)
+#undef COMPARE
+    compare_causes(books, "tasks_ended", ours->tasks_ended, theirs.tasks_ended);
+    compare_causes(books, "workers_ended", ours->workers_ended, theirs.workers_ended);
+}
+
+static void compare_slots(struct hn_books *books, const struct lp_pool *pool)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++) {
+        enum lp_worker_state ours = books->slots[i].state, theirs = pool->workers[i].state;
+        if (ours != theirs)
+            FAIL("slot %u is %s, should be %s", i, lp_worker_state_name(theirs),
+                 lp_worker_state_name(ours));
+    }
+}
+
+static void compare_notes(struct hn_books *books)
+{
+    for (uint32_t kind = 0; kind < LIBPOOL_EVENT_KINDS; kind++) {
+        uint64_t due = books->config.notes ? books->notes_due[kind] : 0;
+        if (books->notes[kind] != due)
+            FAIL("notes of kind %u: %llu, should be %llu", kind,
+                 (unsigned long long)books->notes[kind], (unsigned long long)due);
+    }
+}
+
+/* What was asked of this call has happened. */
+static void check_dues(struct hn_books *books)
+{
+    if (books->must_end != LP_NONE)
+        FAIL("I1: task %u had to end (%s)", books->must_end + 1,
+             libpool_cause_name(books->must_end_cause));
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].must_kill != LIBPOOL_PENDING)
+            FAIL("slot %u had to be killed (%s)", i, libpool_cause_name(books->slots[i].must_kill));
+}
+
+static void check_room(struct hn_books *books)
+{
+    if (books->waiting && books->room_told)
+        books->coverage->sometimes[HN_ROOM_AFTER_FULL]++;
+    else if (books->waiting && (books->shutting || has_room(books, books->waiting_bytes)))
+        FAIL("who waits for room in the backlog was not told");
+    else
+        return;
+    books->waiting = false;
+}
+
+static void check_shutdown(struct hn_books *books, bool more)
+{
+    bool idle_handed = !hn_books_pending(books) && !hn_books_running(books);
+    uint32_t starting = hn_books_in(books, LP_WORKER_STARTING);
+    uint32_t idle = hn_books_in(books, LP_WORKER_IDLE);
+    if (!books->shutting || books->down || more)
+        return;
+    if (books->cancelling && hn_books_pending(books))
+        FAIL("pending tasks after a cancelling shutdown");
+    if (books->killing &&
+        (starting || idle || hn_books_running(books) || hn_books_in(books, LP_WORKER_RETIRING)))
+        FAIL("a worker or task outlived the shutdown's deadline");
+    if (!idle_handed)
+        return;
+    if (idle || starting)
+        FAIL("drained, but %u idle and %u starting stay", idle, starting);
+    doom_spawning(books);
+    if (hn_books_in(books, LP_WORKER_VACANT) == books->n_slots)
+        FAIL("nothing is left, but the pool is not down");
+}
+
+static void check_work(struct hn_books *books, bool more)
+{
+    if (hn_books_running(books) == 0 && hn_books_pending(books) == 0)
+        return;
+    if (books->down)
+        FAIL("I1: down, but not every future has ended");
+    if (!more && hn_books_pending(books) && hn_books_in(books, LP_WORKER_IDLE))
+        FAIL("I3: a worker is idle beside a backlog");
+    if (hn_books_pending(books) > books->config.backlog_tasks + books->n_slots)
+        FAIL("I6: the backlog is over its bound");
+    if (hn_books_in(books, LP_WORKER_BUSY) > books->max_workers)
+        FAIL("more busy workers than max_workers");
+}
+
+void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
+{
+    check_dues(books);
+    compare_slots(books, pool);
+    compare_stats(books, pool);
+    compare_notes(books);
+    check_room(books);
+    check_shutdown(books, pool->more);
+    check_work(books, pool->more);
+    if (!pool->more && !books->down)
+        hn_judge_lateness(books);
+    books->coverage->sometimes[HN_SLOTS_EXHAUSTED] += hn_books_in(books, LP_WORKER_VACANT) == 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim_books: the sim's own books, and the judge.
+ *
+ * They are kept from what the pretend world did and from what the policy decided, never from the
+ * policy's counters or tables: a second, slower account of the same story. A call into the policy is
+ * told to the books before (what has happened), each action is judged in order (was it allowed? was
+ * it due?), and afterwards both accounts have to agree.
+ *
+ *     hn_books_before(books, &call);   the event's own consequences
+ *     lp_pool_step(pool, call.event);
+ *     for each action: hn_books_action(books, pool, action);
+ *     hn_books_after(books, pool);
+ */
+#ifndef HARNESS_SIM_BOOKS_H
+#define HARNESS_SIM_BOOKS_H
+
+#include "core/pool.h"
+#include "harness/sim.h"
+#include "harness/sim_trace.h"
+
+#define HN_BOOK_TASKS 4096u
+#define HN_BOOK_SLOTS 32u
+#define HN_SPAWNS_KEPT 24u
+
+struct hn_book_task {
+    uint32_t index; /* in the policy's table */
+    enum lp_task_state state;
+    struct lp_task_spec spec;
+    uint64_t submitted_ns, assigned_ns;
+    uint64_t begun_ns;    /* the world's own: when a worker entered its function */
+    uint64_t believed_ns; /* what a deadline may count from */
+    uint32_t slot;        /* RUNNING: who has it */
+    uint32_t returns;
+    uint32_t begun; /* how often */
+    bool launched;
+    bool not_started; /* reported so */
+};
+
+struct hn_book_slot {
+    enum lp_worker_state state;
+    uint32_t generation;
+    int pid;
+    uint32_t task;           /* index in tasks, or LP_NONE */
+    libpool_cause doom;      /* why the policy has killed it */
+    libpool_cause must_kill; /* this call has to kill it, for this reason */
+    bool ready, retiring, orphaned, early_ready;
+    bool init_failed, final_started, finalized;
+    uint32_t tasks_done;
+    uint64_t since_ns; /* of the state */
+    uint64_t idle_order;
+    uint64_t lived_from_ns;
+    bool dropped_for; /* its spawn is overdue and the zygote was dropped */
+};
+
+/* One call into the policy. */
+struct hn_call {
+    const struct lp_event *event; /* NULL: submit or cancel */
+    uint32_t submitted;           /* index in tasks, or LP_NONE */
+    uint32_t cancelled;           /* index in tasks, or LP_NONE */
+    libpool_cause injected;       /* EXITED: what was done to it in truth */
+};
+
+struct hn_books {
+    struct hn_trace *trace;
+    struct hn_sim_coverage *coverage;
+    struct lp_pool_config config;
+    uint32_t min_workers, max_workers; /* apart from config: a resize would change them */
+    uint32_t n_slots;
+    uint64_t slack_ns; /* how late the supervisor may wake */
+
+    struct hn_book_task tasks[HN_BOOK_TASKS];
+    uint32_t n_tasks, oldest; /* all before oldest have ended */
+    struct hn_book_slot slots[HN_BOOK_SLOTS];
+    uint64_t idle_order;
+    uint32_t init_failures;
+
+    enum lp_zygote_state zygote;
+    uint64_t zygote_since_ns;
+
+    bool shutting, cancelling, killing, down;
+    uint64_t deadline_ns, killing_since_ns;
+
+    bool waiting; /* somebody was refused for want of room */
+    uint64_t waiting_bytes;
+    bool room_told;
+
+    struct hn_call call;
+    uint64_t now_ns;
+    uint32_t must_end; /* index in tasks, or LP_NONE */
+    libpool_cause must_end_cause;
+    bool must_down;
+    uint32_t died_slot; /* whose death this call tells, or LP_NONE */
+    libpool_cause died_cause;
+
+    uint64_t spawn_times[HN_SPAWNS_KEPT], zygote_times[HN_SPAWNS_KEPT];
+    uint64_t n_spawns, n_zygotes;
+    uint64_t failing_since_ns; /* everything fails since then; 0: it does not */
+
+    uint64_t notes[LIBPOOL_EVENT_KINDS], notes_due[LIBPOOL_EVENT_KINDS];
+    libpool_stats stats; /* the counters as they should be */
+};
+
+void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
+                   struct hn_trace *trace, struct hn_sim_coverage *coverage);
+
+/* Facts of the world. */
+void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns);
+void hn_books_released(struct hn_books *books, uint32_t index);
+
+/* What submit returned; call before the actions are judged. */
+void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
+                        const struct lp_task_spec *spec, int result, uint32_t index);
+void hn_books_before(struct hn_books *books, const struct hn_call *call);
+void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
+                     const struct lp_action *action);
+void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
+
+uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
+uint32_t hn_books_pending(const struct hn_books *books);
+uint32_t hn_books_running(const struct hn_books *books);
+
+#endif

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each action of the policy is a claim about the world: this task is the next one, this slot is
+ * empty, this worker has to die. Here each claim is held against the books, and then entered.
+ */
+#include "harness/sim_judge.h"
+
+#include <stddef.h>
+
+#define FAIL(...) hn_trace_fail(books->trace, __VA_ARGS__)
+#define SOMETIMES(name) books->coverage->sometimes[HN_##name]++
+
+#define RATE_SPAWNS 20u
+#define RATE_WINDOW_NS (4000 * LP_MS) /* no more than RATE_SPAWNS in it while everything fails */
+#define RATE_RAMP_NS (3000 * LP_MS)   /* the backoff needs so long to reach its longest pause */
+
+/* ---- strength ------------------------------------------------------------------------------- */
+
+static uint32_t strength(const struct hn_books *books)
+{
+    return hn_books_in(books, LP_WORKER_SPAWNING) + hn_books_in(books, LP_WORKER_STARTING) +
+           hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY);
+}
+
+static bool nobody_can_be_initialised(const struct hn_books *books)
+{
+    return books->init_failures >= books->config.initializer_failures;
+}
+
+static uint32_t wanted(const struct hn_books *books)
+{
+    uint32_t least = books->shutting ? 0 : books->min_workers;
+    if (least == 0 && !books->shutting && nobody_can_be_initialised(books))
+        least = 1; /* keeps probing */
+    uint32_t demand = hn_books_in(books, LP_WORKER_BUSY) + hn_books_pending(books);
+    if (books->killing || books->down)
+        return 0;
+    demand = demand < least ? least : demand;
+    return demand < books->max_workers ? demand : books->max_workers;
+}
+
+/* ---- spawns ----------------------------------------------------------------------------------- */
+
+static void check_rate(struct hn_books *books, uint64_t times[HN_SPAWNS_KEPT], uint64_t count,
+                       const char *what)
+{
+    uint64_t now_ns = books->now_ns;
+    times[count % HN_SPAWNS_KEPT] = now_ns;
+    if (!books->failing_since_ns || count < RATE_SPAWNS)
+        return;
+    uint64_t first_ns = times[(count - RATE_SPAWNS) % HN_SPAWNS_KEPT];
+    if (first_ns >= books->failing_since_ns + RATE_RAMP_NS && now_ns - first_ns < RATE_WINDOW_NS)
+        FAIL("I3: everything fails, and %s goes on more than 5 times a second", what);
+}
+
+static void judge_spawn(struct hn_books *books, const struct lp_action *action)
+{
+    struct hn_book_slot *slot = &books->slots[action->slot];
+    uint32_t occupied = books->n_slots - hn_books_in(books, LP_WORKER_VACANT);
+    if (slot->state != LP_WORKER_VACANT)
+        FAIL("spawn into slot %u, which is %s", action->slot, lp_worker_state_name(slot->state));
+    if (action->generation <= slot->generation)
+        FAIL("spawn into slot %u with an old generation", action->slot);
+    if (books->zygote != LP_ZYGOTE_UP)
+        FAIL("spawn without a zygote");
+    if (strength(books) >= wanted(books))
+        FAIL("spawn beyond the %u workers wanted", wanted(books));
+    if (books->config.exclusive && occupied >= books->max_workers)
+        FAIL("exclusive: spawn beside %u occupied slots", occupied);
+    if (occupied >= books->max_workers)
+        SOMETIMES(SPARE_USED);
+    *slot = (struct hn_book_slot){.state = LP_WORKER_SPAWNING,
+                                  .generation = action->generation,
+                                  .task = LP_NONE,
+                                  .since_ns = books->now_ns};
+    check_rate(books, books->spawn_times, books->n_spawns++, "spawning");
+}
+
+/* ---- assignments -------------------------------------------------------------------------------- */
+
+static uint32_t find_task(struct hn_books *books, const struct lp_pool *pool, uint32_t index)
+{
+    uint64_t id = pool->tasks.table[index].id;
+    if (id > 0 && id <= books->n_tasks && books->tasks[id - 1].index == index)
+        return (uint32_t)id - 1;
+    FAIL("an action names task %u, which is none", index);
+    return 0;
+}
+
+static bool goes_before(const struct hn_book_task *a, const struct hn_book_task *b)
+{
+    if (a->spec.priority != b->spec.priority)
+        return a->spec.priority < b->spec.priority;
+    return a < b; /* the order of submission */
+}
+
+static void check_order(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    for (uint32_t i = books->oldest; i < books->n_tasks; i++)
+        if (books->tasks[i].state == LP_TASK_PENDING && goes_before(&books->tasks[i], task))
+            FAIL("task %u was taken before task %u", index + 1, i + 1);
+}
+
+static void check_newest(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].state == LP_WORKER_IDLE &&
+            books->slots[i].idle_order > slot->idle_order)
+            FAIL("slot %u is not the idle worker that was used last",
+                 (unsigned)(slot - books->slots));
+}
+
+static void launch(struct hn_books *books, struct hn_book_task *task)
+{
+    books->stats.tasks_pending--;
+    books->stats.tasks_running++;
+    books->stats.backlog_bytes -= task->spec.bytes;
+    books->stats.tasks_launched += !task->launched;
+    books->notes_due[LIBPOOL_EVENT_TASK_LAUNCHED]++;
+    task->launched = true;
+    task->state = LP_TASK_RUNNING;
+    task->assigned_ns = books->now_ns;
+}
+
+static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
+                         const struct lp_action *action)
+{
+    struct hn_book_slot *slot = &books->slots[action->slot];
+    uint32_t index = find_task(books, pool, action->task);
+    struct hn_book_task *task = &books->tasks[index];
+    if (slot->state != LP_WORKER_IDLE || slot->generation != action->generation)
+        FAIL("task %u handed to slot %u, which is %s", index + 1, action->slot,
+             lp_worker_state_name(slot->state));
+    if (task->state != LP_TASK_PENDING)
+        FAIL("task %u handed out, but it was not pending", index + 1);
+    if (task->begun)
+        FAIL("I7: task %u handed out again after it was begun", index + 1);
+    if (books->cancelling)
+        FAIL("task %u handed out after a cancelling shutdown", index + 1);
+    check_order(books, index);
+    check_newest(books, slot);
+    launch(books, task);
+    task->slot = action->slot;
+    slot->task = index;
+    slot->state = LP_WORKER_BUSY;
+    slot->since_ns = books->now_ns;
+    uint32_t busy = hn_books_in(books, LP_WORKER_BUSY);
+    if (busy > books->stats.max_workers_busy_concurrently)
+        books->stats.max_workers_busy_concurrently = busy;
+}
+
+/* ---- leaving -------------------------------------------------------------------------------- */
+
+static bool is_recycled(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    return books->config.tasks_per_worker && slot->tasks_done >= books->config.tasks_per_worker;
+}
+
+static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].state == LP_WORKER_IDLE &&
+            books->slots[i].idle_order < slot->idle_order)
+            return false;
+    return true;
+}
+
+static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    return !books->shutting && hn_books_pending(books) == 0 &&
+           strength(books) > books->min_workers && is_oldest_idle(books, slot) &&
+           books->now_ns >= slot->since_ns + books->config.idle_timeout_ns;
+}
+
+static void judge_retire(struct hn_books *books, const struct lp_action *action)
+{
+    struct hn_book_slot *slot = &books->slots[action->slot];
+    bool drained = books->shutting && !hn_books_pending(books) && !hn_books_running(books);
+    if (slot->state != LP_WORKER_IDLE || slot->generation != action->generation)
+        FAIL("slot %u told to leave, but it is %s", action->slot,
+             lp_worker_state_name(slot->state));
+    if (is_recycled(books, slot))
+        SOMETIMES(RECYCLED);
+    else if (may_shrink(books, slot))
+        SOMETIMES(SHRUNK);
+    else if (!slot->orphaned && !drained)
+        FAIL("slot %u told to leave without a reason", action->slot);
+    slot->retiring = true;
+    slot->state = LP_WORKER_RETIRING;
+    slot->since_ns = books->now_ns;
+    books->notes_due[LIBPOOL_EVENT_WORKER_RETIRED]++;
+}
+
+/* ---- kills ------------------------------------------------------------------------------------ */
+
+/* CANCEL without WAIT kills, once, who runs something; the deadline and the drained end do, too. */
+static bool shutdown_may_kill(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    const struct lp_event *event = books->call.event;
+    bool now = event && event->kind == LP_EVENT_SHUTDOWN && (event->flags & LIBPOOL_CANCEL) &&
+               !(event->flags & LIBPOOL_WAIT);
+    bool drained = !hn_books_pending(books) && !hn_books_running(books);
+    if (books->killing)
+        return true;
+    if (!books->shutting)
+        return false;
+    return (now && slot->state != LP_WORKER_IDLE && slot->state != LP_WORKER_RETIRING) ||
+           (drained && slot->state == LP_WORKER_STARTING);
+}
+
+static bool is_deadline_of(const struct hn_books *books, uint32_t slot)
+{
+    const struct lp_event *event = books->call.event;
+    return event && event->kind == LP_EVENT_DEADLINE && event->slot == slot;
+}
+
+/* A task that is not begun in time: its worker is stuck. */
+static bool is_stuck(const struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_slot *slot = &books->slots[index];
+    if (slot->state != LP_WORKER_BUSY || slot->task == LP_NONE || !is_deadline_of(books, index))
+        return false;
+    const struct hn_book_task *task = &books->tasks[slot->task];
+    return !task->begun && books->now_ns >= task->assigned_ns + books->config.start_timeout_ns;
+}
+
+static void judge_kill(struct hn_books *books, const struct lp_action *action)
+{
+    struct hn_book_slot *slot = &books->slots[action->slot];
+    libpool_cause why = slot->must_kill;
+    if (slot->generation != action->generation || slot->state < LP_WORKER_STARTING ||
+        slot->state > LP_WORKER_RETIRING)
+        FAIL("slot %u killed, but it is %s", action->slot, lp_worker_state_name(slot->state));
+    if (why == LIBPOOL_PENDING && is_stuck(books, action->slot)) {
+        why = LIBPOOL_LOST;
+        SOMETIMES(STUCK_START);
+    } else if (why == LIBPOOL_PENDING && shutdown_may_kill(books, slot)) {
+        why = LIBPOOL_SHUTDOWN;
+        books->coverage->sometimes[HN_SHUTDOWN_KILLED] += books->killing;
+    }
+    if (why == LIBPOOL_PENDING)
+        FAIL("slot %u killed without a reason", action->slot);
+    if (slot->doom == LIBPOOL_PENDING)
+        slot->doom = why;
+    slot->must_kill = LIBPOOL_PENDING;
+    slot->state = LP_WORKER_DYING;
+    slot->since_ns = books->now_ns;
+    books->notes_due[LIBPOOL_EVENT_WORKER_KILLED]++;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------- */
+
+static bool overran_queue(const struct hn_books *books, const struct hn_book_task *task)
+{
+    return task->spec.queue_timeout_ns &&
+           books->now_ns >= task->submitted_ns + task->spec.queue_timeout_ns;
+}
+
+/* Why a task of the backlog may end. */
+static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    bool nobody = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) == 0;
+    if (cause == LIBPOOL_CANCELLED)
+        return books->call.cancelled == index;
+    if (cause == LIBPOOL_SHUTDOWN)
+        return books->cancelling || books->killing;
+    if (cause == LIBPOOL_QUEUE_TIMEOUT) {
+        SOMETIMES(QUEUE_TIMEOUT);
+        return overran_queue(books, task);
+    }
+    if (cause != LIBPOOL_INIT_FAILED)
+        return false;
+    SOMETIMES(UNINITIALISABLE);
+    return nobody_can_be_initialised(books) && nobody;
+}
+
+static bool run_overran(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    if (!task->begun || !task->spec.run_timeout_ns || !is_deadline_of(books, task->slot))
+        return false;
+    SOMETIMES(TIMEOUT);
+    if (task->believed_ns != task->begun_ns)
+        SOMETIMES(TIMEOUT_UNBELIEVED);
+    return books->now_ns >= task->believed_ns + task->spec.run_timeout_ns;
+}
+
+/* Why a task that a worker has may end, when neither result nor death ended it. */
+static bool running_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_slot *slot = &books->slots[books->tasks[index].slot];
+    if (cause == LIBPOOL_CANCELLED)
+        return books->call.cancelled == index;
+    if (cause == LIBPOOL_SHUTDOWN)
+        return books->killing || (books->shutting && shutdown_may_kill(books, slot));
+    if (cause == LIBPOOL_TIMEOUT)
+        return slot->state == LP_WORKER_BUSY && run_overran(books, index);
+    if (cause == LIBPOOL_LOST) /* a killed worker that does not die can't keep its task for ever */
+        return slot->state == LP_WORKER_DYING && is_deadline_of(books, books->tasks[index].slot) &&
+               books->now_ns >= slot->since_ns + LP_KILL_GRACE_NS;
+    return false;
+}
+
+static libpool_certainty certainty_due(const struct hn_books *books, uint32_t index, bool pending)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    if (pending)
+        return LIBPOOL_NOT_STARTED;
+    if (books->must_end != index || books->must_end_cause == LIBPOOL_CORRUPT)
+        return LIBPOOL_MAY_HAVE_RUN;
+    if (books->must_end_cause == LIBPOOL_COMPLETED || books->must_end_cause == LIBPOOL_ERROR)
+        return LIBPOOL_HAS_RUN;
+    return task->begun ? LIBPOOL_MAY_HAVE_RUN : LIBPOOL_NOT_STARTED;
+}
+
+static void check_cause(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    bool pending = books->tasks[index].state == LP_TASK_PENDING;
+    if (books->must_end == index) {
+        if (cause != books->must_end_cause)
+            FAIL("I1: task %u ended as %s, should be %s", index + 1, libpool_cause_name(cause),
+                 libpool_cause_name(books->must_end_cause));
+        return;
+    }
+    if (!(pending ? pending_may_end(books, index, cause) : running_may_end(books, index, cause)))
+        FAIL("I1: task %u was %s and ended as %s, which nothing explains", index + 1,
+             pending ? "pending" : "running", libpool_cause_name(cause));
+}
+
+static void check_times(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    bool pending = task->state == LP_TASK_PENDING;
+    uint64_t handed_ns = pending ? books->now_ns : task->assigned_ns;
+    if (outcome->pending_ns != handed_ns - task->submitted_ns)
+        FAIL("task %u waited %llu ns, not %llu", index + 1,
+             (unsigned long long)(handed_ns - task->submitted_ns),
+             (unsigned long long)outcome->pending_ns);
+    if (pending ? outcome->running_ns != 0 : outcome->running_ns > books->now_ns - handed_ns)
+        FAIL("task %u can't have run for %llu ns", index + 1,
+             (unsigned long long)outcome->running_ns);
+}
+
+static void check_facts(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    const struct lp_event *event = books->call.event;
+    bool pending = task->state == LP_TASK_PENDING;
+    bool told = books->must_end == index && event; /* by a result or a death */
+    if (outcome->certainty != certainty_due(books, index, pending))
+        FAIL("I7: task %u ended with certainty %d", index + 1, (int)outcome->certainty);
+    if (outcome->slot != (pending ? LP_NONE : task->slot))
+        FAIL("task %u ended on slot %u", index + 1, outcome->slot);
+    if (outcome->pid != (pending ? 0 : books->slots[task->slot].pid))
+        FAIL("task %u ended with pid %d", index + 1, outcome->pid);
+    if (told && books->must_end_cause != LIBPOOL_CORRUPT &&
+        (outcome->code != event->code || outcome->signal != event->signal ||
+         outcome->core_dumped != event->core_dumped))
+        FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
+    check_times(books, index, outcome);
+}
+
+static void enter_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    struct hn_book_task *task = &books->tasks[index];
+    libpool_stats *stats = &books->stats;
+    if (task->state == LP_TASK_PENDING) {
+        stats->tasks_pending--;
+        stats->backlog_bytes -= task->spec.bytes;
+    } else {
+        struct hn_book_slot *slot = &books->slots[task->slot];
+        stats->tasks_running--;
+        if (slot->task == index)
+            slot->task = LP_NONE;
+        if (slot->state == LP_WORKER_BUSY && slot->must_kill == LIBPOOL_PENDING)
+            slot->must_kill = cause;
+    }
+    stats->tasks_ended[cause]++;
+    stats->tasks_failed += cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED &&
+                           cause != LIBPOOL_SHUTDOWN;
+    books->notes_due[LIBPOOL_EVENT_TASK_ENDED]++;
+    task->state = LP_TASK_ENDED;
+}
+
+static void judge_end(struct hn_books *books, const struct lp_pool *pool,
+                      const struct lp_action *action)
+{
+    const struct lp_outcome *outcome = &pool->tasks.table[action->task].outcome;
+    uint32_t index = find_task(books, pool, action->task);
+    struct hn_book_task *task = &books->tasks[index];
+    if (task->state != LP_TASK_PENDING && task->state != LP_TASK_RUNNING) {
+        FAIL("I1: task %u ended twice", index + 1);
+        return;
+    }
+    check_cause(books, index, outcome->cause);
+    check_facts(books, index, outcome);
+    task->not_started = outcome->certainty == LIBPOOL_NOT_STARTED;
+    if (task->not_started && task->begun)
+        FAIL("I7: task %u was begun, but is reported as not started", index + 1);
+    enter_end(books, index, outcome->cause);
+    if (books->must_end == index)
+        books->must_end = LP_NONE;
+}
+
+/* ---- the zygote and the end ------------------------------------------------------------------- */
+
+static void judge_clean(struct hn_books *books, const struct lp_action *action)
+{
+    const struct hn_book_slot *slot = &books->slots[action->slot];
+    if (slot->state != LP_WORKER_DEAD || slot->generation != action->generation)
+        FAIL("slot %u to be proven empty, but it is %s", action->slot,
+             lp_worker_state_name(slot->state));
+    if (books->zygote != LP_ZYGOTE_UP)
+        FAIL("no zygote to prove slot %u empty", action->slot);
+}
+
+static void judge_zygote_start(struct hn_books *books)
+{
+    if (books->zygote != LP_ZYGOTE_DOWN)
+        FAIL("a second zygote started beside the first");
+    if (books->down)
+        FAIL("a zygote started after the end");
+    books->zygote = LP_ZYGOTE_STARTING;
+    books->zygote_since_ns = books->now_ns;
+    check_rate(books, books->zygote_times, books->n_zygotes++, "starting zygotes");
+}
+
+static bool spawn_overdue(const struct hn_books *books)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].state == LP_WORKER_SPAWNING && is_deadline_of(books, i))
+            return true;
+    return false;
+}
+
+static void judge_zygote_drop(struct hn_books *books)
+{
+    bool mute = books->zygote == LP_ZYGOTE_STARTING &&
+                books->now_ns >= books->zygote_since_ns + LP_HELLO_WAIT_NS;
+    if (mute)
+        SOMETIMES(HELLO_OVERRAN);
+    else if (books->zygote == LP_ZYGOTE_UP && spawn_overdue(books))
+        SOMETIMES(SPAWN_OVERRAN);
+    else
+        FAIL("zygote dropped without a reason");
+    books->zygote = LP_ZYGOTE_DROPPED;
+}
+
+static void judge_down(struct hn_books *books)
+{
+    bool proven = hn_books_in(books, LP_WORKER_VACANT) == books->n_slots;
+    bool gave_up = books->killing && books->now_ns >= books->killing_since_ns + LP_KILL_GRACE_NS;
+    if (!books->shutting || books->down)
+        FAIL("down without a shutdown, or twice");
+    if (!proven && !gave_up)
+        FAIL("down before all is proven gone");
+    if (!proven)
+        SOMETIMES(GAVE_UP);
+    else if (!books->cancelling && !books->killing)
+        SOMETIMES(DRAINED);
+    books->down = true;
+    books->notes_due[LIBPOOL_EVENT_SHUTDOWN_DONE]++;
+}
+
+void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
+                     const struct lp_action *action)
+{
+    bool about_slot = action->kind <= LP_ACTION_CLEAN;
+    if (about_slot && action->slot >= books->n_slots) {
+        FAIL("an action about slot %u, which there is not", action->slot);
+        return;
+    }
+    if (books->down && action->kind != LP_ACTION_NOTE)
+        FAIL("action %d after the end", (int)action->kind);
+    switch (action->kind) {
+    case LP_ACTION_SPAWN: judge_spawn(books, action); return;
+    case LP_ACTION_ASSIGN: judge_assign(books, pool, action); return;
+    case LP_ACTION_RETIRE: judge_retire(books, action); return;
+    case LP_ACTION_KILL: judge_kill(books, action); return;
+    case LP_ACTION_CLEAN: judge_clean(books, action); return;
+    case LP_ACTION_END: judge_end(books, pool, action); return;
+    case LP_ACTION_ROOM: books->room_told = true; return;
+    case LP_ACTION_ZYGOTE_START: judge_zygote_start(books); return;
+    case LP_ACTION_ZYGOTE_DROP: judge_zygote_drop(books); return;
+    case LP_ACTION_NOTE: books->notes[action->note.kind]++; return;
+    case LP_ACTION_DOWN: judge_down(books); return;
+    case LP_ACTIONS: return;
+    }
+}
+
+/* ---- lateness --------------------------------------------------------------------------------- */
+
+static bool late(const struct hn_books *books, uint64_t since_ns, uint64_t limit_ns)
+{
+    return books->now_ns > since_ns + limit_ns + books->slack_ns;
+}
+
+static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    const struct hn_book_task *task = &books->tasks[slot->task];
+    uint64_t limit_ns = task->spec.run_timeout_ns;
+    if (task->begun && limit_ns && late(books, task->believed_ns, limit_ns))
+        FAIL("task %u overran its run timeout", slot->task + 1);
+    if (!task->begun && late(books, task->assigned_ns, books->config.start_timeout_ns))
+        FAIL("task %u is not begun, and nothing is done about it", slot->task + 1);
+}
+
+static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    const struct lp_pool_config *config = &books->config;
+    uint64_t limit_ns = UINT64_MAX / 2;
+    switch (slot->state) {
+    case LP_WORKER_SPAWNING:
+        limit_ns = books->zygote == LP_ZYGOTE_UP ? config->start_timeout_ns : limit_ns;
+        break;
+    case LP_WORKER_STARTING: limit_ns = config->initializer_timeout_ns; break;
+    case LP_WORKER_RETIRING: limit_ns = config->finalizer_timeout_ns; break;
+    case LP_WORKER_GONE: limit_ns = LP_STATUS_WAIT_NS; break;
+    case LP_WORKER_BUSY: busy_lateness(books, slot); break;
+    case LP_WORKER_IDLE:
+        if (may_shrink(books, slot))
+            limit_ns = config->idle_timeout_ns;
+        break;
+    case LP_WORKER_DYING:
+        if (slot->task != LP_NONE)
+            limit_ns = LP_KILL_GRACE_NS;
+        break;
+    case LP_WORKER_VACANT:
+    case LP_WORKER_DEAD:
+    case LP_WORKER_STATES: break;
+    }
+    if (late(books, slot->since_ns, limit_ns))
+        FAIL("slot %u is %s for too long", (unsigned)(slot - books->slots),
+             lp_worker_state_name(slot->state));
+}
+
+void hn_judge_lateness(struct hn_books *books)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        slot_lateness(books, &books->slots[i]);
+    for (uint32_t i = books->oldest; i < books->n_tasks; i++) {
+        const struct hn_book_task *task = &books->tasks[i];
+        if (task->state == LP_TASK_PENDING && task->spec.queue_timeout_ns &&
+            late(books, task->submitted_ns, task->spec.queue_timeout_ns))
+            FAIL("task %u overran its queue timeout", i + 1);
+    }
+    if (books->shutting && !books->killing && books->deadline_ns &&
+        late(books, books->deadline_ns, 0))
+        FAIL("the shutdown's deadline has passed");
+    if (books->killing && late(books, books->killing_since_ns, LP_KILL_GRACE_NS))
+        FAIL("not down in time");
+    if (books->zygote == LP_ZYGOTE_STARTING &&
+        late(books, books->zygote_since_ns, LP_HELLO_WAIT_NS))
+        FAIL("a zygote without a hello is waited for");
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sim_world: the pretend kernel, zygote, workers and supervisor that the policy acts upon.
+ *
+ * What happens is a set of items, each with its time. Inner items (a fork, the end of an
+ * initializer, a death) change the world and put more items into it; an EVENT item is what the
+ * supervisor tells the policy. The world is honest, it only says what the real one could say:
+ *   - what one worker writes arrives in order, and before the news of its death (the supervisor
+ *     empties the channel first); it may overtake the report of its birth
+ *   - what the zygote reports arrives in order; when it dies, what it had sent still arrives, the
+ *     rest never; a worker that was not reported dies with it
+ *   - a pidfd tells a death at most once: as GONE, or as EXITED where the zygote is lost
+ *   - SPAWN is answered by SPAWNED, SPAWN_FAILED or the loss of the zygote; CLEAN by EMPTY
+ *   - KILL leads to a death, but not at once, and not at all for the unkillable
+ * A hostile worker says any word at any time.
+ */
+#ifndef HARNESS_SIM_WORLD_H
+#define HARNESS_SIM_WORLD_H
+
+#include "core/pool.h"
+#include "harness/sim_books.h"
+#include "harness/sim_random.h"
+
+#define HN_ITEMS 4096u
+
+/* Classes of faults; a schedule has each of them on or off. */
+enum hn_fault {
+    HN_FAULT_EXIT = 0, /* workers leave by themselves */
+    HN_FAULT_SIGNAL,   /* they crash or are killed from outside */
+    HN_FAULT_OOM,
+    HN_FAULT_SPAWN_ERROR, /* fork fails */
+    HN_FAULT_ZYGOTE_DEATH,
+    HN_FAULT_ZYGOTE_HANG,  /* for ever */
+    HN_FAULT_ZYGOTE_PAUSE, /* for a while */
+    HN_FAULT_ZYGOTE_START, /* it can't be started */
+    HN_FAULT_INIT_FAIL,
+    HN_FAULT_INIT_HANG,
+    HN_FAULT_FINAL_FAIL,
+    HN_FAULT_FINAL_HANG,
+    HN_FAULT_TASK_HANG,
+    HN_FAULT_STUCK_START, /* a worker does not begin the task it was given */
+    HN_FAULT_CORRUPT,     /* hostile words */
+    HN_FAULT_LIE,         /* hostile word on when a task began */
+    HN_FAULT_UNKILLABLE,
+    HN_FAULT_TREE_SLOW,    /* descendants outlive the worker for long */
+    HN_FAULT_STATUS_SLOW,  /* the zygote is long in reporting a death */
+    HN_FAULT_WAKE_LATE,    /* the supervisor's timer */
+    HN_FAULT_RELEASE_LATE, /* ended tasks keep their record for a while */
+    HN_FAULTS
+};
+
+/* Everything fails, always: what the backoff is for. */
+enum hn_total {
+    HN_TOTAL_NONE = 0,
+    HN_TOTAL_SPAWN,
+    HN_TOTAL_ZYGOTE_START,
+    HN_TOTAL_ZYGOTE_DIES, /* with the first request */
+    HN_TOTAL_INIT,
+    HN_TOTAL_IDLE_DEATH, /* as soon as it is ready */
+    HN_TOTAL_UNBEGUN,    /* when it is handed a task, before it begins it */
+    HN_TOTAL_CORRUPT,    /* nonsense as soon as it is ready */
+    HN_TOTALS
+};
+
+enum hn_item_kind {
+    HN_ITEM_EVENT = 0, /* told to the policy */
+    HN_ITEM_RELEASE,   /* event.task_id: index of the task's record */
+    HN_ITEM_FORK,
+    HN_ITEM_INIT_END,
+    HN_ITEM_BEGIN, /* event.task_id */
+    HN_ITEM_TASK_END,
+    HN_ITEM_LEAVE,
+    HN_ITEM_FINAL_END,
+    HN_ITEM_DIE,   /* event.code, signal, oom_kills */
+    HN_ITEM_REAP,  /* by the zygote */
+    HN_ITEM_PROVE, /* by the zygote: its tree is empty */
+    HN_ITEM_ZYGOTE_DIE
+};
+
+struct hn_item {
+    enum hn_item_kind kind;
+    uint64_t at_ns, order;
+    uint32_t zygote; /* done or sent by this incarnation; 0: not by a zygote */
+    struct lp_event event;
+};
+
+/* The process that was last started in a slot. */
+struct hn_process {
+    uint32_t generation, zygote;
+    int pid;
+    bool alive, reported, frozen, unkillable, liar, leaving;
+    bool dying;                      /* SIGKILL is under way */
+    uint64_t words_ns;               /* when its last word arrives */
+    uint64_t born_ns;                /* when its birth is reported */
+    uint64_t tree_ns;                /* its tree can't be empty before */
+    uint64_t task_id;                /* it has it; 0: none */
+    uint64_t started_id, started_ns; /* its own word in the shared memory */
+    uint64_t begun_ns;
+    libpool_cause death;
+};
+
+struct hn_zygote {
+    uint32_t incarnation;
+    bool alive, hung;
+    bool linked;       /* the supervisor has not told its loss yet */
+    uint64_t pause_ns; /* stopped until */
+    uint64_t reports_ns;
+};
+
+struct hn_world {
+    struct hn_random random;
+    struct hn_trace *trace;
+    struct hn_books *books;
+    struct hn_sim_coverage *coverage;
+    struct lp_pool *pool;
+    bool has_finalizer;
+
+    uint64_t faults; /* bit set */
+    uint32_t percent;
+    bool calm;
+    enum hn_total total;
+    uint64_t work_ns;  /* tasks take up to so long */
+    uint64_t start_ns; /* initializers and finalizers, too */
+
+    struct hn_process processes[HN_BOOK_SLOTS];
+    struct hn_zygote zygote;
+    int next_pid;
+
+    uint64_t order;
+    uint32_t n_items;
+    struct hn_item items[HN_ITEMS];
+};
+
+void hn_world_init(struct hn_world *world, uint64_t seed);
+bool hn_world_has(struct hn_world *world, enum hn_fault fault); /* the class is on */
+/* The earliest item, or NULL. */
+struct hn_item *hn_world_next(struct hn_world *world);
+/* Takes an item out. */
+struct hn_item hn_world_take(struct hn_world *world, struct hn_item *item);
+/* An inner item takes its course. */
+void hn_world_happen(struct hn_world *world, const struct hn_item *item);
+/* Fills in what the supervisor adds when it tells an event. false: it is not told at all. */
+bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause *injected);
+void hn_world_perform(struct hn_world *world, const struct lp_action *action);
+
+/* Faults from outside, on whatever is there. */
+void hn_world_kill_worker(struct hn_world *world);
+void hn_world_hurt_zygote(struct hn_world *world);
+void hn_world_say_nonsense(struct hn_world *world); /* a living worker says any word */
+void hn_world_old_word(struct hn_world *world);     /* about a process that is no more */
+/* The faults stop; some of the frozen and unkillable recover. */
+void hn_world_calm(struct hn_world *world);
+/* Slots that will never be empty. */
+uint32_t hn_world_stuck(const struct hn_world *world);
+
+#endif
