@@ -16,7 +16,8 @@
 /* What a name stands for once it is bound. */
 struct ch_binding {
     bool bound;
-    uint64_t since_ns; /* events before that are not meant */
+    uint64_t since_ns;     /* events before that are not meant */
+    uint64_t since_number; /* nor that record itself; 0: no record bound it */
     uint32_t slot, task, group;
     struct hn_process process;
 };

@@ -6,7 +6,8 @@
  *   - `+T` counts from the effect of the step before;
  *   - a name (`of=w`, `slot=w.slot`) counts events from the moment when it was bound;
  *   - an event without such a name counts from the firing of the step before, so that
- *     `kill ...` and then `on worker-ready` means the worker that comes after the kill;
+ *     `kill ...` and then `on worker-ready` means the worker that comes after the kill; without a
+ *     step before, from the run's begin;
  *   - gates that name a group of tasks or nobody are armed before the pool is opened, and count
  *     from there: their nth is the nth of the run.
  * "The step before" is the nearest one that has to fire: no optional one.
@@ -138,27 +139,36 @@ static uint64_t effect_before_ns(const struct ch_run *run, uint32_t step)
     return previous ? previous->effect_ns : run->load_ns;
 }
 
-/* Events from there on are meant; 0: not yet known. */
-static uint64_t origin_ns(const struct ch_run *run, uint32_t step)
+/* Events after it are meant. The pool tells several things of one moment: number tells them apart. */
+struct origin {
+    uint64_t time_ns; /* 0: not known yet */
+    uint64_t number;  /* of the record that fired the step before or bound the name; 0: none did */
+};
+
+static struct origin origin_of(const struct ch_run *run, uint32_t step)
 {
     const struct ch_trigger *trigger = &run->scenario->steps[step].trigger;
     const struct ch_step_state *previous = before(run, step);
-    uint64_t since_ns = 0;
     const struct ch_binding *of = needed(run, trigger->of);
     const struct ch_binding *slot = trigger->slot_kind == CH_SLOT_OF_NAME
                                         ? needed(run, trigger->slot_of)
                                         : NULL;
     if (!names_are_bound(run, trigger))
-        return 0;
+        return (struct origin){0};
+    if (slot && (!of || slot->since_ns > of->since_ns))
+        of = slot;
     if (of)
-        since_ns = of->since_ns;
-    if (slot && slot->since_ns > since_ns)
-        since_ns = slot->since_ns;
-    if (since_ns)
-        return since_ns;
-    if (is_group(run, trigger->of))
-        return run->begun_ns;
-    return previous ? previous->fired_ns : run->load_ns;
+        return (struct origin){of->since_ns, of->since_number};
+    if (is_group(run, trigger->of) || !previous)
+        return (struct origin){run->begun_ns, 0};
+    return (struct origin){previous->fired_ns, previous->event.number};
+}
+
+static bool is_after(const struct hn_record *record, const struct origin *origin)
+{
+    if (record->time_ns != origin->time_ns)
+        return record->time_ns > origin->time_ns;
+    return record->number > origin->number;
 }
 
 /* ---- Does a record match? ---------------------------------------------------------------------- */
@@ -219,7 +229,8 @@ static enum match match(const struct ch_run *run, uint32_t step, const struct hn
 {
     const struct ch_trigger *trigger = &run->scenario->steps[step].trigger;
     uint32_t slot = slot_wanted(run, trigger);
-    if (record->kind != kind_of(trigger->event) || record->time_ns < origin_ns(run, step))
+    struct origin origin = origin_of(run, step);
+    if (record->kind != kind_of(trigger->event) || !is_after(record, &origin))
         return NO;
     if (slot != HN_NONE && record->slot != slot)
         return NO;
@@ -264,7 +275,7 @@ static bool event_met(struct ch_run *run, uint32_t step)
     struct ch_step_state *state = &run->steps[step];
     if (is_gate(trigger))
         return state->parked;
-    if (state->event.kind == 0 && (origin_ns(run, step) == 0 || !find_event(run, step)))
+    if (state->event.kind == 0 && (origin_of(run, step).time_ns == 0 || !find_event(run, step)))
         return false;
     return call_has_returned(run, trigger);
 }
