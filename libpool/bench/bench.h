@@ -68,8 +68,14 @@ struct bench_ratio {
 
 /* ---- for the rounds (measure.c) ----------------------------------------------------------- */
 
-/* Fails the round at once, with this sentence, unless ok. Only in the round's own process. */
-void bench_must(bool ok, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Fails the round at once, with this sentence. Only in the round's own process and its children. */
+_Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The sentence is only put together when it is needed: this stands on hot paths, too. */
+#define bench_must(ok, ...)          \
+    do {                             \
+        if (!(ok))                   \
+            bench_fail(__VA_ARGS__); \
+    } while (0)
 void bench_begin_round(struct bench_round *round);
 
 uint64_t bench_now_ns(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bench: the command. Options in, exit code out: 0 only if every number was measured and checked. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@ static const char usage[] =
     "  --rounds N     measure so often, tell the median (5)\n"
     "  --only NAME    what has NAME in its name, and its floors\n"
     "  --quick        one short round of all: does every number come out?\n"
-    "  --json FILE    where to write the results (bench.json beside this program)\n"
+    "  --json FILE    where to write the results (bench.json beside this program, unless --only)\n"
     "  --compare OLD  old, new and ratio; OLD is a file that --json wrote\n";
 
 static const struct option long_options[] = {
@@ -82,25 +83,36 @@ static bool has_failed(const struct bench_run *run)
     return failed;
 }
 
+/* A part of the numbers must not take the place of all of them, unless that is asked for. */
+static bool tell(const struct bench_options *options, const struct bench_run *run)
+{
+    bool told = true;
+    bench_print(run);
+    if (options->compare) /* first: it may be the file that is about to be written */
+        told = succeeded(options->compare, bench_compare(options, run));
+    if (options->json)
+        told = succeeded(options->json, bench_write_json(options, run)) && told;
+    return told;
+}
+
 int main(int argc, char **argv)
 {
     char path[4096];
-    struct bench_options options = {.rounds = ROUNDS, .json = path};
+    struct bench_options options = {.rounds = ROUNDS};
     struct bench_run run = {.count = 0};
-    int code;
-    default_json(path, sizeof path, argv[0]);
+    int code = EXIT_FAILURE;
     if (!read_options(argc, argv, &options, &code))
         return code;
+    default_json(path, sizeof path, argv[0]);
+    if (!options.json && !options.only)
+        options.json = path;
     if (options.quick)
         options.rounds = 1;
-    if (!succeeded(options.only ? options.only : "bench", bench_run_all(&options, &run)))
-        return EXIT_FAILURE;
-    bench_print(&run);
-    bool told = true;
-    if (options.compare) /* first: it may be the file that is about to be written */
-        told = succeeded(options.compare, bench_compare(&options, &run));
-    told = succeeded(options.json, bench_write_json(&options, &run)) && told;
-    bool failed = has_failed(&run);
+    int error = bench_run_all(&options, &run);
+    if (error == -ENOENT)
+        (void)fprintf(stderr, "bench: nothing has %s in its name\n", options.only);
+    else if (succeeded("bench", error))
+        code = tell(&options, &run) && !has_failed(&run) ? EXIT_SUCCESS : EXIT_FAILURE;
     free(run.results);
-    return told && !failed ? EXIT_SUCCESS : EXIT_FAILURE;
+    return code;
 }

@@ -33,10 +33,8 @@ void bench_begin_round(struct bench_round *round)
     current = round;
 }
 
-void bench_must(bool ok, const char *format, ...)
+void bench_fail(const char *format, ...)
 {
-    if (ok)
-        return;
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(current->error, sizeof current->error, format, arguments);

@@ -127,11 +127,14 @@ static struct compared compare_to_floors(const struct bench_run *run,
     return compared;
 }
 
-static void print_ratio(const struct bench_run *run, const struct bench_ratio *ratio)
+static void print_ratio(const struct bench_run *run, const struct bench_ratio *ratio, bool *begun)
 {
     struct compared compared = compare_to_floors(run, ratio);
     if (!(compared.ratio > 0))
         return;
+    if (!*begun)
+        printf("\n  %-26s %9s  %-15s  %s\n", "number", "ratio", "goal", "to");
+    *begun = true;
     printf("  %-26s %9.3f  ", ratio->number, compared.ratio);
     if (ratio->goal > 0)
         printf("%s %-5g %-6s",
@@ -147,9 +150,9 @@ void bench_print(const struct bench_run *run)
     each_number(run, print_line, NULL);
     size_t count;
     const struct bench_ratio *const *ratios = bench_ratio_list(&count);
-    printf("\n  %-26s %9s  %-15s  %s\n", "number", "ratio", "goal", "to");
+    bool begun = false;
     for (size_t i = 0; i < count; i++)
-        print_ratio(run, ratios[i]);
+        print_ratio(run, ratios[i], &begun);
     for (size_t i = 0; i < run->count; i++)
         if (run->results[i].error[0])
             (void)fprintf(stderr, "bench: %s FAILED: %s\n", run->results[i].bench->name,
