@@ -253,6 +253,7 @@ static const char *pids_directory(const struct guardian *guardian)
 static int start_target(struct guardian *guardian)
 {
     pid_t self = getpid();
+    hn_cgroups_sweep(); /* what runs have left whose guardian was killed, too */
     hn_cgroups_make(&guardian->cgroups, guardian->judge, guardian->options->name);
     guardian->faults = (struct hn_faults){.world = guardian->world,
                                           .judge = guardian->judge,

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness/cgroups.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/test.h"
+
+static bool is_made(const struct hn_cgroups *cgroups)
+{
+    for (int i = 0; i < HN_HIERARCHIES; i++)
+        if (cgroups->path[i][0])
+            return true;
+    return false;
+}
+
+static bool is_there(const struct hn_cgroups *cgroups)
+{
+    struct stat status;
+    for (int i = 0; i < HN_HIERARCHIES; i++)
+        if (cgroups->path[i][0] && stat(cgroups->path[i], &status) == 0)
+            return true;
+    return false;
+}
+
+static pid_t a_dead_pid(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    return pid;
+}
+
+static pid_t start_inside(const struct hn_cgroups *cgroups)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    CU_ASSERT_EQUAL(hn_cgroups_enter(cgroups, pid), 0);
+    return pid;
+}
+
+TEST(cgroups, what_a_dead_judge_left_is_swept_with_who_lives_in_it)
+{
+    struct hn_cgroups cgroups;
+    int status = 0;
+    hn_cgroups_make(&cgroups, a_dead_pid(), "test-sweep");
+    if (!is_made(&cgroups))
+        TEST_SKIP("no cgroup of our own can be made");
+    pid_t pid = start_inside(&cgroups);
+    CU_ASSERT(hn_cgroups_sweep() > 0);
+    CU_ASSERT_FALSE(is_there(&cgroups));
+    kill(pid, SIGTERM); /* if it was spared */
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    hn_cgroups_remove(&cgroups);
+}
+
+TEST(cgroups, those_of_a_living_judge_are_left_alone)
+{
+    struct hn_cgroups cgroups;
+    hn_cgroups_make(&cgroups, getpid(), "test-keep");
+    if (!is_made(&cgroups))
+        TEST_SKIP("no cgroup of our own can be made");
+    hn_cgroups_sweep();
+    CU_ASSERT(is_there(&cgroups));
+    CU_ASSERT_EQUAL(hn_cgroups_remove(&cgroups), 0);
+    CU_ASSERT_FALSE(is_there(&cgroups));
+}
+
+TEST(cgroups, all_that_lives_inside_is_killed)
+{
+    struct hn_cgroups cgroups;
+    int status = 0;
+    hn_cgroups_make(&cgroups, getpid(), "test-kill");
+    if (!is_made(&cgroups))
+        TEST_SKIP("no cgroup of our own can be made");
+    pid_t pid = start_inside(&cgroups);
+    hn_cgroups_kill(&cgroups);
+    CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+    CU_ASSERT(WIFSIGNALED(status));
+    CU_ASSERT_EQUAL(hn_cgroups_remove(&cgroups), 0);
+}
