@@ -8,8 +8,6 @@
 #include "describe.h"
 #include "sys/sys.h"
 
-#define ROOM_FIRST 4096u
-
 libpool_future *lp_future_new(const libpool_allocator *allocator, libpool *pool,
                               const libpool_task *task)
 {
@@ -58,7 +56,7 @@ bool lp_future_reserve(libpool_future *future, size_t size)
 {
     if (size <= future->data_capacity)
         return true;
-    size_t capacity = future->data_capacity ? future->data_capacity : ROOM_FIRST;
+    size_t capacity = future->data_capacity ? future->data_capacity : size;
     while (capacity < size)
         capacity = capacity > SIZE_MAX / 2 ? size : capacity * 2;
     unsigned char *data = lp_alloc(&future->allocator, capacity);

@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #define PIECE_BYTES (64u * 1024)
+#define TURN_BYTES (1u << 20)            /* taken from one line in one go: others wait, too */
+#define RESERVE_BYTES ((size_t)64 << 20) /* a larger result has to arrive before it gets its room */
 #define SCRATCH_BYTES 4096u
 
 void lp_line_reset(struct lp_line *line, uint32_t generation)
@@ -74,7 +76,8 @@ static int begin_message(struct lp_line *line, uint64_t result_bytes)
         return -EPROTO;
     line->missing = line->message.size;
     line->receiving = true;
-    line->no_memory = false;
+    size_t room = line->missing < RESERVE_BYTES ? (size_t)line->missing : RESERVE_BYTES;
+    line->no_memory = line->future && !lp_future_reserve(line->future, room);
     return 1;
 }
 
@@ -101,11 +104,12 @@ int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_messa
     int got = line->receiving ? 1 : begin_message(line, result_bytes);
     if (got != 1)
         return got;
-    while (line->missing) {
-        int64_t n = take_piece(line);
+    for (size_t taken = 0; line->missing;) {
+        int64_t n = taken < TURN_BYTES ? take_piece(line) : 0;
         if (n <= 0)
             return (int)n;
         line->missing -= (uint64_t)n;
+        taken += (size_t)n;
         lp_channel_ring(&line->channel);
     }
     line->receiving = false;

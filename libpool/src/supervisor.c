@@ -14,6 +14,7 @@
 
 #define QUIT_WAIT_NS (1000 * LP_MS)
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
+#define DRAIN_MESSAGES 4096            /* of one whose end is near */
 #define PUMP_MESSAGES 64               /* of one line in one go */
 
 /* What a poller event is about: kind, generation, slot. */
@@ -260,12 +261,17 @@ static bool pump(libpool *pool, uint32_t slot)
     return true;
 }
 
-/* All there is, from a worker that writes no more. */
+/* What is there now, before the worker's fate is decided. Bounded: it may still be writing. */
 static void drain(libpool *pool, uint32_t slot)
 {
     struct lp_message message;
-    while (lp_line_receive(&pool->lines[slot], pool->options.result_bytes, &message) == 1)
-        hear(pool, slot, &message);
+    for (int i = 0; i < DRAIN_MESSAGES; i++) {
+        int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, &message);
+        if (got == 1)
+            hear(pool, slot, &message);
+        else if (got < 0 || !pool->lines[slot].receiving || !lp_line_arm(&pool->lines[slot]))
+            return;
+    }
 }
 
 static void pump_line(libpool *pool, uint32_t slot)
@@ -415,22 +421,31 @@ static void handle_zygote_death(libpool *pool)
         zygote_lost(pool);
 }
 
-static void start_zygote(libpool *pool)
+static void zygote_failed(libpool *pool, int error)
 {
-    pool->start_zygote = false;
-    int error = lp_zygote_start(&pool->zygote, &pool->zygote_options);
-    if (!error)
-        error = lp_poller_add(&pool->poller, pool->zygote.socket_fd, make_tag(TAG_SOCKET, 0, 0));
-    if (!error)
-        error = lp_poller_add(&pool->poller, pool->zygote.pid_fd, make_tag(TAG_ZYGOTE, 0, 0));
-    if (!error)
-        return;
     lp_zygote_drop(&pool->zygote);
     struct lp_event event = {.kind = LP_EVENT_ZYGOTE_FAILED, .error = error};
     if (!pool->opened)
         pool->open_error = error;
     pool->opened = true;
     step(pool, &event);
+}
+
+/* Forking a large host takes milliseconds: the lock is given up meanwhile. */
+static void start_zygote(libpool *pool)
+{
+    struct lp_zygote_link link;
+    pool->start_zygote = false;
+    pthread_mutex_unlock(&pool->lock);
+    int error = lp_zygote_start(&link, &pool->zygote_options);
+    pthread_mutex_lock(&pool->lock);
+    pool->zygote = link;
+    if (!error)
+        error = lp_poller_add(&pool->poller, link.socket_fd, make_tag(TAG_SOCKET, 0, 0));
+    if (!error)
+        error = lp_poller_add(&pool->poller, link.pid_fd, make_tag(TAG_ZYGOTE, 0, 0));
+    if (error)
+        zygote_failed(pool, error);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */

@@ -181,14 +181,18 @@ static bool is_mapped(libpool_worker *worker, uint64_t function)
     return true;
 }
 
-static int run(libpool_worker *worker, const struct lp_message *message)
+/* The mark is the last thing before the function: it tells what may have run, and since when. */
+static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
 {
     if (!is_mapped(worker, message->function))
         return -EFAULT;
     libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
+    result->started_ns = lp_supervisor_now();
+    lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
     int code = function(worker, worker->input.data, worker->input.size);
     if (*worker->alive != LP_ALIVE_IN_WORKER)
         _exit(code); /* a child that the task forked has returned, too: it is not the worker */
+    result->ended_ns = lp_supervisor_now();
     return code;
 }
 
@@ -212,11 +216,8 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
     worker->task_id = message->task_id;
     struct lp_message result = {.kind = LP_MESSAGE_RESULT, .task_id = message->task_id};
     result.code = receive_input(worker, message);
-    result.started_ns = lp_supervisor_now();
-    lp_channel_mark_started(&worker->channel, message->task_id, result.started_ns);
     if (!result.code)
-        result.code = run(worker, message);
-    result.ended_ns = lp_supervisor_now();
+        result.code = run(worker, message, &result);
     result.size = worker->reply.size;
     (void)fflush(stdout); /* the process ends by _exit: what a task printed must not wait for it */
     kill_leftovers(worker);
