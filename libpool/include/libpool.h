@@ -180,9 +180,9 @@ enum {
 int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 
 /*
- * Ends what is left (as CANCEL; what is not gone after a second is killed) and frees the pool. Futures stay valid until
- * they are freed; all have ended. NULL is allowed. No other call on the pool may be under way.
- * In a forked copy of the application it only frees memory.
+ * Ends what is left (as CANCEL; what is not gone after a second is killed) and frees the pool.
+ * Futures stay valid until they are freed; all have ended. NULL is allowed. No other call on the
+ * pool may be under way. In a forked copy of the application it only frees memory.
  */
 void libpool_close(libpool *pool);
 

@@ -51,7 +51,8 @@ void lp_line_abandon(struct lp_line *line);
 
 /*
  * 1: *message is complete, a RESULT's payload is in the future (code -ENOMEM: there was no memory
- * for it). 0: nothing more for now, or enough for one turn (lp_line_arm tells). -EPROTO: nonsense, or a result beyond result_bytes.
+ * for it). 0: nothing more for now, or enough for one turn (lp_line_arm tells). -EPROTO: nonsense,
+ * or a result beyond result_bytes.
  */
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message);
 /* Asks for a doorbell; true: don't sleep, there is something to do already. */
