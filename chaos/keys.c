@@ -3,6 +3,8 @@
  * The keys of the language. A row is the whole truth about a key: its name, the values it takes,
  * the field it fills, what holds without it, and a sentence for `chaos explain`.
  */
+#include <errno.h>
+
 #include "chaos/scenario.h"
 #include "chaos/vocabulary.h"
 
@@ -97,6 +99,54 @@ static const struct ch_choice dispositions[] = {
     {NULL, 0},
 };
 
+static const struct ch_choice denieds[] = {
+    {"clone3", CH_DENIED_CLONE3},
+    {"close_range", CH_DENIED_CLOSE_RANGE},
+    {"pidfd_open", CH_DENIED_PIDFD_OPEN},
+    {"pidfd_send_signal", CH_DENIED_PIDFD_SEND_SIGNAL},
+    {"memfd_create", CH_DENIED_MEMFD_CREATE},
+    {"eventfd2", CH_DENIED_EVENTFD2},
+    {"timerfd_create", CH_DENIED_TIMERFD_CREATE},
+    {"epoll_create1", CH_DENIED_EPOLL_CREATE1},
+    {"futex_waitv", CH_DENIED_FUTEX_WAITV},
+    {"membarrier", CH_DENIED_MEMBARRIER},
+    {"mkdir", CH_DENIED_MKDIR},
+    {"prctl", CH_DENIED_PRCTL},
+    {NULL, 0},
+};
+
+static const struct ch_choice denied_errnos[] = {
+    {"ENOSYS", ENOSYS}, {"EPERM", EPERM}, {"EACCES", EACCES}, {"EINVAL", EINVAL}, {NULL, 0},
+};
+
+static const struct ch_choice sabotages[] = {
+    {"leak-fd", CH_SABOTAGE_LEAK_FD},
+    {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
+    {"leak-thread", CH_SABOTAGE_LEAK_THREAD},
+    {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
+    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP},
+    {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
+    {"lose-end", CH_SABOTAGE_LOSE_END},
+    {"end-twice", CH_SABOTAGE_END_TWICE},
+    {"wrong-pid", CH_SABOTAGE_WRONG_PID},
+    {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
+    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES},
+    {"start-twice", CH_SABOTAGE_START_TWICE},
+    {"deny-start", CH_SABOTAGE_DENY_START},
+    {"lose-count", CH_SABOTAGE_LOSE_COUNT},
+    {"count-back", CH_SABOTAGE_COUNT_BACK},
+    {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
+    {"no-probe", CH_SABOTAGE_NO_PROBE},
+    {"slow-call", CH_SABOTAGE_SLOW_CALL},
+    {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
+    {"final-twice", CH_SABOTAGE_FINAL_TWICE},
+    {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
+    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL},
+    {"own-child", CH_SABOTAGE_OWN_CHILD},
+    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},
+    {NULL, 0},
+};
+
 const struct ch_key ch_keys_host[] = {
     {CHOICE("sigchld", dispositions, ch_host, sigchld), .standard = "default",
      .help = "the application's disposition of SIGCHLD"},
@@ -106,6 +156,12 @@ const struct ch_key ch_keys_host[] = {
      .help = "a thread of the application loops on waitpid(-1)"},
     {NUMBER("nofile", 32, 1000000, ch_host, nofile), .standard = "as inherited",
      .help = "its RLIMIT_NOFILE"},
+    {CHOICE("deny", denieds, ch_host, denied), .standard = "none",
+     .help = "a system call that fails, as on an old kernel or in a sandbox (seccomp)"},
+    {CHOICE("deny-errno", denied_errnos, ch_host, denied_errno), .standard = "ENOSYS",
+     .help = "what the denied call answers"},
+    {CHOICE("sabotage", sabotages, ch_host, sabotage), .standard = "none",
+     .help = "a lie that the target tells, to see that a checker objects (must-fail only)"},
     END,
 };
 

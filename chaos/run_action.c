@@ -127,7 +127,8 @@ static void strike(struct ch_run *run, uint32_t step, const struct hn_process *v
                    uint32_t slot, int number)
 {
     struct ch_step_state *state = &run->steps[step];
-    int rc = hn_inject_signal(victim, number, hn_clock_ns() + EFFECT_NS);
+    bool sham = run->target.sabotage == HN_SABOTAGE_SHAM_FAULT;
+    int rc = sham ? 0 : hn_inject_signal(victim, number, hn_clock_ns() + EFFECT_NS);
     if (rc == 0) {
         note_fault(run, HN_FAULT, step, victim, slot, number);
         state->fired++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run_convert: the scenario's words into the harness's. Two enums, one order: asserted below. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "chaos/run_inner.h"
 
@@ -16,6 +17,9 @@ _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
 _Static_assert((int)CH_CALLBACKS == (int)HN_CALLBACKS, "callbacks");
 _Static_assert((int)CH_CALLBACK_EXIT0 == (int)HN_CALLBACK_EXIT0, "callbacks");
 _Static_assert((int)CH_CALLBACK_REENTER == (int)HN_CALLBACK_REENTER, "callbacks");
+_Static_assert((int)CH_SABOTAGE_LOSE_END == (int)HN_SABOTAGE_LOSE_END, "sabotages");
+_Static_assert((int)CH_SABOTAGE_NO_PROBE == (int)HN_SABOTAGE_NO_PROBE, "sabotages");
+_Static_assert((int)CH_SABOTAGES == (int)HN_SABOTAGES, "sabotages");
 _Static_assert((int)CH_SIGNAL_HANDLER == (int)HN_DISPOSITION_HANDLER, "dispositions");
 
 static struct hn_group group_of(const struct ch_submit *submit)
@@ -35,6 +39,31 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
     };
+}
+
+static const char *const denied_calls[CH_DENIEDS] = {
+    [CH_DENIED_CLONE3] = "clone3",
+    [CH_DENIED_CLOSE_RANGE] = "close_range",
+    [CH_DENIED_PIDFD_OPEN] = "pidfd_open",
+    [CH_DENIED_PIDFD_SEND_SIGNAL] = "pidfd_send_signal",
+    [CH_DENIED_MEMFD_CREATE] = "memfd_create",
+    [CH_DENIED_EVENTFD2] = "eventfd2",
+    [CH_DENIED_TIMERFD_CREATE] = "timerfd_create",
+    [CH_DENIED_EPOLL_CREATE1] = "epoll_create1",
+    [CH_DENIED_FUTEX_WAITV] = "futex_waitv",
+    [CH_DENIED_MEMBARRIER] = "membarrier",
+    [CH_DENIED_MKDIR] = "mkdir",
+    [CH_DENIED_PRCTL] = "prctl",
+};
+
+static void deny(struct hn_target_options *target, const struct ch_host *host)
+{
+    struct hn_denial *denial = &target->denials[0];
+    if (host->denied == CH_DENIED_NONE)
+        return;
+    snprintf(denial->call, sizeof denial->call, "%s", denied_calls[host->denied]);
+    denial->error = host->denied_errno ? host->denied_errno : ENOSYS;
+    target->denials_count = 1;
 }
 
 static libpool_options options_of(const struct ch_pool *pool)
@@ -78,6 +107,8 @@ int ch_convert(struct ch_run *run)
         .groups = run->groups,
         .groups_count = (uint32_t)scenario->submits_count,
         .groups_in_load = (uint32_t)scenario->submits_in_load,
+        .sabotage = (enum hn_sabotage)scenario->host.sabotage,
     };
+    deny(&run->target, &scenario->host);
     return 0;
 }

@@ -99,6 +99,54 @@ enum ch_disposition {
     CH_DISPOSITIONS
 };
 
+/* A system call that this kernel is told not to have. */
+enum ch_denied {
+    CH_DENIED_NONE = 0,
+    CH_DENIED_CLONE3,
+    CH_DENIED_CLOSE_RANGE,
+    CH_DENIED_PIDFD_OPEN,
+    CH_DENIED_PIDFD_SEND_SIGNAL,
+    CH_DENIED_MEMFD_CREATE,
+    CH_DENIED_EVENTFD2,
+    CH_DENIED_TIMERFD_CREATE,
+    CH_DENIED_EPOLL_CREATE1,
+    CH_DENIED_FUTEX_WAITV,
+    CH_DENIED_MEMBARRIER,
+    CH_DENIED_MKDIR,
+    CH_DENIED_PRCTL,
+    CH_DENIEDS
+};
+
+/* A lie that the target tells on purpose, for scenarios that must fail; see harness/sabotage.h. */
+enum ch_sabotage {
+    CH_SABOTAGE_NONE = 0,
+    CH_SABOTAGE_LEAK_FD,
+    CH_SABOTAGE_LEAK_MAPPING,
+    CH_SABOTAGE_LEAK_THREAD,
+    CH_SABOTAGE_LEAK_PROCESS,
+    CH_SABOTAGE_LEAK_CGROUP,
+    CH_SABOTAGE_SIGNAL_STRANGER,
+    CH_SABOTAGE_LOSE_END,
+    CH_SABOTAGE_END_TWICE,
+    CH_SABOTAGE_WRONG_PID,
+    CH_SABOTAGE_KILL_INNOCENT,
+    CH_SABOTAGE_WRONG_BYTES,
+    CH_SABOTAGE_START_TWICE,
+    CH_SABOTAGE_DENY_START,
+    CH_SABOTAGE_LOSE_COUNT,
+    CH_SABOTAGE_COUNT_BACK,
+    CH_SABOTAGE_COUNT_OTHERWISE,
+    CH_SABOTAGE_NO_PROBE,
+    CH_SABOTAGE_SLOW_CALL,
+    CH_SABOTAGE_BLAME_INNOCENT,
+    CH_SABOTAGE_FINAL_TWICE,
+    CH_SABOTAGE_CLOBBER_ERRNO,
+    CH_SABOTAGE_TAKE_SIGNAL,
+    CH_SABOTAGE_OWN_CHILD,
+    CH_SABOTAGE_SHAM_FAULT,
+    CH_SABOTAGES
+};
+
 /* How the application around the pool behaves; all zero when the file has no `host` line. */
 struct ch_host {
     struct ch_place place;
@@ -106,6 +154,9 @@ struct ch_host {
     enum ch_disposition sigpipe;
     bool thief;      /* a thread loops on waitpid(-1) */
     uint32_t nofile; /* its RLIMIT_NOFILE; 0: as inherited */
+    enum ch_denied denied;
+    int denied_errno; /* with which; 0: ENOSYS */
+    enum ch_sabotage sabotage;
 };
 
 /* ---- Names bound by `as` ---------------------------------------------------------------- */

@@ -38,7 +38,8 @@ struct hn_timing hn_call_begin(struct hn_target *target, enum hn_call call, int 
 
 void hn_call_end(const struct hn_timing *timing, int code, uint32_t task)
 {
-    int error = errno;
+    bool clobbered = timing->target->options->sabotage == HN_SABOTAGE_CLOBBER_ERRNO;
+    int error = clobbered ? EAGAIN : errno;
     uint64_t took_ns = hn_clock_ns() - timing->begun_ns;
     struct hn_world *world = timing->target->world;
     if (error != STRANGE_ERRNO)
@@ -52,6 +53,7 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task)
     record.signal = timing->bound_ms;
     record.a = (uint64_t)timing->call;
     record.b = took_ns;
+    hn_sabotage_call(timing->target->options->sabotage, &record);
     hn_history_append(&world->history, &record);
 }
 
@@ -77,6 +79,8 @@ static int do_stats(struct hn_target *target)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_STATS, SHUTDOWN_SLACK_MS);
     int rc = libpool_stats_read(target->pool, answer);
     hn_call_end(&timing, rc, HN_NONE);
+    if (target->options->sabotage == HN_SABOTAGE_COUNT_OTHERWISE)
+        hn_sabotage_stats(target->options->sabotage, answer);
     return rc;
 }
 
@@ -129,6 +133,7 @@ static int do_close(struct hn_target *target)
     hn_call_end(&timing, 0, HN_NONE);
     target->pool = NULL;
     pthread_join(target->collector, NULL);
+    hn_sabotage_close(target->options->sabotage, target->world);
     return 0;
 }
 
@@ -188,7 +193,7 @@ static int open_pool(struct hn_target *target)
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
-                  &target->pool);
+                  &target->pool, given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
     int rc = libpool_open(&target->pool, &options);
     hn_call_end(&timing, rc, HN_NONE);

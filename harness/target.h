@@ -18,6 +18,7 @@
 #include <libpool.h>
 
 #include "harness/deny.h"
+#include "harness/sabotage.h"
 #include "harness/tasks.h"
 #include "harness/world.h"
 
@@ -40,6 +41,7 @@ struct hn_target_options {
     uint32_t nofile; /* 0: as inherited */
     struct hn_denial denials[HN_DENIALS_MAX];
     size_t denials_count;
+    enum hn_sabotage sabotage;
     const struct hn_group *groups;
     uint32_t groups_count;
     uint32_t groups_in_load; /* the first ones */

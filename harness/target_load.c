@@ -187,9 +187,10 @@ static void note_collected(struct hn_target *target, uint32_t task, const libpoo
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(HN_COLLECTED);
     copy_result(row, result);
-    compare_echo(target, task, result);
-    row->collected_ns = hn_clock_ns();
     row->ends++;
+    compare_echo(target, task, result);
+    hn_sabotage_result(target->options->sabotage, row);
+    row->collected_ns = hn_clock_ns();
     record.group = row->group;
     record.task = task;
     record.slot = result->slot;
@@ -252,7 +253,7 @@ void *hn_target_collector(void *argument)
     struct hn_target *target = argument;
     libpool_future *future;
     for (uint32_t task = 0; await_row(target, task, &future); task++)
-        if (future)
+        if (future && (task || target->options->sabotage != HN_SABOTAGE_LOSE_END))
             collect(target, task, future);
     return NULL;
 }
@@ -313,5 +314,5 @@ int hn_target_probe(struct hn_target *target, uint64_t deadline_ns)
     uint32_t task = submit_one(target, HN_PROBE_GROUP, &probe);
     int rc = task == HN_NONE ? -ENOSPC : await_probe(target, task, deadline_ns);
     end_submitting(target);
-    return rc;
+    return target->options->sabotage == HN_SABOTAGE_NO_PROBE ? -ETIMEDOUT : rc;
 }

@@ -24,6 +24,7 @@ static void note_event(struct hn_target *target, const libpool_event *event)
     record.signal = event->signal;
     record.a = event->task_id;
     record.b = event->number;
+    hn_sabotage_event(target->options->sabotage, &record);
     hn_history_append(&target->world->history, &record);
 }
 
@@ -72,6 +73,7 @@ static void take_sample(struct hn_target *target, libpool_stats *last, bool *any
     uint64_t time_ns = hn_clock_ns();
     if (read_stats(target, &now))
         return;
+    hn_sabotage_stats(target->options->sabotage, &now);
     hn_check_books(*any ? last : NULL, &now, &target->world->findings);
     hn_sample_write(&target->world->sample, &now, time_ns);
     atomic_fetch_add(&target->world->samples, 1);

@@ -25,6 +25,7 @@ static struct {
     enum hn_callback initializer, finalizer;
     uint32_t initializer_fails;
     libpool *const *pool;
+    enum hn_sabotage sabotage;
 } bound;
 
 struct run {
@@ -34,8 +35,9 @@ struct run {
 };
 
 void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_t initializer_fails,
-                   enum hn_callback finalizer, libpool *const *pool)
+                   enum hn_callback finalizer, libpool *const *pool, enum hn_sabotage sabotage)
 {
+    bound.sabotage = sabotage;
     bound.world = world;
     bound.initializer = initializer;
     bound.initializer_fails = initializer_fails;
@@ -408,6 +410,8 @@ int hn_task_run(libpool_worker *worker, const void *input, size_t input_size)
     struct run run = {worker, order, (const uint8_t *)(order + 1)};
     struct hn_record start = task_event(HN_TASK_START, &run);
     pass(&start);
+    if (bound.sabotage == HN_SABOTAGE_START_TWICE)
+        hn_history_append(&bound.world->history, &start);
     int code = perform(&run);
     struct hn_record end = task_event(HN_TASK_END, &run);
     end.code = code;
@@ -469,6 +473,8 @@ void hn_worker_finalize(libpool_worker *worker, void *arg)
     (void)arg;
     event.slot = libpool_worker_slot(worker);
     pass(&event);
+    if (bound.sabotage == HN_SABOTAGE_FINAL_TWICE)
+        hn_history_append(&bound.world->history, &event);
     misbehave(bound.finalizer);
     event.kind = HN_FINAL_END;
     event.time_ns = 0;

@@ -16,6 +16,8 @@
 
 #include <libpool.h>
 
+#include "harness/sabotage.h"
+
 struct hn_world;
 
 enum hn_task_kind {
@@ -103,7 +105,7 @@ enum hn_callback {
 
 /* In the target, before libpool_open; the pool's handle may follow later, for REENTER. */
 void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_t initializer_fails,
-                   enum hn_callback finalizer, libpool *const *pool);
+                   enum hn_callback finalizer, libpool *const *pool, enum hn_sabotage sabotage);
 
 /* The functions for libpool_task and libpool_options. */
 int hn_task_run(libpool_worker *worker, const void *input, size_t input_size);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* sabotage: see the header. All but the worker's own lies, which harness/tasks.c tells. */
+#include "harness/sabotage.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/cgroups.h"
+#include "harness/world.h"
+
+void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row)
+{
+    static bool told;
+    if (told || row->cause != LIBPOOL_COMPLETED)
+        return;
+    if (how == HN_SABOTAGE_END_TWICE) {
+        row->ends++;
+    } else if (how == HN_SABOTAGE_WRONG_PID) {
+        row->pid++;
+    } else if (how == HN_SABOTAGE_KILL_INNOCENT) {
+        row->cause = LIBPOOL_KILLED;
+        row->signal = SIGKILL;
+        row->certainty = LIBPOOL_MAY_HAVE_RUN;
+    } else if (how == HN_SABOTAGE_WRONG_BYTES) {
+        row->echo = HN_ECHO_WRONG;
+    } else if (how == HN_SABOTAGE_DENY_START) {
+        row->certainty = LIBPOOL_NOT_STARTED;
+    }
+    told = true;
+}
+
+void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats)
+{
+    static bool told;
+    if (how == HN_SABOTAGE_COUNT_OTHERWISE && stats->tasks_ended[LIBPOOL_COMPLETED]) {
+        stats->tasks_ended[LIBPOOL_COMPLETED]--; /* every time: it looks right in itself */
+        stats->tasks_ended[LIBPOOL_CANCELLED]++;
+    }
+    if (told || !stats->tasks_ended[LIBPOOL_COMPLETED])
+        return;
+    if (how == HN_SABOTAGE_LOSE_COUNT)
+        stats->tasks_ended[LIBPOOL_COMPLETED]--;
+    else if (how == HN_SABOTAGE_COUNT_BACK)
+        stats->tasks_launched += 1000; /* the next look is the truth again */
+    else
+        return;
+    told = true;
+}
+
+void hn_sabotage_event(enum hn_sabotage how, struct hn_record *record)
+{
+    if (how == HN_SABOTAGE_BLAME_INNOCENT && record->kind == HN_POOL + LIBPOOL_EVENT_WORKER_EXITED)
+        record->cause = LIBPOOL_CORRUPT;
+}
+
+void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call)
+{
+    if (how == HN_SABOTAGE_SLOW_CALL && call->a == HN_CALL_OPEN)
+        call->b += 60000000000u;
+}
+
+/* ---- Leaving things behind ----------------------------------------------------------------------- */
+
+static void *stay(void *unused)
+{
+    (void)unused;
+    for (;;)
+        pause();
+    return NULL;
+}
+
+static void leave_orphan(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (fork() == 0)
+            stay(NULL);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+static void leave_cgroup(void)
+{
+    char path[HN_PATH_MAX], below[HN_PATH_MAX + 16];
+    if (hn_cgroup_of(getpid(), HN_CGROUP_UNIFIED, path, sizeof path))
+        return;
+    snprintf(below, sizeof below, "%s/left", path);
+    mkdir(below, 0755);
+}
+
+static void take_signal(int number)
+{
+    (void)number;
+}
+
+void hn_sabotage_close(enum hn_sabotage how, const struct hn_world *world)
+{
+    pthread_t thread;
+    if (how == HN_SABOTAGE_LEAK_FD)
+        dup(STDIN_FILENO);
+    else if (how == HN_SABOTAGE_LEAK_MAPPING)
+        mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    else if (how == HN_SABOTAGE_LEAK_THREAD)
+        pthread_create(&thread, NULL, stay, NULL);
+    else if (how == HN_SABOTAGE_LEAK_PROCESS)
+        leave_orphan();
+    else if (how == HN_SABOTAGE_LEAK_CGROUP)
+        leave_cgroup();
+    else if (how == HN_SABOTAGE_SIGNAL_STRANGER)
+        kill(world->sentinel.pid, SIGTERM);
+    else if (how == HN_SABOTAGE_TAKE_SIGNAL)
+        signal(SIGUSR1, take_signal);
+    else if (how == HN_SABOTAGE_OWN_CHILD && fork() == 0)
+        _exit(0);
+}

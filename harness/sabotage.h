@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sabotage: lies told on purpose, to see that the checkers notice.
+ *
+ * A target told to sabotage behaves at one point as if its pool, or the harness itself, had a bug:
+ * it leaves a descriptor, loses a future, cooks the books. Scenarios in must-fail/ name the checker
+ * that has to object; a checker that lets its lie pass is worth nothing. Without an order to
+ * sabotage all of this does nothing.
+ */
+#ifndef HARNESS_SABOTAGE_H
+#define HARNESS_SABOTAGE_H
+
+#include <libpool.h>
+
+#include "harness/history.h"
+
+enum hn_sabotage {
+    HN_SABOTAGE_NONE = 0,
+    HN_SABOTAGE_LEAK_FD,         /* I4: a descriptor is left after close */
+    HN_SABOTAGE_LEAK_MAPPING,    /* I4: a shared mapping is */
+    HN_SABOTAGE_LEAK_THREAD,     /* I4: a thread is */
+    HN_SABOTAGE_LEAK_PROCESS,    /* I4: a process is, that is nobody's child */
+    HN_SABOTAGE_LEAK_CGROUP,     /* I4: a cgroup is */
+    HN_SABOTAGE_SIGNAL_STRANGER, /* I8: a process beside the application is signalled */
+    HN_SABOTAGE_LOSE_END,        /* I1: one future's end is not seen */
+    HN_SABOTAGE_END_TWICE,       /* I1: one future ends twice */
+    HN_SABOTAGE_WRONG_PID,       /* I1: a result names another worker */
+    HN_SABOTAGE_KILL_INNOCENT,   /* I5: a completed task is told as killed */
+    HN_SABOTAGE_WRONG_BYTES,     /* I5: a result is not what was sent */
+    HN_SABOTAGE_START_TWICE,     /* I7: one task writes two starts */
+    HN_SABOTAGE_DENY_START,      /* I7: a task that ran is told as not started */
+    HN_SABOTAGE_LOSE_COUNT,      /* I2: a task is missing from one snapshot */
+    HN_SABOTAGE_COUNT_BACK,      /* I2: a counter goes back */
+    HN_SABOTAGE_COUNT_OTHERWISE, /* I2: the books balance, but not with what happened */
+    HN_SABOTAGE_NO_PROBE,        /* I3: the probe task is not answered */
+    HN_SABOTAGE_SLOW_CALL,       /* I6: a call takes longer than its bound */
+    HN_SABOTAGE_BLAME_INNOCENT,  /* I9: a worker that did nothing is told as corrupt */
+    HN_SABOTAGE_FINAL_TWICE,     /* I10: a worker writes two finalizers */
+    HN_SABOTAGE_CLOBBER_ERRNO,   /* I11: a call changes errno */
+    HN_SABOTAGE_TAKE_SIGNAL,     /* I11: a signal's disposition is changed */
+    HN_SABOTAGE_OWN_CHILD,       /* I11: a child is left that the application's wait would see */
+    HN_SABOTAGE_SHAM_FAULT,      /* a fault is claimed to have struck and did nothing */
+    HN_SABOTAGES
+};
+
+struct hn_row;
+struct hn_world;
+
+/* Each returns at once when it is not its turn. A lie that is told once is told of the first. */
+void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row);
+void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats);
+void hn_sabotage_event(enum hn_sabotage how, struct hn_record *record);
+void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call);
+/* After close, before the judge looks for residue. */
+void hn_sabotage_close(enum hn_sabotage how, const struct hn_world *world);
+
+#endif
