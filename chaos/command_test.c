@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command itself, as a shell sees it: exit codes, and what goes to which stream. It is looked
+ * for beside the binary of the tests.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/test.h"
+
+/* Where files of a test live; gone with it. */
+struct place {
+    char directory[64];
+    char command[PATH_MAX + 16];
+    bool there; /* the command is */
+};
+
+static struct place make_place(void)
+{
+    struct place place = {.directory = "/tmp/chaos-command-XXXXXX"};
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (length < 0 || mkdtemp(place.directory) == NULL)
+        return place;
+    self[length] = '\0';
+    *strrchr(self, '/') = '\0';
+    snprintf(place.command, sizeof(place.command), "%s/chaos", self);
+    place.there = access(place.command, X_OK) == 0;
+    return place;
+}
+
+static void write_file(const struct place *place, const char *name, const char *text)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", place->directory, name);
+    FILE *file = fopen(path, "we");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* Runs "chaos ARGUMENTS" in the place, both streams in one; the exit code, or -1. */
+static int run_command(const struct place *place, const char *arguments, char *output, size_t size)
+{
+    char line[PATH_MAX * 2];
+    snprintf(line, sizeof(line), "cd %s && '%s' %s 2>&1 </dev/null", place->directory,
+             place->command, arguments);
+    FILE *pipe = popen(line, "re");
+    if (pipe == NULL)
+        return -1;
+    size_t length = fread(output, 1, size - 1, pipe);
+    output[length] = '\0';
+    while (fgetc(pipe) != EOF)
+        continue;
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void remove_place(const struct place *place)
+{
+    char line[128];
+    snprintf(line, sizeof(line), "rm -rf %s", place->directory);
+    CU_ASSERT_EQUAL(system(line), 0);
+}
+
+static const char good[] = "chaos 1\n"
+                           "scenario \"ten tasks are ten tasks\"\n"
+                           "pool p workers=1\n"
+                           "load\n"
+                           "  submit 10 task=noop\n"
+                           "expect\n"
+                           "  counter tasks_received == 10\n";
+
+static const char five_mistakes[] = "chaos 1\n"
+                                    "scenario \"x\"\n"
+                                    "  limit 20\n"
+                                    "pool p workers=x\n"
+                                    "load\n"
+                                    "  submit 1 task=nop\n"
+                                    "timeline\n"
+                                    "  at 1ms : kill worker=one\n"
+                                    "expect\n"
+                                    "  counter tasks_received in 1..2\n";
+
+static unsigned count_of(const char *text, const char *word)
+{
+    unsigned count = 0;
+    for (; (text = strstr(text, word)) != NULL; text++)
+        count++;
+    return count;
+}
+
+TEST(command, lint_tells_all_mistakes_and_exits_2)
+{
+    char output[8192];
+    struct place place = make_place();
+    if (!place.there) {
+        remove_place(&place);
+        TEST_SKIP("the command is not built");
+    }
+    write_file(&place, "bad.chaos", five_mistakes);
+    write_file(&place, "good.chaos", good);
+    CU_ASSERT_EQUAL(run_command(&place, "lint bad.chaos", output, sizeof(output)), 2);
+    CU_ASSERT_EQUAL(count_of(output, ": error: "), 5);
+    CU_ASSERT_EQUAL(run_command(&place, "lint good.chaos", output, sizeof(output)), 0);
+    CU_ASSERT_EQUAL(run_command(&place, "lint .", output, sizeof(output)), 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "1 of 2 files have mistakes"));
+    CU_ASSERT_EQUAL(run_command(&place, "run .", output, sizeof(output)), 2);
+    CU_ASSERT_PTR_NULL(strstr(output, "passed"));
+    remove_place(&place);
+}
+
+TEST(command, what_leads_nowhere_exits_2)
+{
+    static const char *const rows[][2] = {
+        {"", "usage:"},
+        {"frobnicate x", "there is no command 'frobnicate'"},
+        {"lint", "'lint' needs a path"},
+        {"run", "'run' needs a path"},
+        {"lint missing.chaos", "missing.chaos: error: No such file"},
+        {"lint empty", "empty: error: there is no *.chaos file"},
+        {"run empty", "empty: error: there is no *.chaos file"},
+        {"must-fail good.chaos", "it has no 'must-fail' line"},
+        {"run good.chaos --seed x", "'x' is not a number"},
+        {"run good.chaos -j 0", "'0' is not a number that fits"},
+        {"run good.chaos --world sim", "there is no world 'sim'"},
+        {"run good.chaos --require gpu", "'gpu' is not a capability"},
+        {"run good.chaos --matrix how=x", "there is no scenario to run"},
+        {"explain nonsense", "nothing is called 'nonsense'"},
+        {"explain limt", "did you mean 'limit'?"},
+        {"run --frob", "frob"},
+    };
+    char output[8192];
+    struct place place = make_place();
+    if (!place.there) {
+        remove_place(&place);
+        TEST_SKIP("the command is not built");
+    }
+    write_file(&place, "good.chaos", good);
+    write_file(&place, "empty.txt", "");
+    char empty[128];
+    snprintf(empty, sizeof(empty), "%s/empty", place.directory);
+    CU_ASSERT_EQUAL(mkdir(empty, 0700), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int code = run_command(&place, rows[i][0], output, sizeof(output));
+        bool said = strstr(output, rows[i][1]) != NULL;
+        CU_assertImplementation(code == 2 && said, __LINE__, rows[i][0], __FILE__, "", CU_FALSE);
+    }
+    remove_place(&place);
+}
+
+TEST(command, help_version_list_and_explain_exit_0)
+{
+    static const char *const rows[][2] = {
+        {"--help", "usage:"},   {"--version", "chaos "},     {"list .", "ten tasks are ten tasks"},
+        {"explain", "counter"}, {"explain memcg", "limit="},
+    };
+    char output[32768];
+    struct place place = make_place();
+    if (!place.there) {
+        remove_place(&place);
+        TEST_SKIP("the command is not built");
+    }
+    write_file(&place, "good.chaos", good);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CU_ASSERT_EQUAL(run_command(&place, rows[i][0], output, sizeof(output)), 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(output, rows[i][1]));
+    }
+    remove_place(&place);
+}
+
+TEST(command, a_run_says_its_seed_and_writes_its_reports)
+{
+    char output[8192], path[128];
+    struct stat status;
+    struct place place = make_place();
+    if (!place.there) {
+        remove_place(&place);
+        TEST_SKIP("the command is not built");
+    }
+    write_file(&place, "good.chaos", good);
+    CU_ASSERT_EQUAL(run_command(&place, "run good.chaos --seed 0x2a --junit j.xml --json j.json",
+                                output, sizeof(output)),
+                    0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "1 passed, 0 failed"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "seed 0x2a"));
+    snprintf(path, sizeof(path), "%s/j.xml", place.directory);
+    CU_ASSERT(stat(path, &status) == 0 && status.st_size > 100);
+    snprintf(path, sizeof(path), "%s/j.json", place.directory);
+    CU_ASSERT(stat(path, &status) == 0 && status.st_size > 100);
+    CU_ASSERT_EQUAL(run_command(&place, "run good.chaos --json /nowhere/x", output, sizeof(output)),
+                    5);
+    CU_ASSERT_EQUAL(run_command(&place, "run good.chaos --tap", output, sizeof(output)), 0);
+    CU_ASSERT_EQUAL(strncmp(output, "TAP version 13\n", 15), 0);
+    remove_place(&place);
+}
