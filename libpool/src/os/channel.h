@@ -60,7 +60,10 @@ int lp_channel_send(struct lp_channel *channel, const struct lp_message *message
 int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last);
 /* Header in. 1: got one; 0: nothing there; -EPROTO: nonsense. */
 int lp_channel_receive(struct lp_channel *channel, struct lp_message *message);
-/* Payload in. Bytes given (0: nothing there yet) or -EPROTO. `last`: this read ends the payload if it is filled. */
+/*
+ * Payload in. Bytes given (0: nothing there yet) or -EPROTO. `last`: this read ends the payload if it
+ * is filled.
+ */
 int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, bool last);
 
 /* Wakes the other side if it sleeps; call after sending, writing or reading. */

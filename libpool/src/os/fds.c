@@ -62,6 +62,20 @@ int lp_fds_keep(int *fds, size_t n)
     return error;
 }
 
+int lp_fds_lift(int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (fds[i] > STDERR_FILENO)
+            continue;
+        int lifted = lp_sys.dup_from(fds[i], LP_FDS_FIRST);
+        if (lifted < 0)
+            return lifted;
+        lp_fd_close(&fds[i]);
+        fds[i] = lifted;
+    }
+    return 0;
+}
+
 void lp_fds_settle_standard(void)
 {
     int null_fd = lp_sys.openat(AT_FDCWD, "/dev/null", O_RDWR);

@@ -39,12 +39,16 @@ static bool is_worker(const struct lp_workers *workers, size_t *next, pid_t pid)
     return false;
 }
 
-/* Those known before stand in the listing before all new ones, in the same order. */
+/* Those known stand in the listing in the same order; *next is where the search goes on. */
 static bool was_known(const struct lp_orphans *orphans, size_t *next, pid_t pid)
 {
-    while (*next < orphans->n && orphans->items[*next].pid != pid)
-        ++*next;
-    return *next < orphans->n;
+    for (size_t i = *next; i < orphans->n; i++) {
+        if (orphans->items[i].pid != pid)
+            continue;
+        *next = i;
+        return true;
+    }
+    return false;
 }
 
 static void replace_items(struct lp_orphans *orphans, size_t n)
@@ -70,9 +74,12 @@ void lp_orphans_sweep(struct lp_orphans *orphans, const struct lp_workers *worke
             note(orphans, &n, orphans->items[next_known++]);
             continue;
         }
+        if (is_elsewhere(context, pid)) {
+            (void)lp_sys.kill(pid, SIGKILL);
+            continue;
+        }
         lp_tree_kill(pid);
-        if (!is_elsewhere(context, pid))
-            note(orphans, &n, (struct lp_orphan){pid, deaths});
+        note(orphans, &n, (struct lp_orphan){pid, deaths});
     }
     replace_items(orphans, n);
 }

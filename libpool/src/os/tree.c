@@ -23,7 +23,6 @@ struct entry {
 /* In the order of discovery, so that parents stand before their children. */
 struct walk {
     size_t n;
-    size_t moving; /* processes seen that were neither stopped nor dead */
     struct entry entries[LP_TREE_WALK_MAX];
 };
 
@@ -121,7 +120,7 @@ bool lp_tree_has_children(void)
 /* ---- Walking ----------------------------------------------------------------------------- */
 
 /* A pidfd that certainly means the process that is a child of entry->parent; or -errno. */
-static int pin(const struct entry *entry, char *state)
+static int pin(const struct entry *entry)
 {
     struct lp_file_stat stat;
     int fd = lp_sys.pidfd_open(entry->pid);
@@ -136,7 +135,6 @@ static int pin(const struct entry *entry, char *state)
         lp_fd_close(&fd);
         return error;
     }
-    *state = stat.state;
     return fd;
 }
 
@@ -153,19 +151,16 @@ static void add_children(struct walk *walk, pid_t parent, int pinned_fd)
 static void stop_one(struct walk *walk, size_t index)
 {
     struct entry entry = walk->entries[index];
-    char state = 'X';
-    lp_fd_auto int fd = pin(&entry, &state);
-    if (fd < 0 || state == 'Z' || state == 'X')
+    lp_fd_auto int fd = pin(&entry);
+    if (fd < 0)
         return;
-    walk->moving += state != 'T' && state != 't';
     (void)lp_sys.pidfd_send_signal(fd, SIGSTOP);
     add_children(walk, entry.pid, fd);
 }
 
 static void kill_one(const struct entry *entry)
 {
-    char state;
-    lp_fd_auto int fd = pin(entry, &state);
+    lp_fd_auto int fd = pin(entry);
     if (fd >= 0)
         (void)lp_sys.pidfd_send_signal(fd, SIGKILL);
 }
@@ -179,15 +174,16 @@ static bool is_child(pid_t pid)
 
 void lp_tree_kill(pid_t child)
 {
-    struct walk walk;
+    struct walk walk = {.n = 1};
+    size_t before;
     int pass = 0;
     do {
+        before = walk.n;
         walk.n = 1;
-        walk.moving = 0;
         walk.entries[0] = (struct entry){child, getpid()};
         for (size_t i = 0; i < walk.n; i++)
             stop_one(&walk, i);
-    } while (walk.moving > 0 && ++pass < STOP_PASSES);
+    } while (walk.n > before && ++pass < STOP_PASSES);
     for (size_t i = walk.n; i-- > 1;)
         kill_one(&walk.entries[i]);
     if (is_child(child))

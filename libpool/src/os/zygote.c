@@ -65,6 +65,7 @@ struct zygote {
     uint32_t n_dying;
     uint64_t deaths;
     bool can_walk, leaving;
+    bool must_recheck; /* something may change that no descriptor tells of */
     int farewell_rounds;
 };
 
@@ -147,10 +148,7 @@ static void start_dying(struct zygote *zygote, uint32_t index)
     slot->death = ++zygote->deaths;
     zygote->n_dying++;
     slot->watch_fd = -1;
-    if (lp_cgroup_is_populated(&zygote->cgroup, index, -1)) {
-        slot->watch_fd = lp_cgroup_watch(&zygote->cgroup, index);
-        (void)lp_cgroup_kill(&zygote->cgroup, index);
-    }
+    (void)lp_cgroup_kill(&zygote->cgroup, index);
 }
 
 static uint64_t microseconds(struct timeval time)
@@ -234,11 +232,24 @@ static void sweep(struct zygote *zygote)
                          &zygote->cgroup);
 }
 
+/* Kills again what got in since, and sees to it that the end of it wakes the loop. */
+static bool is_populated(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    if (!lp_cgroup_is_populated(&zygote->cgroup, index, slot->watch_fd))
+        return false;
+    (void)lp_cgroup_kill(&zygote->cgroup, index);
+    if (slot->watch_fd >= 0)
+        return true;
+    slot->watch_fd = lp_cgroup_watch(&zygote->cgroup, index);
+    zygote->must_recheck |= slot->watch_fd < 0;
+    return lp_cgroup_is_populated(&zygote->cgroup, index, slot->watch_fd);
+}
+
 static void settle_slot(struct zygote *zygote, uint32_t index)
 {
     struct slot *slot = &zygote->slots[index];
-    if (lp_orphans_since(&zygote->orphans, slot->death) ||
-        lp_cgroup_is_populated(&zygote->cgroup, index, slot->watch_fd))
+    if (lp_orphans_since(&zygote->orphans, slot->death) || is_populated(zygote, index))
         return;
     lp_fd_close(&slot->watch_fd);
     slot->state = VACANT;
@@ -248,6 +259,7 @@ static void settle_slot(struct zygote *zygote, uint32_t index)
 
 static void settle(struct zygote *zygote)
 {
+    zygote->must_recheck = zygote->orphans.overflow;
     for (uint32_t i = 0; zygote->n_dying > 0 && i < zygote->options->slots; i++)
         if (zygote->slots[i].state == DYING)
             settle_slot(zygote, i);
@@ -351,20 +363,17 @@ static bool wait_for_news(struct zygote *zygote, bool is_stuffed)
 {
     struct pollfd *polls = zygote->polls;
     nfds_t n = 0;
-    int timeout_ms = zygote->leaving ? RECHECK_MS : -1;
     int events = (wants_request(zygote) ? POLLIN : 0) | (is_stuffed ? POLLOUT : 0);
-    set_poll(&polls[n++], zygote->fds[FD_HOST], zygote->leaving ? 0 : POLLIN);
+    set_poll(&polls[n++], zygote->leaving ? -1 : zygote->fds[FD_HOST], POLLIN);
     set_poll(&polls[n++], zygote->sigchld_fd, POLLIN);
     set_poll(&polls[n++], events != 0 ? zygote->fds[FD_SOCKET] : -1, events);
     for (uint32_t i = 0, left = zygote->n_dying; left > 0; i++) {
         if (zygote->slots[i].state != DYING)
             continue;
         left--;
-        set_poll(&polls[n], zygote->slots[i].watch_fd, POLLPRI);
-        if (polls[n++].fd < 0)
-            timeout_ms = RECHECK_MS;
+        set_poll(&polls[n++], zygote->slots[i].watch_fd, POLLPRI);
     }
-    (void)lp_sys.poll(polls, n, timeout_ms);
+    (void)lp_sys.poll(polls, n, zygote->must_recheck || zygote->leaving ? RECHECK_MS : -1);
     return (polls[0].revents & POLLIN) != 0;
 }
 
@@ -382,11 +391,11 @@ static bool is_over(struct zygote *zygote)
 static _Noreturn void run(struct zygote *zygote)
 {
     for (;;) {
-        reap_all(zygote);
-        sweep(zygote);
-        settle(zygote);
+        reap_all(zygote); /* before a fork, so that no limit is met by the dead */
         if (wants_request(zygote))
             take_requests(zygote);
+        sweep(zygote);
+        settle(zygote);
         int flushed = lp_outbox_flush(&zygote->outbox, zygote->fds[FD_SOCKET]);
         if (flushed == -EPIPE)
             leave(zygote);
@@ -423,6 +432,9 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
     zygote->fds[FD_HOST] = birth->host_pid_fd;
     for (uint32_t i = 0; i < slots; i++)
         zygote->fds[FD_DOORBELLS + i] = zygote->options->doorbell_fds[i];
+    int error = lp_fds_lift(zygote->fds, FD_DOORBELLS + (size_t)slots);
+    if (error < 0)
+        return error;
     lp_fds_settle_standard();
     return lp_fds_keep(zygote->fds, FD_DOORBELLS + (size_t)slots);
 }
@@ -450,8 +462,7 @@ static void say_hello(struct zygote *zygote)
 
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
 {
-    struct zygote zygote = {
-        .options = birth->options, .pid = getpid(), .cgroup = LP_CGROUP_NULL};
+    struct zygote zygote = {.options = birth->options, .pid = getpid(), .cgroup = LP_CGROUP_NULL};
     (void)lp_sys.register_rseq();
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");

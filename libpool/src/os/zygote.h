@@ -24,7 +24,7 @@
 /* What the host asks. */
 enum lp_request_kind {
     LP_REQUEST_SPAWN = 1, /* fork a worker into a vacant slot */
-    LP_REQUEST_KILL,      /* kill slot's whole tree, then prove it empty (EMPTY follows) */
+    LP_REQUEST_KILL,      /* kill slot's whole tree, then prove it empty (EXITED, EMPTY follow) */
     LP_REQUEST_QUIT,      /* kill everything, remove the cgroups, leave */
     LP_REQUEST_N
 };
@@ -34,6 +34,12 @@ struct lp_request {
     uint32_t slot;
     uint32_t generation; /* SPAWN: of the new worker; KILL: only if the slot is still that one */
 };
+
+/*
+ * KILL of a slot into which this zygote has not spawned yet is about what an earlier zygote left
+ * there: its cgroup is killed, and EMPTY follows without EXITED. SPAWN into such a slot is refused
+ * with -EBUSY while something lives there. A KILL that comes too late is not answered.
+ */
 
 /* What the zygote tells. */
 enum lp_report_kind {
@@ -87,12 +93,16 @@ struct lp_zygote_link {
 #define LP_ZYGOTE_LINK_NULL ((struct lp_zygote_link){.socket_fd = -1, .pid_fd = -1})
 
 /*
- * Starts a zygote. 0 or -errno. On success the link owns its two descriptors (both CLOEXEC, the socket non-blocking).
- * HELLO follows as the first report. The caller's signal mask, errno and children are as before.
+ * Starts a zygote. 0 or -errno. On success the link owns its two descriptors (both CLOEXEC, the
+ * socket non-blocking). HELLO follows as the first report. The caller's signal mask, errno and
+ * children are as before.
  */
 int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options *options);
 
-/* 0; -EAGAIN: socket full, wait for it to be writable; -EPIPE: the zygote is gone. Never blocks, never raises SIGPIPE. */
+/*
+ * 0; -EAGAIN: socket full, wait for it to be writable; -EPIPE: the zygote is gone. Never blocks,
+ * never raises SIGPIPE.
+ */
 int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request);
 
 /*

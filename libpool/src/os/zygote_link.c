@@ -13,6 +13,7 @@
 #include "os/zygote.h"
 
 #include "base/fd.h"
+#include "os/fds.h"
 #include "os/zygote_main.h"
 #include "sys/sys.h"
 
@@ -78,38 +79,39 @@ static int deliver(struct delivery *delivery)
     return delivery->pid > 0 ? 0 : delivery->pid;
 }
 
-/* The link never stands on 0, 1 or 2: the zygote keeps those for its workers. */
-static int move_up(int *fd)
+enum {
+    OURS = 0,
+    THEIRS,
+    HOST,
+    ENDS
+};
+
+/* None stands on 0, 1 or 2: the zygote passes those on to its workers. */
+static int open_ends(int ends[ENDS])
 {
-    if (*fd > STDERR_FILENO)
-        return 0;
-    int moved = lp_sys.dup_from(*fd, STDERR_FILENO + 1);
-    lp_fd_close(fd);
-    *fd = moved;
-    return moved < 0 ? moved : 0;
+    int error = lp_sys.socketpair(SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, ends);
+    if (error < 0)
+        return error;
+    ends[HOST] = lp_sys.pidfd_open(getpid());
+    return ends[HOST] < 0 ? ends[HOST] : lp_fds_lift(ends, ENDS);
 }
 
 int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options *options)
 {
     *link = LP_ZYGOTE_LINK_NULL;
-    int sockets[2];
-    int error = lp_sys.socketpair(SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, sockets);
-    if (error < 0)
-        return error;
-    lp_fd_auto int ours = sockets[0], theirs = sockets[1], host_fd = lp_sys.pidfd_open(getpid());
-    if (host_fd < 0)
-        return host_fd;
-    if ((error = move_up(&ours)) < 0 || (error = move_up(&theirs)) < 0 ||
-        (error = move_up(&host_fd)) < 0)
-        return error;
+    int ends[ENDS] = {-1, -1, -1};
+    int error = open_ends(ends);
     struct delivery delivery = {
-        .birth = {options, theirs, host_fd, getpid()}, .pid = -ECHILD, .pid_fd = -1};
-    error = deliver(&delivery);
-    if (error < 0)
-        return error;
-    *link = (struct lp_zygote_link){ours, delivery.pid_fd, delivery.pid};
-    ours = -1;
-    return 0;
+        .birth = {options, ends[THEIRS], ends[HOST], getpid()}, .pid = -ECHILD, .pid_fd = -1};
+    if (error == 0)
+        error = deliver(&delivery);
+    if (error == 0) {
+        *link = (struct lp_zygote_link){ends[OURS], delivery.pid_fd, delivery.pid};
+        ends[OURS] = -1;
+    }
+    for (int i = 0; i < ENDS; i++)
+        lp_fd_close(&ends[i]);
+    return error;
 }
 
 /* ---- Messages ---------------------------------------------------------------------------- */

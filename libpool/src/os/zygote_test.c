@@ -33,6 +33,14 @@
 #define WAIT_MS 10000
 #define NAMED_MAX 256
 
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#define HAS_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#else
+#define HAS_ADDRESS_SANITIZER 0
+#endif
+
 struct board;
 typedef int life_story(struct board *board, uint32_t slot);
 
@@ -419,6 +427,8 @@ static void run_one_worker(uint32_t slot)
 
 TEST(zygote, has_a_working_libc_though_threads_of_the_host_allocate)
 {
+    if (HAS_ADDRESS_SANITIZER)
+        TEST_SKIP("AddressSanitizer's own allocator can't be forked beside threads");
     _Atomic bool stop = false;
     pthread_t threads[8];
     for (int i = 0; i < 8; i++)
@@ -1328,4 +1338,150 @@ TEST(zygote, serves_others_beside_an_orphan_that_cannot_die)
     serve_beside_a_frozen_orphan(path, true);
     serve_beside_a_frozen_orphan(path, false);
     CU_ASSERT_EQUAL(rmdir(path), 0);
+}
+
+/* ---- A start that fails --------------------------------------------------------------------- */
+
+static int calls_left; /* until the one that fails */
+
+static bool fails_now(void)
+{
+    return --calls_left == 0;
+}
+
+static int failing_socketpair(int type, int fds[2])
+{
+    return fails_now() ? -EMFILE : lp_sys_kernel.socketpair(type, fds);
+}
+
+static int failing_pidfd_open(pid_t pid)
+{
+    return fails_now() ? -EMFILE : lp_sys_kernel.pidfd_open(pid);
+}
+
+static pid_t failing_clone(int (*body)(void *), void *stack_top, int flags, void *arg)
+{
+    return fails_now() ? -EAGAIN : lp_sys_kernel.clone(body, stack_top, flags, arg);
+}
+
+static pid_t failing_fork(void)
+{
+    return fails_now() ? -EAGAIN : lp_sys_kernel.fork();
+}
+
+static int count_fds(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 4096; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Starts with the k-th call failing. True as long as there was a k-th call. */
+static bool start_with_fault(int k)
+{
+    struct pool pool;
+    set_up(&pool, leave_with_7, false);
+    int fds = count_fds();
+    calls_left = k;
+    lp_sys.socketpair = failing_socketpair;
+    lp_sys.pidfd_open = failing_pidfd_open;
+    lp_sys.clone = failing_clone;
+    lp_sys.fork = failing_fork;
+    int error = lp_zygote_start(&pool.link, &pool.options);
+    bool has_fired = calls_left <= 0;
+    lp_sys = lp_sys_kernel;
+    if (has_fired) {
+        CU_ASSERT(error == -EMFILE || error == -EAGAIN);
+        CU_ASSERT_EQUAL(pool.link.socket_fd, -1);
+        CU_ASSERT_EQUAL(pool.link.pid_fd, -1);
+        CU_ASSERT_EQUAL(wait_for_none(pool.name, 1000), 0);
+        CU_ASSERT_EQUAL(count_fds(), fds);
+        CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG | __WALL), -1);
+        release(&pool);
+    } else {
+        CU_ASSERT_EQUAL(error, 0);
+        close_quietly(&pool);
+    }
+    return has_fired;
+}
+
+TEST(zygote, start_that_fails_leaves_nothing)
+{
+    int k = 1;
+    while (start_with_fault(k))
+        k++;
+    CU_ASSERT(k > 5);
+}
+
+/* As from a host that has closed its standard descriptors. */
+static int start_without_standard_fds(void *arg)
+{
+    (void)arg;
+    struct pool pool;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    if (!try_to_open(&pool, list_fds, false) || pool.doorbells[0] != 0)
+        return 10;
+    if (!try_to_ask(&pool, LP_REQUEST_SPAWN, 0, 1) ||
+        next_report(&pool, NULL).kind != LP_REPORT_SPAWNED ||
+        next_report(&pool, NULL).kind != LP_REPORT_EXITED)
+        return 11;
+    bool is_right = strcmp(pool.board->text, "0=/dev/null;1=host;2=host;3=anon_inode:[eventfd];") ==
+                    0;
+    close_quietly(&pool);
+    return is_right ? 0 : 12;
+}
+
+TEST(zygote, starts_in_a_host_without_standard_descriptors)
+{
+    CU_ASSERT_EQUAL(hn_test_child(start_without_standard_fds, NULL, WAIT_MS), TEST_EXIT(0));
+}
+
+/* ---- A directory that was given to the pool ------------------------------------------------- */
+
+static bool has_entry(const char *directory, const char *wanted)
+{
+    bool found = false;
+    DIR *handle = opendir(directory);
+    for (struct dirent *entry; handle != NULL && (entry = readdir(handle)) != NULL;)
+        found |= strncmp(entry->d_name, wanted, strlen(wanted)) == 0;
+    if (handle != NULL)
+        closedir(handle);
+    return found;
+}
+
+TEST(zygote, uses_the_delegated_directory)
+{
+    struct pool pool;
+    char path[LP_CGROUP_PATH_BYTES];
+    if (!make_cgroup(NULL, path))
+        TEST_SKIP("may not make a cgroup v2 directory here");
+    set_up(&pool, wait_for_ever, true);
+    pool.options.cgroup = path;
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    bool can_kill = expect_report(&pool, LP_REPORT_HELLO, 0).containment == 2;
+    CU_ASSERT_EQUAL(has_entry(path, "libpool-"), can_kill);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    CU_ASSERT(wait_for_bell(&pool, 0));
+    close_pool(&pool);
+    CU_ASSERT_FALSE(has_entry(path, "libpool-"));
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+}
+
+TEST(zygote, walks_where_the_delegated_directory_is_none)
+{
+    struct pool pool;
+    set_up(&pool, raise_a_family, true);
+    pool.options.cgroup = "/proc/self/nowhere";
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_HELLO, 0).containment, 0);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    CU_ASSERT(wait_for_rings(&pool, 0, FAMILY_RINGS));
+    ask(&pool, LP_REQUEST_KILL, 0, 1);
+    expect_report(&pool, LP_REPORT_EXITED, 0);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    CU_ASSERT_EQUAL(alive_of(&pool, 0), 0);
+    close_pool(&pool);
 }
