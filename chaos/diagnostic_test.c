@@ -326,15 +326,19 @@ TEST(diagnostic, five_mistakes_are_five_diagnostics_in_order)
 
 TEST(diagnostic, twenty_are_shown_and_the_rest_is_counted)
 {
-    char text[4096] = "chaos 1\nscenario \"x\"\npool p\nload\n";
+    char *text;
+    size_t size, count;
+    FILE *out = open_memstream(&text, &size);
+    fputs("chaos 1\nscenario \"x\"\npool p\nload\n", out);
     for (int i = 0; i < 30; i++)
-        strcat(text, "  submit 1 task=nop\n");
-    strcat(text, "expect\n  invariant all\n");
-    size_t count;
-    char *printed = diagnose(text, strlen(text), &count);
+        fputs("  submit 1 task=nop\n", out);
+    fputs("expect\n  invariant all\n", out);
+    fclose(out);
+    char *printed = diagnose(text, size, &count);
     CU_ASSERT_EQUAL(count, 30);
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "x.chaos: 10 more errors\n"));
     free(printed);
+    free(text);
 }
 
 TEST(diagnostic, a_matrix_mistake_is_told_once_and_with_its_value)
@@ -384,16 +388,17 @@ TEST(diagnostic, odd_files_are_refused_in_words)
 
 TEST(diagnostic, carriage_returns_are_one_mistake_a_file)
 {
-    char text[2048] = "";
-    for (unsigned i = 0; i < GOOD_LINES; i++) {
-        strcat(text, good_lines[i]);
-        strcat(text, "\r\n");
-    }
-    size_t count;
-    char *printed = diagnose(text, strlen(text), &count);
+    char *text;
+    size_t size, count;
+    FILE *out = open_memstream(&text, &size);
+    for (unsigned i = 0; i < GOOD_LINES; i++)
+        fprintf(out, "%s\r\n", good_lines[i]);
+    fclose(out);
+    char *printed = diagnose(text, size, &count);
     CU_ASSERT_EQUAL(count, 1);
     CU_ASSERT_PTR_NOT_NULL(strstr(printed, "x.chaos:1:8: error: a carriage return"));
     free(printed);
+    free(text);
 }
 
 TEST(diagnostic, an_endless_line_is_refused_and_not_printed)
