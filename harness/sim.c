@@ -87,8 +87,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_GONE: return state != LP_WORKER_SPAWNING && state != LP_WORKER_GONE;
     case LP_EVENT_EXITED: return state != LP_WORKER_SPAWNING;
     case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
-    case LP_EVENT_DEADLINE:
-        return state != LP_WORKER_VACANT && state != LP_WORKER_IDLE && state != LP_WORKER_DEAD;
+    case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT && state != LP_WORKER_IDLE;
     case LP_EVENT_READY:
     case LP_EVENT_INIT_FAILED:
     case LP_EVENT_RESULT:
@@ -540,6 +539,7 @@ static void trouble_it(struct hn_sim *sim)
     bool total = sim->world.total != HN_TOTAL_NONE;
     if (total)
         sim->books.failing_since_ns = sim->trace.now_ns;
+    sim->books.zygotes_fail = sim->world.total == HN_TOTAL_ZYGOTE_DIES;
     tick(sim);
     for (uint32_t i = 0; i < sim->steps && !sim->books.down && !failed(sim); i++) {
         run_until(sim, sim->trace.now_ns + hn_random_time_ns(&sim->random, sim->gap_ns));
@@ -575,7 +575,11 @@ static bool at_strength(const struct hn_sim *sim)
     uint32_t want = sim->config.min_workers < capacity(sim) ? sim->config.min_workers
                                                             : capacity(sim);
     return !hn_books_pending(books) && !hn_books_running(books) &&
-           hn_books_in(books, LP_WORKER_IDLE) >= want;
+           (books->init_failures < sim->config.initializer_failures ||
+            hn_books_in(books, LP_WORKER_IDLE)) &&
+           !hn_books_in(books, LP_WORKER_SPAWNING) && !hn_books_in(books, LP_WORKER_STARTING) &&
+           hn_books_in(books, LP_WORKER_DYING) <= hn_world_stuck(&sim->world) &&
+           !hn_books_in(books, LP_WORKER_GONE) && hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 
 /* However bad it was: each of these may be under way once or twice when the faults stop. */
@@ -602,7 +606,6 @@ static void expect_strength(struct hn_sim *sim, const char *what)
              (unsigned long long)((bound_ns - sim->trace.now_ns) / LP_MS));
 }
 
-/* Init failures still in a row may fail one task: the pool is allowed to say so, but must get over it. */
 static void probe(struct hn_sim *sim)
 {
     struct lp_task_spec spec = {.bytes = 1};
@@ -625,6 +628,7 @@ static void recover(struct hn_sim *sim)
     TRACE("sim", "the faults stop");
     hn_world_calm(&sim->world);
     cancel_the_hung(sim);
+    run_until(sim, sim->trace.now_ns + 10 * LP_MS); /* what was under way from the faults arrives */
     if (!sim->books.shutting)
         expect_strength(sim, "strength");
     probe(sim);

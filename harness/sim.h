@@ -35,6 +35,7 @@
     X(LATE_STATUS, "a status after it was given up")                         \
     X(LOST_SPAWNING, "zygote lost while spawning")                           \
     X(SPAWN_OVERRAN, "spawn never answered: zygote dropped")                 \
+    X(PROOF_OVERRAN, "no death or empty tree told: zygote dropped")          \
     X(HELLO_OVERRAN, "zygote without a hello dropped")                       \
     X(ZYGOTE_RESTARTED, "a second zygote came up")                           \
     X(CLEANED, "a tree proven empty by the next zygote")                     \

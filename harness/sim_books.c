@@ -377,9 +377,9 @@ static void deadline(struct hn_books *books, uint32_t index)
         slot->orphaned = true;
         died(books, index, LIBPOOL_LOST);
         return;
-    case LP_WORKER_BUSY: /* judged when it is killed */
     case LP_WORKER_DYING:
-    case LP_WORKER_DEAD: return;
+    case LP_WORKER_DEAD: slot->unproven = slot->task == LP_NONE; return;
+    case LP_WORKER_BUSY: return; /* judged when it is killed */
     case LP_WORKER_VACANT:
     case LP_WORKER_IDLE:
     case LP_WORKER_STATES:
@@ -508,11 +508,13 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
     books->now_ns = books->trace->now_ns;
     books->must_end = books->died_slot = LP_NONE;
     books->room_told = false;
+    books->over = books->down;
     if (call->event && call->event->kind < LP_WORKER_EVENTS)
         worker_event(books, call->event);
     else if (call->event)
         pool_event(books, call->event);
-    begin_killing(books);
+    if (call->submitted == LP_NONE) /* a submit is refused before anything else is looked at */
+        begin_killing(books);
 }
 
 /* ---- after ---------------------------------------------------------------------------------- */
@@ -534,13 +536,15 @@ static void compare_causes(struct hn_books *books, const char *name,
                  (unsigned long long)ours[i]);
 }
 
-#define FIELDS(X)                                                                              \
-    X(tasks_received)                                                                          \
-    X(tasks_launched) X(tasks_pending) X(tasks_running) X(tasks_failed) X(tasks_rejected)      \
-        X(tasks_returned) X(worker_processes_created) X(worker_processes_still_alive)          \
-            X(worker_processes_idle) X(worker_processes_busy) X(max_workers_busy_concurrently) \
-                X(spawns_failed) X(initializers_failed) X(finalizers_started) X(finalizers_ok) \
-                    X(finalizers_failed) X(zygotes_started) X(zygotes_lost) X(backlog_bytes)
+#define FIELDS(X)                                                                                  \
+    X(tasks_received)                                                                              \
+    X(tasks_launched)                                                                              \
+    X(tasks_pending)                                                                               \
+    X(tasks_running) X(tasks_failed) X(tasks_rejected) X(tasks_returned)                           \
+        X(worker_processes_created) X(worker_processes_still_alive) X(worker_processes_idle)       \
+            X(worker_processes_busy) X(max_workers_busy_concurrently) X(spawns_failed)             \
+                X(initializers_failed) X(finalizers_started) X(finalizers_ok) X(finalizers_failed) \
+                    X(zygotes_started) X(zygotes_lost) X(backlog_bytes)
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
 {
@@ -638,6 +642,8 @@ static void check_work(struct hn_books *books, bool more)
 
 void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
 {
+    if (books->over)
+        return; /* lp_pool_check() goes on; no action may follow, not even a kill that is due */
     check_dues(books);
     compare_slots(books, pool);
     compare_stats(books, pool);

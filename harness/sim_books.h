@@ -50,7 +50,7 @@ struct hn_book_slot {
     uint64_t since_ns; /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;
-    bool dropped_for; /* its spawn is overdue and the zygote was dropped */
+    bool unproven; /* its death or empty tree was waited for in vain, at least once */
 };
 
 /* One call into the policy. */
@@ -79,6 +79,7 @@ struct hn_books {
     uint64_t zygote_since_ns;
 
     bool shutting, cancelling, killing, down;
+    bool over; /* down before this call */
     uint64_t deadline_ns, killing_since_ns;
 
     bool waiting; /* somebody was refused for want of room */
@@ -96,6 +97,7 @@ struct hn_books {
     uint64_t spawn_times[HN_SPAWNS_KEPT], zygote_times[HN_SPAWNS_KEPT];
     uint64_t n_spawns, n_zygotes;
     uint64_t failing_since_ns; /* everything fails since then; 0: it does not */
+    bool zygotes_fail;         /* by the death of each zygote */
 
     uint64_t notes[LIBPOOL_EVENT_KINDS], notes_due[LIBPOOL_EVENT_KINDS];
     libpool_stats stats; /* the counters as they should be */

@@ -53,6 +53,15 @@ static void check_rate(struct hn_books *books, uint64_t times[HN_SPAWNS_KEPT], u
         FAIL("I3: everything fails, and %s goes on more than 5 times a second", what);
 }
 
+/* A worker that lives on is a success, whatever becomes of the others. */
+static void check_all_fail(struct hn_books *books)
+{
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].state == LP_WORKER_IDLE && books->failing_since_ns &&
+            books->now_ns >= books->slots[i].lived_from_ns + LP_STEADY_NS)
+            books->failing_since_ns = books->now_ns;
+}
+
 static void judge_spawn(struct hn_books *books, const struct lp_action *action)
 {
     struct hn_book_slot *slot = &books->slots[action->slot];
@@ -73,7 +82,9 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
                                   .generation = action->generation,
                                   .task = LP_NONE,
                                   .since_ns = books->now_ns};
-    check_rate(books, books->spawn_times, books->n_spawns++, "spawning");
+    check_all_fail(books);
+    if (!books->zygotes_fail) /* then there is one round of requests for each zygote */
+        check_rate(books, books->spawn_times, books->n_spawns++, "spawning");
 }
 
 /* ---- assignments -------------------------------------------------------------------------------- */
@@ -427,22 +438,32 @@ static void judge_zygote_start(struct hn_books *books)
     check_rate(books, books->zygote_times, books->n_zygotes++, "starting zygotes");
 }
 
-static bool spawn_overdue(const struct hn_books *books)
+/* Has the zygote not done in time what this slot's deadline stands for? */
+static bool is_mute_about(const struct hn_books *books, uint32_t index)
 {
-    for (uint32_t i = 0; i < books->n_slots; i++)
-        if (books->slots[i].state == LP_WORKER_SPAWNING && is_deadline_of(books, i))
-            return true;
-    return false;
+    const struct hn_book_slot *slot = &books->slots[index];
+    uint64_t since_ns = slot->since_ns;
+    if (!is_deadline_of(books, index))
+        return false;
+    if (slot->state == LP_WORKER_DEAD && since_ns < books->zygote_since_ns)
+        since_ns = books->zygote_since_ns;
+    bool asked = slot->state == LP_WORKER_SPAWNING || slot->state == LP_WORKER_DEAD ||
+                 (slot->state == LP_WORKER_DYING && !slot->orphaned && slot->task == LP_NONE);
+    return asked && books->now_ns >= since_ns + books->config.start_timeout_ns;
 }
 
 static void judge_zygote_drop(struct hn_books *books)
 {
-    bool mute = books->zygote == LP_ZYGOTE_STARTING &&
-                books->now_ns >= books->zygote_since_ns + LP_HELLO_WAIT_NS;
-    if (mute)
+    const struct lp_event *event = books->call.event;
+    bool mute = event && event->kind == LP_EVENT_DEADLINE && is_mute_about(books, event->slot);
+    bool no_hello = books->zygote == LP_ZYGOTE_STARTING &&
+                    books->now_ns >= books->zygote_since_ns + LP_HELLO_WAIT_NS;
+    if (no_hello)
         SOMETIMES(HELLO_OVERRAN);
-    else if (books->zygote == LP_ZYGOTE_UP && spawn_overdue(books))
-        SOMETIMES(SPAWN_OVERRAN);
+    else if (books->zygote == LP_ZYGOTE_UP && mute)
+        books->coverage
+            ->sometimes[books->slots[event->slot].state == LP_WORKER_SPAWNING ? HN_SPAWN_OVERRAN
+                                                                              : HN_PROOF_OVERRAN]++;
     else
         FAIL("zygote dropped without a reason");
     books->zygote = LP_ZYGOTE_DROPPED;
@@ -501,7 +522,7 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
 {
     const struct hn_book_task *task = &books->tasks[slot->task];
     uint64_t limit_ns = task->spec.run_timeout_ns;
-    if (task->begun && limit_ns && late(books, task->believed_ns, limit_ns))
+    if (task->begun && limit_ns && late(books, task->begun_ns, limit_ns))
         FAIL("task %u overran its run timeout", slot->task + 1);
     if (!task->begun && late(books, task->assigned_ns, books->config.start_timeout_ns))
         FAIL("task %u is not begun, and nothing is done about it", slot->task + 1);
@@ -526,9 +547,15 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
     case LP_WORKER_DYING:
         if (slot->task != LP_NONE)
             limit_ns = LP_KILL_GRACE_NS;
+        else if (books->zygote == LP_ZYGOTE_UP && !slot->orphaned && !slot->unproven)
+            limit_ns = LP_KILL_GRACE_NS + config->start_timeout_ns;
+        break;
+    case LP_WORKER_DEAD:
+        if (books->zygote == LP_ZYGOTE_UP && !slot->unproven &&
+            slot->since_ns >= books->zygote_since_ns)
+            limit_ns = config->start_timeout_ns;
         break;
     case LP_WORKER_VACANT:
-    case LP_WORKER_DEAD:
     case LP_WORKER_STATES: break;
     }
     if (late(books, slot->since_ns, limit_ns))

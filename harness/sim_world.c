@@ -221,11 +221,15 @@ static void reap(struct hn_world *world, const struct hn_item *item)
 {
     uint32_t slot = item->event.slot;
     struct hn_process *process = &world->processes[slot];
-    struct lp_event *event = report(world, slot, LP_EVENT_EXITED, process->words_ns);
+    bool current = process->generation == item->event.generation;
+    struct lp_event *event = report(world, slot, LP_EVENT_EXITED, current ? process->words_ns : 0);
+    event->generation = item->event.generation;
     event->code = item->event.code;
     event->signal = item->event.signal;
     event->oom_kills = item->event.oom_kills;
     event->core_dumped = item->event.core_dumped;
+    if (!current)
+        return;
     struct hn_item *proof = put_for(world, HN_ITEM_PROVE, slot, soon(world));
     proof->zygote = item->zygote;
     proof->at_ns = later_of(proof->at_ns, process->tree_ns);
@@ -261,6 +265,7 @@ static void fork_worker(struct hn_world *world, const struct hn_item *item)
     process->alive = true;
     process->unkillable = chance(world, HN_FAULT_UNKILLABLE) && chance(world, HN_FAULT_UNKILLABLE);
     process->liar = chance(world, HN_FAULT_LIE);
+    process->frozen = !world->calm && world->total != HN_TOTAL_NONE; /* no task gets through */
     report(world, slot, LP_EVENT_SPAWNED, 0)->pid = process->pid;
     process->born_ns = world->zygote.reports_ns;
     if (chance(world, HN_FAULT_INIT_HANG))
@@ -708,6 +713,7 @@ void hn_world_old_word(struct hn_world *world)
 static void calm_worker(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
+    process->frozen = false; /* a task that it has not begun until now stays so */
     if (!process->alive || !process->unkillable || hn_random_chance(&world->random, 50))
         return;
     process->unkillable = false;

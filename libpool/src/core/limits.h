@@ -22,6 +22,8 @@
     (1000 * LP_MS) /* from a proven death to its status, before it counts as lost */
 #define LP_KILL_GRACE_NS (1000 * LP_MS) /* from the last kill to giving up waiting for its proof */
 #define LP_STEADY_NS (1000 * LP_MS)     /* a worker that lived so long is no early death */
+#define LP_PROOF_WAIT_MAX_NS \
+    (600000 * LP_MS) /* waits for the proof of one death are doubled up to so long */
 #define LP_HELLO_WAIT_NS (5000 * LP_MS) /* a zygote's first word */
 
 /* What one step may emit: each slot a handful, each ended task an END, a NOTE and a ROOM. */

@@ -70,7 +70,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->deadlines.items = (struct lp_heap_item *)(void *)(base + at.heap_items);
     pool->deadlines.places = (uint32_t *)(void *)(base + at.heap_places);
     lp_tasks_init(&pool->tasks, tasks_needed(config), base + at.tasks);
-    pool->idle_oldest = pool->idle_newest = LP_NONE;
+    pool->idle_oldest = pool->idle_newest = pool->probe = LP_NONE;
     for (uint32_t slot = 0; slot < pool->slots; slot++)
         pool->workers[slot].task = LP_NONE;
     pool->in_state[LP_WORKER_VACANT] = pool->slots;
@@ -166,12 +166,19 @@ static uint32_t strength(const struct lp_pool *pool)
            in[LP_WORKER_BUSY];
 }
 
+/* When tasks fail for want of an initialised worker, one goes on trying: they can't ask for it. */
+static uint32_t least_wanted(const struct lp_pool *pool)
+{
+    bool hopeless = pool->initializer_failures >= pool->config.initializer_failures;
+    return hopeless && pool->config.min_workers == 0 ? 1 : pool->config.min_workers;
+}
+
 static uint32_t wanted(const struct lp_pool *pool)
 {
     if (pool->phase > LP_PHASE_DRAINING)
         return 0;
     uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + pool->tasks.pending;
-    uint32_t least = pool->phase == LP_PHASE_OPEN ? pool->config.min_workers : 0;
+    uint32_t least = pool->phase == LP_PHASE_OPEN ? least_wanted(pool) : 0;
     if (demand < least)
         demand = least;
     return demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers;
@@ -218,11 +225,64 @@ static void settle_assignments(struct lp_pool *pool)
         lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }
 
+/* ---- steadiness: who has lived for a while shows that the failures are over -------------------- */
+
+static bool zygote_is_steady(const struct lp_pool *pool)
+{
+    return pool->zygote == LP_ZYGOTE_UP && pool->now_ns >= pool->zygote_up_ns + LP_STEADY_NS;
+}
+
+/* When zygote that follows failures will be steady. */
+static uint64_t zygote_steady_ns(const struct lp_pool *pool)
+{
+    bool unproven = pool->zygote == LP_ZYGOTE_UP && pool->zygote_backoff.failures;
+    return unproven ? pool->zygote_up_ns + LP_STEADY_NS : UINT64_MAX;
+}
+
+/*
+ * After failures one worker goes ahead. NULL: none is under way. It has passed with the first result
+ * of any worker, or when it is steady; then the others follow, all at once.
+ */
+static const struct lp_worker *probe(const struct lp_pool *pool)
+{
+    if (!pool->spawn_backoff.failures || pool->probe == LP_NONE)
+        return NULL;
+    const struct lp_worker *worker = &pool->workers[pool->probe];
+    bool lives = worker->state >= LP_WORKER_SPAWNING && worker->state <= LP_WORKER_BUSY;
+    bool dies = worker->state == LP_WORKER_GONE ||
+                (worker->state == LP_WORKER_DYING && !worker->kill_overran);
+    bool under_way = worker->generation == pool->probe_generation && (lives || dies);
+    return under_way ? worker : NULL;
+}
+
+static uint64_t probe_steady_ns(const struct lp_pool *pool)
+{
+    const struct lp_worker *worker = probe(pool);
+    bool lives = worker && (worker->state == LP_WORKER_IDLE || worker->state == LP_WORKER_BUSY);
+    return lives ? worker->spawned_ns + LP_STEADY_NS : UINT64_MAX;
+}
+
+static void settle_steady(struct lp_pool *pool)
+{
+    if (zygote_steady_ns(pool) <= pool->now_ns)
+        lp_backoff_succeeded(&pool->zygote_backoff);
+    if (probe_steady_ns(pool) <= pool->now_ns)
+        lp_backoff_succeeded(&pool->spawn_backoff);
+}
+
+static bool spawn_is_allowed(const struct lp_pool *pool)
+{
+    return !probe(pool) && lp_backoff_allows(&pool->spawn_backoff, pool->now_ns);
+}
+
 static void settle_spawns(struct lp_pool *pool)
 {
-    while (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) &&
-           lp_backoff_allows(&pool->spawn_backoff, pool->now_ns))
-        lp_worker_spawn(pool, lowest_vacant(pool));
+    while (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) && spawn_is_allowed(pool)) {
+        uint32_t slot = lowest_vacant(pool);
+        lp_worker_spawn(pool, slot);
+        pool->probe = slot;
+        pool->probe_generation = pool->workers[slot].generation;
+    }
 }
 
 /* A zygote is needed to spawn, and to prove the trees of the dead empty. */
@@ -373,12 +433,12 @@ static void zygote_up(struct lp_pool *pool, const struct lp_event *event)
         return;
     pool->zygote = LP_ZYGOTE_UP;
     pool->zygote_pid = event->pid;
+    pool->zygote_up_ns = pool->now_ns;
     pool->stats.zygotes_started++;
-    lp_backoff_succeeded(&pool->zygote_backoff);
     lp_pool_note(pool, LIBPOOL_EVENT_ZYGOTE_STARTED, LP_NONE, LP_NONE)->pid = event->pid;
     for (uint32_t slot = 0; slot < pool->slots; slot++)
         if (pool->workers[slot].state == LP_WORKER_DEAD)
-            lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
+            lp_worker_await_proof(pool, slot);
 }
 
 static void zygote_failed(struct lp_pool *pool, const struct lp_event *event)
@@ -389,9 +449,12 @@ static void zygote_failed(struct lp_pool *pool, const struct lp_event *event)
     lp_pool_note(pool, LIBPOOL_EVENT_SPAWN_FAILED, LP_NONE, LP_NONE)->code = event->error;
 }
 
+/* One that dies at once, again and again, would be started without a pause. */
 static void zygote_lost(struct lp_pool *pool)
 {
-    if (pool->zygote == LP_ZYGOTE_STARTING)
+    if (zygote_is_steady(pool))
+        lp_backoff_succeeded(&pool->zygote_backoff);
+    else
         lp_backoff_failed(&pool->zygote_backoff, pool->now_ns, 0);
     pool->zygote = LP_ZYGOTE_DOWN;
     pool->stats.zygotes_lost++;
@@ -400,13 +463,18 @@ static void zygote_lost(struct lp_pool *pool)
         lp_worker_zygote_lost(pool, slot);
 }
 
+void lp_pool_drop_zygote(struct lp_pool *pool)
+{
+    pool->zygote = LP_ZYGOTE_DROPPED;
+    lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
+}
+
 /* A zygote that never said hello is dropped. */
 static void tick(struct lp_pool *pool)
 {
     if (pool->zygote != LP_ZYGOTE_STARTING || pool->now_ns < pool->zygote_deadline_ns)
         return;
-    pool->zygote_deadline_ns = UINT64_MAX;
-    lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
+    lp_pool_drop_zygote(pool);
 }
 
 /* ---- the door ------------------------------------------------------------------------------- */
@@ -420,6 +488,7 @@ static void settle(struct lp_pool *pool)
     settle_excess(pool);
     settle_assignments(pool);
     settle_shrink(pool);
+    settle_steady(pool);
     settle_spawns(pool);
     settle_zygote(pool);
 }
@@ -485,6 +554,7 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
 
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
 {
+    bool over = pool->phase == LP_PHASE_DOWN;
     pool->now_ns = event->now_ns;
     switch (event->kind) {
     case LP_EVENT_SPAWNED:
@@ -507,6 +577,8 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     case LP_EVENTS: break;
     }
     settle(pool);
+    if (over)
+        pool->n_actions = 0; /* DOWN was the last word; late deaths are counted, no more */
 }
 
 void lp_pool_release(struct lp_pool *pool, uint32_t task)
@@ -559,8 +631,9 @@ uint64_t lp_pool_next_deadline(const struct lp_pool *pool)
                             lp_heap_first_key(&pool->tasks.queue_deadlines));
     if (pool->phase == LP_PHASE_DOWN)
         return UINT64_MAX;
-    if (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool))
+    if (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) && !probe(pool))
         next = earlier(next, pool->spawn_backoff.until_ns);
+    next = earlier(next, earlier(probe_steady_ns(pool), zygote_steady_ns(pool)));
     if (may_shrink(pool))
         next = earlier(next, shrink_ns(pool));
     next = earlier(next, zygote_deadline(pool));
@@ -653,7 +726,7 @@ static bool check_liveness(const struct lp_pool *pool)
     if (pool->in_state[LP_WORKER_IDLE] && pool->phase != LP_PHASE_DOWN)
         return false;
     return pool->tasks.running || lp_pool_next_deadline(pool) != UINT64_MAX ||
-           pool->in_state[LP_WORKER_VACANT] != pool->slots;
+           pool->in_state[LP_WORKER_VACANT] != pool->slots || pool->zygote == LP_ZYGOTE_DROPPED;
 }
 
 bool lp_pool_check(const struct lp_pool *pool)

@@ -24,7 +24,7 @@
 
 struct lp_pool_config {
     uint32_t min_workers, max_workers;
-    uint32_t workers_limit; /* what a resize may raise max_workers to; at least max_workers */
+    uint32_t workers_limit;    /* what a resize may raise max_workers to; at least max_workers */
     uint32_t tasks_per_worker; /* 0: never recycled */
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
@@ -73,10 +73,13 @@ struct lp_pool {
     struct lp_backoff spawn_backoff;
     struct lp_backoff zygote_backoff;
     uint32_t initializer_failures; /* in a row */
+    uint32_t probe;                /* slot of the worker that was spawned last, or LP_NONE */
+    uint32_t probe_generation;
 
     enum lp_zygote_state zygote;
     int zygote_pid;
     uint64_t zygote_deadline_ns; /* STARTING: its first word */
+    uint64_t zygote_up_ns;
 
     enum lp_phase phase;
     bool cancel_pending;
@@ -104,7 +107,8 @@ void lp_pool_reject(struct lp_pool *pool);
 /* The task must not have been released. */
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_ns);
 /* New bounds from now on. Too many: the idle leave first, the busy after their task. -EINVAL. */
-int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers, uint64_t now_ns);
+int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
+                   uint64_t now_ns);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
 /* An ended task's record may be used again. */
 void lp_pool_release(struct lp_pool *pool, uint32_t task);
@@ -125,6 +129,8 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
                             uint32_t task);
 /* Ends a task: counters, END, note. outcome->cause and certainty are set, its times are filled in. */
 void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
+/* It does not do what it was asked to. */
+void lp_pool_drop_zygote(struct lp_pool *pool);
 /* A death's classification from facts alone. */
 libpool_cause lp_pool_classify(const struct lp_event *exited);
 

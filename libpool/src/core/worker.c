@@ -65,7 +65,8 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
     *worker = (struct lp_worker){.state = LP_WORKER_VACANT,
                                  .generation = worker->generation + 1,
                                  .task = LP_NONE,
-                                 .spawned_ns = pool->now_ns};
+                                 .spawned_ns = pool->now_ns,
+                                 .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
     set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
     lp_pool_emit(pool, LP_ACTION_SPAWN, slot);
@@ -86,6 +87,7 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
     struct lp_task *task = &pool->tasks.table[index];
     move(pool, slot, LP_WORKER_BUSY);
     worker->task = index;
+    worker->assigned = true;
     set_deadline(pool, slot, first_look_ns(pool, task));
     if (!task->launched)
         pool->stats.tasks_launched++;
@@ -123,6 +125,8 @@ static void kill_process(struct lp_pool *pool, uint32_t slot, libpool_cause doom
     if (worker->doom == LIBPOOL_PENDING)
         worker->doom = doom;
     move(pool, slot, LP_WORKER_DYING);
+    uint64_t wait_ns = worker->task == LP_NONE ? worker->proof_wait_ns : LP_KILL_GRACE_NS;
+    set_deadline(pool, slot, pool->now_ns + wait_ns);
     lp_pool_emit(pool, LP_ACTION_KILL, slot);
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_WORKER_KILLED, slot, LP_NONE);
     note->cause = worker->doom;
@@ -147,14 +151,25 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
         return;
     case LP_WORKER_DYING:
     case LP_WORKER_GONE: /* it may keep a task that looked unstarted: that one ends, too */
-        if (worker->task != LP_NONE)
-            end_its_task(pool, slot,
-                         &(struct lp_outcome){.cause = doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
+        if (worker->task == LP_NONE)
+            return;
+        end_its_task(pool, slot,
+                     &(struct lp_outcome){.cause = doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
+        if (worker->state == LP_WORKER_DYING)
+            set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
         return;
     case LP_WORKER_VACANT:
     case LP_WORKER_DEAD:
     case LP_WORKER_STATES: return;
     }
+}
+
+void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
+    if (worker->orphaned)
+        lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
 }
 
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
@@ -244,15 +259,17 @@ static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_caus
 }
 
 /* A worker that never got as far as a task is a failed spawn in the eyes of the backoff. */
-static void count_early_death(struct lp_pool *pool, const struct lp_worker *worker)
+static void count_early_death(struct lp_pool *pool, const struct lp_worker *worker,
+                              const struct lp_event *event)
 {
     bool ours = worker->doom == LIBPOOL_SHUTDOWN || worker->orphaned;
+    bool users = worker->doom == LIBPOOL_CANCELLED || worker->doom == LIBPOOL_TIMEOUT;
     bool steady = pool->now_ns - worker->spawned_ns >= LP_STEADY_NS;
-    bool unused = worker->tasks_done == 0 && worker->task == LP_NONE;
-    bool fell_idle = unused && !steady && !worker->retiring && worker->doom == LIBPOOL_PENDING;
+    bool began = worker->tasks_done || (worker->assigned && event->started_id);
+    bool fell_early = !began && !steady && !worker->retiring && !users;
     if (ours)
         return;
-    if (!worker->ready || fell_idle)
+    if (!worker->ready || fell_early)
         lp_backoff_failed(&pool->spawn_backoff, pool->now_ns, 0);
     else
         lp_backoff_succeeded(&pool->spawn_backoff);
@@ -269,7 +286,7 @@ static void died(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
     struct lp_worker *worker = &pool->workers[slot];
     libpool_cause cause = death_cause(pool, worker, event);
     count_init_failure(pool, slot, cause);
-    count_early_death(pool, worker);
+    count_early_death(pool, worker, event);
     count_finalizer(pool, worker);
     settle_task(pool, slot, event, cause);
     move(pool, slot, LP_WORKER_DEAD);
@@ -278,8 +295,8 @@ static void died(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
     note->cause = cause;
     note->code = event->code;
     note->signal = event->signal;
-    if (worker->orphaned && pool->zygote == LP_ZYGOTE_UP)
-        lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
+    if (pool->zygote == LP_ZYGOTE_UP)
+        lp_worker_await_proof(pool, slot);
 }
 
 static void gone(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -296,6 +313,35 @@ static void lost(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
     unknown.unknown = true;
     pool->workers[slot].orphaned = true; /* whoever should have told is gone or mute */
     died(pool, slot, &unknown);
+}
+
+/*
+ * It does not die, or its tree is not proven empty: nothing can be done about what can't be killed,
+ * but the zygote may be mute. Each wait for the same worker is twice as long as the one before.
+ */
+static void unproven(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    struct lp_worker *worker = &pool->workers[slot];
+    if (pool->zygote != LP_ZYGOTE_UP || (worker->state == LP_WORKER_DYING && worker->orphaned))
+        return; /* it is not this zygote's to tell, or the next one will be asked */
+    if (worker->proof_wait_ns < LP_PROOF_WAIT_MAX_NS)
+        worker->proof_wait_ns *= 2;
+    lp_pool_drop_zygote(pool);
+}
+
+/* A task of which is not known whether it was begun can't wait for ever. */
+static void kill_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->kill_overran = true;
+    if (worker->task == LP_NONE) {
+        unproven(pool, slot, event);
+        return;
+    }
+    end_its_task(pool, slot,
+                 &(struct lp_outcome){.cause = worker->doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
+    set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
 }
 
 static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -355,10 +401,8 @@ static void spawn_overran(struct lp_pool *pool, uint32_t slot, const struct lp_e
 {
     (void)event;
     set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
-    if (pool->zygote != LP_ZYGOTE_UP)
-        return;
-    pool->zygote = LP_ZYGOTE_DROPPED;
-    lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
+    if (pool->zygote == LP_ZYGOTE_UP)
+        lp_pool_drop_zygote(pool);
 }
 
 /* It leaves by itself after this word; if it does not, the deadline stays in force. */
@@ -387,7 +431,9 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         .certainty = LIBPOOL_HAS_RUN,
         .code = event->code,
     };
-    if (event->ended_ns > event->started_ns)
+    /* Its own word on the times, as far as it can be true. */
+    if (event->started_ns >= task->assigned_ns && event->started_ns < event->ended_ns &&
+        event->ended_ns <= pool->now_ns)
         outcome.running_ns = event->ended_ns - event->started_ns;
     end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
@@ -433,9 +479,10 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 static void final_started(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     (void)event;
-    if (pool->workers[slot].final_started)
+    struct lp_worker *worker = &pool->workers[slot];
+    if (!worker->retiring || worker->final_started)
         return;
-    pool->workers[slot].final_started = true;
+    worker->final_started = true;
     pool->stats.finalizers_started++;
 }
 
@@ -495,7 +542,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
-    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, nothing,       lost,    nothing),
+    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, kill_overran,  lost,    unproven),
 };
 #undef ROW
 // clang-format on
@@ -534,6 +581,8 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
     bool needs_deadline = worker->state == LP_WORKER_SPAWNING ||
                           worker->state == LP_WORKER_STARTING ||
                           worker->state == LP_WORKER_RETIRING || worker->state == LP_WORKER_GONE;
+    needs_deadline = needs_deadline ||
+                     (worker->state == LP_WORKER_DEAD && pool->zygote == LP_ZYGOTE_UP);
     if (needs_deadline && worker->deadline_ns == 0)
         return false;
     if (worker->deadline_ns == 0)

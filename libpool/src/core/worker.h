@@ -26,9 +26,11 @@
  *             until it is known to have begun
  *   RETIRING  told to leave; no task. Deadline: finalizer timeout
  *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps a task only if that task may
- *             turn out never to have been started
+ *             turn out never to have been started, and for a second at most. Deadline: then the
+ *             zygote may be mute, and is dropped
  *   GONE      dead; may keep a task until the status says what became of it. Deadline: a second
- *   DEAD      cause known and counted; its tree is not proven empty yet
+ *   DEAD      cause known and counted; its tree is not proven empty yet. Deadline, while there is a
+ *             zygote: it may be mute, and is dropped
  *
  * created = alive + ended by cause: `created` grows at SPAWNED, `ended` at EXITED, nowhere else.
  */
@@ -61,9 +63,11 @@ struct lp_worker {
     libpool_cause doom; /* why the pool ended it; LIBPOOL_PENDING: it did not */
     bool ready;         /* reached READY */
     bool ready_early;   /* SPAWNING: it said so before the zygote reported its birth */
+    bool assigned;      /* was handed a task */
     bool leave;         /* retire it after its task */
     bool orphaned;      /* its zygote is lost */
     bool retiring;      /* was told to leave */
+    bool kill_overran;  /* was killed, and its death is long in coming */
     bool init_failed;   /* its initializer said no: init_code */
     int init_code;
     bool final_started;
@@ -71,6 +75,7 @@ struct lp_worker {
     uint32_t tasks_done;
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
+    uint64_t proof_wait_ns;          /* how long to wait for its death and empty tree next time */
     uint64_t deadline_ns;            /* 0: none. The heap may hold an earlier time to look */
     uint32_t idle_older, idle_newer; /* the idle list */
 };
@@ -84,6 +89,7 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot,
                     libpool_cause doom); /* any: VACANT, DYING... ignore it */
+void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot); /* DEAD, the zygote is up */
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot); /* any */
 
 const char *lp_worker_state_name(enum lp_worker_state state);
