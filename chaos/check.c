@@ -88,6 +88,17 @@ static void check_needs(struct ch_parser *parser)
     }
 }
 
+static void check_host(struct ch_parser *parser)
+{
+    const struct ch_host *host = &parser->scenario->host;
+    if (host->denied != CH_DENIED_NONE)
+        require(parser, host->place, "deny", CH_NEEDS_SECCOMP);
+    if (host->denied == CH_DENIED_NONE && host->denied_errno != 0)
+        ch_complain_at(parser, host->place, "'deny-errno' means nothing without deny=...");
+    if (host->sabotage != CH_SABOTAGE_NONE && parser->scenario->must_fail == NULL)
+        ch_complain_at(parser, host->place, "'sabotage' is for scenarios with a 'must-fail' line");
+}
+
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -186,6 +197,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_statements(parser);
     check_sections(parser);
     check_needs(parser);
+    check_host(parser);
     check_user(parser);
     check_sizes(parser);
     check_groups(parser);

@@ -109,6 +109,9 @@ static const struct bad_line bad_lines[] = {
     {REPLACE, 4, "pool p finalizer-timeout=1s initializer=ok", 4, 8,
      "means nothing without finalizer=..."},
     {AFTER, 4, "host", 5, 5, "'host' needs at least one key"},
+    {AFTER, 4, "host deny=clone3", 5, 1, "write 'needs seccomp'"},
+    {AFTER, 4, "host deny-errno=EPERM", 5, 1, "means nothing without deny=..."},
+    {AFTER, 4, "host sabotage=lose-end", 5, 1, "for scenarios with a 'must-fail' line"},
     {AFTER, 4, "host sigchld=block", 5, 14, "'sigchld' can't be 'block'"},
 
     /* load */

@@ -29,6 +29,7 @@ int ch_capability_probe(enum ch_capability capability, char *why, size_t why_siz
     case CH_NEEDS_ROOT: return probe_root(why, why_size);
     case CH_NEEDS_USER: return probe_user(why, why_size);
     case CH_NEEDS_STRESS_NG: return hn_doctor_probe(HN_CAN_STRESS_NG, why, why_size);
+    case CH_NEEDS_SECCOMP: return hn_doctor_probe(HN_CAN_SECCOMP, why, why_size);
     case CH_CAPABILITIES: break;
     }
     snprintf(why, why_size, "not a capability");
@@ -50,6 +51,7 @@ int ch_doctor(FILE *out)
         [CH_NEEDS_ROOT] = "root",
         [CH_NEEDS_USER] = "user",
         [CH_NEEDS_STRESS_NG] = "stress-ng",
+        [CH_NEEDS_SECCOMP] = "seccomp",
     };
     char why[256];
     int rc = 0;
@@ -57,9 +59,6 @@ int ch_doctor(FILE *out)
         int can = ch_capability_probe((enum ch_capability)i, why, sizeof why);
         rc = print(out, names[i], can, why);
     }
-    int can = hn_doctor_probe(HN_CAN_SECCOMP, why, sizeof why);
-    if (rc == 0)
-        rc = print(out, "seccomp", can, why);
-    can = hn_doctor_probe(HN_CAN_PTRACE, why, sizeof why);
+    int can = hn_doctor_probe(HN_CAN_PTRACE, why, sizeof why);
     return rc ? rc : print(out, "ptrace", can, why);
 }

@@ -44,6 +44,7 @@ enum ch_capability {
     CH_NEEDS_ROOT,        /* uid 0 */
     CH_NEEDS_USER,        /* not uid 0 */
     CH_NEEDS_STRESS_NG,   /* the stress-ng command */
+    CH_NEEDS_SECCOMP,     /* a seccomp rule that answers a system call */
     CH_CAPABILITIES
 };
 

@@ -261,6 +261,7 @@ static const struct ch_word capabilities[] = {
     {"root", CH_NEEDS_ROOT, 0, NULL, NULL, "To be root."},
     {"user", CH_NEEDS_USER, 0, NULL, NULL, "Not to be root."},
     {"stress-ng", CH_NEEDS_STRESS_NG, 0, NULL, NULL, "The stress-ng command."},
+    {"seccomp", CH_NEEDS_SECCOMP, 0, NULL, NULL, "A seccomp rule that answers a system call."},
 };
 
 static const struct ch_word checkers[] = {
