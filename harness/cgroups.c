@@ -86,7 +86,7 @@ int hn_cgroup_of(pid_t pid, enum hn_hierarchy hierarchy, char *path, size_t size
     return 0;
 }
 
-static int make_one(enum hn_hierarchy hierarchy, char *path, size_t size, pid_t judge,
+static int name_one(enum hn_hierarchy hierarchy, char *path, size_t size, pid_t judge,
                     const char *name)
 {
     char own[HN_PATH_MAX];
@@ -95,18 +95,41 @@ static int make_one(enum hn_hierarchy hierarchy, char *path, size_t size, pid_t 
         return rc;
     if ((size_t)snprintf(path, size, "%s/chaos-%d-%s", own, judge, name) >= size)
         return -ENAMETOOLONG;
+    return 0;
+}
+
+static void each_name(struct hn_cgroups *cgroups, pid_t judge, const char *name,
+                      int (*deed)(const char *path))
+{
+    for (int i = 0; i < HN_HIERARCHIES; i++) {
+        char *path = cgroups->path[i];
+        int rc = name_one((enum hn_hierarchy)i, path, sizeof cgroups->path[i], judge, name);
+        if (rc == 0)
+            rc = deed(path);
+        cgroups->error[i] = rc;
+        if (rc)
+            path[0] = 0;
+    }
+}
+
+static int make_one(const char *path)
+{
     return mkdir(path, 0755) ? -errno : 0;
+}
+
+static int find_one(const char *path)
+{
+    return access(path, F_OK) ? -errno : 0;
 }
 
 void hn_cgroups_make(struct hn_cgroups *cgroups, pid_t judge, const char *name)
 {
-    for (int i = 0; i < HN_HIERARCHIES; i++) {
-        char *path = cgroups->path[i];
-        cgroups->error[i] = make_one((enum hn_hierarchy)i, path, sizeof cgroups->path[i], judge,
-                                     name);
-        if (cgroups->error[i])
-            path[0] = 0;
-    }
+    each_name(cgroups, judge, name, make_one);
+}
+
+void hn_cgroups_find(struct hn_cgroups *cgroups, pid_t judge, const char *name)
+{
+    each_name(cgroups, judge, name, find_one);
 }
 
 static int enter_one(const char *directory, pid_t pid)

@@ -36,6 +36,9 @@ int hn_cgroup_of(pid_t pid, enum hn_hierarchy hierarchy, char *path, size_t size
 /* Makes chaos-PID-NAME beneath our own in every hierarchy that allows it. */
 void hn_cgroups_make(struct hn_cgroups *cgroups, pid_t judge, const char *name);
 
+/* Where hn_cgroups_make(judge, name) has made them: makes nothing. */
+void hn_cgroups_find(struct hn_cgroups *cgroups, pid_t judge, const char *name);
+
 /* Moves pid into all of them. 0 or the first -errno. */
 int hn_cgroups_enter(const struct hn_cgroups *cgroups, pid_t pid);
 

@@ -210,8 +210,8 @@ static int prove_freezer(struct proof *proof)
 
 static int run_stress(void)
 {
-    char *arguments[] = {"stress-ng", "--cpu",     "1", "--cpu-ops", "1",
-                         "--quiet",   "--timeout", "5", NULL};
+    char *arguments[] = {"stress-ng", "--cpu", "1",           "--cpu-ops", "1", "--quiet",
+                         "--timeout", "5",     "--temp-path", "/tmp",      NULL};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, 1);
     dup2(null, 2);

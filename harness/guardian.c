@@ -361,6 +361,7 @@ int hn_guardian_start(struct hn_guardian *guardian, const struct hn_guardian_opt
                               .judge = getpid(),
                               .nice = getpriority(PRIO_PROCESS, 0)};
     *guardian = (struct hn_guardian){.pid_fd = -1, .socket_fd = -1, .command_fd = -1};
+    snprintf(guardian->name, sizeof guardian->name, "%s", options->name);
     inside.judge_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     if (inside.judge_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, requests) ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, commands)) {
@@ -440,6 +441,15 @@ int hn_guardian_foreign_cgroups(const struct hn_guardian *guardian, char *first,
     return rc;
 }
 
+/* The guardian was killed. Its target has died with it; the cgroups are for us to remove. */
+static void stand_in(const struct hn_guardian *guardian)
+{
+    struct hn_cgroups cgroups;
+    hn_cgroups_find(&cgroups, getpid(), guardian->name);
+    hn_cgroups_kill(&cgroups);
+    hn_cgroups_remove(&cgroups);
+}
+
 int hn_guardian_finish(struct hn_guardian *guardian)
 {
     int status = 0, left = -EPIPE;
@@ -450,6 +460,8 @@ int hn_guardian_finish(struct hn_guardian *guardian)
         ;
     if (guardian->pid > 0 && WIFEXITED(status))
         left = WEXITSTATUS(status);
+    else if (guardian->pid > 0)
+        stand_in(guardian);
     close_all((int[]){guardian->socket_fd, guardian->command_fd, guardian->pid_fd}, 3);
     *guardian = (struct hn_guardian){.pid_fd = -1, .socket_fd = -1, .command_fd = -1};
     return left;

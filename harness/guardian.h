@@ -25,6 +25,7 @@ struct hn_guardian {
     int pid_fd;
     int socket_fd;  /* requests to the guardian */
     int command_fd; /* commands to the target */
+    char name[64];  /* of the run */
 };
 
 struct hn_guardian_options {

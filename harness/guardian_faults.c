@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +145,7 @@ static _Noreturn void become_stress(const struct hn_undo *undo, const struct hn_
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     hn_cgroups_enter(&undo->cgroups, getpid());
     dup2(null, 0);
     dup2(null, 1);

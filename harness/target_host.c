@@ -4,6 +4,7 @@
  * limits, a thread that waits for everybody's children, a kernel without some calls.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -64,10 +65,18 @@ int hn_host_prepare(const struct hn_target_options *options)
 
 /* ---- The sentinel ------------------------------------------------------------------------------ */
 
-/* Everything is blocked, so that a signal sent to it stays pending for the judge to see. */
-static _Noreturn void stand_guard(struct hn_world *world, int ready_fd)
+/*
+ * Everything is blocked, so that a signal sent to it stays pending for the judge to see. It is to
+ * die with the guardian: the death signal can be armed only when that is its parent.
+ */
+static _Noreturn void stand_guard(struct hn_world *world, int ready_fd, pid_t guardian)
 {
     sigset_t all;
+    while (getppid() != guardian && getppid() != 1)
+        sched_yield();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != guardian)
+        _exit(1);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     prctl(PR_SET_NAME, "chaos:sentinel");
@@ -85,6 +94,7 @@ int hn_host_post_sentinel(struct hn_world *world)
 {
     int ends[2], status;
     char byte;
+    pid_t guardian = getppid();
     if (pipe(ends))
         return -errno;
     pid_t pid = fork();
@@ -92,7 +102,7 @@ int hn_host_post_sentinel(struct hn_world *world)
         close(ends[0]);
         pid_t sentinel = fork();
         if (sentinel == 0)
-            stand_guard(world, ends[1]);
+            stand_guard(world, ends[1], guardian);
         _exit(sentinel < 0);
     }
     int rc = pid < 0 ? -errno : 0;
