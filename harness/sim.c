@@ -36,6 +36,8 @@ struct hn_sim {
     uint32_t steps;
     uint32_t turns;
     bool will_shut_down; /* in the middle of it all */
+    bool will_resize;
+    bool deep; /* a large backlog, filled again and again */
 };
 
 struct hn_sim *hn_sim_new(void)
@@ -130,6 +132,10 @@ static void perform(struct hn_sim *sim)
 {
     struct lp_pool *pool = &sim->pool;
     sim->coverage->calls++;
+    if (pool->n_actions > sim->coverage->most_actions) {
+        sim->coverage->most_actions = pool->n_actions;
+        sim->coverage->most_actions_of = pool->actions_capacity;
+    }
     if (!lp_pool_check(pool))
         FAIL("lp_pool_check: the policy's own invariants do not hold");
     for (uint32_t i = 0; i < pool->n_actions; i++) {
@@ -143,31 +149,38 @@ static void perform(struct hn_sim *sim)
     hn_books_after(&sim->books, pool);
 }
 
-static void step(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
+static void begin_step(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
 {
     struct hn_call call = {
         .event = event, .submitted = LP_NONE, .cancelled = LP_NONE, .injected = injected};
     event->now_ns = sim->trace.now_ns;
     hn_books_before(&sim->books, &call);
     lp_pool_step(&sim->pool, event);
-    perform(sim);
 }
 
 static void tick(struct hn_sim *sim)
 {
     struct lp_event event = {.kind = LP_EVENT_TICK};
-    step(sim, &event, LIBPOOL_PENDING);
+    begin_step(sim, &event, LIBPOOL_PENDING);
+    perform(sim);
 }
 
-static void step_all(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
+/* The call's own actions, then those of the ticks that it asks for. */
+static void perform_all(struct hn_sim *sim)
 {
-    step(sim, event, injected);
+    perform(sim);
     for (uint32_t i = 0; sim->pool.more && !failed(sim); i++) {
         sim->coverage->sometimes[HN_MANY_ENDED]++;
         if (i == MORE_MAX)
             FAIL("I6: the policy always wants more ticks");
         tick(sim);
     }
+}
+
+static void step_all(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
+{
+    begin_step(sim, event, injected);
+    perform_all(sim);
 }
 
 static void count_cell(struct hn_sim *sim, const struct lp_event *event)
@@ -215,9 +228,7 @@ static int submit_spec(struct hn_sim *sim, const struct lp_task_spec *spec)
           (unsigned long long)spec->bytes, result, sim->books.n_tasks + (result == 0));
     hn_books_submitted(&sim->books, &sim->pool, spec, result, index);
     if (result == 0) {
-        perform(sim);
-        while (sim->pool.more && !failed(sim))
-            tick(sim);
+        perform_all(sim);
     } else if (result != -EAGAIN) {
         lp_pool_reject(&sim->pool);
         sim->books.stats.tasks_rejected++;
@@ -261,9 +272,7 @@ static void cancel_task(struct hn_sim *sim, uint32_t index)
     TRACE("user", "cancel task %u", index + 1);
     hn_books_before(&sim->books, &call);
     enum lp_cancel done = lp_pool_cancel(&sim->pool, task->index, sim->trace.now_ns);
-    perform(sim);
-    while (sim->pool.more && !failed(sim))
-        tick(sim);
+    perform_all(sim);
     if (done != due[before])
         FAIL("cancel of task %u said %d", index + 1, (int)done);
     if (before != LP_TASK_ENDED && task->state != LP_TASK_ENDED && task->state != LP_TASK_FREE)
@@ -323,18 +332,53 @@ static void maybe_shut_down(struct hn_sim *sim)
         any_shutdown(sim);
 }
 
-/* One row a trouble. A resize of the pool would be one more, with books.min_workers, max_workers. */
+static void resize(struct hn_sim *sim)
+{
+    struct hn_random *random = &sim->random;
+    uint32_t most = hn_random_between(random, 0, sim->config.workers_limit + 1);
+    uint32_t least = hn_random_between(random, 0, most);
+    bool legal = most > 0 && most <= sim->config.workers_limit;
+    struct hn_call call = {.submitted = LP_NONE, .cancelled = LP_NONE};
+    if (!sim->will_resize)
+        return;
+    TRACE("user", "resize to %u to %u", least, most);
+    if (legal) {
+        sim->books.min_workers = least;
+        sim->books.max_workers = most;
+        hn_books_before(&sim->books, &call);
+    }
+    int result = lp_pool_resize(&sim->pool, least, most, sim->trace.now_ns);
+    if (result != (legal ? 0 : -EINVAL))
+        FAIL("resize said %d", result);
+    if (legal)
+        perform_all(sim);
+    sim->coverage->sometimes[HN_RESIZED] += legal;
+}
+
+/* Many at once with one queue timeout, so that many end at once. */
+static void fill(struct hn_sim *sim)
+{
+    struct lp_task_spec spec = {.bytes = 1, .queue_timeout_ns = draw_timeout(sim)};
+    uint32_t count = hn_random_below(&sim->random, sim->config.backlog_tasks + 2);
+    while (count-- && submit_spec(sim, &spec) == 0 && !failed(sim))
+        spec.priority = hn_random_below(&sim->random, 4);
+}
+
+/* One row a trouble. */
 static const struct {
     uint32_t weight;
     void (*run)(struct hn_sim *sim);
 } troubles[] = {
-    {40, submit},      {3, submit_burst}, {10, cancel}, {10, kill_worker},    {6, hurt_zygote},
-    {5, say_nonsense}, {3, old_word},     {3, tick},    {2, maybe_shut_down},
+    {40, submit},         {3, submit_burst}, {1, fill},     {10, cancel}, {10, kill_worker},
+    {6, hurt_zygote},     {5, say_nonsense}, {3, old_word}, {3, tick},    {3, resize},
+    {2, maybe_shut_down},
 };
 
 static void trouble(struct hn_sim *sim)
 {
     uint32_t total = 0, i = 0;
+    if (sim->deep && hn_random_chance(&sim->random, 25))
+        fill(sim);
     for (uint32_t j = 0; j < sizeof troubles / sizeof troubles[0]; j++)
         total += troubles[j].weight;
     uint32_t drawn = hn_random_below(&sim->random, total);
@@ -359,10 +403,9 @@ static void wake(struct hn_sim *sim)
             FAIL("I6: deadlines without end at one instant");
         tell(sim, &event);
     }
+    struct lp_event event = {.kind = LP_EVENT_TICK};
     if (!failed(sim) && lp_pool_next_deadline(&sim->pool) <= now_ns)
-        tick(sim);
-    while (!failed(sim) && sim->pool.more)
-        tick(sim);
+        step_all(sim, &event, LIBPOOL_PENDING);
     if (!failed(sim) && lp_pool_next_deadline(&sim->pool) <= now_ns)
         FAIL("I6: the next deadline is in the past after a turn: the supervisor would spin");
 }
@@ -437,8 +480,12 @@ static void draw_config(struct hn_sim *sim)
     memset(config, 0, sizeof *config);
     config->max_workers = hn_random_between(random, 1, most);
     config->min_workers = hn_random_between(random, 0, config->max_workers);
+    config->workers_limit = config->max_workers;
+    if (hn_random_chance(random, 30))
+        config->workers_limit += hn_random_below(random, 4);
     config->tasks_per_worker = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 4);
-    config->backlog_tasks = hn_random_between(random, 1, hn_random_chance(random, 2) ? 400 : 12);
+    sim->deep = hn_random_chance(random, 2);
+    config->backlog_tasks = hn_random_between(random, 1, sim->deep ? 300 : 12);
     config->backlog_bytes = hn_random_chance(random, 50) ? 1u << 20 : 250;
     config->idle_timeout_ns = draw_ms(sim, 1, 2000);
     config->start_timeout_ns = draw_ms(sim, 5, 10000);
@@ -464,7 +511,7 @@ static void draw_total(struct hn_sim *sim)
     sim->config.backoff_min_ns = 10 * LP_MS;
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
-    sim->will_shut_down = false;
+    sim->will_shut_down = sim->will_resize = false;
     sim->gap_ns = 500 * LP_MS;
 }
 
@@ -481,7 +528,10 @@ static void draw_faults(struct hn_sim *sim)
     world->work_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
     world->start_ns = hn_random_time_ns(&sim->random, 1000 * LP_MS);
     sim->gap_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
+    if (hn_random_chance(&sim->random, 50))
+        sim->gap_ns = draw_ms(sim, 1, 500);
     sim->will_shut_down = hn_random_chance(&sim->random, 25);
+    sim->will_resize = hn_random_chance(&sim->random, 30);
     if (hn_world_has(world, HN_FAULT_WAKE_LATE))
         sim->late_ns = hn_random_time_ns(&sim->random, 20 * LP_MS);
 }
@@ -564,16 +614,15 @@ static void cancel_the_hung(struct hn_sim *sim)
 static uint32_t capacity(const struct hn_sim *sim)
 {
     uint32_t stuck = hn_world_stuck(&sim->world);
-    uint32_t slots = sim->config.exclusive ? sim->config.max_workers : sim->books.n_slots;
+    uint32_t slots = sim->config.exclusive ? sim->books.max_workers : sim->books.n_slots;
     uint32_t left = slots > stuck ? slots - stuck : 0;
-    return left < sim->config.max_workers ? left : sim->config.max_workers;
+    return left < sim->books.max_workers ? left : sim->books.max_workers;
 }
 
 static bool at_strength(const struct hn_sim *sim)
 {
     const struct hn_books *books = &sim->books;
-    uint32_t want = sim->config.min_workers < capacity(sim) ? sim->config.min_workers
-                                                            : capacity(sim);
+    uint32_t want = books->min_workers < capacity(sim) ? books->min_workers : capacity(sim);
     return !hn_books_pending(books) && !hn_books_running(books) &&
            (books->init_failures < sim->config.initializer_failures ||
             hn_books_in(books, LP_WORKER_IDLE)) &&
@@ -602,7 +651,7 @@ static void expect_strength(struct hn_sim *sim, const char *what)
     if (!failed(sim) && !sim->books.down && !at_strength(sim) && capacity(sim))
         FAIL("I3: %s: %u pending, %u running, %u idle of %u wanted after %llu ms", what,
              hn_books_pending(&sim->books), hn_books_running(&sim->books),
-             hn_books_in(&sim->books, LP_WORKER_IDLE), sim->config.min_workers,
+             hn_books_in(&sim->books, LP_WORKER_IDLE), sim->books.min_workers,
              (unsigned long long)((bound_ns - sim->trace.now_ns) / LP_MS));
 }
 

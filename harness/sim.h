@@ -55,6 +55,8 @@
     X(TIMEOUT_UNBELIEVED, "run timeout of one that lied about its start")    \
     X(OOM, "out of memory")                                                  \
     X(RECYCLED, "worker recycled")                                           \
+    X(RESIZED, "bounds changed")                                             \
+    X(EXCESS_LEFT, "a worker beyond the new maximum left")                   \
     X(SHRUNK, "idle worker left")                                            \
     X(FINAL_FAILED, "finalizer failed")                                      \
     X(EXCLUSIVE_WAIT, "exclusive: a replacement waited for a proof")         \
@@ -73,6 +75,7 @@ struct hn_sim_coverage {
     uint64_t sometimes[HN_SOMETIMES_N];
     uint64_t calls; /* into the policy */
     uint64_t virtual_ns;
+    uint32_t most_actions, most_actions_of; /* of one call, and the room there was for them */
 };
 
 struct hn_sim_options {

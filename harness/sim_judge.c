@@ -157,6 +157,8 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
     slot->state = LP_WORKER_BUSY;
     slot->since_ns = books->now_ns;
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY);
+    if (busy > books->max_workers)
+        FAIL("task %u makes %u workers busy, %u are allowed", index + 1, busy, books->max_workers);
     if (busy > books->stats.max_workers_busy_concurrently)
         books->stats.max_workers_busy_concurrently = busy;
 }
@@ -191,7 +193,9 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
     if (slot->state != LP_WORKER_IDLE || slot->generation != action->generation)
         FAIL("slot %u told to leave, but it is %s", action->slot,
              lp_worker_state_name(slot->state));
-    if (is_recycled(books, slot))
+    if (strength(books) > books->max_workers && is_oldest_idle(books, slot))
+        SOMETIMES(EXCESS_LEFT);
+    else if (is_recycled(books, slot))
         SOMETIMES(RECYCLED);
     else if (may_shrink(books, slot))
         SOMETIMES(SHRUNK);
@@ -565,6 +569,11 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
 
 void hn_judge_lateness(struct hn_books *books)
 {
+    if (strength(books) > books->max_workers && hn_books_in(books, LP_WORKER_IDLE))
+        FAIL("an idle worker stays beyond max_workers");
+    if (books->config.exclusive && strength(books) < wanted(books) &&
+        books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= books->max_workers)
+        SOMETIMES(EXCLUSIVE_WAIT);
     for (uint32_t i = 0; i < books->n_slots; i++)
         slot_lateness(books, &books->slots[i]);
     for (uint32_t i = books->oldest; i < books->n_tasks; i++) {

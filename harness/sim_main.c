@@ -147,6 +147,8 @@ static int summarise(const struct arguments *arguments, const struct hn_sim_cove
            (double)arguments->schedules / seconds,
            (double)coverage->calls / (double)arguments->schedules,
            (double)coverage->virtual_ns / 3.6e12);
+    printf("longest list of actions: %u of %u\n", coverage->most_actions,
+           coverage->most_actions_of);
     if (missed && matters)
         printf("FAILED: %u things that can happen never did\n", missed);
     return missed && matters ? 1 : 0;

@@ -190,6 +190,16 @@ static uint64_t tree_delay(struct hn_world *world)
     return soon(world);
 }
 
+static void put_gone(struct hn_world *world, uint32_t slot)
+{
+    const struct hn_process *process = &world->processes[slot];
+    struct hn_item *gone = put_for(world, HN_ITEM_EVENT, slot, soon(world));
+    gone->event = process->ended;
+    gone->event.error = 0;
+    gone->event.kind = LP_EVENT_GONE;
+    gone->at_ns = later_of(gone->at_ns, later_of(process->words_ns, process->born_ns));
+}
+
 /* Now. The pidfd tells the supervisor, the zygote reaps: in any order. */
 static void die(struct hn_world *world, const struct hn_item *item)
 {
@@ -202,11 +212,9 @@ static void die(struct hn_world *world, const struct hn_item *item)
     process->alive = false;
     process->death = (libpool_cause)item->event.error;
     process->tree_ns = world->trace->now_ns + tree_delay(world);
-    struct hn_item *gone = put_for(world, HN_ITEM_EVENT, slot, soon(world));
-    gone->event = item->event;
-    gone->event.error = 0;
-    gone->event.kind = LP_EVENT_GONE;
-    gone->at_ns = later_of(gone->at_ns, later_of(process->words_ns, process->born_ns));
+    process->ended = item->event;
+    if (!process->no_pidfd)
+        put_gone(world, slot);
     if (!owned_by_living_zygote(world, process))
         return;
     struct hn_item *reap = put_for(world, HN_ITEM_REAP, slot, status_delay(world));
@@ -265,6 +273,7 @@ static void fork_worker(struct hn_world *world, const struct hn_item *item)
     process->alive = true;
     process->unkillable = chance(world, HN_FAULT_UNKILLABLE) && chance(world, HN_FAULT_UNKILLABLE);
     process->liar = chance(world, HN_FAULT_LIE);
+    process->no_pidfd = chance(world, HN_FAULT_NO_PIDFD);
     process->frozen = !world->calm && world->total != HN_TOTAL_NONE; /* no task gets through */
     report(world, slot, LP_EVENT_SPAWNED, 0)->pid = process->pid;
     process->born_ns = world->zygote.reports_ns;
@@ -348,7 +357,6 @@ static void leave(struct hn_world *world, uint32_t slot)
         put_death(world, slot, &exits[chance(world, HN_FAULT_FINAL_FAIL)], soon(world));
         return;
     }
-    process->leaving = true;
     word(world, slot, LP_EVENT_FINAL_STARTED);
     if (!chance(world, HN_FAULT_FINAL_HANG))
         put_for(world, HN_ITEM_FINAL_END, slot, work_time(world, world->start_ns));
@@ -536,11 +544,23 @@ static void tell_orphan(struct hn_world *world, struct lp_event *event, libpool_
     }
 }
 
+/* The zygote is lost: the supervisor opens a pidfd of those that have none, or finds them gone. */
+static void watch_orphans(struct hn_world *world)
+{
+    world->zygote.linked = false;
+    for (uint32_t slot = 0; slot < world->books->n_slots; slot++) {
+        struct hn_process *process = &world->processes[slot];
+        if (process->no_pidfd && process->reported && !process->alive && !process->told)
+            put_gone(world, slot);
+        process->no_pidfd = false;
+    }
+}
+
 bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause *injected)
 {
     event->now_ns = world->trace->now_ns;
     if (event->kind == LP_EVENT_ZYGOTE_LOST)
-        world->zygote.linked = false;
+        watch_orphans(world);
     if (event->kind >= LP_WORKER_EVENTS)
         return true;
     struct hn_process *process = &world->processes[event->slot];
@@ -550,8 +570,8 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     event->started_id = process->started_id;
     if (event->kind != LP_EVENT_RESULT)
         event->started_ns = process->started_ns;
-    if (event->kind == LP_EVENT_SPAWNED)
-        process->reported = true;
+    process->reported = process->reported || event->kind == LP_EVENT_SPAWNED;
+    process->told = process->told || event->kind == LP_EVENT_EXITED;
     bool orphaned = process->zygote != world->zygote.incarnation || !world->zygote.linked;
     if (event->kind == LP_EVENT_GONE && orphaned)
         tell_orphan(world, event, injected);
@@ -615,9 +635,9 @@ static void perform_clean(struct hn_world *world, const struct lp_action *action
 
 static void perform_end(struct hn_world *world, const struct lp_action *action)
 {
-    uint64_t delay_ns = chance(world, HN_FAULT_RELEASE_LATE)
-                            ? hn_random_time_ns(&world->random, 200 * LP_MS)
-                            : 0;
+    bool late = chance(world, HN_FAULT_RELEASE_LATE) ||
+                (hn_world_has(world, HN_FAULT_RELEASE_LATE) && world->percent > 35);
+    uint64_t delay_ns = late ? hn_random_time_ns(&world->random, 2000 * LP_MS) : 0;
     uint32_t book = (uint32_t)world->pool->tasks.table[action->task].id - 1;
     if (delay_ns) {
         struct hn_item *item = put(world, HN_ITEM_RELEASE, world->trace->now_ns + delay_ns);

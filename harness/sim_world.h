@@ -9,7 +9,8 @@
  *     empties the channel first); it may overtake the report of its birth
  *   - what the zygote reports arrives in order; when it dies, what it had sent still arrives, the
  *     rest never; a worker that was not reported dies with it
- *   - a pidfd tells a death at most once: as GONE, or as EXITED where the zygote is lost
+ *   - a pidfd tells a death at most once: as GONE, or as EXITED where the zygote is lost; a worker
+ *     without one is looked for when its zygote is lost
  *   - SPAWN is answered by SPAWNED, SPAWN_FAILED or the loss of the zygote; CLEAN by EMPTY
  *   - KILL leads to a death, but not at once, and not at all for the unkillable
  * A hostile worker says any word at any time.
@@ -46,6 +47,7 @@ enum hn_fault {
     HN_FAULT_STATUS_SLOW,  /* the zygote is long in reporting a death */
     HN_FAULT_WAKE_LATE,    /* the supervisor's timer */
     HN_FAULT_RELEASE_LATE, /* ended tasks keep their record for a while */
+    HN_FAULT_NO_PIDFD,     /* the host has no descriptor free for a worker's pidfd */
     HN_FAULTS
 };
 
@@ -88,7 +90,9 @@ struct hn_item {
 struct hn_process {
     uint32_t generation, zygote;
     int pid;
-    bool alive, reported, frozen, unkillable, liar, leaving;
+    bool alive, reported, frozen, unkillable, liar;
+    bool no_pidfd;                   /* only the zygote would know of its death */
+    bool told;                       /* its death, by EXITED */
     bool dying;                      /* SIGKILL is under way */
     uint64_t words_ns;               /* when its last word arrives */
     uint64_t born_ns;                /* when its birth is reported */
@@ -97,6 +101,7 @@ struct hn_process {
     uint64_t started_id, started_ns; /* its own word in the shared memory */
     uint64_t begun_ns;
     libpool_cause death;
+    struct lp_event ended; /* code, signal... */
 };
 
 struct hn_zygote {
