@@ -23,7 +23,8 @@ struct story {
 /* What was done to a process. */
 struct deed {
     int32_t pid;
-    int32_t signal; /* 0: a limit on its memory */
+    uint32_t slot;
+    int32_t signal; /* 0: a limit on the memory of its slot, which its successors inherit */
 };
 
 #define DEEDS_MAX 4096
@@ -64,8 +65,8 @@ static void read_history(const struct hn_world *world, struct evidence *evidence
             continue;
         read_task_record(evidence, record);
         if (record->kind == HN_FAULT && record->pid > 0 && evidence->deeds_count < DEEDS_MAX)
-            evidence->deeds[evidence->deeds_count++] = (struct deed){.pid = record->pid,
-                                                                     .signal = record->signal};
+            evidence->deeds[evidence->deeds_count++] = (struct deed){record->pid, record->slot,
+                                                                     record->signal};
     }
 }
 
@@ -73,6 +74,14 @@ static bool was_done(const struct evidence *evidence, int32_t pid, int number)
 {
     for (uint32_t i = 0; pid > 0 && i < evidence->deeds_count; i++)
         if (evidence->deeds[i].pid == pid && evidence->deeds[i].signal == number)
+            return true;
+    return false;
+}
+
+static bool was_limited(const struct evidence *evidence, uint32_t slot)
+{
+    for (uint32_t i = 0; slot != HN_NONE && i < evidence->deeds_count; i++)
+        if (evidence->deeds[i].slot == slot && evidence->deeds[i].signal == 0)
             return true;
     return false;
 }
@@ -223,7 +232,7 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_INIT_FAILED);
     if (of->zygote_harmed)
         causes |= BIT(LIBPOOL_LOST);
-    if (of->memory_limited && was_done(view->evidence, row->pid, 0))
+    if (of->memory_limited && was_limited(view->evidence, row->slot))
         causes |= BIT(LIBPOOL_OOM);
     if (row->signal > 0 && was_done(view->evidence, row->pid, row->signal))
         causes |= is_crash_signal(row->signal) ? BIT(LIBPOOL_CRASH) : BIT(LIBPOOL_KILLED);

@@ -86,18 +86,31 @@ static enum hn_errand park(struct hn_gate *gate, uint32_t index, struct hn_histo
     return (enum hn_errand)atomic_load(&gate->errand);
 }
 
-enum hn_errand hn_gate_pass(struct hn_gates *gates, struct hn_history *history,
-                            const struct hn_record *event)
+/* Every gate counts the event before one may hold it: whoever is held may never come back. */
+static uint64_t count_arrival(struct hn_gates *gates, const struct hn_record *event)
 {
-    enum hn_errand errand = HN_ERRAND_NONE;
-    uint64_t number = hn_history_append(history, event);
+    uint64_t meant = 0; /* a bit a gate */
     for (uint32_t i = 0; i < HN_GATES_MAX; i++) {
         struct hn_gate *gate = &gates->list[i];
         if (atomic_load(&gate->state) != HN_GATE_ARMED || !is_for(gate, event))
             continue;
-        if (atomic_fetch_add(&gate->arrivals, 1) + 1 != gate->nth)
+        if (atomic_fetch_add(&gate->arrivals, 1) + 1 == gate->nth)
+            meant |= UINT64_C(1) << i;
+    }
+    return meant;
+}
+
+enum hn_errand hn_gate_pass(struct hn_gates *gates, struct hn_history *history,
+                            const struct hn_record *event)
+{
+    _Static_assert(HN_GATES_MAX <= 64, "a bit a gate");
+    enum hn_errand errand = HN_ERRAND_NONE;
+    uint64_t number = hn_history_append(history, event);
+    uint64_t meant = count_arrival(gates, event);
+    for (uint32_t i = 0; i < HN_GATES_MAX; i++) {
+        if (!(meant >> i & 1))
             continue;
-        enum hn_errand asked = park(gate, i, history, event, number);
+        enum hn_errand asked = park(&gates->list[i], i, history, event, number);
         if (asked != HN_ERRAND_NONE)
             errand = asked;
     }

@@ -63,6 +63,23 @@ TEST(gate, holds_the_nth_until_it_is_released)
     hn_world_free(world);
 }
 
+TEST(gate, counts_those_that_another_gate_holds)
+{
+    struct hn_world *world = hn_world_new();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(world);
+    hn_gate_arm(&world->gates, HN_TASK_START, HN_NONE, HN_NONE, 1, 20 * HN_S);
+    hn_gate_arm(&world->gates, HN_TASK_START, HN_NONE, HN_NONE, 2, 20 * HN_S);
+    pid_t first = start_emitter(world, 1, 1);
+    CU_ASSERT_EQUAL(await_records(world, HN_GATE_PARKED, 1), 1);
+    kill(first, SIGKILL); /* it is never seen at the second gate */
+    CU_ASSERT_EQUAL(exit_code(first), -1);
+    pid_t second = start_emitter(world, 1, 1);
+    CU_ASSERT_EQUAL(await_records(world, HN_GATE_PARKED, 2), 2);
+    CU_ASSERT(hn_gate_release(&world->gates, 1, HN_ERRAND_NONE));
+    CU_ASSERT_EQUAL(exit_code(second), 0);
+    hn_world_free(world);
+}
+
 TEST(gate, others_pass_it)
 {
     struct hn_world *world = hn_world_new();
