@@ -70,7 +70,8 @@ bool lp_future_reserve(libpool_future *future, size_t size)
     return true;
 }
 
-void lp_future_complete(libpool_future *future, uint64_t task_id, const struct lp_outcome *outcome)
+uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
+                            const struct lp_outcome *outcome)
 {
     bool ran = outcome->certainty == LIBPOOL_HAS_RUN;
     future->result = (libpool_result){
@@ -89,19 +90,40 @@ void lp_future_complete(libpool_future *future, uint64_t task_id, const struct l
     };
     lp_describe(&future->result, future->result.text, sizeof future->result.text);
     free_input(future);
-    atomic_store_explicit(&future->state, 1, memory_order_release);
-    (void)lp_sys.futex_wake_all(&future->state);
+    uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
+                                               memory_order_acq_rel);
+    if (before & LP_FUTURE_AWAITED)
+        (void)lp_sys.futex_wake_all(&future->state);
+    return before / LP_FUTURE_VISITOR;
 }
 
 bool lp_future_has_ended(const libpool_future *future)
 {
-    return atomic_load_explicit(&future->state, memory_order_acquire) != 0;
+    return atomic_load_explicit(&future->state, memory_order_acquire) & LP_FUTURE_ENDED;
+}
+
+bool lp_future_visit(libpool_future *future)
+{
+    uint32_t before = atomic_fetch_add_explicit(&future->state, LP_FUTURE_VISITOR,
+                                                memory_order_acq_rel);
+    if (!(before & LP_FUTURE_ENDED))
+        return true;
+    atomic_fetch_sub_explicit(&future->state, LP_FUTURE_VISITOR, memory_order_acq_rel);
+    return false;
+}
+
+bool lp_future_leave(libpool_future *future)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&future->state, LP_FUTURE_VISITOR,
+                                                memory_order_acq_rel);
+    return before & LP_FUTURE_ENDED;
 }
 
 int lp_future_wait_until(libpool_future *future, uint64_t deadline_ns)
 {
-    while (!lp_future_has_ended(future)) {
-        int error = lp_sys.futex_wait_until(&future->state, 0, deadline_ns);
+    uint32_t state = atomic_fetch_or(&future->state, LP_FUTURE_AWAITED) | LP_FUTURE_AWAITED;
+    for (; !(state & LP_FUTURE_ENDED); state = atomic_load(&future->state)) {
+        int error = lp_sys.futex_wait_until(&future->state, state, deadline_ns);
         if (error == -ETIMEDOUT && !lp_future_has_ended(future))
             return -ETIMEDOUT;
     }

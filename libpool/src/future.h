@@ -17,10 +17,19 @@
 
 #include "core/tasks.h"
 
+/*
+ * Its state word: has it ended, does somebody sleep on it, and how many threads came through it to
+ * the pool. A pool may be closed while others still hold its futures; the last of these visitors must
+ * be gone before its memory is.
+ */
+#define LP_FUTURE_ENDED 1u
+#define LP_FUTURE_AWAITED 2u
+#define LP_FUTURE_VISITOR 0x100u
+
 struct libpool_future {
-    _Atomic uint32_t state; /* futex word: 0 until it has ended */
+    _Atomic uint32_t state; /* futex word: LP_FUTURE_... */
     _Atomic uint32_t holders;
-    libpool *pool; /* not to be touched once ended */
+    libpool *pool; /* to be touched between visit and leave only */
     uint32_t task; /* index in the core's table; valid until ended */
     libpool_task_function *function;
     unsigned char *input;
@@ -40,8 +49,16 @@ void lp_future_drop(libpool_future *future);
 /* Room for `size` bytes of result in all; false: no memory. */
 bool lp_future_reserve(libpool_future *future, size_t size);
 
-/* Fills in the result, sets state, wakes all who wait. The input is freed. */
-void lp_future_complete(libpool_future *future, uint64_t task_id, const struct lp_outcome *outcome);
+/*
+ * Fills in the result, sets state, wakes all who wait. The input is freed. Returns how many visitors
+ * are in the pool; each will leave.
+ */
+uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
+                            const struct lp_outcome *outcome);
+/* Before touching its pool: false, it has ended, and the pool may be gone. */
+bool lp_future_visit(libpool_future *future);
+/* After that. True: it has ended meanwhile, the visitor was counted and has to be counted out. */
+bool lp_future_leave(libpool_future *future);
 bool lp_future_has_ended(const libpool_future *future);
 /* 0 or -ETIMEDOUT; deadline_ns is absolute, UINT64_MAX: none. */
 int lp_future_wait_until(libpool_future *future, uint64_t deadline_ns);

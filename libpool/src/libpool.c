@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "supervisor.h"
 #include "sys/sys.h"
+#include "watch.h"
 
 #define PAGE_BYTES 4096u
 #define CLOSE_MS 1000
@@ -229,6 +230,8 @@ void libpool_close(libpool *pool)
         while (!pool->down)
             lp_supervisor_await(pool, FOREVER);
         pthread_mutex_unlock(&pool->lock);
+        while (atomic_load(&pool->visitors))
+            (void)lp_sys.sched_yield(); /* on their way out: every future has ended */
     }
     lp_supervisor_close(pool, forked);
     free_pool(pool);
@@ -325,18 +328,41 @@ static int drive_until_ended(libpool *pool, libpool_future *future, uint64_t dea
     return lp_future_has_ended(future) ? 0 : -ETIMEDOUT;
 }
 
+/* The pool of a future that has not ended; NULL: it has. Every visit is followed by leave. */
+static libpool *visit(libpool_future *future)
+{
+    return lp_future_visit(future) ? future->pool : NULL;
+}
+
+static void leave(libpool_future *future, libpool *pool)
+{
+    if (lp_future_leave(future))
+        atomic_fetch_sub(&pool->visitors, 1); /* the last touch */
+}
+
+/* A short look at the workers' answers, or all the waiting where no thread drives the pool. */
+static int wait_in_pool(libpool *pool, libpool_future *future, int timeout_ms)
+{
+    int error = check_handle(pool);
+    if (error)
+        return error;
+    if (!pool->has_thread)
+        return drive_until_ended(pool, future, deadline_of(timeout_ms));
+    return timeout_ms != 0 && lp_watch(pool, future) ? 0 : -ETIMEDOUT;
+}
+
 int libpool_future_wait(libpool_future *future, int timeout_ms)
 {
     if (!future)
         return -EINVAL;
-    if (lp_future_has_ended(future))
+    uint64_t deadline_ns = deadline_of(timeout_ms);
+    libpool *pool = visit(future);
+    if (!pool)
         return 0;
-    int error = check_handle(future->pool);
-    if (error)
-        return error;
-    if (!future->pool->has_thread)
-        return drive_until_ended(future->pool, future, deadline_of(timeout_ms));
-    return timeout_ms == 0 ? -ETIMEDOUT : lp_future_wait_until(future, deadline_of(timeout_ms));
+    bool may_sleep = timeout_ms != 0 && pool->has_thread;
+    int error = wait_in_pool(pool, future, timeout_ms);
+    leave(future, pool);
+    return error == -ETIMEDOUT && may_sleep ? lp_future_wait_until(future, deadline_ns) : error;
 }
 
 const libpool_result *libpool_future_result(const libpool_future *future)
@@ -344,23 +370,30 @@ const libpool_result *libpool_future_result(const libpool_future *future)
     return future && lp_future_has_ended(future) ? &future->result : NULL;
 }
 
-int libpool_future_cancel(libpool_future *future)
+static int cancel_in_pool(libpool *pool, libpool_future *future)
 {
-    if (!future)
-        return -EINVAL;
-    if (lp_future_has_ended(future))
-        return LIBPOOL_CANCEL_DONE;
-    libpool *pool = future->pool;
-    int error = check_handle(pool);
-    if (error)
-        return error;
-    int done = LIBPOOL_CANCEL_DONE;
+    int done = check_handle(pool);
+    if (done)
+        return done;
+    done = LIBPOOL_CANCEL_DONE;
     pthread_mutex_lock(&pool->lock);
     if (!lp_future_has_ended(future)) {
         done = (int)lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
         lp_supervisor_perform(pool);
     }
     pthread_mutex_unlock(&pool->lock);
+    return done;
+}
+
+int libpool_future_cancel(libpool_future *future)
+{
+    if (!future)
+        return -EINVAL;
+    libpool *pool = visit(future);
+    if (!pool)
+        return LIBPOOL_CANCEL_DONE;
+    int done = cancel_in_pool(pool, future);
+    leave(future, pool);
     return done;
 }
 

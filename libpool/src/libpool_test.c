@@ -441,3 +441,32 @@ TEST(libpool, many_threads_submit_and_wait)
     CU_ASSERT_EQUAL(stats.tasks_ended[LIBPOOL_COMPLETED], 1200);
     libpool_close(pool);
 }
+
+static void *wait_and_free(void *arg)
+{
+    libpool_future *future = arg;
+    intptr_t cause = 0;
+    if (libpool_future_wait(future, 20000) == 0)
+        cause = libpool_future_result(future)->cause;
+    libpool_future_free(future);
+    return (void *)cause; /* NOLINT: a code in a pointer */
+}
+
+/* Those who wait are in the midst of the pool when it is closed under them. */
+TEST(libpool, a_pool_is_closed_while_threads_wait)
+{
+    for (int round = 0; round < 30; round++) {
+        libpool *pool = open_pool(1);
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) {
+            libpool_future *future = submit(pool, i ? hang : noop, NULL, 0, 0);
+            CU_ASSERT_EQUAL(pthread_create(&threads[i], NULL, wait_and_free, future), 0);
+        }
+        libpool_close(pool);
+        for (int i = 0; i < 4; i++) {
+            void *cause = NULL;
+            pthread_join(threads[i], &cause);
+            CU_ASSERT((intptr_t)cause == LIBPOOL_SHUTDOWN || (intptr_t)cause == LIBPOOL_COMPLETED);
+        }
+    }
+}

@@ -10,7 +10,7 @@
 
 void lp_line_reset(struct lp_line *line, uint32_t generation)
 {
-    lp_channel_init_host(&line->channel, line->channel.window, line->doorbell_fd);
+    lp_channel_init_host(&line->channel, line->window, line->doorbell_fd);
     line->pid = 0;
     line->generation = generation;
     line->owed = 0;

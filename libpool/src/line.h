@@ -17,6 +17,7 @@ enum lp_owed { /* requests the zygote's socket had no room for */
 };
 
 struct lp_line {
+    struct lp_window *window; /* the same for good: read without the lock */
     struct lp_channel channel;
     int doorbell_fd;
     int pid_fd; /* -1: none, or its death is known */

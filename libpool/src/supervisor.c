@@ -145,7 +145,7 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     libpool_future *future = task->spec.user;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
-    lp_future_complete(future, task->id, &task->outcome);
+    atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
     lp_future_drop(future);
     lp_pool_release(&pool->core, action->task);
 }
@@ -274,19 +274,21 @@ static void drain(libpool *pool, uint32_t slot)
     }
 }
 
-static void pump_line(libpool *pool, uint32_t slot)
+void lp_supervisor_pump(libpool *pool, uint32_t slot)
 {
-    pool->lines[slot].again = pump(pool, slot);
-    pool->work_waits = pool->work_waits || pool->lines[slot].again;
+    struct lp_line *line = &pool->lines[slot];
+    if (pool->core.workers[slot].state <= LP_WORKER_SPAWNING)
+        return; /* nobody, or faster than the zygote's report: heard when that is here */
+    line->again = pump(pool, slot);
+    if (line->again)
+        leave_to_driver(pool);
 }
 
 static void handle_doorbell(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
     lp_channel_hush(&line->channel);
-    if (pool->core.workers[slot].state == LP_WORKER_SPAWNING)
-        return; /* faster than the zygote's report: heard when that is here */
-    pump_line(pool, slot);
+    lp_supervisor_pump(pool, slot);
 }
 
 /* Its pidfd says it is dead. Who was left by its zygote is asked about through the pidfd itself. */
@@ -319,7 +321,7 @@ static void handle_spawned(libpool *pool, const struct lp_report *report, int pi
     struct lp_event event = worker_event(pool, LP_EVENT_SPAWNED, report->slot);
     event.pid = report->pid;
     step(pool, &event);
-    pump_line(pool, report->slot);
+    lp_supervisor_pump(pool, report->slot);
 }
 
 static void handle_exited(libpool *pool, const struct lp_report *report)
@@ -486,7 +488,7 @@ static void handle_left_work(libpool *pool)
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         struct lp_line *line = &pool->lines[slot];
         if (line->again || line->broken)
-            pump_line(pool, slot);
+            lp_supervisor_pump(pool, slot);
     }
 }
 
@@ -530,8 +532,6 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms)
     handle_deadlines(pool);
     handle_left_work(pool);
     handle_quit(pool);
-    if (pool->work_waits)
-        lp_poller_nudge(&pool->poller);
     lp_poller_set_deadline(&pool->poller, lp_pool_next_deadline(&pool->core), lp_supervisor_now());
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);
@@ -662,7 +662,7 @@ static int open_lines(libpool *pool)
         if (line->doorbell_fd < 0)
             return line->doorbell_fd;
         pool->doorbell_fds[slot] = line->doorbell_fd;
-        line->channel.window = (void *)(pool->windows + slot * lp_channel_window_bytes());
+        line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
         lp_line_reset(line, 0);
         int error = lp_poller_add(&pool->poller, line->doorbell_fd,
                                   make_tag(TAG_DOORBELL, 0, slot));

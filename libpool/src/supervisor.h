@@ -11,6 +11,7 @@
 #define LP_SUPERVISOR_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -60,6 +61,10 @@ struct libpool {
 
     struct lp_event_ring ring;
 
+    _Atomic uint32_t visitors; /* threads that came through a future that has ended since */
+    _Atomic uint32_t watchers; /* threads that look into the windows by themselves (watch.h) */
+    _Atomic uint32_t watch_ns; /* for how long it pays */
+
     pthread_t thread;
     bool has_thread;
     bool driving; /* some thread is inside the loop (LIBPOOL_NO_THREAD) */
@@ -80,6 +85,9 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms);
 
 /* With the lock held, after any call into the core: performs its actions. */
 void lp_supervisor_perform(libpool *pool);
+
+/* With the lock held: takes what the worker in this slot has written. */
+void lp_supervisor_pump(libpool *pool, uint32_t slot);
 
 /*
  * With the lock held: gives it up until something changed or deadline_ns passed (UINT64_MAX: never);

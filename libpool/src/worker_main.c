@@ -104,34 +104,36 @@ static _Noreturn void give_up(void)
     _exit(EXIT_FAILURE);
 }
 
+/* The bell for the last piece is the caller's. */
 static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t size)
 {
     while (size) {
         int64_t n = lp_channel_write(&worker->channel, data, size, true);
         if (n < 0)
             give_up();
-        lp_channel_ring(&worker->channel);
-        if (n == 0)
-            lp_channel_wait(&worker->channel, true);
         data += n;
         size -= (size_t)n;
+        if (size)
+            lp_channel_ring(&worker->channel);
+        if (n == 0)
+            lp_channel_wait(&worker->channel, true);
     }
 }
 
-static void send_message(libpool_worker *worker, const struct lp_message *message)
+static void send_header(libpool_worker *worker, const struct lp_message *message)
 {
     int sent;
     while ((sent = lp_channel_send(&worker->channel, message)) == 0)
         lp_channel_wait(&worker->channel, true);
     if (sent < 0)
         give_up();
-    lp_channel_ring(&worker->channel);
 }
 
 static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
 {
-    send_message(worker,
-                 &(struct lp_message){.kind = kind, .code = code, .task_id = worker->task_id});
+    send_header(worker,
+                &(struct lp_message){.kind = kind, .code = code, .task_id = worker->task_id});
+    lp_channel_ring(&worker->channel);
 }
 
 static void receive_message(libpool_worker *worker, struct lp_message *message)
@@ -187,6 +189,7 @@ static int run(libpool_worker *worker, const struct lp_message *message, struct 
     if (!is_mapped(worker, message->function))
         return -EFAULT;
     libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
+    lp_channel_settle_bell(&worker->channel); /* the task may take long */
     result->started_ns = lp_supervisor_now();
     lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
     int code = function(worker, worker->input.data, worker->input.size);
@@ -221,8 +224,9 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
     result.size = worker->reply.size;
     (void)fflush(stdout); /* the process ends by _exit: what a task printed must not wait for it */
     kill_leftovers(worker);
-    send_message(worker, &result);
+    send_header(worker, &result);
     send_bytes(worker, worker->reply.data, worker->reply.size);
+    lp_channel_ring_unless_watched(&worker->channel);
     shrink(&worker->input);
     shrink(&worker->reply);
     worker->task_id = 0;

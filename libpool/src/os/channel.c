@@ -54,6 +54,7 @@ struct lp_window {
     struct ring requests, replies;
     alignas(64) _Atomic uint32_t worker_waits; /* a futex */
     alignas(64) _Atomic uint32_t host_waits;
+    _Atomic uint32_t host_watches;
     alignas(64) _Atomic uint64_t started_task;
     _Atomic uint64_t started_ns;
     alignas(4096) uint8_t request_bytes[RING_BYTES];
@@ -71,9 +72,27 @@ static void init(struct lp_channel *channel, struct lp_window *window, int doorb
     *channel = (struct lp_channel){.window = window, .doorbell_fd = doorbell_fd, .is_host = host};
 }
 
+static void wipe_ring(struct ring *ring)
+{
+    atomic_store_explicit(&ring->head, 0, memory_order_relaxed);
+    atomic_store_explicit(&ring->tail, 0, memory_order_relaxed);
+}
+
+/* Word by word: a thread of the host may be looking (lp_window_has_reply). */
+static void wipe(struct lp_window *window)
+{
+    wipe_ring(&window->requests);
+    wipe_ring(&window->replies);
+    atomic_store_explicit(&window->worker_waits, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->host_waits, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->host_watches, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->started_task, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->started_ns, 0, memory_order_relaxed);
+}
+
 void lp_channel_init_host(struct lp_channel *channel, struct lp_window *window, int doorbell_fd)
 {
-    memset(window, 0, offsetof(struct lp_window, request_bytes));
+    wipe(window);
     init(channel, window, doorbell_fd, true);
 }
 
@@ -263,6 +282,31 @@ void lp_channel_ring(struct lp_channel *channel)
         (void)lp_sys.write(channel->doorbell_fd, &(uint64_t){1}, sizeof(uint64_t));
 }
 
+void lp_window_watch(struct lp_window *window, bool watched)
+{
+    atomic_store_explicit(&window->host_watches, watched, memory_order_relaxed);
+}
+
+bool lp_window_has_reply(const struct lp_window *window)
+{
+    return atomic_load_explicit(&window->replies.head, memory_order_relaxed) !=
+           atomic_load_explicit(&window->replies.tail, memory_order_relaxed);
+}
+
+void lp_channel_ring_unless_watched(struct lp_channel *channel)
+{
+    channel->bell_owed = true;
+    if (!atomic_load_explicit(&channel->window->host_watches, memory_order_relaxed))
+        lp_channel_settle_bell(channel);
+}
+
+void lp_channel_settle_bell(struct lp_channel *channel)
+{
+    if (channel->bell_owed && lp_window_has_reply(channel->window))
+        lp_channel_ring(channel);
+    channel->bell_owed = false;
+}
+
 bool lp_channel_arm(struct lp_channel *channel, bool want_room)
 {
     uint32_t wanted = WAITS_FOR_DATA | (want_room ? WAITS_FOR_ROOM : 0u);
@@ -323,6 +367,7 @@ void lp_channel_wait(struct lp_channel *channel, bool want_room)
     _Atomic uint32_t *waits = &channel->window->worker_waits;
     if (spin(channel, wanted))
         return;
+    lp_channel_settle_bell(channel);
     for (;;) {
         (void)atomic_exchange_explicit(waits, wanted, memory_order_acq_rel);
         if (is_ready(channel, wanted))

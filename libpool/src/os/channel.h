@@ -43,6 +43,7 @@ struct lp_channel { /* private to one side */
     struct lp_window *window;
     int doorbell_fd; /* eventfd, non-blocking: host reads, worker writes; borrowed */
     bool is_host;
+    bool bell_owed;      /* worker: it has not rung for what it wrote last */
     uint64_t head, tail; /* own copies: head of the ring we write, tail of the ring we read */
     uint64_t peer_tail, peer_head; /* the other side's, as last seen and found plausible */
 };
@@ -81,6 +82,17 @@ void lp_channel_hush(struct lp_channel *channel);
  * until the ring it writes to has room, whatever there is to read.
  */
 void lp_channel_wait(struct lp_channel *channel, bool want_room);
+
+/*
+ * A bell that may not be needed. A host thread that looks into the window by itself says so; then the
+ * worker keeps its bell back until its own spinning has missed, or it begins a task, and rings only if
+ * what it wrote is still unread. Both words are hints: with a wrong one the bell is rung once too often
+ * or a spin too late.
+ */
+void lp_window_watch(struct lp_window *window, bool watched); /* host, any thread, no lock */
+bool lp_window_has_reply(const struct lp_window *window);     /* host, any thread, no lock */
+void lp_channel_ring_unless_watched(struct lp_channel *channel);
+void lp_channel_settle_bell(struct lp_channel *channel);
 
 /*
  * The worker's own word on what it has begun: written before the task's function is entered, read by

@@ -1241,7 +1241,7 @@ static bool freeze(const char *directory, pid_t pid)
     char digits[16], state[32] = "";
     snprintf(digits, sizeof(digits), "%d", pid);
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_frozen = lp_file_write(fd, "cgroup.procs", digits) == 0 &&
+    bool is_frozen = pid > 0 && lp_file_write(fd, "cgroup.procs", digits) == 0 &&
                      lp_file_write(fd, "freezer.state", "FROZEN") == 0;
     while (is_frozen && lp_file_read(fd, "freezer.state", state, sizeof(state)) > 0 &&
            strcmp(state, "FROZEN\n") != 0)
@@ -1294,9 +1294,10 @@ TEST(zygote, serves_others_beside_a_worker_that_cannot_die)
 /* Its number stands on the board, by slot. */
 static int have_a_child(struct board *board, uint32_t slot)
 {
-    board->numbers[slot] = fork();
-    if (board->numbers[slot] == 0)
+    pid_t pid = fork();
+    if (pid == 0)
         stay();
+    board->numbers[slot] = pid;
     return wait_for_ever(board, slot);
 }
 
