@@ -209,6 +209,11 @@ static void tell(struct hn_sim *sim, struct lp_event *event)
 
 /* ---- users ------------------------------------------------------------------------------------ */
 
+static uint64_t draw_ms(struct hn_sim *sim, uint32_t least, uint32_t most)
+{
+    return (least + hn_random_time_ns(&sim->random, most - least)) * LP_MS;
+}
+
 static uint64_t draw_timeout(struct hn_sim *sim)
 {
     if (hn_random_chance(&sim->random, 70))
@@ -220,8 +225,8 @@ static int submit_spec(struct hn_sim *sim, const struct lp_task_spec *spec)
 {
     uint32_t index = LP_NONE;
     struct hn_call call = {.submitted = sim->books.n_tasks, .cancelled = LP_NONE};
-    if (sim->books.n_tasks == HN_BOOK_TASKS)
-        return -EAGAIN;
+    if (sim->books.n_tasks >= HN_BOOK_TASKS - (sim->world.calm ? 0 : 8))
+        return -EAGAIN; /* enough is enough; a few are kept for probes */
     hn_books_before(&sim->books, &call);
     int result = lp_pool_submit(&sim->pool, spec, sim->trace.now_ns, &index);
     TRACE("user", "submit priority %u bytes %llu: %d, task %u", spec->priority,
@@ -358,7 +363,9 @@ static void resize(struct hn_sim *sim)
 /* Many at once with one queue timeout, so that many end at once. */
 static void fill(struct hn_sim *sim)
 {
-    struct lp_task_spec spec = {.bytes = 1, .queue_timeout_ns = draw_timeout(sim)};
+    struct lp_task_spec spec = {.bytes = 1};
+    if (hn_random_chance(&sim->random, 70))
+        spec.queue_timeout_ns = draw_ms(sim, 1, 100);
     uint32_t count = hn_random_below(&sim->random, sim->config.backlog_tasks + 2);
     while (count-- && submit_spec(sim, &spec) == 0 && !failed(sim))
         spec.priority = hn_random_below(&sim->random, 4);
@@ -467,11 +474,6 @@ static void run_until(struct hn_sim *sim, uint64_t until_ns)
 
 /* ---- drawing a schedule ----------------------------------------------------------------------- */
 
-static uint64_t draw_ms(struct hn_sim *sim, uint32_t least, uint32_t most)
-{
-    return (least + hn_random_time_ns(&sim->random, most - least)) * LP_MS;
-}
-
 static void draw_config(struct hn_sim *sim)
 {
     struct hn_random *random = &sim->random;
@@ -517,6 +519,7 @@ static void draw_total(struct hn_sim *sim)
 
 static void draw_faults(struct hn_sim *sim)
 {
+    sim->world.hoards = sim->deep && hn_random_chance(&sim->random, 50);
     struct hn_world *world = &sim->world;
     uint32_t kinds = hn_random_below(&sim->random, 8);
     world->faults = hn_random_next(&sim->random) & ((UINT64_C(1) << HN_FAULTS) - 1);

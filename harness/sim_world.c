@@ -635,8 +635,7 @@ static void perform_clean(struct hn_world *world, const struct lp_action *action
 
 static void perform_end(struct hn_world *world, const struct lp_action *action)
 {
-    bool late = chance(world, HN_FAULT_RELEASE_LATE) ||
-                (hn_world_has(world, HN_FAULT_RELEASE_LATE) && world->percent > 35);
+    bool late = chance(world, HN_FAULT_RELEASE_LATE) || (world->hoards && !world->calm);
     uint64_t delay_ns = late ? hn_random_time_ns(&world->random, 2000 * LP_MS) : 0;
     uint32_t book = (uint32_t)world->pool->tasks.table[action->task].id - 1;
     if (delay_ns) {

@@ -119,6 +119,7 @@ struct hn_world {
     struct hn_sim_coverage *coverage;
     struct lp_pool *pool;
     bool has_finalizer;
+    bool hoards; /* no ended task is released at once */
 
     uint64_t faults; /* bit set */
     uint32_t percent;

@@ -318,8 +318,7 @@ static void settle_shrink(struct lp_pool *pool)
 /* Ends pending tasks, at most a batch a step; the rest follows in the next. */
 static void end_pending(struct lp_pool *pool, libpool_cause cause)
 {
-    uint32_t left = LP_ENDS_PER_STEP;
-    while (pool->tasks.pending && left--)
+    for (; pool->tasks.pending && pool->ends_left; pool->ends_left--)
         lp_pool_end_task(pool, lp_tasks_first(&pool->tasks), &(struct lp_outcome){.cause = cause});
     pool->more = pool->more || pool->tasks.pending;
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
@@ -327,12 +326,13 @@ static void end_pending(struct lp_pool *pool, libpool_cause cause)
 
 static void settle_overdue(struct lp_pool *pool)
 {
-    uint32_t left = LP_ENDS_PER_STEP;
     uint32_t task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
     if (task == LP_NONE)
         return;
-    for (; task != LP_NONE && left--; task = lp_tasks_overdue(&pool->tasks, pool->now_ns))
+    for (; task != LP_NONE && pool->ends_left; pool->ends_left--) {
         lp_pool_end_task(pool, task, &(struct lp_outcome){.cause = LIBPOOL_QUEUE_TIMEOUT});
+        task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
+    }
     pool->more = pool->more || task != LP_NONE;
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }
@@ -482,6 +482,7 @@ static void tick(struct lp_pool *pool)
 static void settle(struct lp_pool *pool)
 {
     pool->more = false;
+    pool->ends_left = LP_ENDS_PER_STEP;
     settle_overdue(pool);
     fail_uninitialisable(pool);
     settle_shutdown(pool);
@@ -652,10 +653,9 @@ static uint64_t sum(const uint64_t counts[LIBPOOL_CAUSES_MAX])
 
 static bool is_degraded(const struct lp_pool *pool)
 {
-    bool short_of = strength(pool) < wanted(pool) || pool->in_state[LP_WORKER_VACANT] == 0;
     bool failing = pool->spawn_backoff.failures || pool->zygote_backoff.failures;
     return failing &&
-           (short_of || pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] == 0);
+           pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] < wanted(pool);
 }
 
 void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)

@@ -91,6 +91,7 @@ struct lp_pool {
 
     struct lp_action *actions;
     uint32_t n_actions, actions_capacity;
+    uint32_t ends_left; /* pending tasks that may still be ended in this step */
     bool more;
 };
 

@@ -1,0 +1,960 @@
+/* SPDX-License-Identifier: MIT */
+/* The policy, behaviour by behaviour, as transcripts of what it decides. */
+#include "core/pool.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "core/rig.h"
+#include "harness/test.h"
+
+static struct rig rig;
+
+#define OPEN(...) rig_open(&rig, &(struct lp_pool_config){__VA_ARGS__})
+#define SUBMIT(...) RIG_SUBMIT(&rig, ##__VA_ARGS__)
+#define TELL(slot, kind, ...) RIG_TELL(&rig, slot, kind, ##__VA_ARGS__)
+#define STEP(kind, ...) RIG_STEP(&rig, kind, ##__VA_ARGS__)
+#define SAID(...) CU_ASSERT_STRING_EQUAL(rig_said(&rig), __VA_ARGS__)
+#define STATE(slot) rig.pool.workers[slot].state
+#define ENDED(cause) rig_stats(&rig).tasks_ended[LIBPOOL_##cause]
+#define WORKERS_ENDED(cause) rig_stats(&rig).workers_ended[LIBPOOL_##cause]
+
+/* A death and the proof that nothing is left. */
+static void die(uint32_t slot, struct lp_event how)
+{
+    how.kind = LP_EVENT_EXITED;
+    rig_tell(&rig, slot, how);
+    TELL(slot, EMPTY);
+}
+#define DIE(slot, ...) die(slot, (struct lp_event){__VA_ARGS__})
+
+/* A fresh worker becomes ready. */
+static void rise(uint32_t slot)
+{
+    TELL(slot, SPAWNED, .pid = 200 + (int)slot);
+    TELL(slot, READY);
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------ */
+
+TEST(pool, the_first_task_starts_a_zygote_and_a_worker_and_runs)
+{
+    OPEN(.max_workers = 2);
+    SUBMIT();
+    SAID("zygote-start; ");
+    STEP(ZYGOTE_UP, .pid = 100);
+    SAID("spawn 0.1; ");
+    rise(0);
+    SAID("assign 1 0.1; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; ");
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_IDLE), 1);
+}
+
+TEST(pool, a_task_goes_straight_to_an_idle_worker)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SAID("assign 1 0.1; ");
+    TELL(0, RESULT, .task_id = 1, .code = 5);
+    SAID("end 1 error has-run; ");
+}
+
+TEST(pool, the_idle_worker_that_was_used_last_is_used_first)
+{
+    OPEN(.min_workers = 3, .max_workers = 3);
+    rig_raise(&rig, 3);
+    SUBMIT();
+    SUBMIT();
+    SAID("assign 1 2.1; assign 2 1.1; ");
+    TELL(2, RESULT, .task_id = 1);
+    TELL(1, RESULT, .task_id = 2);
+    rig_said(&rig);
+    SUBMIT();
+    SAID("assign 3 1.1; ");
+}
+
+TEST(pool, workers_are_started_as_tasks_demand_and_no_more)
+{
+    OPEN(.max_workers = 3);
+    rig_raise(&rig, 0);
+    for (int i = 0; i < 5; i++)
+        SUBMIT();
+    SAID("zygote-start; ");
+    STEP(ZYGOTE_UP, .pid = 100);
+    SAID("spawn 0.1; spawn 1.1; spawn 2.1; ");
+}
+
+TEST(pool, priority_first_then_order_of_submission)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT(.priority = 9);
+    SUBMIT(.priority = 9);
+    SUBMIT(.priority = 0);
+    SUBMIT(.priority = 9);
+    rig_said(&rig);
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; assign 3 0.1; ");
+    TELL(0, RESULT, .task_id = 3);
+    SAID("end 3 completed has-run; assign 2 0.1; ");
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; assign 4 0.1; ");
+}
+
+TEST(pool, a_full_backlog_refuses_and_tells_when_there_is_room)
+{
+    OPEN(.max_workers = 1, .backlog_tasks = 2, .backlog_bytes = 100);
+    CU_ASSERT_EQUAL(SUBMIT(.bytes = 101), -E2BIG);
+    CU_ASSERT_EQUAL(SUBMIT(.bytes = 60), 0);
+    CU_ASSERT_EQUAL(SUBMIT(.bytes = 60), -EAGAIN);
+    CU_ASSERT_EQUAL(SUBMIT(.bytes = 40), 0);
+    CU_ASSERT_EQUAL(SUBMIT(), -EAGAIN);
+    CU_ASSERT_EQUAL(rig_stats(&rig).backlog_bytes, 100);
+    bool room = false;
+    CU_ASSERT_EQUAL(lp_pool_cancel(&rig.pool, 0, rig.now_ns), LP_CANCEL_DEQUEUED);
+    for (uint32_t i = 0; i < rig.pool.n_actions; i++)
+        room = room || rig.pool.actions[i].kind == LP_ACTION_ROOM;
+    CU_ASSERT(room);
+    CU_ASSERT_EQUAL(SUBMIT(), 0);
+}
+
+TEST(pool, ended_tasks_that_are_not_released_bound_the_table)
+{
+    OPEN(.max_workers = 1, .backlog_tasks = 1);
+    uint32_t index, accepted = 0;
+    struct lp_task_spec spec = {.user = NULL};
+    while (lp_pool_submit(&rig.pool, &spec, rig.now_ns, &index) == 0) {
+        lp_pool_cancel(&rig.pool, index, rig.now_ns);
+        rig.pool.n_actions = 0; /* nobody releases */
+        accepted++;
+    }
+    CU_ASSERT_EQUAL(accepted, rig.pool.tasks.capacity);
+    CU_ASSERT(lp_pool_check(&rig.pool));
+    lp_pool_release(&rig.pool, 0);
+    CU_ASSERT_EQUAL(lp_pool_submit(&rig.pool, &spec, rig.now_ns, &index), 0);
+}
+
+/* ---- deaths ----------------------------------------------------------------------------------- */
+
+TEST(pool, a_crash_costs_its_own_task_only)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 2);
+    SUBMIT();
+    SUBMIT();
+    SUBMIT();
+    rig_said(&rig);
+    TELL(1, EXITED, .signal = SIGSEGV, .started_id = 1, .started_ns = rig.now_ns);
+    SAID("end 1 crash may-have-run; spawn 2.1; ");
+    rise(2);
+    SAID("assign 3 2.1; ");
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_failed, 1);
+}
+
+TEST(pool, a_task_that_was_not_begun_goes_back_to_its_place)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT();
+    DIE(0, .signal = SIGKILL);
+    rig_pass(&rig, 20);
+    rise(0);
+    SAID("assign 1 0.1; spawn 0.2; assign 1 0.2; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_returned, 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_launched, 1);
+}
+
+TEST(pool, a_task_goes_back_three_times_at_most)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    for (int i = 0; i < 4; i++) {
+        uint32_t slot = STATE(0) == LP_WORKER_BUSY ? 0 : 1;
+        rig_said(&rig);
+        DIE(slot, .signal = SIGKILL);
+        rig_pass(&rig, 2000);
+        rise(STATE(0) == LP_WORKER_SPAWNING ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(ENDED(KILLED), 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_returned, 3);
+    CU_ASSERT(strstr(rig_said(&rig), "end 1 killed not-started; ") != NULL);
+}
+
+TEST(pool, a_result_that_comes_after_the_kill_is_ignored)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    rig_cancel(&rig, 1);
+    SAID("assign 1 0.1; end 1 cancelled may-have-run; kill 0.1; spawn 1.1; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("");
+    CU_ASSERT_EQUAL(ENDED(CANCELLED), 1);
+    CU_ASSERT_EQUAL(ENDED(COMPLETED), 0);
+}
+
+TEST(pool, a_result_for_another_task_is_nonsense)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 2);
+    SAID("assign 1 0.1; end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
+}
+
+TEST(pool, a_death_whose_status_never_comes_is_lost_after_a_second)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, GONE, .started_id = 1);
+    rig_pass(&rig, 999);
+    SAID("assign 1 0.1; spawn 1.1; ");
+    rig.now_ns += LP_MS;
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), 0);
+    TELL(0, DEADLINE, .started_id = 1);
+    SAID("end 1 lost may-have-run; clean 0.1; ");
+    TELL(0, EXITED, .signal = SIGSEGV); /* too late */
+    CU_ASSERT_EQUAL(WORKERS_ENDED(LOST), 1);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(CRASH), 0);
+}
+
+TEST(pool, a_worker_may_lie_about_its_times_but_not_make_them_impossible)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    uint32_t index;
+    uint64_t begun_ns = rig.now_ns;
+    const struct lp_outcome *outcome = &rig.pool.tasks.table[0].outcome;
+    lp_pool_submit(&rig.pool, &(struct lp_task_spec){.user = NULL}, begun_ns, &index);
+    rig_perform(&rig);
+    rig_pass(&rig, 50);
+    TELL(0, RESULT, .task_id = 1, .started_ns = 1, .ended_ns = UINT64_MAX);
+    CU_ASSERT_EQUAL(outcome->running_ns, 50 * LP_MS);
+    lp_pool_submit(&rig.pool, &(struct lp_task_spec){.user = NULL}, rig.now_ns, &index);
+    rig_perform(&rig);
+    uint64_t started_ns = rig.now_ns + 10 * LP_MS;
+    rig_pass(&rig, 50);
+    TELL(0, RESULT, .task_id = 2, .started_ns = started_ns, .ended_ns = started_ns + LP_MS);
+    CU_ASSERT_EQUAL(outcome->running_ns, LP_MS);
+}
+
+/* ---- time ------------------------------------------------------------------------------------- */
+
+TEST(pool, a_run_timeout_counts_from_the_start_not_from_the_assignment)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT(.run_timeout_ns = 100 * LP_MS);
+    uint64_t started_ns = rig.now_ns + 30 * LP_MS;
+    rig.now_ns += 100 * LP_MS; /* the first look: it has begun, but has time left */
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), 0);
+    TELL(0, DEADLINE, .started_id = 1, .started_ns = started_ns);
+    SAID("assign 1 0.1; ");
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), started_ns + 100 * LP_MS);
+    rig.now_ns = started_ns + 100 * LP_MS;
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), 0);
+    TELL(0, DEADLINE, .started_id = 1, .started_ns = started_ns);
+    SAID("end 1 timeout may-have-run; kill 0.1; spawn 1.1; ");
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), LP_NONE);
+}
+
+TEST(pool, a_start_that_can_t_be_true_counts_as_the_assignment)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT(.run_timeout_ns = 100 * LP_MS);
+    rig.now_ns += 100 * LP_MS;
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), 0);
+    TELL(0, DEADLINE, .started_id = 1, .started_ns = rig.now_ns + 3600000 * LP_MS);
+    SAID("assign 1 0.1; end 1 timeout may-have-run; kill 0.1; spawn 1.1; ");
+}
+
+TEST(pool, a_worker_that_does_not_begin_its_task_is_killed_and_the_task_goes_back)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    rig_pass(&rig, 9999);
+    SAID("assign 1 0.1; ");
+    rig_pass(&rig, 1);
+    SAID("kill 0.1; spawn 1.1; ");
+    TELL(0, EXITED, .signal = SIGKILL);
+    rise(1);
+    SAID("assign 1 1.1; ");
+    CU_ASSERT_EQUAL(WORKERS_ENDED(LOST), 1);
+}
+
+TEST(pool, if_it_can_t_be_killed_the_task_ends_all_the_same)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    rig_pass(&rig, 10000);
+    rig_said(&rig);
+    rise(1);
+    rig_pass(&rig, 999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("end 1 lost may-have-run; ");
+    CU_ASSERT_EQUAL(STATE(0), LP_WORKER_DYING);
+}
+
+TEST(pool, a_queue_timeout_ends_what_was_never_started)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT(.queue_timeout_ns = 50 * LP_MS);
+    rig_pass(&rig, 49);
+    SAID("assign 1 0.1; ");
+    rig_pass(&rig, 1);
+    SAID("end 2 queue-timeout not-started; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; ");
+}
+
+TEST(pool, a_task_that_runs_has_no_queue_timeout)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT(.queue_timeout_ns = 50 * LP_MS);
+    rig_pass(&rig, 500);
+    SAID("assign 1 0.1; ");
+}
+
+TEST(pool, an_initializer_that_overruns_is_killed)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 0);
+    TELL(0, SPAWNED, .pid = 101);
+    rig_pass(&rig, 59999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("kill 0.1; spawn 1.1; ");
+    TELL(0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(INIT_FAILED), 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).initializers_failed, 1);
+}
+
+TEST(pool, a_finalizer_that_overruns_is_killed)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .tasks_per_worker = 1, .has_finalizer = true);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 1);
+    TELL(0, FINAL_STARTED);
+    rig_said(&rig);
+    rig_pass(&rig, 5000);
+    SAID("kill 0.1; ");
+    TELL(0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(FINAL_FAILED), 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_failed, 1);
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------- */
+
+TEST(pool, cancel_of_a_pending_task_dequeues_it)
+{
+    OPEN(.max_workers = 1);
+    SUBMIT();
+    rig_said(&rig);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_DEQUEUED);
+    SAID("end 1 cancelled not-started; ");
+}
+
+TEST(pool, cancel_of_an_ended_task_does_nothing)
+{
+    OPEN(.max_workers = 1);
+    uint32_t index;
+    lp_pool_submit(&rig.pool, &(struct lp_task_spec){.user = NULL}, rig.now_ns, &index);
+    lp_pool_cancel(&rig.pool, index, rig.now_ns);
+    rig.pool.n_actions = 0;
+    CU_ASSERT_EQUAL(lp_pool_cancel(&rig.pool, index, rig.now_ns), LP_CANCEL_DONE);
+    CU_ASSERT_EQUAL(rig.pool.n_actions, 0);
+}
+
+TEST(pool, cancel_of_a_task_in_dead_hands_ends_it_at_once)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, GONE);
+    rig_said(&rig);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_KILLED);
+    SAID("end 1 cancelled may-have-run; ");
+    TELL(0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_returned, 0);
+}
+
+/* ---- strength --------------------------------------------------------------------------------- */
+
+TEST(pool, min_workers_are_kept_and_those_above_leave_when_idle)
+{
+    OPEN(.min_workers = 1, .max_workers = 2);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT();
+    rise(1);
+    TELL(0, RESULT, .task_id = 1);
+    TELL(1, RESULT, .task_id = 2);
+    rig_said(&rig);
+    rig_pass(&rig, 999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("retire 0.1; ");
+    rig_pass(&rig, 4000);
+    SAID("");
+}
+
+TEST(pool, a_worker_is_replaced_after_its_tasks)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .tasks_per_worker = 2);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 1);
+    SUBMIT();
+    rig_said(&rig);
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; retire 0.1; spawn 1.1; ");
+    DIE(0);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(COMPLETED), 1);
+}
+
+TEST(pool, an_exclusive_pool_waits_until_the_old_tree_is_gone)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .exclusive = true, .tasks_per_worker = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 1);
+    SAID("assign 1 0.1; end 1 completed has-run; retire 0.1; ");
+    TELL(0, EXITED);
+    SAID("");
+    TELL(0, EMPTY);
+    SAID("spawn 0.2; ");
+}
+
+TEST(pool, a_resize_takes_effect_at_once)
+{
+    OPEN(.min_workers = 1, .max_workers = 2, .workers_limit = 3);
+    rig_raise(&rig, 1);
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 1, 4, rig.now_ns), -EINVAL);
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 3, 2, rig.now_ns), -EINVAL);
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 0, 0, rig.now_ns), -EINVAL);
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 3, 3, rig.now_ns), 0);
+    rig_perform(&rig);
+    SAID("spawn 1.1; spawn 2.1; ");
+    rise(1);
+    rise(2);
+    SUBMIT();
+    rig_said(&rig);
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 0, 1, rig.now_ns), 0);
+    rig_perform(&rig);
+    SAID("retire 0.1; retire 1.1; ");
+    TELL(2, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; ");
+}
+
+TEST(pool, busy_workers_beyond_a_new_maximum_leave_after_their_task)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 2);
+    SUBMIT();
+    SUBMIT();
+    SUBMIT();
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 1, 1, rig.now_ns), 0);
+    rig_perform(&rig);
+    SAID("assign 1 1.1; assign 2 0.1; ");
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; retire 0.1; ");
+    TELL(1, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; assign 3 1.1; ");
+}
+
+/* ---- failures and backoff --------------------------------------------------------------------- */
+
+TEST(pool, after_a_failed_spawn_one_worker_goes_ahead)
+{
+    OPEN(.min_workers = 3, .max_workers = 3);
+    rig_raise(&rig, 0);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        TELL(slot, SPAWN_FAILED, .error = -EAGAIN);
+    SAID("");
+    CU_ASSERT_EQUAL(rig_stats(&rig).degraded, 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).degraded_error, -EAGAIN);
+    rig_pass(&rig, 10);
+    SAID("spawn 0.2; ");
+    rise(0);
+    rig_pass(&rig, 999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("spawn 1.2; spawn 2.2; ");
+}
+
+TEST(pool, the_first_result_shows_that_the_failures_are_over)
+{
+    OPEN(.min_workers = 3, .max_workers = 3);
+    rig_raise(&rig, 0);
+    TELL(0, SPAWN_FAILED, .error = -ENOMEM);
+    TELL(1, SPAWN_FAILED, .error = -ENOMEM);
+    TELL(2, SPAWN_FAILED, .error = -ENOMEM);
+    rig_pass(&rig, 10);
+    rise(0);
+    SUBMIT();
+    SAID("spawn 0.2; assign 1 0.2; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; spawn 1.2; spawn 2.2; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).degraded, 0);
+}
+
+/* Spawns in ten seconds of a pool in which each worker comes to the same end. */
+static uint32_t spawns_while(struct lp_event fate, bool ready)
+{
+    uint32_t spawns = 0;
+    OPEN(.min_workers = 8, .max_workers = 8);
+    rig_raise(&rig, 0);
+    rig_pass(&rig, 1);
+    for (uint64_t end_ns = rig.now_ns + 10000 * LP_MS; rig.now_ns < end_ns; rig_pass(&rig, 1))
+        for (uint32_t slot = 0; slot < rig.pool.slots; slot++) {
+            if (STATE(slot) != LP_WORKER_SPAWNING)
+                continue;
+            spawns++;
+            if (fate.kind != LP_EVENT_SPAWN_FAILED)
+                TELL(slot, SPAWNED, .pid = 101);
+            if (ready)
+                TELL(slot, READY);
+            rig_tell(&rig, slot, fate);
+            DIE(slot, .signal = SIGKILL);
+        }
+    return spawns;
+}
+
+TEST(pool, when_everything_fails_the_backoff_bounds_the_spawns)
+{
+    /* 8 at once, then pauses of 10, 20, 40... 640 ms, 1 s. */
+    static const struct {
+        enum lp_event_kind fate;
+        bool ready;
+    } cases[] = {
+        {LP_EVENT_SPAWN_FAILED, false}, {LP_EVENT_CORRUPT, false}, {LP_EVENT_CORRUPT, true},
+        {LP_EVENT_GONE, false},         {LP_EVENT_GONE, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t spawns = spawns_while((struct lp_event){.kind = cases[i].fate}, cases[i].ready);
+        CU_ASSERT(spawns >= 8 + 7 && spawns <= 45);
+    }
+}
+
+TEST(pool, a_zygote_that_dies_at_once_is_not_restarted_at_once)
+{
+    uint32_t starts = 0;
+    OPEN(.min_workers = 1, .max_workers = 1);
+    STEP(TICK);
+    for (uint64_t end_ns = rig.now_ns + 10000 * LP_MS; rig.now_ns < end_ns; rig_pass(&rig, 1)) {
+        if (rig.pool.zygote != LP_ZYGOTE_STARTING)
+            continue;
+        starts++;
+        STEP(ZYGOTE_UP, .pid = 100);
+        STEP(ZYGOTE_LOST);
+    }
+    CU_ASSERT(starts >= 12 && starts <= 25);
+}
+
+TEST(pool, without_an_initialised_worker_tasks_fail_and_the_pool_goes_on_trying)
+{
+    OPEN(.max_workers = 1, .initializer_failures = 2);
+    rig_raise(&rig, 0);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        TELL(slot, SPAWNED, .pid = 101);
+        TELL(slot, INIT_FAILED, .code = 3);
+        TELL(slot, EXITED, .code = 1);
+        rig_pass(&rig, 30);
+    }
+    SAID("zygote-start; spawn 0.1; spawn 1.1; end 1 init-failed not-started; ");
+    TELL(0, EMPTY);
+    TELL(1, EMPTY);
+    CU_ASSERT_EQUAL(SUBMIT(), 0);
+    SAID("spawn 0.2; end 2 init-failed not-started; ");
+    rise(0);
+    SUBMIT();
+    SAID("assign 3 0.2; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).initializers_failed, 2);
+}
+
+TEST(pool, an_idle_pool_is_not_degraded_by_an_old_failure)
+{
+    OPEN(.max_workers = 1);
+    rig_raise(&rig, 0);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWN_FAILED, .error = -EAGAIN);
+    CU_ASSERT_EQUAL(rig_stats(&rig).degraded, 1);
+    rig_cancel(&rig, 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).degraded, 0);
+    CU_ASSERT_EQUAL(rig_stats(&rig).degraded_error, 0);
+}
+
+/* ---- the zygote ------------------------------------------------------------------------------- */
+
+TEST(pool, when_the_zygote_is_lost_the_idle_leave_and_the_busy_finish_first)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 2);
+    rig_pass(&rig, 1000);
+    SUBMIT();
+    rig_said(&rig);
+    STEP(ZYGOTE_LOST);
+    SAID("retire 0.1; zygote-start; ");
+    STEP(ZYGOTE_UP, .pid = 300);
+    SAID("spawn 2.1; ");
+    TELL(1, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; retire 1.1; spawn 3.1; ");
+}
+
+TEST(pool, what_was_being_spawned_is_asked_for_again)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 0);
+    rig_pass(&rig, 1000);
+    STEP(ZYGOTE_LOST);
+    SAID("zygote-start; ");
+    CU_ASSERT_EQUAL(STATE(0), LP_WORKER_VACANT);
+    STEP(ZYGOTE_UP, .pid = 300);
+    SAID("spawn 0.2; ");
+}
+
+TEST(pool, the_next_zygote_proves_the_trees_of_the_dead_empty)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    rig_pass(&rig, 1000);
+    TELL(0, EXITED, .signal = SIGKILL);
+    STEP(ZYGOTE_LOST);
+    rig_said(&rig);
+    STEP(ZYGOTE_UP, .pid = 300);
+    SAID("clean 0.1; spawn 1.2; ");
+}
+
+TEST(pool, a_zygote_is_started_when_there_is_something_to_do_for_it)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    rig_pass(&rig, 1000);
+    STEP(ZYGOTE_LOST);
+    rig_said(&rig);
+    TELL(0, EXITED, .unknown = true, .started_id = 1);
+    SAID("end 1 lost may-have-run; zygote-start; ");
+    STEP(ZYGOTE_UP, .pid = 300);
+    SAID("clean 0.1; spawn 1.1; ");
+}
+
+TEST(pool, a_zygote_without_a_hello_is_dropped)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    STEP(TICK);
+    rig_pass(&rig, 4999);
+    SAID("zygote-start; ");
+    rig_pass(&rig, 1);
+    SAID("zygote-drop; ");
+    STEP(ZYGOTE_LOST);
+    rig_pass(&rig, 10);
+    SAID("zygote-start; ");
+}
+
+TEST(pool, a_zygote_that_does_not_answer_a_spawn_is_dropped)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 0);
+    rig_pass(&rig, 10000);
+    SAID("zygote-drop; ");
+    rig_pass(&rig, 10000); /* once */
+    SAID("");
+}
+
+TEST(pool, a_mute_zygote_does_not_keep_an_exclusive_pool_waiting)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .exclusive = true);
+    rig_raise(&rig, 1);
+    rig_pass(&rig, 2000);
+    TELL(0, GONE);
+    rig_pass(&rig, 1000);
+    SAID("clean 0.1; ");
+    rig_pass(&rig, 10000);
+    SAID("zygote-drop; ");
+    STEP(ZYGOTE_LOST);
+    rig_pass(&rig, 10);
+    STEP(ZYGOTE_UP, .pid = 300);
+    TELL(0, EMPTY);
+    SAID("zygote-start; clean 0.1; spawn 0.2; ");
+}
+
+TEST(pool, who_waits_for_the_same_proof_again_waits_twice_as_long)
+{
+    OPEN(.max_workers = 2);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    rise(0);
+    TELL(0, RESULT, .task_id = 1);
+    TELL(0, EXITED, .signal = SIGKILL);
+    rig_pass(&rig, 10000);
+    STEP(ZYGOTE_LOST);
+    rig_pass(&rig, 2000);
+    STEP(ZYGOTE_UP, .pid = 300);
+    rig_said(&rig);
+    rig_pass(&rig, 19999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("zygote-drop; ");
+}
+
+/* ---- shutdown ----------------------------------------------------------------------------------- */
+
+/* One busy with task 1, one idle, and task 2 waits for a worker of its own... of two. */
+static void busy_pool(void)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT();
+    rig_said(&rig);
+}
+
+TEST(pool, shutdown_wait_runs_everything_then_lets_them_leave)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT);
+    CU_ASSERT_EQUAL(SUBMIT(), -ESHUTDOWN);
+    SAID("");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; assign 2 0.1; ");
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; retire 0.1; ");
+    DIE(0);
+    SAID("down; ");
+}
+
+TEST(pool, shutdown_wait_cancel_finishes_what_runs)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT | LIBPOOL_CANCEL);
+    SAID("end 2 shutdown not-started; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; retire 0.1; ");
+}
+
+TEST(pool, shutdown_cancel_kills_what_runs)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_CANCEL);
+    SAID("end 1 shutdown may-have-run; kill 0.1; end 2 shutdown not-started; ");
+    DIE(0, .signal = SIGKILL);
+    SAID("down; ");
+    CU_ASSERT_EQUAL(WORKERS_ENDED(SHUTDOWN), 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_failed, 0);
+}
+
+TEST(pool, shutdown_cancel_lets_the_idle_finalize)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .has_finalizer = true);
+    rig_raise(&rig, 1);
+    STEP(SHUTDOWN, .flags = LIBPOOL_CANCEL);
+    SAID("retire 0.1; ");
+}
+
+TEST(pool, the_shutdowns_deadline_kills_what_is_left)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns + 100 * LP_MS);
+    rig_pass(&rig, 99);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("end 1 shutdown may-have-run; kill 0.1; end 2 shutdown not-started; ");
+    CU_ASSERT(rig.pool.overran);
+}
+
+TEST(pool, what_can_t_be_killed_is_given_up_after_a_second)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_CANCEL, .deadline_ns = rig.now_ns);
+    rig_said(&rig);
+    rig_pass(&rig, 999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("down; ");
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), UINT64_MAX);
+}
+
+TEST(pool, a_later_shutdown_may_hasten_and_not_put_off)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns + 100 * LP_MS);
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns + 900 * LP_MS);
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), rig.now_ns + 100 * LP_MS);
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns + 50 * LP_MS);
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), rig.now_ns + 50 * LP_MS);
+    SAID("");
+    STEP(SHUTDOWN, .flags = LIBPOOL_CANCEL);
+    SAID("end 1 shutdown may-have-run; kill 0.1; end 2 shutdown not-started; ");
+}
+
+TEST(pool, a_worker_under_way_is_killed_as_soon_as_it_is_there)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 0);
+    STEP(SHUTDOWN);
+    SAID("");
+    TELL(0, SPAWNED, .pid = 101);
+    SAID("kill 0.1; ");
+    DIE(0, .signal = SIGKILL);
+    SAID("down; ");
+}
+
+TEST(pool, an_unused_pool_is_down_at_once)
+{
+    OPEN(.max_workers = 1);
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT);
+    SAID("down; ");
+}
+
+TEST(pool, after_the_end_nothing_follows_but_deaths_are_counted)
+{
+    busy_pool();
+    STEP(SHUTDOWN, .flags = LIBPOOL_CANCEL, .deadline_ns = rig.now_ns);
+    rig_pass(&rig, 1000);
+    rig_said(&rig);
+    TELL(0, EXITED, .signal = SIGKILL);
+    STEP(ZYGOTE_LOST);
+    STEP(SHUTDOWN, .flags = LIBPOOL_CANCEL);
+    STEP(TICK);
+    SAID("");
+    CU_ASSERT_EQUAL(WORKERS_ENDED(SHUTDOWN), 1);
+}
+
+/* ---- bounds ----------------------------------------------------------------------------------- */
+
+TEST(pool, many_ends_are_spread_over_steps)
+{
+    OPEN(.max_workers = 1, .backlog_tasks = 200);
+    for (int i = 0; i < 200; i++)
+        SUBMIT(.queue_timeout_ns = 10 * LP_MS);
+    rig.now_ns += 10 * LP_MS;
+    for (uint64_t ended = 0; ended < 200; ended = ENDED(QUEUE_TIMEOUT)) {
+        STEP(TICK);
+        CU_ASSERT(ENDED(QUEUE_TIMEOUT) <= ended + LP_ENDS_PER_STEP);
+        CU_ASSERT_EQUAL(rig.pool.more, ENDED(QUEUE_TIMEOUT) < 200);
+    }
+    CU_ASSERT_EQUAL(ENDED(QUEUE_TIMEOUT), 200);
+}
+
+/* Overdue, uninitialisable and shut down at once: no end may be lost for want of room. */
+TEST(pool, however_many_reasons_a_step_ends_no_more_than_it_can_tell)
+{
+    OPEN(.max_workers = 1, .backlog_tasks = 400, .initializer_failures = 1, .notes = true);
+    rig_raise(&rig, 0);
+    for (int i = 0; i < 300; i++)
+        SUBMIT(.queue_timeout_ns = i < 100 ? 10 * LP_MS : 0);
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns + 10 * LP_MS);
+    rig_said(&rig);
+    rig.now_ns += 10 * LP_MS;
+    TELL(0, EXITED, .code = 1);
+    CU_ASSERT(rig.pool.more);
+    CU_ASSERT(strstr(rig_said(&rig), "BROKEN") == NULL);
+    libpool_stats stats = rig_stats(&rig);
+    CU_ASSERT(stats.tasks_pending >= 300 - LP_ENDS_PER_STEP);
+    while (rig.pool.more)
+        STEP(TICK);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_pending, 0);
+    CU_ASSERT_EQUAL(rig.pool.tasks.ended, 0); /* each was told, performed and released */
+}
+
+TEST(pool, each_deadline_is_told_once)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 0);
+    TELL(0, SPAWNED, .pid = 101);
+    TELL(1, SPAWNED, .pid = 102);
+    rig.now_ns += 60000 * LP_MS;
+    uint32_t first = lp_pool_due(&rig.pool, rig.now_ns);
+    TELL(first, DEADLINE);
+    uint32_t second = lp_pool_due(&rig.pool, rig.now_ns);
+    TELL(second, DEADLINE);
+    CU_ASSERT_EQUAL(first + second, 1);
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), LP_NONE);
+    CU_ASSERT(lp_pool_next_deadline(&rig.pool) > rig.now_ns);
+}
+
+/* ---- telling ---------------------------------------------------------------------------------- */
+
+TEST(pool, the_event_stream_tells_a_tasks_life)
+{
+    OPEN(.max_workers = 1, .tasks_per_worker = 1, .notes = true);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    rise(0);
+    TELL(0, RESULT, .task_id = 1);
+    DIE(0);
+    SAID("note task-received; zygote-start; note zygote-started; spawn 0.1; note worker-spawned; "
+         "note worker-ready; assign 1 0.1; note task-launched; end 1 completed has-run; "
+         "note task-ended; retire 0.1; note worker-retired; note worker-exited; ");
+}
+
+TEST(pool, the_stats_are_one_consistent_picture)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 2);
+    SUBMIT(.bytes = 7);
+    SUBMIT();
+    SUBMIT(.bytes = 9);
+    lp_pool_reject(&rig.pool);
+    TELL(0, EXITED, .signal = SIGSEGV, .started_id = 2);
+    libpool_stats stats = rig_stats(&rig);
+    CU_ASSERT_EQUAL(stats.size, sizeof stats);
+    CU_ASSERT_EQUAL(stats.tasks_received, 3);
+    CU_ASSERT_EQUAL(stats.tasks_launched, 2);
+    CU_ASSERT_EQUAL(stats.tasks_pending, 1);
+    CU_ASSERT_EQUAL(stats.tasks_running, 1);
+    CU_ASSERT_EQUAL(stats.tasks_failed, 1);
+    CU_ASSERT_EQUAL(stats.tasks_rejected, 1);
+    CU_ASSERT_EQUAL(stats.tasks_ended[LIBPOOL_CRASH], 1);
+    CU_ASSERT_EQUAL(stats.backlog_bytes, 9);
+    CU_ASSERT_EQUAL(stats.worker_processes_created, 2);
+    CU_ASSERT_EQUAL(stats.worker_processes_still_alive, 1);
+    CU_ASSERT_EQUAL(stats.worker_processes_busy, 1);
+    CU_ASSERT_EQUAL(stats.worker_processes_idle, 0);
+    CU_ASSERT_EQUAL(stats.max_workers_busy_concurrently, 2);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_CRASH], 1);
+}
+
+/* A checker that never fails is worth nothing. */
+TEST(pool, the_checker_notices)
+{
+    busy_pool();
+    struct lp_pool *pool = &rig.pool;
+    CU_ASSERT(lp_pool_check(pool));
+    pool->stats.tasks_received++;
+    CU_ASSERT_FALSE(lp_pool_check(pool));
+    pool->stats.tasks_received--;
+    pool->stats.worker_processes_created++;
+    CU_ASSERT_FALSE(lp_pool_check(pool));
+    pool->stats.worker_processes_created--;
+    pool->in_state[LP_WORKER_BUSY]++;
+    CU_ASSERT_FALSE(lp_pool_check(pool));
+    pool->in_state[LP_WORKER_BUSY]--;
+    pool->idle_oldest = 0;
+    CU_ASSERT_FALSE(lp_pool_check(pool));
+    pool->idle_oldest = LP_NONE;
+    pool->n_actions = pool->actions_capacity;
+    CU_ASSERT_FALSE(lp_pool_check(pool));
+}

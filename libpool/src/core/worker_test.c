@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of states by events, cell by cell: what state follows, and what is decided. The pool has
+ * one worker and keeps it; task 1 was submitted where BUSY needs it. Cells that are not listed have
+ * to stay where they are and say nothing.
+ */
+#include "core/worker.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "core/rig.h"
+#include "harness/test.h"
+
+static struct rig rig;
+
+/* Brings slot 0 into a state; what was said on the way is forgotten. */
+static void reach(enum lp_worker_state state)
+{
+    struct lp_pool_config config = {.min_workers = 1, .max_workers = 1, .has_finalizer = true};
+    if (state == LP_WORKER_VACANT)
+        config.min_workers = 0;
+    rig_open(&rig, &config);
+    if (state == LP_WORKER_VACANT)
+        return;
+    RIG_STEP(&rig, TICK);
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 100);
+    if (state >= LP_WORKER_STARTING)
+        RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    if (state >= LP_WORKER_IDLE)
+        RIG_TELL(&rig, 0, READY);
+    if (state == LP_WORKER_BUSY)
+        RIG_SUBMIT(&rig);
+    if (state == LP_WORKER_RETIRING)
+        RIG_STEP(&rig, ZYGOTE_LOST);
+    if (state == LP_WORKER_DYING)
+        RIG_TELL(&rig, 0, CORRUPT);
+    if (state == LP_WORKER_GONE)
+        RIG_TELL(&rig, 0, GONE);
+    if (state == LP_WORKER_DEAD)
+        RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    rig_said(&rig);
+    CU_ASSERT_EQUAL_FATAL(rig.pool.workers[0].state, state);
+}
+
+static struct lp_event make(enum lp_event_kind kind)
+{
+    struct lp_event event = {.kind = kind, .pid = 101};
+    if (kind == LP_EVENT_RESULT)
+        event.task_id = 1;
+    if (kind == LP_EVENT_EXITED)
+        event.signal = SIGKILL;
+    return event;
+}
+
+#define KILLED LP_WORKER_DYING, "kill 0.1; spawn 1.1; "
+#define KILLED_BUSY LP_WORKER_DYING, "end 1 corrupt may-have-run; kill 0.1; spawn 1.1; "
+#define KILLED_LEAVING LP_WORKER_DYING, "kill 0.1; "
+
+static const struct {
+    enum lp_worker_state state;
+    enum lp_event_kind event;
+    enum lp_worker_state next;
+    const char *said;
+} cells[] = {
+    {LP_WORKER_SPAWNING, LP_EVENT_SPAWNED, LP_WORKER_STARTING, ""},
+    {LP_WORKER_SPAWNING, LP_EVENT_SPAWN_FAILED, LP_WORKER_VACANT, ""},
+    {LP_WORKER_SPAWNING, LP_EVENT_DEADLINE, LP_WORKER_SPAWNING, "zygote-drop; "},
+
+    {LP_WORKER_STARTING, LP_EVENT_READY, LP_WORKER_IDLE, ""},
+    {LP_WORKER_STARTING, LP_EVENT_RESULT, KILLED},
+    {LP_WORKER_STARTING, LP_EVENT_FINAL_STARTED, KILLED},
+    {LP_WORKER_STARTING, LP_EVENT_FINALIZED, KILLED},
+    {LP_WORKER_STARTING, LP_EVENT_CORRUPT, KILLED},
+    {LP_WORKER_STARTING, LP_EVENT_GONE, LP_WORKER_GONE, "spawn 1.1; "},
+    {LP_WORKER_STARTING, LP_EVENT_EXITED, LP_WORKER_DEAD, ""},
+    {LP_WORKER_STARTING, LP_EVENT_DEADLINE, KILLED},
+
+    {LP_WORKER_IDLE, LP_EVENT_READY, KILLED},
+    {LP_WORKER_IDLE, LP_EVENT_INIT_FAILED, KILLED},
+    {LP_WORKER_IDLE, LP_EVENT_RESULT, KILLED},
+    {LP_WORKER_IDLE, LP_EVENT_FINAL_STARTED, KILLED},
+    {LP_WORKER_IDLE, LP_EVENT_FINALIZED, KILLED},
+    {LP_WORKER_IDLE, LP_EVENT_CORRUPT, KILLED},
+    {LP_WORKER_IDLE, LP_EVENT_GONE, LP_WORKER_GONE, "spawn 1.1; "},
+    {LP_WORKER_IDLE, LP_EVENT_EXITED, LP_WORKER_DEAD, ""},
+
+    {LP_WORKER_BUSY, LP_EVENT_READY, KILLED_BUSY},
+    {LP_WORKER_BUSY, LP_EVENT_INIT_FAILED, KILLED_BUSY},
+    {LP_WORKER_BUSY, LP_EVENT_RESULT, LP_WORKER_IDLE, "end 1 completed has-run; "},
+    {LP_WORKER_BUSY, LP_EVENT_FINAL_STARTED, KILLED_BUSY},
+    {LP_WORKER_BUSY, LP_EVENT_FINALIZED, KILLED_BUSY},
+    {LP_WORKER_BUSY, LP_EVENT_CORRUPT, KILLED_BUSY},
+    {LP_WORKER_BUSY, LP_EVENT_GONE, LP_WORKER_GONE, "spawn 1.1; "},
+    {LP_WORKER_BUSY, LP_EVENT_EXITED, LP_WORKER_DEAD, ""},
+
+    {LP_WORKER_RETIRING, LP_EVENT_READY, KILLED_LEAVING},
+    {LP_WORKER_RETIRING, LP_EVENT_INIT_FAILED, KILLED_LEAVING},
+    {LP_WORKER_RETIRING, LP_EVENT_RESULT, KILLED_LEAVING},
+    {LP_WORKER_RETIRING, LP_EVENT_CORRUPT, KILLED_LEAVING},
+    {LP_WORKER_RETIRING, LP_EVENT_GONE, LP_WORKER_GONE, ""},
+    {LP_WORKER_RETIRING, LP_EVENT_EXITED, LP_WORKER_DEAD, ""},
+    {LP_WORKER_RETIRING, LP_EVENT_DEADLINE, KILLED_LEAVING},
+
+    {LP_WORKER_DYING, LP_EVENT_GONE, LP_WORKER_GONE, ""},
+    {LP_WORKER_DYING, LP_EVENT_EXITED, LP_WORKER_DEAD, ""},
+    {LP_WORKER_DYING, LP_EVENT_DEADLINE, LP_WORKER_DYING, "zygote-drop; "},
+
+    {LP_WORKER_GONE, LP_EVENT_EXITED, LP_WORKER_DEAD, ""},
+    {LP_WORKER_GONE, LP_EVENT_DEADLINE, LP_WORKER_DEAD, "clean 0.1; "},
+
+    {LP_WORKER_DEAD, LP_EVENT_EMPTY, LP_WORKER_VACANT, ""},
+    {LP_WORKER_DEAD, LP_EVENT_DEADLINE, LP_WORKER_DEAD, "zygote-drop; "},
+};
+
+/* Looks up what is listed; false: nothing is, so nothing may happen. */
+static bool listed(enum lp_worker_state state, enum lp_event_kind event, size_t *index)
+{
+    for (*index = 0; *index < sizeof cells / sizeof cells[0]; ++*index)
+        if (cells[*index].state == state && cells[*index].event == event)
+            return true;
+    return false;
+}
+
+TEST(worker, each_cell_of_the_table)
+{
+    for (uint32_t state = 0; state < LP_WORKER_STATES; state++)
+        for (uint32_t event = 0; event < LP_WORKER_EVENTS; event++) {
+            size_t i;
+            bool found = listed((enum lp_worker_state)state, (enum lp_event_kind)event, &i);
+            reach((enum lp_worker_state)state);
+            rig_tell(&rig, 0, make((enum lp_event_kind)event));
+            CU_ASSERT_EQUAL(rig.pool.workers[0].state, found ? cells[i].next : state);
+            CU_ASSERT_STRING_EQUAL(rig_said(&rig), found ? cells[i].said : "");
+        }
+}
+
+TEST(worker, words_about_an_old_process_are_ignored_in_each_state)
+{
+    for (uint32_t state = 0; state < LP_WORKER_STATES; state++)
+        for (uint32_t kind = 0; kind < LP_WORKER_EVENTS; kind++) {
+            reach((enum lp_worker_state)state);
+            struct lp_event event = make((enum lp_event_kind)kind);
+            event.generation = rig.pool.workers[0].generation - 1;
+            rig_step(&rig, event);
+            CU_ASSERT_EQUAL(rig.pool.workers[0].state, state);
+            CU_ASSERT_STRING_EQUAL(rig_said(&rig), "");
+        }
+}
+
+TEST(worker, ready_before_the_report_of_its_birth_counts)
+{
+    reach(LP_WORKER_SPAWNING);
+    RIG_TELL(&rig, 0, READY);
+    CU_ASSERT_EQUAL(rig.pool.workers[0].state, LP_WORKER_SPAWNING);
+    RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    CU_ASSERT_EQUAL(rig.pool.workers[0].state, LP_WORKER_IDLE);
+    CU_ASSERT_EQUAL(rig_stats(&rig).worker_processes_created, 1);
+}
+
+TEST(worker, init_failed_before_the_report_of_its_birth_counts)
+{
+    reach(LP_WORKER_SPAWNING);
+    RIG_TELL(&rig, 0, INIT_FAILED, .code = 7);
+    RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_ended[LIBPOOL_INIT_FAILED], 1);
+}
+
+TEST(worker, nonsense_before_the_report_of_its_birth_is_its_death)
+{
+    reach(LP_WORKER_SPAWNING);
+    RIG_TELL(&rig, 0, CORRUPT);
+    RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "kill 0.1; spawn 1.1; ");
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_ended[LIBPOOL_CORRUPT], 1);
+}
+
+/* How a death is called, by what the worker was doing and how it ended. */
+static libpool_cause called(enum lp_worker_state state, struct lp_event exited)
+{
+    reach(state);
+    exited.kind = LP_EVENT_EXITED;
+    rig_tell(&rig, 0, exited);
+    libpool_stats stats = rig_stats(&rig);
+    libpool_cause cause = LIBPOOL_PENDING;
+    for (int i = 0; i < LIBPOOL_CAUSES; i++)
+        if (stats.workers_ended[i])
+            cause = (libpool_cause)i;
+    return cause;
+}
+
+#define CALLED(state, ...) called(LP_WORKER_##state, (struct lp_event){__VA_ARGS__})
+
+TEST(worker, a_death_is_called_by_its_facts)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL, SIGTRAP,
+                                 SIGSYS,  SIGABRT, SIGXCPU, SIGXFSZ};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        CU_ASSERT_EQUAL(CALLED(IDLE, .signal = faults[i]), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .code = 0), LIBPOOL_EXIT);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .code = 3), LIBPOOL_EXIT);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .signal = SIGKILL), LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .signal = SIGTERM), LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .signal = SIGKILL, .oom_kills = 1), LIBPOOL_OOM);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .signal = SIGSEGV, .oom_kills = 1), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(CALLED(IDLE, .unknown = true), LIBPOOL_LOST);
+}
+
+TEST(worker, before_it_was_ready_its_own_fault_is_the_initializers)
+{
+    CU_ASSERT_EQUAL(CALLED(STARTING, .signal = SIGSEGV), LIBPOOL_INIT_FAILED);
+    CU_ASSERT_EQUAL(CALLED(STARTING, .code = 1), LIBPOOL_INIT_FAILED);
+    CU_ASSERT_EQUAL(CALLED(STARTING, .signal = SIGKILL), LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(CALLED(STARTING, .signal = SIGKILL, .oom_kills = 1), LIBPOOL_OOM);
+}
+
+TEST(worker, leaving_in_order_takes_a_finalizer_that_has_returned)
+{
+    CU_ASSERT_EQUAL(CALLED(RETIRING, .code = 0), LIBPOOL_EXIT);
+    reach(LP_WORKER_RETIRING);
+    RIG_TELL(&rig, 0, FINAL_STARTED);
+    RIG_TELL(&rig, 0, FINALIZED);
+    RIG_TELL(&rig, 0, EXITED);
+    libpool_stats stats = rig_stats(&rig);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_COMPLETED], 1);
+    CU_ASSERT_EQUAL(stats.finalizers_started + stats.finalizers_ok, 2);
+    CU_ASSERT_EQUAL(stats.finalizers_failed, 0);
+}
+
+TEST(worker, a_crash_in_the_finalizer_is_the_finalizers)
+{
+    reach(LP_WORKER_RETIRING);
+    RIG_TELL(&rig, 0, FINAL_STARTED);
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGSEGV);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_ended[LIBPOOL_FINAL_FAILED], 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_failed, 1);
+}
+
+TEST(worker, a_finalizer_that_was_killed_from_outside_did_not_fail_by_itself)
+{
+    reach(LP_WORKER_RETIRING);
+    RIG_TELL(&rig, 0, FINAL_STARTED);
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_ended[LIBPOOL_KILLED], 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_failed, 1);
+}
+
+TEST(worker, its_finalizer_counts_once_and_only_when_it_was_told_to_leave)
+{
+    reach(LP_WORKER_DYING);
+    RIG_TELL(&rig, 0, FINAL_STARTED);
+    RIG_TELL(&rig, 0, FINALIZED);
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_started, 0);
+    reach(LP_WORKER_RETIRING);
+    RIG_TELL(&rig, 0, FINALIZED); /* not begun */
+    RIG_TELL(&rig, 0, FINAL_STARTED);
+    RIG_TELL(&rig, 0, FINAL_STARTED);
+    RIG_TELL(&rig, 0, FINALIZED);
+    RIG_TELL(&rig, 0, FINALIZED);
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_started, 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_ok, 1);
+}
+
+/* A checker that never fails is worth nothing. */
+TEST(worker, the_checker_notices)
+{
+    reach(LP_WORKER_BUSY);
+    struct lp_worker *worker = &rig.pool.workers[0];
+    CU_ASSERT(lp_worker_check(&rig.pool, 0));
+    uint32_t task = worker->task;
+    worker->task = LP_NONE;
+    CU_ASSERT_FALSE(lp_worker_check(&rig.pool, 0));
+    worker->task = task;
+    rig.pool.tasks.table[task].state = LP_TASK_PENDING;
+    CU_ASSERT_FALSE(lp_worker_check(&rig.pool, 0));
+    rig.pool.tasks.table[task].state = LP_TASK_RUNNING;
+    worker->state = LP_WORKER_IDLE;
+    CU_ASSERT_FALSE(lp_worker_check(&rig.pool, 0));
+    worker->state = LP_WORKER_BUSY;
+    lp_heap_remove(&rig.pool.deadlines, 0);
+    CU_ASSERT_FALSE(lp_worker_check(&rig.pool, 0));
+    reach(LP_WORKER_STARTING);
+    rig.pool.workers[0].deadline_ns = 0;
+    CU_ASSERT_FALSE(lp_worker_check(&rig.pool, 0));
+}
+
+TEST(worker, each_state_has_a_name)
+{
+    CU_ASSERT_STRING_EQUAL(lp_worker_state_name(LP_WORKER_VACANT), "vacant");
+    CU_ASSERT_STRING_EQUAL(lp_worker_state_name(LP_WORKER_DEAD), "dead");
+}
