@@ -201,6 +201,15 @@ static void bury(struct zygote *zygote, pid_t pid, int status, const struct rusa
     start_dying(zygote, index);
 }
 
+/* Where children can't be listed, a dead worker's process group is better than nothing. */
+static void kill_group(void)
+{
+    siginfo_t info = {.si_pid = 0};
+    if (lp_sys.waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 &&
+        info.si_pid > 0)
+        (void)lp_sys.kill(-info.si_pid, SIGKILL); /* not reaped: the number is not free */
+}
+
 static void reap_all(struct zygote *zygote)
 {
     struct signalfd_siginfo unused;
@@ -209,6 +218,8 @@ static void reap_all(struct zygote *zygote)
     for (;;) {
         int status = 0;
         struct rusage usage = {0};
+        if (!zygote->can_walk)
+            kill_group();
         pid_t pid = lp_sys.wait4(-1, &status, __WALL | WNOHANG, &usage);
         if (pid == -EINTR)
             continue;
@@ -377,12 +388,18 @@ static bool wait_for_news(struct zygote *zygote, bool is_stuffed)
     return (polls[0].revents & POLLIN) != 0;
 }
 
-/* Nothing of ours lives any more. What else is in our cgroup has been killed; it gets some time. */
+/*
+ * True when all is dead. Children that can be seen are waited for as long as it takes; what can't be
+ * seen, or only is in our cgroup, has been killed and gets some time.
+ */
 static bool is_over(struct zygote *zygote)
 {
-    if (!zygote->leaving || lp_tree_has_children())
+    if (!zygote->leaving)
         return false;
-    if (!lp_cgroup_is_any_populated(&zygote->cgroup))
+    bool has_children = lp_tree_has_children();
+    if (has_children && zygote->can_walk)
+        return false;
+    if (!has_children && !lp_cgroup_is_any_populated(&zygote->cgroup))
         return true;
     (void)lp_cgroup_kill_all(&zygote->cgroup);
     return ++zygote->farewell_rounds > FAREWELL_ROUNDS;

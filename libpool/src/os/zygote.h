@@ -95,7 +95,8 @@ struct lp_zygote_link {
 /*
  * Starts a zygote. 0 or -errno. On success the link owns its two descriptors (both CLOEXEC, the
  * socket non-blocking). HELLO follows as the first report. The caller's signal mask, errno and
- * children are as before.
+ * children are as before. Takes 64 KiB of the calling thread's stack for a moment; what is left of
+ * that stack is what tasks have in the workers.
  */
 int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options *options);
 

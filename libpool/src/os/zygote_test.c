@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -1486,4 +1487,121 @@ TEST(zygote, walks_where_the_delegated_directory_is_none)
     expect_report(&pool, LP_REPORT_EMPTY, 0);
     CU_ASSERT_EQUAL(alive_of(&pool, 0), 0);
     close_pool(&pool);
+}
+
+/* ---- Odd hosts -------------------------------------------------------------------------------- */
+
+TEST(zygote, link_to_a_dead_one_says_so)
+{
+    struct pool pool;
+    open_pool(&pool, wait_for_ever, true);
+    kill(pool.link.pid, SIGKILL);
+    CU_ASSERT(readable_within(pool.link.pid_fd, WAIT_MS));
+    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1};
+    struct lp_report report;
+    int pidfd;
+    CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request), -EPIPE); /* and no SIGPIPE */
+    CU_ASSERT_EQUAL(lp_zygote_receive(&pool.link, &report, &pidfd), -EPIPE);
+    lp_zygote_drop(&pool.link);
+    lp_zygote_drop(&pool.link);
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0); /* clears the directories up */
+    expect_report(&pool, LP_REPORT_HELLO, 0);
+    close_pool(&pool);
+}
+
+/* Runs a family to its end and closes the pool; exit code 0 when nothing is left, not even a zombie. */
+static int be_a_reaping_host(bool use_cgroups)
+{
+    struct pool pool;
+    if (!try_to_open(&pool, raise_a_family, use_cgroups) ||
+        !try_to_ask(&pool, LP_REQUEST_SPAWN, 0, 1) ||
+        next_report(&pool, NULL).kind != LP_REPORT_SPAWNED ||
+        !wait_for_rings(&pool, 0, FAMILY_RINGS))
+        return 10;
+    if (!try_to_ask(&pool, LP_REQUEST_KILL, 0, 1) ||
+        next_report(&pool, NULL).kind != LP_REPORT_EXITED ||
+        next_report(&pool, NULL).kind != LP_REPORT_EMPTY)
+        return 11;
+    if (alive_of(&pool, 0) != 0)
+        return 12;
+    close_quietly(&pool);
+    return waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD ? 0 : 13;
+}
+
+static int be_a_sub_reaper(void *arg)
+{
+    (void)arg;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return be_a_reaping_host(true);
+}
+
+TEST(zygote, leaves_no_zombie_to_a_host_that_is_a_sub_reaper)
+{
+    CU_ASSERT_EQUAL(hn_test_child(be_a_sub_reaper, NULL, WAIT_MS), TEST_EXIT(0));
+}
+
+static int be_process_one(void *arg)
+{
+    const bool *has_own_proc = arg;
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0)
+        return 77;
+    pid_t pid = fork();
+    if (pid == 0) {
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+        if (*has_own_proc && mount("proc", "/proc", "proc", 0, NULL) != 0)
+            _exit(77);
+        _exit(be_a_reaping_host(!*has_own_proc));
+    }
+    int status = 0;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 14;
+}
+
+TEST(zygote, serves_a_host_that_is_process_1)
+{
+    bool has_own_proc = true;
+    int end = hn_test_child(be_process_one, &has_own_proc, WAIT_MS);
+    if (end == TEST_EXIT(77))
+        TEST_SKIP("may not make a pid namespace here");
+    CU_ASSERT_EQUAL(end, TEST_EXIT(0));
+}
+
+/* The numbers in /proc are another namespace's: they must not be taken for ours. */
+TEST(zygote, does_not_believe_the_proc_of_another_namespace)
+{
+    bool has_own_proc = false;
+    int end = hn_test_child(be_process_one, &has_own_proc, WAIT_MS);
+    if (end == TEST_EXIT(77))
+        TEST_SKIP("may not make a pid namespace here");
+    CU_ASSERT_EQUAL(end, TEST_EXIT(0));
+}
+
+/* Spawns and kills without end, until it is killed itself. */
+static void be_a_busy_host(int pipe_fd)
+{
+    struct pool pool;
+    if (!try_to_open(&pool, storm, true) || write(pipe_fd, pool.name, sizeof(pool.name)) < 0)
+        _exit(1);
+    for (uint32_t i = 0;; i++) {
+        try_to_ask(&pool, i % 3 == 2 ? LP_REQUEST_KILL : LP_REQUEST_SPAWN, i % 2, i / 4);
+        next_report(&pool, NULL);
+    }
+}
+
+TEST(zygote, kills_everything_whenever_the_host_was_killed)
+{
+    for (int round = 0; round < 20; round++) {
+        int fds[2];
+        char name[16] = "";
+        CU_ASSERT_EQUAL(pipe2(fds, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        if (pid == 0)
+            be_a_busy_host(fds[1]);
+        close(fds[1]);
+        CU_ASSERT_EQUAL(read(fds[0], name, sizeof(name)), (ssize_t)sizeof(name));
+        poll(NULL, 0, round % 7); /* some moment */
+        kill(pid, SIGKILL);
+        CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+        CU_ASSERT_EQUAL(wait_for_none(name, 1000), 0);
+        close(fds[0]);
+    }
 }
