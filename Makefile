@@ -30,10 +30,11 @@ harness_src := $(filter-out %_main.c,$(call find_c,harness/*.c))
 chaos_src   := $(filter-out chaos/main.c,$(call find_c,chaos/*.c))
 test_src    := $(sort $(wildcard libpool/src/*_test.c libpool/src/*/*_test.c harness/*_test.c chaos/*_test.c))
 sim_src     := $(wildcard harness/sim_main.c)
+storm_src   := harness/storm_main.c
 command_src := $(wildcard chaos/main.c)
 bench_src   := $(sort $(wildcard libpool/bench/*.c))
 examples    := $(patsubst libpool/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libpool/examples/*.c)))
-all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(command_src) \
+all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(command_src) \
                $(bench_src) $(wildcard harness/test_main.c libpool/examples/*.c)
 
 lib     := $(BUILD)/libpool.a
@@ -41,6 +42,7 @@ shared  := $(BUILD)/libpool.so.$(SOVERSION)
 harness := $(BUILD)/obj/harness.a
 chaos   := $(if $(command_src),$(BUILD)/chaos)
 sim     := $(if $(sim_src),$(BUILD)/sim)
+storm   := $(BUILD)/storm
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
 .DEFAULT_GOAL := all
@@ -48,7 +50,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 .PHONY: all setup setup-ci test built chaos-command unit sim examples chaos chaos-full bench coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(chaos) $(sim) $(bench) $(examples) ## the libraries, chaos, sim, bench, examples
+all: $(lib) $(shared) $(chaos) $(sim) $(storm) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -99,6 +101,10 @@ $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
 	$(call say,LD,$@)
 	$(link) $(SECCOMP)
 
+$(storm): $(call objects,$(storm_src)) $(lib)
+	$(call say,LD,$@)
+	$(link)
+
 $(BUILD)/bench: $(call objects,$(bench_src)) $(lib)
 	$(call say,LD,$@)
 	$(link)
@@ -123,7 +129,7 @@ test: built $(examples) ## unit tests, simulated schedules, examples
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples
 
 built: $(BUILD)/unit $(sim)
-chaos-command: $(chaos)
+chaos-command: $(chaos) $(storm)
 
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
@@ -137,13 +143,15 @@ examples: $(examples)
 	    $$example >$$example.out 2>&1 || { cat $$example.out; echo "$$example failed"; exit 1; }; \
 	    echo "$$example ok"; done
 
-chaos: $(chaos) ## the scenarios against live pools, and those that have to fail
+chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills
 	$(Q)$(BUILD)/chaos run scenarios
 	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail
+	$(Q)$(storm)
 
-chaos-full: chaos ## the same at length: every scenario again and again, then a soak
-	$(Q)$(BUILD)/chaos run scenarios --repeat 20
-	$(Q)$(BUILD)/chaos soak
+chaos-full: chaos ## the same at length, on a machine kept busy
+	$(Q)stress-ng --cpu 2 --vm 1 --vm-bytes 256M --timeout 0 >/dev/null 2>&1 & noise=$$!; \
+	    $(BUILD)/chaos run scenarios --repeat 20; verdict=$$?; kill $$noise; exit $$verdict
+	$(Q)$(BUILD)/chaos run scenarios/crash scenarios/oom --repeat 100
 
 bench: $(bench) ## measure: lines `name value unit`, and build/bench.json
 	$(Q)$(BUILD)/bench
