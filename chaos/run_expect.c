@@ -417,6 +417,8 @@ static void expect_recovery(struct ch_run *run, const struct ch_expectation *exp
     uint64_t since_ns = last_fault_ns(run);
     uint64_t limit_ns = expectation->recovery.within_us * HN_US;
     const struct hn_history *history = &run->world->history;
+    if (since_ns == 0)
+        return; /* no fault fired: that is told already */
     memset(&roster, 0, sizeof roster);
     for (uint64_t number = 1; number <= hn_history_count(history); number++) {
         const struct hn_record *record = hn_history_at(history, number);
