@@ -93,7 +93,14 @@ $(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(l
 	$(call say,LD,$@)
 	$(link) $(SECCOMP)
 
-$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(BUILD)/obj/chaos.a $(harness) $(lib)
+# Tests may replace kernel calls: they have a table of them that can be written (sys/sys.h).
+$(call objects,$(test_src)): STRICT += -DLP_TEST
+test_sys := $(BUILD)/obj/sys_for_tests.o
+$(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
+
+$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(BUILD)/obj/chaos.a $(harness) $(lib)
 	$(call say,LD,$@)
 	$(link) -lcunit $(SECCOMP)
 
