@@ -207,10 +207,15 @@ static uint32_t lowest_vacant(const struct lp_pool *pool)
 
 /* ---- settling: what follows from the state after any event ----------------------------------- */
 
-/* After a resize: strength beyond the new maximum leaves as it falls idle. */
+/*
+ * After a resize: who is beyond the new maximum leaves as it falls idle. Those who only start don't
+ * count: they would drive out one that is ready.
+ */
 static void settle_excess(struct lp_pool *pool)
 {
-    while (strength(pool) > pool->config.max_workers && pool->idle_oldest != LP_NONE)
+    const uint32_t *in = pool->in_state;
+    while (in[LP_WORKER_IDLE] + in[LP_WORKER_BUSY] > pool->config.max_workers &&
+           pool->idle_oldest != LP_NONE)
         lp_worker_retire(pool, pool->idle_oldest);
 }
 

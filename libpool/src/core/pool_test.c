@@ -462,6 +462,20 @@ TEST(pool, a_resize_takes_effect_at_once)
     SAID("end 1 completed has-run; ");
 }
 
+TEST(pool, a_worker_that_only_starts_does_not_drive_out_a_ready_one)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT();
+    CU_ASSERT_EQUAL(lp_pool_resize(&rig.pool, 1, 1, rig.now_ns), 0);
+    rig_perform(&rig);
+    TELL(0, RESULT, .task_id = 1);
+    SAID("assign 1 0.1; end 1 completed has-run; assign 2 0.1; ");
+    rise(1);
+    SAID("retire 1.1; ");
+}
+
 TEST(pool, busy_workers_beyond_a_new_maximum_leave_after_their_task)
 {
     OPEN(.min_workers = 2, .max_workers = 2);
