@@ -587,6 +587,25 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
 
 /* ---- the phases of a schedule --------------------------------------------------------------- */
 
+/* Seconds of nothing but failures, and a pool that wants workers: it has to say so. */
+static void expect_degraded(struct hn_sim *sim)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    lp_pool_stats(&sim->pool, &stats);
+    bool has_some = hn_books_in(&sim->books, LP_WORKER_IDLE) ||
+                    hn_books_in(&sim->books, LP_WORKER_BUSY);
+    if (!stats.degraded && !has_some)
+        FAIL("everything fails, and the pool does not say that it is degraded");
+    const struct hn_books *books = &sim->books;
+    uint64_t last_ns = books->last_attempt_ns + sim->config.backoff_max_ns + sim->world.start_ns;
+    bool could = !sim->config.exclusive && hn_books_in(books, LP_WORKER_VACANT) && !has_some;
+    if (could && sim->trace.now_ns > last_ns + 1000 * LP_MS)
+        FAIL("I3: everything fails, and the pool has stopped trying");
+    if (sim->world.total == HN_TOTAL_SPAWN && stats.degraded_error >= 0)
+        FAIL("spawns fail, and the pool does not say why");
+    sim->coverage->sometimes[HN_EVERYTHING_FAILS]++;
+}
+
 static void trouble_it(struct hn_sim *sim)
 {
     bool total = sim->world.total != HN_TOTAL_NONE;
@@ -600,8 +619,9 @@ static void trouble_it(struct hn_sim *sim)
             trouble(sim);
     }
     if (total)
-        run_until(sim, sim->trace.now_ns + 10000 * LP_MS);
-    sim->coverage->sometimes[HN_EVERYTHING_FAILS] += total;
+        run_until(sim, sim->trace.now_ns + 15000 * LP_MS);
+    if (total && !sim->books.down && !failed(sim))
+        expect_degraded(sim);
     sim->books.failing_since_ns = 0;
 }
 
@@ -672,6 +692,10 @@ static void probe(struct hn_sim *sim)
                      sim->books.stats.tasks_ended[LIBPOOL_ERROR];
     if (!failed(sim) && after == before)
         FAIL("I3: a probe task did not complete");
+    libpool_stats stats = {.size = sizeof stats};
+    lp_pool_stats(&sim->pool, &stats);
+    if (hn_books_in(&sim->books, LP_WORKER_IDLE) >= sim->books.min_workers && stats.degraded)
+        FAIL("at strength, and still degraded");
     sim->coverage->sometimes[HN_PROBED] += !failed(sim);
 }
 

@@ -536,17 +536,21 @@ static void compare_causes(struct hn_books *books, const char *name,
                  (unsigned long long)ours[i]);
 }
 
-#define FIELDS(X)                                                                          \
-    X(tasks_received)                                                                      \
-    X(tasks_launched)                                                                      \
-    X(tasks_pending)                                                                       \
-    X(tasks_running)                                                                       \
-    X(tasks_failed)                                                                        \
-    X(tasks_rejected)                                                                      \
-    X(tasks_returned) X(worker_processes_created) X(worker_processes_still_alive)          \
-        X(worker_processes_idle) X(worker_processes_busy) X(max_workers_busy_concurrently) \
-            X(spawns_failed) X(initializers_failed) X(finalizers_started) X(finalizers_ok) \
-                X(finalizers_failed) X(zygotes_started) X(zygotes_lost) X(backlog_bytes)
+#define FIELDS(X)                                                                  \
+    X(tasks_received)                                                              \
+    X(tasks_launched)                                                              \
+    X(tasks_pending)                                                               \
+    X(tasks_running)                                                               \
+    X(tasks_failed)                                                                \
+    X(tasks_rejected)                                                              \
+    X(tasks_returned)                                                              \
+    X(worker_processes_created)                                                    \
+    X(worker_processes_still_alive)                                                \
+    X(worker_processes_idle)                                                       \
+    X(worker_processes_busy)                                                       \
+    X(max_workers_busy_concurrently)                                               \
+    X(spawns_failed) X(initializers_failed) X(finalizers_started) X(finalizers_ok) \
+        X(finalizers_failed) X(zygotes_started) X(zygotes_lost) X(backlog_bytes)
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
 {
@@ -636,6 +640,10 @@ static void check_work(struct hn_books *books, bool more)
         FAIL("I1: down, but not every future has ended");
     if (!more && hn_books_pending(books) && hn_books_in(books, LP_WORKER_IDLE))
         FAIL("I3: a worker is idle beside a backlog");
+    bool hopeless = books->init_failures >= books->config.initializer_failures &&
+                    !hn_books_in(books, LP_WORKER_IDLE) && !hn_books_in(books, LP_WORKER_BUSY);
+    if (!more && hn_books_pending(books) && hopeless)
+        FAIL("no worker can be initialised, and tasks go on waiting");
     if (hn_books_pending(books) > books->config.backlog_tasks + books->n_slots)
         FAIL("I6: the backlog is over its bound");
 }

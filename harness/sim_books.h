@@ -96,6 +96,7 @@ struct hn_books {
 
     uint64_t spawn_times[HN_SPAWNS_KEPT], zygote_times[HN_SPAWNS_KEPT];
     uint64_t n_spawns, n_zygotes;
+    uint64_t last_attempt_ns;  /* of either */
     uint64_t failing_since_ns; /* everything fails since then; 0: it does not */
     bool zygotes_fail;         /* by the death of each zygote */
 

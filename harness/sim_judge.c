@@ -45,7 +45,7 @@ static void check_rate(struct hn_books *books, uint64_t times[HN_SPAWNS_KEPT], u
                        const char *what)
 {
     uint64_t now_ns = books->now_ns;
-    times[count % HN_SPAWNS_KEPT] = now_ns;
+    times[count % HN_SPAWNS_KEPT] = books->last_attempt_ns = now_ns;
     if (!books->failing_since_ns || count < RATE_SPAWNS)
         return;
     uint64_t first_ns = times[(count - RATE_SPAWNS) % HN_SPAWNS_KEPT];
@@ -147,6 +147,10 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
         FAIL("task %u handed out, but it was not pending", index + 1);
     if (task->begun)
         FAIL("I7: task %u handed out again after it was begun", index + 1);
+    if (books->config.tasks_per_worker && slot->tasks_done >= books->config.tasks_per_worker)
+        FAIL("slot %u has run %u tasks and is handed another", action->slot, slot->tasks_done);
+    if (slot->orphaned)
+        FAIL("task %u handed to a worker whose zygote is lost", index + 1);
     if (books->cancelling)
         FAIL("task %u handed out after a cancelling shutdown", index + 1);
     check_order(books, index);
@@ -179,6 +183,12 @@ static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_sl
     return true;
 }
 
+static bool is_excess(const struct hn_books *books)
+{
+    return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) >
+           books->max_workers;
+}
+
 static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     return !books->shutting && hn_books_pending(books) == 0 &&
@@ -193,7 +203,7 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
     if (slot->state != LP_WORKER_IDLE || slot->generation != action->generation)
         FAIL("slot %u told to leave, but it is %s", action->slot,
              lp_worker_state_name(slot->state));
-    if (strength(books) > books->max_workers && is_oldest_idle(books, slot))
+    if (is_excess(books) && is_oldest_idle(books, slot))
         SOMETIMES(EXCESS_LEFT);
     else if (is_recycled(books, slot))
         SOMETIMES(RECYCLED);
@@ -569,7 +579,7 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
 
 void hn_judge_lateness(struct hn_books *books)
 {
-    if (strength(books) > books->max_workers && hn_books_in(books, LP_WORKER_IDLE))
+    if (is_excess(books) && hn_books_in(books, LP_WORKER_IDLE))
         FAIL("an idle worker stays beyond max_workers");
     if (books->config.exclusive && strength(books) < wanted(books) &&
         books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= books->max_workers)
