@@ -536,21 +536,15 @@ static void compare_causes(struct hn_books *books, const char *name,
                  (unsigned long long)ours[i]);
 }
 
-#define FIELDS(X)                                                                  \
-    X(tasks_received)                                                              \
-    X(tasks_launched)                                                              \
-    X(tasks_pending)                                                               \
-    X(tasks_running)                                                               \
-    X(tasks_failed)                                                                \
-    X(tasks_rejected)                                                              \
-    X(tasks_returned)                                                              \
-    X(worker_processes_created)                                                    \
-    X(worker_processes_still_alive)                                                \
-    X(worker_processes_idle)                                                       \
-    X(worker_processes_busy)                                                       \
-    X(max_workers_busy_concurrently)                                               \
-    X(spawns_failed) X(initializers_failed) X(finalizers_started) X(finalizers_ok) \
-        X(finalizers_failed) X(zygotes_started) X(zygotes_lost) X(backlog_bytes)
+// clang-format off
+#define FIELDS(X)                                                                                 \
+    X(tasks_received) X(tasks_launched) X(tasks_pending) X(tasks_running) X(tasks_failed)         \
+    X(tasks_rejected) X(tasks_returned) X(worker_processes_created)                               \
+    X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
+    X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
+    X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
+    X(zygotes_lost) X(backlog_bytes)
+// clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
 {
