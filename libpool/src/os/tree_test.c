@@ -6,9 +6,11 @@
 #include "os/tree.h"
 
 #include "harness/test.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -193,4 +195,65 @@ TEST_IN_CHILD(tree, kills_a_crowd, 20000, TEST_EXIT(0))
     if (!wait_for_bytes(fds[0], 300))
         return 1;
     return lp_tree_kill_children(NULL, 0, LIMIT_MS) == 0 && !lp_tree_has_children() ? 0 : 2;
+}
+
+static bool dies_within(pid_t pid, int limit_ms)
+{
+    struct pollfd death = {.fd = lp_sys.pidfd_open(pid), .events = POLLIN};
+    return death.fd >= 0 && poll(&death, 1, limit_ms) == 1;
+}
+
+/* Its number, and then what every such child does. */
+static void tell_a_number_and_stay(int pipe_fd)
+{
+    pid_t pid = getpid();
+    if (write(pipe_fd, &pid, sizeof(pid)) != (ssize_t)sizeof(pid))
+        _exit(1);
+    stay();
+}
+
+static void have_a_grandchild(int pipe_fd)
+{
+    if (fork() == 0) {
+        start(tell_a_number_and_stay, pipe_fd);
+        stay();
+    }
+    stay();
+}
+
+/* One walk reaches all generations, before any of them has been reaped. */
+TEST_IN_CHILD(tree, walk_reaches_the_grandchildren, 10000, TEST_EXIT(0))
+{
+    int fds[2];
+    pid_t grandchild = 0;
+    if (become_a_reaper(fds) != 0)
+        return 90;
+    pid_t child = start(have_a_grandchild, fds[1]);
+    if (read(fds[0], &grandchild, sizeof(grandchild)) != (ssize_t)sizeof(grandchild))
+        return 1;
+    lp_tree_kill(child);
+    if (!dies_within(child, LIMIT_MS) || !dies_within(grandchild, LIMIT_MS))
+        return 2;
+    return lp_tree_kill_children(NULL, 0, LIMIT_MS) == 0 ? 0 : 3;
+}
+
+/* A process that is somebody else's is left alone, whatever its number. */
+TEST_IN_CHILD(tree, stranger_is_left_alone, 10000, TEST_EXIT(0))
+{
+    int fds[2], status;
+    if (pipe2(fds, O_CLOEXEC) != 0) /* no reaper: the grandchild stays the child's */
+        return 90;
+    pid_t stranger = 0, child = fork();
+    if (child == 0) {
+        pid_t pid = start(tell_a_number_and_stay, fds[1]);
+        waitpid(pid, &status, 0);
+        _exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 0 : 1);
+    }
+    if (read(fds[0], &stranger, sizeof(stranger)) != (ssize_t)sizeof(stranger))
+        return 1;
+    lp_tree_kill(stranger);
+    kill(stranger, SIGTERM); /* it is still there to die of this */
+    if (waitpid(child, &status, 0) != child)
+        return 2;
+    return status == 0 ? 0 : 3;
 }
