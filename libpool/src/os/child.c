@@ -2,11 +2,13 @@
 #include "os/child.h"
 
 #include "base/text.h"
+#include "os/fds.h"
 #include "os/file.h"
+#include "os/lifeline.h"
 #include "sys/sys.h"
 
+#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -55,13 +57,22 @@ static void name_worker(const struct lp_child_plan *plan)
     lp_child_set_name(plan->options->name, digits);
 }
 
-/* The doorbell is all it keeps beside 0, 1 and 2. */
-static int keep_doorbell(int doorbell_fd)
+/* As the kernel would have done a moment later. */
+static _Noreturn void die_with_the_others(void)
 {
-    int error = lp_sys.dup_to(doorbell_fd, LP_CHILD_DOORBELL, O_CLOEXEC);
-    if (error >= 0)
-        error = lp_sys.close_range(LP_CHILD_DOORBELL + 1, UINT_MAX);
-    return error < 0 ? error : 0;
+    (void)lp_sys.kill(getpid(), SIGKILL);
+    _exit(LP_CHILD_UNPREPARED);
+}
+
+/* The doorbell and the lifeline are all it keeps beside 0, 1 and 2. */
+static int keep_fds(const struct lp_child_plan *plan)
+{
+    int fds[2] = {plan->doorbell_fd, plan->lifeline_fd};
+    if (plan->lifeline_fd >= 0)
+        fds[1] = lp_lifeline_arm(plan->lifeline_fd);
+    if (fds[1] == -EPIPE)
+        die_with_the_others();
+    return lp_fds_keep(fds, fds[1] >= 0 ? 2 : 1);
 }
 
 /* A worker that was never reported must not outlive the zygote; worker_main lifts this again. */
@@ -69,7 +80,7 @@ static void die_with_zygote(const struct lp_child_plan *plan)
 {
     (void)lp_sys.prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != plan->zygote_pid)
-        _exit(LP_CHILD_UNPREPARED); /* it died before that */
+        die_with_the_others(); /* it died before that */
 }
 
 _Noreturn void lp_child_run(const struct lp_child_plan *plan)
@@ -81,7 +92,7 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
     name_worker(plan);
     lp_child_raise_oom_score();
-    if (keep_doorbell(plan->doorbell_fd) < 0)
+    if (keep_fds(plan) < 0)
         _exit(LP_CHILD_UNPREPARED);
     sigset_t none;
     (void)sigemptyset(&none);

@@ -14,7 +14,7 @@
 #include "os/cgroup.h"
 #include "os/zygote.h"
 
-#define LP_CHILD_DOORBELL 3
+#define LP_CHILD_DOORBELL 3     /* and 4 is its lifeline, if there can be one */
 #define LP_CHILD_UNPREPARED 127 /* exit code of a worker that could not be set up */
 
 struct lp_child_plan {

@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* The lowest of them that is at least `from`, or INT_MAX. */
@@ -19,13 +22,59 @@ static int next_kept(const int *fds, size_t n, int from)
     return lowest;
 }
 
+struct directory_entry { /* struct linux_dirent64 */
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+/* Closes what one reading of the directory names; how many that were, or -errno. */
+static int close_listed(int directory_fd, unsigned first, unsigned last)
+{
+    alignas(struct directory_entry) char buffer[1024];
+    int closed = 0;
+    for (;;) {
+        ssize_t got = lp_sys.getdents(directory_fd, buffer, sizeof(buffer));
+        if (got <= 0)
+            return got < 0 ? (int)got : closed;
+        for (ssize_t at = 0; at < got;) {
+            const struct directory_entry *entry = (const void *)(buffer + at);
+            at += entry->length;
+            unsigned long fd = strtoul(entry->name, NULL, 10);
+            if (entry->name[0] == '.' || fd < first || fd > last || fd == (unsigned)directory_fd)
+                continue;
+            closed += lp_sys.close((int)fd) == 0;
+        }
+    }
+}
+
+/* Kernels before 5.9 have no close_range. Closing moves the directory's end, so until all are gone. */
+static int close_one_by_one(unsigned first, unsigned last)
+{
+    int closed = 1;
+    while (closed > 0) {
+        lp_fd_auto int directory_fd = lp_sys.openat(AT_FDCWD, "/proc/self/fd",
+                                                    O_RDONLY | O_DIRECTORY);
+        closed = directory_fd < 0 ? directory_fd : close_listed(directory_fd, first, last);
+    }
+    return closed;
+}
+
+static int close_between(unsigned first, unsigned last)
+{
+    int error = lp_sys.close_range(first, last);
+    return error == -ENOSYS ? close_one_by_one(first, last) : error;
+}
+
 static int close_others(const int *fds, size_t n)
 {
     int from = LP_FDS_FIRST;
     for (;;) {
         int kept = next_kept(fds, n, from);
         unsigned last = kept == INT_MAX ? UINT_MAX : (unsigned)kept - 1;
-        int error = kept > from ? lp_sys.close_range((unsigned)from, last) : 0;
+        int error = kept > from ? close_between((unsigned)from, last) : 0;
         if (error < 0)
             return error;
         if (kept == INT_MAX)

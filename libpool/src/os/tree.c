@@ -172,7 +172,8 @@ static bool is_child(pid_t pid)
     return lp_sys.waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
 }
 
-void lp_tree_kill(pid_t child)
+/* Until a walk finds no more than the one before. The root itself is left to the caller. */
+static void kill_descendants(pid_t root, pid_t parent)
 {
     struct walk walk = {.n = 1};
     size_t before;
@@ -180,14 +181,29 @@ void lp_tree_kill(pid_t child)
     do {
         before = walk.n;
         walk.n = 1;
-        walk.entries[0] = (struct entry){child, getpid()};
+        walk.entries[0] = (struct entry){root, parent};
         for (size_t i = 0; i < walk.n; i++)
             stop_one(&walk, i);
     } while (walk.n > before && ++pass < STOP_PASSES);
     for (size_t i = walk.n; i-- > 1;)
         kill_one(&walk.entries[i]);
+}
+
+void lp_tree_kill(pid_t child)
+{
+    kill_descendants(child, getpid());
     if (is_child(child))
         (void)lp_sys.kill(child, SIGKILL);
+}
+
+/* Whoever its parent is: the pidfd says, behind the look at it, that the number is still its own. */
+void lp_tree_kill_pinned(int pid_fd, pid_t pid)
+{
+    struct lp_file_stat stat;
+    if (lp_tree_can_walk() && lp_file_stat(pid, &stat) == 0 &&
+        lp_sys.pidfd_send_signal(pid_fd, 0) == 0)
+        kill_descendants(pid, stat.parent);
+    (void)lp_sys.pidfd_send_signal(pid_fd, SIGKILL);
 }
 
 /* ---- A process that clears up after itself ----------------------------------------------- */

@@ -35,6 +35,12 @@ int lp_tree_children(pid_t *pids, size_t max);
 void lp_tree_kill(pid_t child);
 
 /*
+ * The same for the tree of any process, given its pidfd and number. What is born meanwhile, or was
+ * adopted away from it before, is not reached: this is for workers whose zygote is dead.
+ */
+void lp_tree_kill_pinned(int pid_fd, pid_t pid);
+
+/*
  * Kills and reaps all children and descendants of this process, a sub-reaper, except those named
  * (with all theirs). 0; -EBUSY when something was still there after limit_ms; -EMFILE, -ENOSYS...
  * when it can't be done from here: then leave, and the zygote does it.

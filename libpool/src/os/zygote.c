@@ -49,11 +49,14 @@ struct slot {
     uint64_t death;     /* DYING: the number of that death */
     uint64_t oom_kills; /* at birth */
     int watch_fd;       /* DYING: tells when the cgroup empties; -1: nothing does */
+    pid_t heir_pid;     /* a worker that an earlier zygote left here */
+    int heir_fd;        /* its pidfd; -1: none, or it is known to be dead */
 };
 
 struct zygote {
     const struct lp_zygote_options *options;
     pid_t pid; /* its own */
+    bool has_lifeline;
     struct lp_cgroup cgroup;
     struct lp_outbox outbox;
     struct lp_orphans orphans;
@@ -72,6 +75,7 @@ struct zygote {
 enum {
     FD_SOCKET = 0,
     FD_HOST,
+    FD_LIFELINE,
     FD_DOORBELLS
 };
 
@@ -98,13 +102,29 @@ static void refuse(struct zygote *zygote, const struct lp_request *request, int 
 
 static void run_worker(const struct zygote *zygote, const struct lp_request *request)
 {
-    const struct lp_child_plan plan = {.options = zygote->options,
-                                       .cgroup = &zygote->cgroup,
-                                       .slot = request->slot,
-                                       .generation = request->generation,
-                                       .zygote_pid = zygote->pid,
-                                       .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
+    const struct lp_child_plan plan = {
+        .options = zygote->options,
+        .cgroup = &zygote->cgroup,
+        .slot = request->slot,
+        .generation = request->generation,
+        .zygote_pid = zygote->pid,
+        .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE] : -1,
+        .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
     lp_child_run(&plan);
+}
+
+static bool has_heir(struct slot *slot)
+{
+    struct pollfd death = {.fd = slot->heir_fd, .events = POLLIN};
+    if (slot->heir_fd >= 0 && lp_sys.poll(&death, 1, 0) > 0)
+        lp_fd_close(&slot->heir_fd);
+    return slot->heir_fd >= 0;
+}
+
+static void kill_heir(struct slot *slot)
+{
+    if (has_heir(slot))
+        lp_tree_kill_pinned(slot->heir_fd, slot->heir_pid);
 }
 
 static void spawn(struct zygote *zygote, const struct lp_request *request)
@@ -112,7 +132,7 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
     struct slot *slot = &zygote->slots[request->slot];
     bool is_taken = slot->state != VACANT;
     if (!is_taken && !slot->was_used)
-        is_taken = lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1);
+        is_taken = has_heir(slot) || lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1);
     if (is_taken) {
         refuse(zygote, request, -EBUSY);
         return;
@@ -131,7 +151,8 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
                           .generation = request->generation,
                           .pid = pid,
                           .oom_kills = oom_kills,
-                          .watch_fd = -1};
+                          .watch_fd = -1,
+                          .heir_fd = -1};
     struct lp_workers *workers = &zygote->workers;
     workers->pids[workers->n] = pid;
     workers->slots[workers->n++] = request->slot;
@@ -260,7 +281,8 @@ static bool is_populated(struct zygote *zygote, uint32_t index)
 static void settle_slot(struct zygote *zygote, uint32_t index)
 {
     struct slot *slot = &zygote->slots[index];
-    if (lp_orphans_since(&zygote->orphans, slot->death) || is_populated(zygote, index))
+    if (has_heir(slot) || lp_orphans_since(&zygote->orphans, slot->death) ||
+        is_populated(zygote, index))
         return;
     lp_fd_close(&slot->watch_fd);
     slot->state = VACANT;
@@ -295,6 +317,7 @@ static void kill_slot(struct zygote *zygote, const struct lp_request *request)
     if (slot->state == VACANT && !slot->was_used) {
         slot->generation = request->generation;
         slot->was_used = true;
+        kill_heir(slot);
         start_dying(zygote, request->slot);
     } else if (slot->state == LIVE && slot->generation == request->generation) {
         kill_worker(zygote, request->slot);
@@ -306,9 +329,11 @@ static void leave(struct zygote *zygote)
     if (zygote->leaving)
         return;
     zygote->leaving = true;
-    for (uint32_t i = 0; i < zygote->options->slots; i++)
+    for (uint32_t i = 0; i < zygote->options->slots; i++) {
+        kill_heir(&zygote->slots[i]);
         if (zygote->slots[i].state == LIVE)
             kill_worker(zygote, i);
+    }
     (void)lp_cgroup_kill_all(&zygote->cgroup);
 }
 
@@ -383,6 +408,7 @@ static bool wait_for_news(struct zygote *zygote, bool is_stuffed)
             continue;
         left--;
         set_poll(&polls[n++], zygote->slots[i].watch_fd, POLLPRI);
+        set_poll(&polls[n++], zygote->slots[i].heir_fd, POLLIN);
     }
     (void)lp_sys.poll(polls, n, zygote->must_recheck || zygote->leaving ? RECHECK_MS : -1);
     return (polls[0].revents & POLLIN) != 0;
@@ -431,8 +457,8 @@ static int allocate(struct zygote *zygote)
 {
     size_t slots = zygote->options->slots;
     zygote->slots = lp_sys.map(slots * sizeof(zygote->slots[0]));
-    zygote->fds = lp_sys.map((FD_DOORBELLS + slots) * sizeof(zygote->fds[0]));
-    zygote->polls = lp_sys.map((3 + slots) * sizeof(zygote->polls[0]));
+    zygote->fds = lp_sys.map((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
+    zygote->polls = lp_sys.map((3 + 2 * slots) * sizeof(zygote->polls[0]));
     zygote->workers.pids = lp_sys.map(slots * sizeof(zygote->workers.pids[0]));
     zygote->workers.slots = lp_sys.map(slots * sizeof(zygote->workers.slots[0]));
     if (zygote->slots == NULL || zygote->fds == NULL || zygote->polls == NULL ||
@@ -442,18 +468,43 @@ static int allocate(struct zygote *zygote)
     return error < 0 ? error : lp_orphans_init(&zygote->orphans, zygote->options->slots);
 }
 
-static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth)
+/* All that it needs of the host's table; how many. The heirs stand behind the doorbells. */
+static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *birth)
 {
-    uint32_t slots = zygote->options->slots;
+    const struct lp_zygote_options *options = zygote->options;
+    size_t n = FD_DOORBELLS;
     zygote->fds[FD_SOCKET] = birth->socket_fd;
     zygote->fds[FD_HOST] = birth->host_pid_fd;
-    for (uint32_t i = 0; i < slots; i++)
-        zygote->fds[FD_DOORBELLS + i] = zygote->options->doorbell_fds[i];
-    int error = lp_fds_lift(zygote->fds, FD_DOORBELLS + (size_t)slots);
+    zygote->has_lifeline = birth->lifeline_fd >= 0;
+    zygote->fds[FD_LIFELINE] = zygote->has_lifeline
+                                   ? birth->lifeline_fd
+                                   : lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
+    for (uint32_t i = 0; i < options->slots; i++)
+        zygote->fds[n++] = options->doorbell_fds[i];
+    for (uint32_t i = 0; i < options->slots; i++)
+        if (options->heir_fds != NULL && options->heir_fds[i] >= 0)
+            zygote->fds[n++] = options->heir_fds[i];
+    return n;
+}
+
+static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth)
+{
+    const struct lp_zygote_options *options = zygote->options;
+    size_t n = gather_fds(zygote, birth);
+    int error = lp_fds_lift(zygote->fds, n);
     if (error < 0)
         return error;
     lp_fds_settle_standard();
-    return lp_fds_keep(zygote->fds, FD_DOORBELLS + (size_t)slots);
+    error = lp_fds_keep(zygote->fds, n);
+    size_t heirs = FD_DOORBELLS + (size_t)options->slots;
+    for (uint32_t i = 0; i < options->slots; i++) {
+        struct slot *slot = &zygote->slots[i];
+        bool is_heir = options->heir_fds != NULL && options->heir_fds[i] >= 0;
+        slot->watch_fd = -1;
+        slot->heir_fd = is_heir ? zygote->fds[heirs++] : -1;
+        slot->heir_pid = is_heir ? options->heir_pids[i] : 0;
+    }
+    return error;
 }
 
 static int settle_signals(struct zygote *zygote)

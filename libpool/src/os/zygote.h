@@ -37,7 +37,7 @@ struct lp_request {
 
 /*
  * KILL of a slot into which this zygote has not spawned yet is about what an earlier zygote left
- * there: its cgroup is killed, and EMPTY follows without EXITED. SPAWN into such a slot is refused
+ * there: its cgroup and its heir (see the options) are killed, and EMPTY follows without EXITED. SPAWN into such a slot is refused
  * with -EBUSY while something lives there. A KILL that comes too late is not answered.
  */
 
@@ -69,7 +69,7 @@ struct lp_report {
 /*
  * Runs in the freshly forked worker, after the preparation of child.h (empty mask, default
  * signals, own session, sub-reaper, oom_score_adj, cgroup, process name; descriptors: 0 is
- * /dev/null, 1 and 2 are the host's, 3 is the slot's doorbell, nothing else). Never returns.
+ * /dev/null, 1 and 2 are the host's, 3 is the slot's doorbell, 4 its lifeline). Never returns.
  */
 typedef void lp_worker_main(void *context, uint32_t slot, uint32_t generation);
 
@@ -78,10 +78,18 @@ struct lp_zygote_options {
     const int *doorbell_fds; /* one eventfd a slot, the host's numbers; borrowed */
     lp_worker_main *worker_main;
     void *context;      /* passed to worker_main; a copy-on-write copy of the host's memory */
+    int lifeline_fd;    /* the host's end (lifeline.h), borrowed; 0: none */
     const char *name;   /* process names NAME:zygote and NAME:SLOT; borrowed */
     const char *cgroup; /* delegated cgroup v2 directory, NULL: the host's own; borrowed */
     uint64_t pool_id;   /* unique among the pools of this host: part of cgroup names */
     bool use_cgroups;
+    /*
+     * Workers that an earlier zygote left alive, one a slot: their pidfds (the host's numbers) or -1,
+     * and their pids. Borrowed; both may be NULL. They are killed, with what can be seen of their
+     * trees, by a KILL of their slot, by QUIT, and when the host dies.
+     */
+    const int *heir_fds;
+    const pid_t *heir_pids;
 };
 
 struct lp_zygote_link {
@@ -105,6 +113,9 @@ int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options 
  * never raises SIGPIPE.
  */
 int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request);
+
+/* As lp_zygote_receive, but the report stays, and so does its descriptor. */
+int lp_zygote_peek(struct lp_zygote_link *link, struct lp_report *report);
 
 /*
  * 1: *report is filled, *pidfd is the pidfd that came along (owned by the caller, CLOEXEC) or -1.

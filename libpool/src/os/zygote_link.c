@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "os/fds.h"
+#include "os/lifeline.h"
 #include "os/zygote_main.h"
 #include "sys/sys.h"
 
@@ -101,8 +102,14 @@ int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options 
     *link = LP_ZYGOTE_LINK_NULL;
     int ends[ENDS] = {-1, -1, -1};
     int error = open_ends(ends);
-    struct delivery delivery = {
-        .birth = {options, ends[THEIRS], ends[HOST], getpid()}, .pid = -ECHILD, .pid_fd = -1};
+    lp_fd_auto int lifeline_fd = error == 0 ? lp_lifeline_follow(options->lifeline_fd) : -1;
+    struct delivery delivery = {.birth = {.options = options,
+                                          .socket_fd = ends[THEIRS],
+                                          .lifeline_fd = lifeline_fd,
+                                          .host_pid_fd = ends[HOST],
+                                          .host_pid = getpid()},
+                                .pid = -ECHILD,
+                                .pid_fd = -1};
     if (error == 0)
         error = deliver(&delivery);
     if (error == 0) {
@@ -138,6 +145,19 @@ static int take_fd(struct msghdr *message)
         header->cmsg_len >= CMSG_LEN(sizeof(fd)))
         memcpy(&fd, CMSG_DATA(header), sizeof(fd));
     return fd;
+}
+
+int lp_zygote_peek(struct lp_zygote_link *link, struct lp_report *report)
+{
+    struct iovec part = {report, sizeof(*report)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    ssize_t got;
+    do
+        got = lp_sys.recvmsg(link->socket_fd, &message, MSG_DONTWAIT | MSG_PEEK);
+    while (got == -EINTR || got == -ECONNRESET);
+    if (got == -EAGAIN || got == -ENOMEM || got == -ENOBUFS)
+        return 0;
+    return got <= 0 ? -EPIPE : got == (ssize_t)sizeof(*report) ? 1 : -EPROTO;
 }
 
 int lp_zygote_receive(struct lp_zygote_link *link, struct lp_report *report, int *pidfd)

@@ -10,6 +10,7 @@
 struct lp_zygote_birth {
     const struct lp_zygote_options *options;
     int socket_fd;   /* the zygote's end */
+    int lifeline_fd; /* a reading end (lifeline.h), or -1 */
     int host_pid_fd; /* opened by the host itself, so it can mean nobody else */
     pid_t host_pid;
 };

@@ -1620,3 +1620,53 @@ TEST(zygote, kills_everything_whenever_the_host_was_killed)
         close(fds[0]);
     }
 }
+
+/* ---- Heirs: without cgroups a new zygote must be told whom the old one left ------------------- */
+
+/* A worker with a family whose zygote was killed, and a new zygote that knows of it. */
+static void leave_an_heir(struct pool *pool, int heir_fds[SLOTS], pid_t heir_pids[SLOTS])
+{
+    open_pool(pool, outlive_the_zygote, false);
+    for (int i = 0; i < SLOTS; i++)
+        heir_fds[i] = -1;
+    ask(pool, LP_REQUEST_SPAWN, 2, 1);
+    heir_pids[2] = next_report(pool, &heir_fds[2]).pid;
+    CU_ASSERT(heir_fds[2] >= 0);
+    CU_ASSERT(wait_for_rings(pool, 2, 2));
+    lp_zygote_drop(&pool->link);
+    pool->options.heir_fds = heir_fds;
+    pool->options.heir_pids = heir_pids;
+    CU_ASSERT_EQUAL(lp_zygote_start(&pool->link, &pool->options), 0);
+    expect_report(pool, LP_REPORT_HELLO, 0);
+    CU_ASSERT_EQUAL(alive_of(pool, 2), 2);
+}
+
+TEST(zygote, kills_an_heir_with_its_family)
+{
+    struct pool pool;
+    int heir_fds[SLOTS];
+    pid_t heir_pids[SLOTS] = {0};
+    leave_an_heir(&pool, heir_fds, heir_pids);
+    ask(&pool, LP_REQUEST_SPAWN, 2, 2);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_SPAWN_FAILED, 2).error, -EBUSY);
+    ask(&pool, LP_REQUEST_KILL, 2, 1);
+    expect_report(&pool, LP_REPORT_EMPTY, 2);
+    CU_ASSERT(readable_within(heir_fds[2], 0));
+    CU_ASSERT_EQUAL(wait_for_none(pool.name, 0), 1); /* the zygote */
+    ask(&pool, LP_REQUEST_SPAWN, 2, 2);
+    expect_report(&pool, LP_REPORT_SPAWNED, 2);
+    close_pool(&pool);
+    close(heir_fds[2]);
+}
+
+TEST(zygote, ends_its_heirs_when_it_leaves)
+{
+    struct pool pool;
+    int heir_fds[SLOTS];
+    pid_t heir_pids[SLOTS] = {0};
+    leave_an_heir(&pool, heir_fds, heir_pids);
+    ask(&pool, LP_REQUEST_QUIT, 0, 0);
+    CU_ASSERT_EQUAL(wait_for_none(pool.name, 1000), 0);
+    release(&pool);
+    close(heir_fds[2]);
+}
