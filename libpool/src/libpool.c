@@ -199,6 +199,7 @@ static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     struct lp_event event = {.kind = LP_EVENT_SHUTDOWN, .flags = flags, .now_ns = now_ns};
     if (deadline_ms >= 0)
         event.deadline_ns = now_ns + (uint64_t)deadline_ms * LP_MS;
+    lp_supervisor_rouse(pool);
     lp_pool_step(&pool->core, &event);
     lp_supervisor_perform(pool);
 }

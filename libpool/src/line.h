@@ -21,6 +21,7 @@ struct lp_line {
     struct lp_channel channel;
     int doorbell_fd;
     int pid_fd; /* -1: none, or its death is known */
+    int spare_fd; /* holds a place in the descriptor table for the next pidfd; -1 while that is there */
     int pid;
     uint32_t generation;
     uint32_t owed;

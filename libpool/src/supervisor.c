@@ -2,6 +2,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -10,9 +11,11 @@
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "os/death.h"
+#include "os/lifeline.h"
 #include "sys/sys.h"
 
 #define QUIT_WAIT_NS (1000 * LP_MS)
+#define RETRY_NS (20 * LP_MS)          /* until there is a descriptor again */
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
 #define DRAIN_MESSAGES 4096            /* of one whose end is near */
 #define PUMP_MESSAGES 64               /* of one line in one go */
@@ -96,18 +99,31 @@ static void send_owed(libpool *pool)
     }
 }
 
+/* A place for the next pidfd: a full table must not keep it out. */
+static void hold_place(struct lp_line *line)
+{
+    if (line->spare_fd < 0 && line->pid_fd < 0)
+        line->spare_fd = lp_sys.dup_from(line->doorbell_fd, 0);
+}
+
+/* The number is kept, never free in between for another thread to take. */
 static void forget_process(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
     if (line->pid_fd < 0)
         return;
     lp_poller_remove(&pool->poller, line->pid_fd);
-    lp_fd_close(&line->pid_fd);
+    if (lp_sys.dup_to(line->doorbell_fd, line->pid_fd, O_CLOEXEC) < 0)
+        (void)lp_sys.close(line->pid_fd);
+    else
+        line->spare_fd = line->pid_fd;
+    line->pid_fd = -1;
 }
 
 static void perform_spawn(libpool *pool, const struct lp_action *action)
 {
     forget_process(pool, action->slot);
+    hold_place(&pool->lines[action->slot]);
     lp_line_reset(&pool->lines[action->slot], action->generation);
     (void)lp_line_arm(&pool->lines[action->slot]);
     request(pool, action->slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
@@ -203,6 +219,12 @@ static void perform_batch(libpool *pool)
     pool->core.n_actions = 0;
 }
 
+void lp_supervisor_rouse(libpool *pool)
+{
+    if (pool->zygote.pid_fd >= 0)
+        (void)lp_sys.pidfd_send_signal(pool->zygote.pid_fd, SIGCONT);
+}
+
 void lp_supervisor_perform(libpool *pool)
 {
     perform_batch(pool);
@@ -291,20 +313,28 @@ static void handle_doorbell(libpool *pool, uint32_t slot)
     lp_supervisor_pump(pool, slot);
 }
 
-/* Its pidfd says it is dead. Who was left by its zygote is asked about through the pidfd itself. */
+/* The parent that would tell how it ended is lost: the pidfd is asked, if there is one. */
+static void orphan_died(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    struct lp_event event = worker_event(pool, LP_EVENT_EXITED, slot);
+    event.unknown = line->pid_fd < 0 ||
+                    lp_death_ask(line->pid_fd, &event.code, &event.signal, &event.core_dumped) != 0;
+    forget_process(pool, slot);
+    step(pool, &event);
+}
+
+/* Its pidfd says it is dead. */
 static void handle_process(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
     drain(pool, slot);
-    if (!line->orphaned) {
-        lp_poller_remove(&pool->poller, line->pid_fd);
-        step_worker(pool, LP_EVENT_GONE, slot);
+    if (line->orphaned) {
+        orphan_died(pool, slot);
         return;
     }
-    struct lp_event event = worker_event(pool, LP_EVENT_EXITED, slot);
-    event.unknown = lp_death_ask(line->pid_fd, &event.code, &event.signal, &event.core_dumped) != 0;
-    forget_process(pool, slot);
-    step(pool, &event);
+    lp_poller_remove(&pool->poller, line->pid_fd);
+    step_worker(pool, LP_EVENT_GONE, slot);
 }
 
 /* ---- what the zygote says ------------------------------------------------------------------- */
@@ -370,17 +400,31 @@ static void handle_report(libpool *pool, const struct lp_report *report, int pid
     lp_fd_close(&pid_fd);
 }
 
-/* A worker whose pidfd did not come along is watched by one of our own from now on. */
-static void watch_orphan(libpool *pool, uint32_t slot)
+/* Nobody will tell of its death any more: it needs a pidfd. False: there is no descriptor for it. */
+static bool watch_orphan(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
-    line->orphaned = true;
-    if (line->pid_fd >= 0 || line->pid == 0)
-        return;
+    if (line->pid_fd >= 0)
+        return true;
+    lp_fd_close(&line->spare_fd);
     line->pid_fd = lp_sys.pidfd_open(line->pid);
     if (line->pid_fd >= 0)
         (void)lp_poller_add(&pool->poller, line->pid_fd,
                             make_tag(TAG_PROCESS, line->generation, slot));
+    else if (line->pid_fd == -ESRCH)
+        orphan_died(pool, slot);
+    return line->pid_fd >= 0 || line->pid_fd == -ESRCH;
+}
+
+static void watch_orphans(libpool *pool)
+{
+    bool all = true;
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        enum lp_worker_state state = pool->core.workers[slot].state;
+        if (pool->lines[slot].orphaned && state > LP_WORKER_SPAWNING && state < LP_WORKER_GONE)
+            all = watch_orphan(pool, slot) && all;
+    }
+    pool->unwatched = !all;
 }
 
 static void zygote_lost(libpool *pool)
@@ -394,14 +438,24 @@ static void zygote_lost(libpool *pool)
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         enum lp_worker_state state = pool->core.workers[slot].state;
         pool->lines[slot].owed = 0;
-        if (state > LP_WORKER_SPAWNING && state < LP_WORKER_GONE)
-            watch_orphan(pool, slot);
+        pool->lines[slot].orphaned = state > LP_WORKER_SPAWNING;
     }
     struct lp_event event = {.kind = LP_EVENT_ZYGOTE_LOST};
     step(pool, &event);
+    watch_orphans(pool);
     if (!pool->opened)
         pool->open_error = -EAGAIN;
     pool->opened = true;
+}
+
+/* The place that is held for its pidfd is given up just before that comes. */
+static int take_report(libpool *pool, struct lp_report *report, int *pid_fd)
+{
+    *pid_fd = -1;
+    int got = lp_zygote_peek(&pool->zygote, report);
+    if (got == 1 && report->kind == LP_REPORT_SPAWNED && report->slot < pool->core.slots)
+        lp_fd_close(&pool->lines[report->slot].spare_fd);
+    return got < 0 ? got : lp_zygote_receive(&pool->zygote, report, pid_fd);
 }
 
 /* Everything it has said; when it is gone, its last words come first. */
@@ -409,8 +463,7 @@ static void handle_reports(libpool *pool)
 {
     struct lp_report report;
     int pid_fd, got = 0;
-    while (pool->zygote.socket_fd >= 0 &&
-           (got = lp_zygote_receive(&pool->zygote, &report, &pid_fd)) == 1)
+    while (pool->zygote.socket_fd >= 0 && (got = take_report(pool, &report, &pid_fd)) == 1)
         handle_report(pool, &report, pid_fd);
     if (pool->zygote.socket_fd >= 0 && got < 0)
         zygote_lost(pool);
@@ -521,6 +574,14 @@ static void handle_quit(libpool *pool)
     pthread_cond_broadcast(&pool->changed);
 }
 
+static void set_next_turn(libpool *pool)
+{
+    uint64_t now_ns = lp_supervisor_now(), next_ns = lp_pool_next_deadline(&pool->core);
+    if (pool->unwatched && now_ns + RETRY_NS < next_ns)
+        next_ns = now_ns + RETRY_NS;
+    lp_poller_set_deadline(&pool->poller, next_ns, now_ns);
+}
+
 void lp_supervisor_turn(libpool *pool, int timeout_ms)
 {
     struct lp_poller_event events[LP_POLLER_BATCH];
@@ -531,8 +592,10 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms)
     handle_left_work(pool);
     handle_deadlines(pool);
     handle_left_work(pool);
+    if (pool->unwatched)
+        watch_orphans(pool);
     handle_quit(pool);
-    lp_poller_set_deadline(&pool->poller, lp_pool_next_deadline(&pool->core), lp_supervisor_now());
+    set_next_turn(pool);
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);
     pthread_mutex_unlock(&pool->lock);
@@ -634,7 +697,7 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->core_memory = lp_alloc_zeroed(allocator, lp_pool_bytes(config));
     pool->lines = lp_alloc_zeroed(allocator, slots * sizeof *pool->lines);
     for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
-        pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = -1;
+        pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd = -1;
     pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
     pool->windows = lp_sys.map_shared(slots * lp_channel_window_bytes());
     pool->ring.capacity = pool->options.event_buffer;
@@ -651,6 +714,7 @@ static void close_lines(libpool *pool)
     for (uint32_t slot = 0; pool->lines && slot < pool->core.slots; slot++) {
         lp_fd_close(&pool->lines[slot].doorbell_fd);
         lp_fd_close(&pool->lines[slot].pid_fd);
+        lp_fd_close(&pool->lines[slot].spare_fd);
     }
 }
 
@@ -663,6 +727,7 @@ static int open_lines(libpool *pool)
             return line->doorbell_fd;
         pool->doorbell_fds[slot] = line->doorbell_fd;
         line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
+        hold_place(line);
         lp_line_reset(line, 0);
         int error = lp_poller_add(&pool->poller, line->doorbell_fd,
                                   make_tag(TAG_DOORBELL, 0, slot));
@@ -670,6 +735,12 @@ static int open_lines(libpool *pool)
             return error;
     }
     return 0;
+}
+
+static int open_lifeline(libpool *pool)
+{
+    pool->lifeline_fd = lp_lifeline_open();
+    return pool->lifeline_fd < 0 ? pool->lifeline_fd : 0;
 }
 
 static int init_locks(libpool *pool)
@@ -704,6 +775,7 @@ static void describe_zygote(libpool *pool)
     pool->zygote_options = (struct lp_zygote_options){
         .slots = pool->core.slots,
         .doorbell_fds = pool->doorbell_fds,
+        .lifeline_fd = pool->lifeline_fd,
         .worker_main = enter_worker,
         .context = pool,
         .name = pool->name,
@@ -743,6 +815,7 @@ int lp_supervisor_open(libpool *pool)
 {
     struct lp_pool_config config = make_config(&pool->options);
     pool->poller = LP_POLLER_NULL;
+    pool->lifeline_fd = -1;
     pool->zygote = LP_ZYGOTE_LINK_NULL;
     int error = init_locks(pool);
     if (!error)
@@ -751,6 +824,8 @@ int lp_supervisor_open(libpool *pool)
         error = lp_poller_open(&pool->poller);
     if (!error)
         error = open_lines(pool);
+    if (!error)
+        error = open_lifeline(pool);
     if (error)
         return error;
     describe_zygote(pool);
@@ -770,6 +845,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
         pthread_join(pool->thread, NULL);
     close_lines(pool);
     lp_poller_close(&pool->poller);
+    lp_fd_close(&pool->lifeline_fd);
     lp_fd_close(&pool->zygote.socket_fd);
     lp_fd_close(&pool->zygote.pid_fd);
     uint32_t slots = pool->core.slots;

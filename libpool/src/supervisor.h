@@ -55,6 +55,8 @@ struct libpool {
     struct lp_zygote_options zygote_options;
     int *doorbell_fds;
     uint32_t containment, oom_evidence;
+    int lifeline_fd; /* its end is the end of all workers */
+    bool unwatched;  /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
     bool start_zygote, drop_zygote; /* left for the driving thread */
     bool socket_full;
     bool work_waits; /* some line's `again` or `broken`, or a zygote matter */
@@ -85,6 +87,9 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms);
 
 /* With the lock held, after any call into the core: performs its actions. */
 void lp_supervisor_perform(libpool *pool);
+
+/* With the lock held: a zygote that was stopped goes on; it is needed to end things in time. */
+void lp_supervisor_rouse(libpool *pool);
 
 /* With the lock held: takes what the worker in this slot has written. */
 void lp_supervisor_pump(libpool *pool, uint32_t slot);

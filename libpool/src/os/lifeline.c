@@ -38,24 +38,32 @@ int lp_lifeline_follow(int host_fd)
     return fd < 0 ? -1 : fd;
 }
 
-static int arm(int fd)
+static int arm(int fd, int signal)
 {
     int error = lp_sys.fcntl(fd, F_SETOWN, getpid());
     if (error >= 0)
-        error = lp_sys.fcntl(fd, F_SETSIG, SIGKILL);
-    if (error >= 0)
-        error = lp_sys.fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
+        error = lp_sys.fcntl(fd, F_SETSIG, signal);
+    return error < 0 ? error : lp_sys.fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
+}
+
+/* What ended before it was armed gave no signal. */
+static int arm_and_look(int fd)
+{
     struct pollfd end = {.fd = fd, .events = POLLIN};
-    if (error >= 0 && lp_sys.poll(&end, 1, 0) > 0)
-        error = -EPIPE; /* before it was armed */
-    return error;
+    int error = arm(fd, SIGKILL);
+    return error >= 0 && lp_sys.poll(&end, 1, 0) > 0 ? -EPIPE : error;
 }
 
 int lp_lifeline_arm(int followed_fd)
 {
     int fd = reopen(followed_fd);
-    int error = fd < 0 ? fd : arm(fd);
+    int error = fd < 0 ? fd : arm_and_look(fd);
     if (error < 0)
         lp_fd_close(&fd);
     return error < 0 ? error : fd;
+}
+
+void lp_lifeline_arm_zygote(int followed_fd)
+{
+    (void)arm(followed_fd, SIGCONT);
 }

@@ -23,4 +23,7 @@ int lp_lifeline_follow(int host_fd);
  */
 int lp_lifeline_arm(int followed_fd);
 
+/* In the zygote: a stopped one is made to go on by the host's death, and to clear up. */
+void lp_lifeline_arm_zygote(int followed_fd);
+
 #endif

@@ -20,6 +20,7 @@
 #include "os/cgroup.h"
 #include "os/child.h"
 #include "os/fds.h"
+#include "os/lifeline.h"
 #include "os/orphans.h"
 #include "os/outbox.h"
 #include "os/tree.h"
@@ -537,6 +538,8 @@ _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (allocate(&zygote) < 0 || settle_fds(&zygote, birth) < 0 || settle_signals(&zygote) < 0)
         _exit(LP_CHILD_UNPREPARED); /* the host sees the link go down */
+    if (zygote.has_lifeline)
+        lp_lifeline_arm_zygote(zygote.fds[FD_LIFELINE]);
     zygote.can_walk = lp_tree_can_walk();
     if (zygote.options->use_cgroups)
         lp_cgroup_open(&zygote.cgroup, zygote.options, birth->host_pid);

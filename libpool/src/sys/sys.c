@@ -44,6 +44,8 @@ ROW(int, close, (int fd), close(fd))
 ROW(int, close_range, (unsigned first, unsigned last), syscall(SYS_close_range, first, last, 0))
 ROW(int, dup_from, (int fd, int lowest), fcntl(fd, F_DUPFD_CLOEXEC, lowest))
 ROW(int, set_cloexec, (int fd, int on), fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0))
+ROW(int, fcntl, (int fd, int command, long argument), fcntl(fd, command, argument))
+ROW(int, pipe, (int fds[2], int flags), pipe2(fds, flags))
 ROW(int, is_open, (int fd), fcntl(fd, F_GETFD))
 ROW(int, dup_to, (int fd, int target, int flags),
     fd == target ? fcntl(fd, F_SETFD, (flags & O_CLOEXEC) != 0 ? FD_CLOEXEC : 0)
@@ -173,7 +175,7 @@ static void *sys_map_shared(size_t size)
 
 #define ROWS                                                                                \
     {                                                                                       \
-        .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,       \
+        .fcntl = sys_fcntl, .pipe = sys_pipe, .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,       \
         .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .is_open = sys_is_open,       \
         .openat = sys_openat, .read = sys_read, .pread = sys_pread, .write = sys_write,     \
         .readlinkat = sys_readlinkat, .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat,     \

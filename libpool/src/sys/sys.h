@@ -27,6 +27,8 @@ struct lp_sys {
     int (*dup_from)(int fd, int lowest);          /* F_DUPFD_CLOEXEC */
     int (*dup_to)(int fd, int target, int flags); /* dup3, but target == fd is fine */
     int (*set_cloexec)(int fd, int on);
+    int (*fcntl)(int fd, int command, long argument);
+    int (*pipe)(int fds[2], int flags);
     int (*is_open)(int fd); /* -EBADF when not */
 
     /* files */
