@@ -37,8 +37,9 @@ struct lp_request {
 
 /*
  * KILL of a slot into which this zygote has not spawned yet is about what an earlier zygote left
- * there: its cgroup and its heir (see the options) are killed, and EMPTY follows without EXITED. SPAWN into such a slot is refused
- * with -EBUSY while something lives there. A KILL that comes too late is not answered.
+ * there: its cgroup and its heir (see the options) are killed, and EMPTY follows without EXITED.
+ * SPAWN into such a slot is refused with -EBUSY while something lives there. A KILL that comes too
+ * late is not answered.
  */
 
 /* What the zygote tells. */
