@@ -145,7 +145,7 @@ typedef struct libpool_options {
 
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
- * kept. Of descriptors, all CLOEXEC, it holds 5 and 2 for each of workers_limit + 2 slots. Full
+ * kept. Of descriptors, all CLOEXEC, it holds 6 and 2 for each of workers_limit + 2 slots. Full
  * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
  * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN.
  */
