@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "os/death.h"
 #include "os/lifeline.h"
+#include "os/tree.h"
 #include "sys/sys.h"
 
 #define QUIT_WAIT_NS (1000 * LP_MS)
@@ -150,7 +151,9 @@ static void perform_kill(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
     line->sending = false;
-    if (line->pid_fd >= 0)
+    if (line->pid_fd >= 0 && line->orphaned)
+        lp_tree_kill_pinned(line->pid_fd, line->pid); /* what it started would land nowhere */
+    else if (line->pid_fd >= 0)
         (void)lp_sys.pidfd_send_signal(line->pid_fd, SIGKILL);
     request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL);
 }
@@ -486,11 +489,22 @@ static void zygote_failed(libpool *pool, int error)
     step(pool, &event);
 }
 
+/* The workers that the lost zygote left: the next one ends them if need be. */
+static void name_heirs(libpool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        const struct lp_line *line = &pool->lines[slot];
+        pool->heir_fds[slot] = line->orphaned ? line->pid_fd : -1;
+        pool->heir_pids[slot] = line->pid;
+    }
+}
+
 /* Forking a large host takes milliseconds: the lock is given up meanwhile. */
 static void start_zygote(libpool *pool)
 {
     struct lp_zygote_link link;
     pool->start_zygote = false;
+    name_heirs(pool);
     pthread_mutex_unlock(&pool->lock);
     int error = lp_zygote_start(&link, &pool->zygote_options);
     pthread_mutex_lock(&pool->lock);
@@ -699,11 +713,13 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
         pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd = -1;
     pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
+    pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
+    pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     pool->windows = lp_sys.map_shared(slots * lp_channel_window_bytes());
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
     if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->windows ||
-        (pool->ring.capacity && !pool->ring.events))
+        !pool->heir_fds || !pool->heir_pids || (pool->ring.capacity && !pool->ring.events))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
     return 0;
@@ -776,6 +792,8 @@ static void describe_zygote(libpool *pool)
         .slots = pool->core.slots,
         .doorbell_fds = pool->doorbell_fds,
         .lifeline_fd = pool->lifeline_fd,
+        .heir_fds = pool->heir_fds,
+        .heir_pids = pool->heir_pids,
         .worker_main = enter_worker,
         .context = pool,
         .name = pool->name,
@@ -854,6 +872,8 @@ void lp_supervisor_close(libpool *pool, bool forked)
         (void)lp_sys.unmap(pool->windows, slots * lp_channel_window_bytes());
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
     lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
+    lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);
+    lp_release(allocator, pool->heir_pids, slots * sizeof *pool->heir_pids);
     lp_release(allocator, pool->lines, slots * sizeof *pool->lines);
     lp_release(allocator, pool->core_memory, lp_pool_bytes(&pool->core.config));
     if (forked)

@@ -54,6 +54,8 @@ struct libpool {
     struct lp_zygote_link zygote;
     struct lp_zygote_options zygote_options;
     int *doorbell_fds;
+    int *heir_fds; /* by slot: workers that a lost zygote left, for the next one */
+    pid_t *heir_pids;
     uint32_t containment, oom_evidence;
     int lifeline_fd; /* its end is the end of all workers */
     bool unwatched;  /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
