@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,14 +87,59 @@ int hn_cgroup_of(pid_t pid, enum hn_hierarchy hierarchy, char *path, size_t size
     return 0;
 }
 
+static bool may_write(const char *directory, const char *file)
+{
+    char path[HN_PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    return access(path, W_OK) == 0;
+}
+
+static bool has_words(const char *directory, const char *file, const char *first,
+                      const char *second)
+{
+    char path[HN_PATH_MAX + 32], text[512], *rest = NULL;
+    int found = 0;
+    snprintf(path, sizeof path, "%s/%s", directory, file);
+    if (hn_procfs_read(path, text, sizeof text) <= 0)
+        return false;
+    for (char *word = strtok_r(text, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
+        found += strcmp(word, first) == 0 || strcmp(word, second) == 0;
+    return found == 2;
+}
+
+/* Whether a directory of v2 made beneath it can limit memory and processes. */
+static bool hands_down(const char *directory)
+{
+    return has_words(directory, "cgroup.subtree_control", "memory", "pids") &&
+           may_write(directory, ".") && may_write(directory, "cgroup.procs");
+}
+
+/* Where directories of ours are made. */
+static int find_base(enum hn_hierarchy hierarchy, char *base, size_t size)
+{
+    char above[HN_PATH_MAX];
+    int rc = hn_cgroup_of(getpid(), hierarchy, base, size);
+    if (rc || hierarchy != HN_CGROUP_UNIFIED)
+        return rc;
+    snprintf(above, sizeof above, "%s", base);
+    while (above[0] && may_write(above, "cgroup.procs")) { /* above the mount there is none */
+        if (hands_down(above)) {
+            snprintf(base, size, "%s", above);
+            break;
+        }
+        *strrchr(above, '/') = 0;
+    }
+    return 0;
+}
+
 static int name_one(enum hn_hierarchy hierarchy, char *path, size_t size, pid_t judge,
                     const char *name)
 {
-    char own[HN_PATH_MAX];
-    int rc = hn_cgroup_of(getpid(), hierarchy, own, sizeof own);
+    char base[HN_PATH_MAX];
+    int rc = find_base(hierarchy, base, sizeof base);
     if (rc)
         return rc;
-    if ((size_t)snprintf(path, size, "%s/chaos-%d-%s", own, judge, name) >= size)
+    if ((size_t)snprintf(path, size, "%s/chaos-%d-%s", base, judge, name) >= size)
         return -ENAMETOOLONG;
     return 0;
 }
@@ -122,9 +168,30 @@ static int find_one(const char *path)
     return access(path, F_OK) ? -errno : 0;
 }
 
+/* Parts the run's directory in one for processes and one for workers; that it can't is no error. */
+static void divide(struct hn_cgroups *cgroups)
+{
+    char control[HN_PATH_MAX + 32];
+    const char *path = cgroups->path[HN_CGROUP_UNIFIED];
+    snprintf(cgroups->inside, sizeof cgroups->inside, "%s", path);
+    cgroups->pool[0] = 0;
+    snprintf(control, sizeof control, "%s/cgroup.subtree_control", path);
+    if (!path[0] || strlen(path) + sizeof "/inside" > HN_PATH_MAX ||
+        !has_words(path, "cgroup.controllers", "memory", "pids") ||
+        hn_procfs_write(control, "+memory +pids"))
+        return;
+    strcat(cgroups->inside, "/inside");
+    strcat(strcpy(cgroups->pool, path), "/pool");
+    int rc = make_one(cgroups->inside);
+    if (rc == 0)
+        rc = make_one(cgroups->pool);
+    cgroups->error[HN_CGROUP_UNIFIED] = rc;
+}
+
 void hn_cgroups_make(struct hn_cgroups *cgroups, pid_t judge, const char *name)
 {
     each_name(cgroups, judge, name, make_one);
+    divide(cgroups);
 }
 
 void hn_cgroups_find(struct hn_cgroups *cgroups, pid_t judge, const char *name)
@@ -144,11 +211,36 @@ int hn_cgroups_enter(const struct hn_cgroups *cgroups, pid_t pid)
 {
     int first = 0;
     for (int i = 0; i < HN_HIERARCHIES; i++) {
-        int rc = cgroups->path[i][0] ? enter_one(cgroups->path[i], pid) : 0;
+        const char *path = i == HN_CGROUP_UNIFIED ? cgroups->inside : cgroups->path[i];
+        int rc = path[0] ? enter_one(path, pid) : 0;
         if (rc && !first)
             first = rc;
     }
     return first;
+}
+
+/* The directory of v1, or that of v2 when it has the file. */
+static const char *choose(const struct hn_cgroups *cgroups, enum hn_hierarchy v1, const char *v2,
+                          const char *file)
+{
+    if (cgroups->path[v1][0])
+        return cgroups->path[v1];
+    return v2[0] && may_write(v2, file) ? v2 : "";
+}
+
+const char *hn_cgroups_memory(const struct hn_cgroups *cgroups)
+{
+    return choose(cgroups, HN_CGROUP_MEMORY, cgroups->inside, "memory.max");
+}
+
+const char *hn_cgroups_pids(const struct hn_cgroups *cgroups)
+{
+    return choose(cgroups, HN_CGROUP_PIDS, cgroups->path[HN_CGROUP_UNIFIED], "pids.max");
+}
+
+const char *hn_cgroups_freezer(const struct hn_cgroups *cgroups)
+{
+    return choose(cgroups, HN_CGROUP_FREEZER, cgroups->inside, "cgroup.freeze");
 }
 
 /* Deepest first: children are visited before the directory itself. */
@@ -269,17 +361,17 @@ static bool is_leftover(const char *name)
     return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-static int sweep_one(const char *own)
+static int sweep_one(const char *base)
 {
     int removed = 0;
     struct dirent *entry;
-    DIR *directory = opendir(own);
+    DIR *directory = opendir(base);
     if (!directory)
         return 0;
     while ((entry = readdir(directory))) {
         char path[HN_PATH_MAX];
         if (!is_leftover(entry->d_name) ||
-            (size_t)snprintf(path, sizeof path, "%s/%s", own, entry->d_name) >= sizeof path)
+            (size_t)snprintf(path, sizeof path, "%s/%s", base, entry->d_name) >= sizeof path)
             continue;
         each_below(path, thaw_one, NULL, 0);
         thaw_one(path, NULL);
@@ -297,9 +389,9 @@ int hn_cgroups_sweep(void)
                                               HN_CGROUP_MEMORY};
     int removed = 0;
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        char own[HN_PATH_MAX];
-        if (hn_cgroup_of(getpid(), order[i], own, sizeof own) == 0)
-            removed += sweep_one(own);
+        char base[HN_PATH_MAX];
+        if (find_base(order[i], base, sizeof base) == 0)
+            removed += sweep_one(base);
     }
     return removed;
 }
@@ -336,6 +428,7 @@ static int set_number(const char *directory, const char *file, uint64_t value,
 
 int hn_cgroup_set_memory_limit(const char *directory, uint64_t bytes)
 {
+    set_number(directory, "memory.swap.max", bytes == UINT64_MAX ? bytes : 0, "max");
     int rc = set_number(directory, "memory.max", bytes, "max");
     return rc == -ENOENT ? set_number(directory, "memory.limit_in_bytes", bytes, "-1") : rc;
 }
@@ -354,6 +447,49 @@ int hn_cgroup_memory_limit(const char *directory, uint64_t *bytes)
 int hn_cgroup_set_pids_limit(const char *directory, uint64_t processes)
 {
     return set_number(directory, "pids.max", processes, "max");
+}
+
+static void add_refused(const char *path, void *context)
+{
+    uint64_t *sum = context, refused;
+    if (hn_cgroup_number(path, "pids.events", "max", &refused) == 0)
+        *sum += refused;
+}
+
+uint64_t hn_cgroup_pids_refused(const char *directory)
+{
+    uint64_t sum = 0;
+    add_refused(directory, &sum);
+    each_below(directory, add_refused, &sum, 0);
+    return sum;
+}
+
+static bool is_frozen(const char *directory)
+{
+    char path[HN_PATH_MAX + 32], text[32];
+    uint64_t frozen = 0;
+    if (hn_cgroup_number(directory, "cgroup.events", "frozen", &frozen) == 0)
+        return frozen != 0;
+    snprintf(path, sizeof path, "%s/freezer.state", directory);
+    return hn_procfs_read(path, text, sizeof text) > 0 && strncmp(text, "FROZEN", 6) == 0;
+}
+
+int hn_cgroup_freeze(const char *directory, bool frozen)
+{
+    char path[HN_PATH_MAX + 32];
+    uint64_t deadline_ns = hn_clock_ns() + HN_S;
+    snprintf(path, sizeof path, "%s/cgroup.freeze", directory);
+    int rc = hn_procfs_write(path, frozen ? "1" : "0");
+    if (rc == -ENOENT) {
+        snprintf(path, sizeof path, "%s/freezer.state", directory);
+        rc = hn_procfs_write(path, frozen ? "FROZEN" : "THAWED");
+    }
+    while (rc == 0 && is_frozen(directory) != frozen) {
+        if (hn_clock_ns() > deadline_ns)
+            return -ETIMEDOUT;
+        sched_yield(); /* v1 has no event for it */
+    }
+    return rc;
 }
 
 int hn_cgroup_oom_kills(const char *directory, uint64_t *kills)

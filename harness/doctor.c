@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +26,13 @@
 
 #define HOG_BYTES (96u << 20)
 #define LIMIT_BYTES (16u << 20)
+#define FROZEN_MS 20
+#define THAWED_MS 2000
+
+/* For v2, the usual reason: a container, or a session whose parents keep the controllers. */
+#define NOT_MADE(controller)                                                                       \
+    "no " controller " cgroup of our own can be made, neither in v1 nor in v2, where none of our " \
+    "directories has memory and pids in its cgroup.subtree_control"
 
 struct proof {
     struct hn_cgroups cgroups;
@@ -34,18 +43,13 @@ struct proof {
 __attribute__((format(printf, 3, 4))) static int fail(struct proof *proof, int error,
                                                       const char *format, ...)
 {
-    char step[160];
+    char step[224];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(step, sizeof step, format, arguments);
     va_end(arguments);
     snprintf(proof->why, proof->why_size, "%s: %s", step, strerror(-error));
     return error;
-}
-
-static const char *directory(const struct proof *proof, enum hn_hierarchy hierarchy)
-{
-    return proof->cgroups.path[hierarchy];
 }
 
 /* A child that does nothing but the deed; it enters the cgroups first. */
@@ -82,23 +86,12 @@ static int eat(void)
     return 0; /* nobody stopped us */
 }
 
-/* The directory that limits memory: v1, or v2 when it has the controller. */
-static const char *memory_directory(const struct proof *proof)
-{
-    uint64_t limit;
-    const char *unified = directory(proof, HN_CGROUP_UNIFIED);
-    if (directory(proof, HN_CGROUP_MEMORY)[0])
-        return directory(proof, HN_CGROUP_MEMORY);
-    return unified[0] && hn_cgroup_memory_limit(unified, &limit) == 0 ? unified : "";
-}
-
 static int prove_memcg(struct proof *proof)
 {
     uint64_t before = 0, after = 0;
-    const char *path = memory_directory(proof);
+    const char *path = hn_cgroups_memory(&proof->cgroups);
     if (!path[0])
-        return fail(proof, proof->cgroups.error[HN_CGROUP_MEMORY],
-                    "no memory cgroup of our own can be made");
+        return fail(proof, proof->cgroups.error[HN_CGROUP_MEMORY], NOT_MADE("memory"));
     int rc = hn_cgroup_set_memory_limit(path, LIMIT_BYTES);
     if (rc)
         return fail(proof, rc, "the limit of %s can't be set", path);
@@ -130,14 +123,9 @@ static int fork_once(void)
 
 static int prove_pids(struct proof *proof)
 {
-    uint64_t now;
-    const char *path = directory(proof, HN_CGROUP_PIDS);
-    const char *unified = directory(proof, HN_CGROUP_UNIFIED);
-    if (!path[0] && unified[0] && hn_cgroup_number(unified, "pids.current", NULL, &now) == 0)
-        path = unified;
+    const char *path = hn_cgroups_pids(&proof->cgroups);
     if (!path[0])
-        return fail(proof, proof->cgroups.error[HN_CGROUP_PIDS],
-                    "no pids cgroup of our own can be made");
+        return fail(proof, proof->cgroups.error[HN_CGROUP_PIDS], NOT_MADE("pids"));
     int rc = hn_cgroup_set_pids_limit(path, 1);
     if (rc)
         return fail(proof, rc, "the limit of %s can't be set", path);
@@ -162,7 +150,7 @@ static int stay(void)
 static int prove_kill(struct proof *proof)
 {
     char path[HN_PATH_MAX + 32];
-    const char *unified = directory(proof, HN_CGROUP_UNIFIED);
+    const char *unified = proof->cgroups.path[HN_CGROUP_UNIFIED];
     if (!unified[0])
         return fail(proof, proof->cgroups.error[HN_CGROUP_UNIFIED],
                     "no v2 cgroup of our own can be made");
@@ -180,30 +168,57 @@ static int prove_kill(struct proof *proof)
     return 0;
 }
 
-static int set_frozen(const char *path, const char *state)
+static int talk_fds[2]; /* between the probe and its child */
+
+static int talk_back(void)
 {
-    char file[HN_PATH_MAX + 32];
-    snprintf(file, sizeof file, "%s/freezer.state", path);
-    return hn_procfs_write(file, state);
+    char byte;
+    close(talk_fds[0]);
+    while (read(talk_fds[1], &byte, 1) == 1)
+        if (write(talk_fds[1], &byte, 1) != 1)
+            return 1;
+    return 0;
 }
 
-/* Frozen by v1, even SIGKILL has to wait: that is what it is good for here. */
+static bool hears_back(int timeout_ms)
+{
+    char byte;
+    struct pollfd end = {.fd = talk_fds[0], .events = POLLIN};
+    return poll(&end, 1, timeout_ms) == 1 && read(talk_fds[0], &byte, 1) == 1;
+}
+
+/* A frozen child does not answer what it was asked, a thawed one does. */
+static int freeze_and_thaw(struct proof *proof, const char *path, pid_t pid)
+{
+    int rc = hn_cgroups_enter(&proof->cgroups, pid); /* it may not have come so far itself */
+    if (rc)
+        return fail(proof, rc, "a child can't be put into %s", path);
+    rc = hn_cgroup_freeze(path, true);
+    bool asked = write(talk_fds[0], "?", 1) == 1;
+    bool held = rc == 0 && asked && !hears_back(FROZEN_MS);
+    int thaw = hn_cgroup_freeze(path, false);
+    if (rc || thaw)
+        return fail(proof, rc ? rc : thaw, "%s can't be frozen and thawed", path);
+    if (!held)
+        return fail(proof, -ENOTSUP, "a frozen child went on");
+    return hears_back(THAWED_MS) ? 0 : fail(proof, -ENOTSUP, "a thawed child did not go on");
+}
+
 static int prove_freezer(struct proof *proof)
 {
-    const char *path = directory(proof, HN_CGROUP_FREEZER);
+    const char *path = hn_cgroups_freezer(&proof->cgroups);
     if (!path[0])
         return fail(proof, proof->cgroups.error[HN_CGROUP_FREEZER],
                     "no freezer cgroup of our own can be made");
-    pid_t pid = start(proof, stay);
-    hn_cgroups_enter(&proof->cgroups, pid);
-    int rc = set_frozen(path, "FROZEN");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, talk_fds))
+        return fail(proof, -errno, "socketpair");
+    pid_t pid = start(proof, talk_back);
+    close(talk_fds[1]);
+    int rc = freeze_and_thaw(proof, path, pid);
+    close(talk_fds[0]);
     kill(pid, SIGKILL);
-    bool held = rc == 0 && waitpid(pid, NULL, WNOHANG) == 0;
-    set_frozen(path, "THAWED");
     wait_for(pid);
-    if (rc)
-        return fail(proof, rc, "%s can't be frozen", path);
-    return held ? 0 : fail(proof, -ENOTSUP, "a frozen child died of SIGKILL at once");
+    return rc;
 }
 
 /* ---- Tools ------------------------------------------------------------------------------------- */

@@ -133,6 +133,7 @@ static int take_census(struct guardian *guardian, uint64_t deadline_ns)
 }
 
 struct foreign {
+    const struct hn_cgroups *own;
     int count;
     char *first;
     size_t size;
@@ -141,13 +142,15 @@ struct foreign {
 static void note_foreign(const char *path, void *context)
 {
     struct foreign *foreign = context;
+    if (strcmp(path, foreign->own->inside) == 0 || strcmp(path, foreign->own->pool) == 0)
+        return;
     if (foreign->count++ == 0)
         snprintf(foreign->first, foreign->size, "%s", path);
 }
 
 static int list_foreign(struct guardian *guardian, char *first, size_t size)
 {
-    struct foreign foreign = {0, first, size};
+    struct foreign foreign = {&guardian->cgroups, 0, first, size};
     for (int i = 0; i < HN_HIERARCHIES; i++)
         if (guardian->cgroups.path[i][0])
             hn_cgroup_each_below(guardian->cgroups.path[i], note_foreign, &foreign);
@@ -241,15 +244,6 @@ static void stand_apart(struct guardian *guardian)
     setpriority(PRIO_PROCESS, 0, -20); /* as root only; it computes next to nothing */
 }
 
-static const char *pids_directory(const struct guardian *guardian)
-{
-    uint64_t now;
-    const char *unified = guardian->cgroups.path[HN_CGROUP_UNIFIED];
-    if (guardian->cgroups.path[HN_CGROUP_PIDS][0])
-        return guardian->cgroups.path[HN_CGROUP_PIDS];
-    return unified[0] && hn_cgroup_number(unified, "pids.current", NULL, &now) == 0 ? unified : "";
-}
-
 static int start_target(struct guardian *guardian)
 {
     pid_t self = getpid();
@@ -258,7 +252,10 @@ static int start_target(struct guardian *guardian)
     guardian->faults = (struct hn_faults){.world = guardian->world,
                                           .judge = guardian->judge,
                                           .name = guardian->options->name,
-                                          .target_pids = pids_directory(guardian)};
+                                          .target_pids = hn_cgroups_pids(&guardian->cgroups),
+                                          .pool = guardian->cgroups.pool};
+    snprintf(guardian->world->pool_cgroup, sizeof guardian->world->pool_cgroup, "%s",
+             guardian->cgroups.pool);
     pid_t pid = fork();
     if (pid == 0)
         become_target(guardian, self);

@@ -41,8 +41,8 @@ static struct hn_undo *register_undo(struct hn_faults *faults, enum hn_undo_kind
 
 /* ---- Memory ------------------------------------------------------------------------------------ */
 
-/* v1 tells of an OOM through an eventfd. v2 has no such thing: there the counter is hierarchical */
-/* and outlives the worker's cgroup in that of the run. */
+/* v1 tells of an OOM through an eventfd. v2 need not: there the counter is hierarchical, and that of
+ * the run's directory outlives the worker's. */
 static int watch_oom(const char *cgroup)
 {
     char path[HN_PATH_MAX + 32], text[64];
@@ -241,7 +241,7 @@ void hn_faults_undo_all(struct hn_faults *faults)
         undo_one(faults, &faults->list[i]);
 }
 
-void hn_faults_count(struct hn_faults *faults)
+static uint64_t sum_kills(struct hn_faults *faults)
 {
     uint64_t kills = faults->kills_undone;
     for (int i = 0; i < HN_UNDOS_MAX; i++) {
@@ -251,7 +251,16 @@ void hn_faults_count(struct hn_faults *faults)
         count_oom(faults, undo);
         kills += undo->kills_seen - undo->kills_before;
     }
-    faults->world->oom_kills = kills;
+    return kills;
+}
+
+void hn_faults_count(struct hn_faults *faults)
+{
+    struct hn_world *world = faults->world;
+    if (hn_cgroup_number(faults->pool, "memory.events", "oom_kill", &world->oom_kills) == 0)
+        snprintf(world->oom_source, sizeof world->oom_source, "oom_kill of %.140s", faults->pool);
+    else
+        world->oom_kills = sum_kills(faults);
     if (faults->target_pids[0])
-        hn_cgroup_number(faults->target_pids, "pids.events", "max", &faults->world->pids_refused);
+        world->pids_refused = hn_cgroup_pids_refused(faults->target_pids);
 }

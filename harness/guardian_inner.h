@@ -55,6 +55,7 @@ struct hn_undo {
 struct hn_faults {
     struct hn_world *world;
     const char *target_pids; /* v1 pids, or v2 with the controller; "" when there is none */
+    const char *pool;        /* above the workers' cgroups in v2 with controllers; else "" */
     pid_t judge;
     const char *name;
     uint64_t pids_before; /* refusals counted before the first limit */

@@ -110,16 +110,11 @@ static _Noreturn void judge(struct hn_world *world, struct report *report, const
 
 static uint32_t directories(pid_t judge_pid, const char *name)
 {
+    struct hn_cgroups cgroups;
     uint32_t count = 0;
-    for (int i = 0; i < HN_HIERARCHIES; i++) {
-        char own[HN_PATH_MAX], path[HN_PATH_MAX + 64];
-        struct stat status;
-        if (hn_cgroup_of(getpid(), (enum hn_hierarchy)i, own, sizeof own))
-            continue;
-        snprintf(path, sizeof path, "%s/chaos-%d-%s", own, judge_pid, name);
-        if (stat(path, &status) == 0)
-            count++;
-    }
+    hn_cgroups_find(&cgroups, judge_pid, name);
+    for (int i = 0; i < HN_HIERARCHIES; i++)
+        count += cgroups.path[i][0] != 0;
     return count;
 }
 
@@ -194,10 +189,10 @@ TEST(guardian, a_limit_is_taken_back_at_the_end)
     struct hn_guardian guardian;
     uint64_t limit = 0;
     hn_cgroups_make(&cgroups, getpid(), "limited");
-    const char *memory = cgroups.path[HN_CGROUP_MEMORY];
+    const char *memory = hn_cgroups_memory(&cgroups);
     if (!memory[0]) {
         hn_cgroups_remove(&cgroups);
-        TEST_SKIP("no v1 memory cgroup of our own");
+        TEST_SKIP("no memory cgroup of our own");
     }
     struct hn_world *world = hn_world_new();
     struct hn_guardian_options options = {

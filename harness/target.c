@@ -10,6 +10,7 @@
 #include "harness/target.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,6 +193,8 @@ static int open_pool(struct hn_target *target)
     options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
+    if (target->world->pool_cgroup[0])
+        options.cgroup = target->world->pool_cgroup;
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
                   &target->pool, given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
@@ -235,6 +238,15 @@ static void free_futures(struct hn_target *target)
         libpool_future_free(target->futures[task]);
 }
 
+/* A thread that was joined is listed in /proc a moment longer, and the kernel has no event for it. */
+static void await_threads(uint32_t wanted)
+{
+    uint64_t threads = 0, deadline_ns = hn_clock_ns() + HN_S;
+    while (hn_process_status(getpid(), "Threads", 10, &threads) == 0 && threads > wanted &&
+           hn_clock_ns() < deadline_ns)
+        sched_yield();
+}
+
 static void finish(struct hn_target *target)
 {
     for (int i = 0; i < HN_HANDS; i++)
@@ -243,6 +255,7 @@ static void finish(struct hn_target *target)
         do_close(target);
     do_empty_fds(target);
     free_futures(target);
+    await_threads(target->world->before.threads);
     hn_snapshot_take(&target->world->after);
     if (hn_host_sigchld_count())
         hn_findings_add(&target->world->findings, HN_I11_HOST, "the application's SIGCHLD handler",

@@ -14,6 +14,7 @@
 
 #include <libpool.h>
 
+#include "harness/cgroups.h"
 #include "harness/findings.h"
 #include "harness/gate.h"
 #include "harness/history.h"
@@ -81,8 +82,9 @@ struct hn_world {
     struct hn_process target, sentinel;
     _Atomic uint64_t samples; /* how often the books were looked at */
     _Atomic uint32_t initializer_runs;
-    _Atomic uint32_t tasks_count; /* rows in use */
-    uint64_t oom_kills;           /* by the guardian: counted in the limited cgroups */
+    _Atomic uint32_t tasks_count;  /* rows in use */
+    char pool_cgroup[HN_PATH_MAX]; /* by the guardian, for libpool_options.cgroup; "": default */
+    uint64_t oom_kills;            /* by the guardian: counted in the workers' cgroups */
     char oom_source[160];
     uint64_t pids_refused; /* by the guardian */
     struct hn_row rows[HN_TASKS_MAX];
