@@ -642,6 +642,15 @@ static uint32_t capacity(const struct hn_sim *sim)
     return left < sim->books.max_workers ? left : sim->books.max_workers;
 }
 
+static bool nobody_is_dying(const struct hn_sim *sim)
+{
+    for (uint32_t slot = 0; slot < sim->books.n_slots; slot++)
+        if (sim->books.slots[slot].state == LP_WORKER_DYING &&
+            !hn_world_is_stuck(&sim->world, slot))
+            return false;
+    return !hn_books_in(&sim->books, LP_WORKER_GONE);
+}
+
 static bool at_strength(const struct hn_sim *sim)
 {
     const struct hn_books *books = &sim->books;
@@ -650,8 +659,7 @@ static bool at_strength(const struct hn_sim *sim)
            (books->init_failures < sim->config.initializer_failures ||
             hn_books_in(books, LP_WORKER_IDLE)) &&
            !hn_books_in(books, LP_WORKER_SPAWNING) && !hn_books_in(books, LP_WORKER_STARTING) &&
-           hn_books_in(books, LP_WORKER_DYING) <= hn_world_stuck(&sim->world) &&
-           !hn_books_in(books, LP_WORKER_GONE) && hn_books_in(books, LP_WORKER_IDLE) >= want;
+           nobody_is_dying(sim) && hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 
 /* However bad it was: each of these may be under way once or twice when the faults stop. */

@@ -544,23 +544,26 @@ static void tell_orphan(struct hn_world *world, struct lp_event *event, libpool_
     }
 }
 
-/* The zygote is lost: the supervisor opens a pidfd of those that have none, or finds them gone. */
-static void watch_orphans(struct hn_world *world)
+/* The supervisor opens a pidfd of those that have none, or finds them gone. */
+static void watch_all(struct hn_world *world)
 {
-    world->zygote.linked = false;
     for (uint32_t slot = 0; slot < world->books->n_slots; slot++) {
         struct hn_process *process = &world->processes[slot];
-        if (process->no_pidfd && process->reported && !process->alive && !process->told)
-            put_gone(world, slot);
+        if (!process->no_pidfd || !process->reported)
+            continue;
         process->no_pidfd = false;
+        if (!process->alive && !process->told)
+            put_gone(world, slot);
     }
 }
 
 bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause *injected)
 {
     event->now_ns = world->trace->now_ns;
-    if (event->kind == LP_EVENT_ZYGOTE_LOST)
-        watch_orphans(world);
+    if (event->kind == LP_EVENT_ZYGOTE_LOST) {
+        world->zygote.linked = false;
+        watch_all(world);
+    }
     if (event->kind >= LP_WORKER_EVENTS)
         return true;
     struct hn_process *process = &world->processes[event->slot];
@@ -570,7 +573,11 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     event->started_id = process->started_id;
     if (event->kind != LP_EVENT_RESULT)
         event->started_ns = process->started_ns;
-    process->reported = process->reported || event->kind == LP_EVENT_SPAWNED;
+    if (event->kind == LP_EVENT_SPAWNED) {
+        process->reported = true;
+        if (world->calm)
+            watch_all(world);
+    }
     process->told = process->told || event->kind == LP_EVENT_EXITED;
     bool orphaned = process->zygote != world->zygote.incarnation || !world->zygote.linked;
     if (event->kind == LP_EVENT_GONE && orphaned)
@@ -743,14 +750,20 @@ static void calm_worker(struct hn_world *world, uint32_t slot)
 void hn_world_calm(struct hn_world *world)
 {
     world->calm = true;
+    watch_all(world); /* there are descriptors again */
     for (uint32_t slot = 0; slot < world->books->n_slots; slot++)
         calm_worker(world, slot);
+}
+
+bool hn_world_is_stuck(const struct hn_world *world, uint32_t slot)
+{
+    return world->processes[slot].alive && world->processes[slot].unkillable;
 }
 
 uint32_t hn_world_stuck(const struct hn_world *world)
 {
     uint32_t count = 0;
     for (uint32_t slot = 0; slot < world->books->n_slots; slot++)
-        count += world->processes[slot].alive && world->processes[slot].unkillable;
+        count += hn_world_is_stuck(world, slot);
     return count;
 }

@@ -10,7 +10,7 @@
  *   - what the zygote reports arrives in order; when it dies, what it had sent still arrives, the
  *     rest never; a worker that was not reported dies with it
  *   - a pidfd tells a death at most once: as GONE, or as EXITED where the zygote is lost; a worker
- *     without one is looked for when its zygote is lost
+ *     without one is looked for when its zygote is lost, and when there are descriptors again
  *   - SPAWN is answered by SPAWNED, SPAWN_FAILED or the loss of the zygote; CLEAN by EMPTY
  *   - KILL leads to a death, but not at once, and not at all for the unkillable
  * A hostile worker says any word at any time.
@@ -157,6 +157,7 @@ void hn_world_old_word(struct hn_world *world);     /* about a process that is n
 /* The faults stop; some of the frozen and unkillable recover. */
 void hn_world_calm(struct hn_world *world);
 /* Slots that will never be empty. */
+bool hn_world_is_stuck(const struct hn_world *world, uint32_t slot);
 uint32_t hn_world_stuck(const struct hn_world *world);
 
 #endif
