@@ -60,7 +60,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
             good = false;
     }
     arguments->steps = (uint32_t)steps;
-    return good && optind == argc;
+    return good && optind == argc && arguments->schedules > 0;
 }
 
 /* ---- coverage --------------------------------------------------------------------------------- */
