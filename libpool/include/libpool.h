@@ -90,7 +90,7 @@ const char *libpool_cause_name(libpool_cause cause);
  * valid until the function returns. Returning 0 completes the task, any other value ends it as
  * LIBPOOL_ERROR with that code. The result is what libpool_reply() was given.
  *
- * With the default start method the function's address must be mapped when the pool is opened;
+ * The function's address must be mapped when the pool is opened;
  * otherwise the task ends as LIBPOOL_ERROR with code -EFAULT and the worker lives on.
  */
 typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
@@ -101,7 +101,10 @@ typedef int libpool_initializer(libpool_worker *worker, void *arg);
 /* Runs at most once in a worker that leaves in order; never in one that is killed. */
 typedef void libpool_finalizer(libpool_worker *worker, void *arg);
 
-/* Memory of the host side only. free_ gets the size that was asked for. NULL: malloc and free. */
+/*
+ * Memory of the host side only; release gets the size that was asked for. NULL: malloc and free.
+ * Both may be called from any thread and must not call back into libpool.
+ */
 typedef struct libpool_allocator {
     void *context;
     void *(*allocate)(void *context, size_t size);
@@ -182,7 +185,8 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 /*
  * Ends what is left (as CANCEL; what is not gone after a second is killed) and frees the pool.
  * Futures stay valid until they are freed; all have ended. NULL is allowed. No other call on the
- * pool may be under way. In a forked copy of the application it only frees memory.
+ * pool may be under way. In a forked copy of the application it only frees memory (free the futures
+ * first there), in a worker it does nothing.
  */
 void libpool_close(libpool *pool);
 
@@ -255,7 +259,7 @@ void libpool_future_free(libpool_future *future);
 
 /*
  * Sets the result of the running task to a copy of these bytes (a second call appends). -EMSGSIZE
- * beyond result_bytes, -ENOMEM. Only from the thread that runs the task.
+ * beyond result_bytes, -ENOMEM, -EINVAL outside a task. Only from the thread that runs the task.
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "supervisor.h"
@@ -63,10 +64,11 @@ static uint64_t deadline_of(int timeout_ms)
 
 static uint32_t usable_cpus(void)
 {
+    int saved_errno = errno;
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set))
-        return 1;
-    int count = CPU_COUNT(&set);
+    long count = sched_getaffinity(0, sizeof set, &set) ? sysconf(_SC_NPROCESSORS_ONLN) /* > 1024 */
+                                                        : CPU_COUNT(&set);
+    errno = saved_errno;
     return count > 0 ? (uint32_t)count : 1;
 }
 
@@ -224,7 +226,10 @@ void libpool_close(libpool *pool)
 {
     if (!pool)
         return;
-    bool forked = check_handle(pool) != 0;
+    int error = check_handle(pool);
+    bool forked = error == -ECHILD;
+    if (error == -EDEADLK)
+        return; /* in a worker it is not ours to close */
     if (!forked) {
         pthread_mutex_lock(&pool->lock);
         begin_shutdown(pool, LIBPOOL_CANCEL, CLOSE_MS);

@@ -354,6 +354,7 @@ TEST(libpool, a_function_that_is_not_mapped_is_an_error)
     CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
     CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_ERROR);
     CU_ASSERT_EQUAL(libpool_future_result(future)->code, -EFAULT);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->certainty, LIBPOOL_NOT_STARTED);
     libpool_future_free(future);
     CU_ASSERT_EQUAL(stats_of(pool).worker_processes_created, 1);
     libpool_close(pool);

@@ -11,6 +11,7 @@
 void lp_line_reset(struct lp_line *line, uint32_t generation)
 {
     lp_channel_init_host(&line->channel, line->window, line->doorbell_fd);
+    lp_channel_hush(&line->channel);
     line->pid = 0;
     line->generation = generation;
     line->owed = 0;
@@ -34,6 +35,7 @@ void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_
                                  .size = future->input_size,
                                  .function = (uint64_t)(uintptr_t)future->function};
     line->future = future;
+    future->data_size = 0; /* of an earlier attempt */
     line->sent = 0;
     line->sending = future->input_size > 0;
     if (lp_channel_send(&line->channel, &message) != 1)
@@ -45,7 +47,7 @@ void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_
 
 void lp_line_push(struct lp_line *line)
 {
-    while (line->sending) {
+    for (size_t begun = line->sent; line->sending && line->sent - begun < TURN_BYTES;) {
         const libpool_future *future = line->future;
         size_t left = future->input_size - line->sent;
         int64_t n = lp_channel_write(&line->channel, future->input + line->sent, left, true);

@@ -48,6 +48,8 @@ static void step(libpool *pool, struct lp_event *event)
     event->now_ns = lp_supervisor_now();
     lp_pool_step(&pool->core, event);
     lp_supervisor_perform(pool);
+    if (event->kind < LP_WORKER_EVENTS && pool->core.workers[event->slot].task == LP_NONE)
+        lp_line_abandon(&pool->lines[event->slot]); /* its task has ended, or went to another */
 }
 
 /* An event about the worker in a slot, with its own word on what it has begun. */
@@ -219,6 +221,8 @@ static void perform_batch(libpool *pool)
         perform(pool, &pool->core.actions[i]);
     if (pool->core.n_actions && pool->waiters)
         pthread_cond_broadcast(&pool->changed);
+    if (pool->core.n_actions && pool->driving)
+        lp_poller_nudge(&pool->poller); /* the one who drives may be waiting for just this */
     pool->core.n_actions = 0;
 }
 
@@ -265,6 +269,13 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
     step(pool, &event);
 }
 
+/* Somebody is there, or was until a moment ago, whose words still count. */
+static bool is_heard(const libpool *pool, uint32_t slot)
+{
+    enum lp_worker_state state = pool->core.workers[slot].state;
+    return state > LP_WORKER_SPAWNING && state < LP_WORKER_DEAD;
+}
+
 /* Takes what the worker has written; true: there is more. */
 static bool pump(libpool *pool, uint32_t slot)
 {
@@ -290,6 +301,8 @@ static bool pump(libpool *pool, uint32_t slot)
 static void drain(libpool *pool, uint32_t slot)
 {
     struct lp_message message;
+    if (!is_heard(pool, slot))
+        return;
     for (int i = 0; i < DRAIN_MESSAGES; i++) {
         int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, &message);
         if (got == 1)
@@ -302,18 +315,11 @@ static void drain(libpool *pool, uint32_t slot)
 void lp_supervisor_pump(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
-    if (pool->core.workers[slot].state <= LP_WORKER_SPAWNING)
+    if (!is_heard(pool, slot))
         return; /* nobody, or faster than the zygote's report: heard when that is here */
     line->again = pump(pool, slot);
     if (line->again)
         leave_to_driver(pool);
-}
-
-static void handle_doorbell(libpool *pool, uint32_t slot)
-{
-    struct lp_line *line = &pool->lines[slot];
-    lp_channel_hush(&line->channel);
-    lp_supervisor_pump(pool, slot);
 }
 
 /* The parent that would tell how it ended is lost: the pidfd is asked, if there is one. */
@@ -321,8 +327,16 @@ static void orphan_died(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
     struct lp_event event = worker_event(pool, LP_EVENT_EXITED, slot);
-    event.unknown = line->pid_fd < 0 ||
-                    lp_death_ask(line->pid_fd, &event.code, &event.signal, &event.core_dumped) != 0;
+    int error = line->pid_fd < 0
+                    ? -ESRCH
+                    : lp_death_ask(line->pid_fd, &event.code, &event.signal, &event.core_dumped);
+    if (error == -EAGAIN) { /* init has yet to reap it: asked again until the time of GONE is up */
+        lp_poller_remove(&pool->poller, line->pid_fd);
+        pool->unwatched = true;
+        step_worker(pool, LP_EVENT_GONE, slot);
+        return;
+    }
+    event.unknown = error != 0;
     forget_process(pool, slot);
     step(pool, &event);
 }
@@ -422,12 +436,17 @@ static bool watch_orphan(libpool *pool, uint32_t slot)
 static void watch_orphans(libpool *pool)
 {
     bool all = true;
+    pool->unwatched = false;
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         enum lp_worker_state state = pool->core.workers[slot].state;
-        if (pool->lines[slot].orphaned && state > LP_WORKER_SPAWNING && state < LP_WORKER_GONE)
+        if (!pool->lines[slot].orphaned || !is_heard(pool, slot))
+            continue;
+        if (state != LP_WORKER_GONE)
             all = watch_orphan(pool, slot) && all;
+        else if (pool->lines[slot].pid_fd >= 0)
+            orphan_died(pool, slot);
     }
-    pool->unwatched = !all;
+    pool->unwatched = pool->unwatched || !all;
 }
 
 static void zygote_lost(libpool *pool)
@@ -512,9 +531,12 @@ static void start_zygote(libpool *pool)
     if (!error)
         error = lp_poller_add(&pool->poller, link.socket_fd, make_tag(TAG_SOCKET, 0, 0));
     if (!error)
-        error = lp_poller_add(&pool->poller, link.pid_fd, make_tag(TAG_ZYGOTE, 0, 0));
+        error = lp_poller_add(&pool->poller, link.pid_fd,
+                              make_tag(TAG_ZYGOTE, (uint32_t)link.pid, 0));
     if (error)
         zygote_failed(pool, error);
+    else if (pool->quitting)
+        perform_down(pool); /* too late to be of use */
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
@@ -530,10 +552,10 @@ static void handle(libpool *pool, const struct lp_poller_event *event)
         handle_reports(pool);
         return;
     case TAG_ZYGOTE:
-        if (pool->zygote.pid_fd >= 0)
+        if (pool->zygote.pid_fd >= 0 && ((uint32_t)pool->zygote.pid & 0xfffffffu) == generation)
             handle_zygote_death(pool);
         return;
-    case TAG_DOORBELL: handle_doorbell(pool, slot); return;
+    case TAG_DOORBELL: lp_supervisor_pump(pool, slot); return;
     case TAG_PROCESS: /* stale when the slot went on within this batch */
         if (pool->lines[slot].pid_fd >= 0 &&
             (pool->lines[slot].generation & 0xfffffffu) == generation)
@@ -550,7 +572,7 @@ static void handle_left_work(libpool *pool)
     pool->work_waits = false;
     if (pool->drop_zygote && pool->zygote.socket_fd >= 0)
         zygote_lost(pool);
-    if (pool->start_zygote)
+    if (pool->start_zygote && !pool->quitting)
         start_zygote(pool);
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         struct lp_line *line = &pool->lines[slot];
@@ -562,6 +584,8 @@ static void handle_left_work(libpool *pool)
 static void handle_deadlines(libpool *pool)
 {
     uint32_t slot;
+    if (lp_pool_next_deadline(&pool->core) <= lp_supervisor_now())
+        handle_reports(pool); /* what has been told in time counts */
     while ((slot = lp_pool_due(&pool->core, lp_supervisor_now())) != LP_NONE) {
         drain(pool, slot); /* a result that is there in time counts */
         step_worker(pool, LP_EVENT_DEADLINE, slot);
@@ -582,6 +606,7 @@ static void handle_quit(libpool *pool)
         lp_poller_set_deadline(&pool->poller, pool->quit_by_ns, lp_supervisor_now());
         return;
     }
+    lp_supervisor_rouse(pool);
     lp_fd_close(&pool->zygote.socket_fd); /* end of file: it leaves as soon as it can */
     lp_fd_close(&pool->zygote.pid_fd);
     pool->down = true;
@@ -745,8 +770,8 @@ static int open_lines(libpool *pool)
         line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
         hold_place(line);
         lp_line_reset(line, 0);
-        int error = lp_poller_add(&pool->poller, line->doorbell_fd,
-                                  make_tag(TAG_DOORBELL, 0, slot));
+        int error = lp_poller_add_edge(&pool->poller, line->doorbell_fd,
+                                       make_tag(TAG_DOORBELL, 0, slot));
         if (error)
             return error;
     }

@@ -86,6 +86,8 @@ static int reserve(struct buffer *buffer, size_t size)
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
 {
     struct buffer *reply = &worker->reply;
+    if (worker->task_id == 0)
+        return -EINVAL; /* the initializer and the finalizer have nobody to reply to */
     if (data_size > worker->options->result_bytes - reply->size)
         return -EMSGSIZE;
     int error = reserve(reply, reply->size + data_size);

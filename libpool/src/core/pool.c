@@ -361,6 +361,7 @@ static void kill_all(struct lp_pool *pool)
 {
     pool->phase = LP_PHASE_KILLING;
     pool->cancel_pending = true;
+    pool->overran = pool->overran || pool->tasks.pending;
     pool->give_up_ns = pool->now_ns + LP_KILL_GRACE_NS;
     for (uint32_t slot = 0; slot < pool->slots; slot++) {
         enum lp_worker_state state = pool->workers[slot].state;

@@ -125,6 +125,8 @@ static inline void rig_tell(struct rig *rig, uint32_t slot, struct lp_event even
 {
     event.slot = slot;
     event.generation = rig->pool.workers[slot].generation;
+    if (event.kind == LP_EVENT_RESULT && event.started_id == 0)
+        event.started_id = event.task_id; /* what a worker has a result of, it has begun */
     rig_step(rig, event);
 }
 #define RIG_TELL(rig, slot, event_kind, ...) \

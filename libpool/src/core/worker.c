@@ -428,7 +428,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     }
     struct lp_outcome outcome = {
         .cause = event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED,
-        .certainty = LIBPOOL_HAS_RUN,
+        .certainty = event->started_id == task->id ? LIBPOOL_HAS_RUN : LIBPOOL_NOT_STARTED,
         .code = event->code,
     };
     /* Its own word on the times, as far as it can be true. */

@@ -24,6 +24,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -321,6 +322,7 @@ bool lp_channel_arm(struct lp_channel *channel, bool want_room)
 void lp_channel_hush(struct lp_channel *channel)
 {
     uint64_t count;
+    (void)lp_sys.fcntl(channel->doorbell_fd, F_SETFL, O_NONBLOCK);
     (void)lp_sys.read(channel->doorbell_fd, &count, sizeof(count));
 }
 

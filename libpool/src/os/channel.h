@@ -75,7 +75,10 @@ void lp_channel_ring(struct lp_channel *channel);
  * (don't sleep). want_room: also when the ring we write to has room again.
  */
 bool lp_channel_arm(struct lp_channel *channel, bool want_room);
-/* Host: takes the eventfd's count. */
+/*
+ * Host, before a new worker gets it: empties the eventfd. Its open file is shared with the worker that
+ * was there, so it is made non-blocking again first; no other read of it is safe.
+ */
 void lp_channel_hush(struct lp_channel *channel);
 /*
  * Worker: waits (bounded yield-spin, then futex) until there is something to read; with want_room

@@ -21,7 +21,7 @@ struct lp_child_plan {
     const struct lp_zygote_options *options;
     const struct lp_cgroup *cgroup;
     uint32_t slot, generation;
-    pid_t zygote_pid; /* whose death is the worker's, until the host knows it */
+    pid_t zygote_pid;             /* whose death is the worker's, until the host knows it */
     int doorbell_fd, lifeline_fd; /* in the zygote's table; lifeline -1: none */
 };
 

@@ -44,6 +44,12 @@ int lp_poller_add(struct lp_poller *poller, int fd, uint64_t tag)
     return lp_sys.epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+int lp_poller_add_edge(struct lp_poller *poller, int fd, uint64_t tag)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = tag};
+    return lp_sys.epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
 int lp_poller_change(struct lp_poller *poller, int fd, uint64_t tag, bool for_writing)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};

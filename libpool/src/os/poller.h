@@ -30,6 +30,8 @@ void lp_poller_close(struct lp_poller *poller);
 
 /* The descriptor stays the caller's. Watched for reading, and for writing too when told. */
 int lp_poller_add(struct lp_poller *poller, int fd, uint64_t tag);
+/* The same for one that is told once for each write and never read: its flags are not ours alone. */
+int lp_poller_add_edge(struct lp_poller *poller, int fd, uint64_t tag);
 int lp_poller_change(struct lp_poller *poller, int fd, uint64_t tag, bool for_writing);
 void lp_poller_remove(struct lp_poller *poller, int fd);
 

@@ -135,6 +135,9 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
     if (!is_taken && !slot->was_used)
         is_taken = has_heir(slot) || lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1);
     if (is_taken) {
+        if (slot->state ==
+            VACANT) /* what an unreported worker left behind: it goes, then try again */
+            (void)lp_cgroup_kill(&zygote->cgroup, request->slot);
         refuse(zygote, request, -EBUSY);
         return;
     }
@@ -315,7 +318,8 @@ static void kill_worker(const struct zygote *zygote, uint32_t index)
 static void kill_slot(struct zygote *zygote, const struct lp_request *request)
 {
     struct slot *slot = &zygote->slots[request->slot];
-    if (slot->state == VACANT && !slot->was_used) {
+    bool is_known_empty = slot->was_used && slot->generation != request->generation;
+    if (slot->state == VACANT && !is_known_empty) {
         slot->generation = request->generation;
         slot->was_used = true;
         kill_heir(slot);

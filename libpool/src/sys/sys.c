@@ -173,26 +173,26 @@ static void *sys_map_shared(size_t size)
     return map_pages(size, MAP_SHARED);
 }
 
-#define ROWS                                                                                \
-    {                                                                                       \
-        .fcntl = sys_fcntl, .pipe = sys_pipe, .close = sys_close, .close_range = sys_close_range, .dup_from = sys_dup_from,       \
-        .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec, .is_open = sys_is_open,       \
-        .openat = sys_openat, .read = sys_read, .pread = sys_pread, .write = sys_write,     \
-        .readlinkat = sys_readlinkat, .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat,     \
-        .getdents = sys_getdents, .socketpair = sys_socketpair, .sendmsg = sys_sendmsg,     \
-        .recvmsg = sys_recvmsg, .eventfd = sys_eventfd, .futex_wait = sys_futex_wait,       \
-        .futex_wake = sys_futex_wake, .poll = sys_poll, .epoll_create = sys_epoll_create,   \
-        .epoll_ctl = sys_epoll_ctl, .epoll_wait = sys_epoll_wait,                           \
-        .timerfd_create = sys_timerfd_create, .timerfd_settime = sys_timerfd_settime,       \
-        .signalfd = sys_signalfd, .clock_gettime = sys_clock_gettime,                       \
-        .sched_yield = sys_sched_yield, .fork = sys_fork, .clone = sys_clone,               \
-        .exit_group = sys_exit_group, .setsid = sys_setsid, .kill = sys_kill,               \
-        .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,           \
-        .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,             \
-        .prctl = sys_prctl, .register_rseq = sys_register_rseq, .sigaction = sys_sigaction, \
-        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                 \
-        .map_shared = sys_map_shared, .futex_wait_until = sys_futex_wait_until,             \
-        .futex_wake_all = sys_futex_wake_all, .wipe_on_fork = sys_wipe_on_fork,             \
+#define ROWS                                                                                      \
+    {                                                                                             \
+        .fcntl = sys_fcntl, .pipe = sys_pipe, .close = sys_close, .close_range = sys_close_range, \
+        .dup_from = sys_dup_from, .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec,           \
+        .is_open = sys_is_open, .openat = sys_openat, .read = sys_read, .pread = sys_pread,       \
+        .write = sys_write, .readlinkat = sys_readlinkat, .mkdirat = sys_mkdirat,                 \
+        .unlinkat = sys_unlinkat, .getdents = sys_getdents, .socketpair = sys_socketpair,         \
+        .sendmsg = sys_sendmsg, .recvmsg = sys_recvmsg, .eventfd = sys_eventfd,                   \
+        .futex_wait = sys_futex_wait, .futex_wake = sys_futex_wake, .poll = sys_poll,             \
+        .epoll_create = sys_epoll_create, .epoll_ctl = sys_epoll_ctl,                             \
+        .epoll_wait = sys_epoll_wait, .timerfd_create = sys_timerfd_create,                       \
+        .timerfd_settime = sys_timerfd_settime, .signalfd = sys_signalfd,                         \
+        .clock_gettime = sys_clock_gettime, .sched_yield = sys_sched_yield, .fork = sys_fork,     \
+        .clone = sys_clone, .exit_group = sys_exit_group, .setsid = sys_setsid, .kill = sys_kill, \
+        .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,                 \
+        .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,                   \
+        .prctl = sys_prctl, .register_rseq = sys_register_rseq, .sigaction = sys_sigaction,       \
+        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                       \
+        .map_shared = sys_map_shared, .futex_wait_until = sys_futex_wait_until,                   \
+        .futex_wake_all = sys_futex_wake_all, .wipe_on_fork = sys_wipe_on_fork,                   \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;
