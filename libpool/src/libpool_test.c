@@ -3,6 +3,7 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -470,4 +471,93 @@ TEST(libpool, a_pool_is_closed_while_threads_wait)
             CU_ASSERT((intptr_t)cause == LIBPOOL_SHUTDOWN || (intptr_t)cause == LIBPOOL_COMPLETED);
         }
     }
+}
+
+/* ---- regressions ---------------------------------------------------------------------------- */
+
+/* The doorbell's open file is shared: its flags are the worker's to change, its count to steal. */
+static int steal_bells(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    uint64_t count;
+    (void)fcntl(3, F_SETFL, 0);
+    for (;;) {
+        (void)write(3, &(uint64_t){1}, sizeof(uint64_t));
+        (void)read(3, &count, sizeof count);
+    }
+    return 0;
+}
+
+TEST(libpool, a_worker_can_not_make_the_host_sleep_on_its_doorbell)
+{
+    libpool *pool = open_pool(2);
+    libpool_future *thief = submit(pool, steal_bells, NULL, 0, 300);
+    for (int i = 0; i < 200; i++)
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(cause_of(thief), LIBPOOL_TIMEOUT);
+    for (int i = 0; i < 50; i++) /* whoever has the slot next rings as before */
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+}
+
+static int close_the_pool(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)size;
+    libpool_close(*(libpool *const *)input);
+    return libpool_reply(worker, "alive", 5);
+}
+
+TEST(libpool, close_inside_a_worker_does_nothing)
+{
+    libpool *pool = open_pool(1);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, close_the_pool, &pool, sizeof pool, 0)),
+                    LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(stats_of(pool).worker_processes_created, 1);
+    libpool_close(pool);
+}
+
+static int reply_too_early(libpool_worker *worker, void *arg)
+{
+    (void)arg;
+    return libpool_reply(worker, "INIT", 4) == -EINVAL ? 0 : 1;
+}
+
+TEST(libpool, an_initializer_has_nobody_to_reply_to)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .max_workers = 1, .initializer = reply_too_early};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_future *future = submit(pool, echo, "x", 1, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->data_size, 1);
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
+static void *cancel_soon(void *arg)
+{
+    (void)poll(NULL, 0,
+               20); /* so that the other has most likely begun to drive: both ways must work */
+    (void)libpool_future_cancel(arg);
+    return NULL;
+}
+
+/* One thread drives the pool, asleep in its descriptor; what another does must wake it. */
+TEST(libpool, who_drives_is_told_what_others_do)
+{
+    libpool *pool = NULL;
+    pthread_t thread;
+    libpool_options options = {
+        .size = sizeof options, .flags = LIBPOOL_NO_THREAD, .max_workers = 1};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_future *running = submit(pool, hang, NULL, 0, 0);
+    libpool_future *pending = submit(pool, hang, NULL, 0, 0);
+    CU_ASSERT_EQUAL(pthread_create(&thread, NULL, cancel_soon, pending), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(pending, 5000), 0);
+    pthread_join(thread, NULL);
+    CU_ASSERT_EQUAL(cause_of(pending), LIBPOOL_CANCELLED);
+    libpool_future_free(running);
+    libpool_close(pool);
 }
