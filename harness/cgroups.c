@@ -180,8 +180,9 @@ static void divide(struct hn_cgroups *cgroups)
         !has_words(path, "cgroup.controllers", "memory", "pids") ||
         hn_procfs_write(control, "+memory +pids"))
         return;
-    strcat(cgroups->inside, "/inside");
-    strcat(strcpy(cgroups->pool, path), "/pool");
+    size_t length = strlen(cgroups->inside);
+    snprintf(cgroups->inside + length, sizeof cgroups->inside - length, "/inside");
+    snprintf(cgroups->pool, sizeof cgroups->pool, "%.*s/pool", HN_PATH_MAX - 8, path);
     int rc = make_one(cgroups->inside);
     if (rc == 0)
         rc = make_one(cgroups->pool);

@@ -3,9 +3,10 @@
  * supervisor: the loop that runs the policy against the kernel: wait, lp_pool_step, perform.
  *
  * The one module that sees both core/ and os/. One mutex guards everything below; no user code runs
- * under it but the allocator, and no call under it waits for a worker. Submitting threads step the core themselves and write
- * straight into an idle worker's channel; what must not be done there (starting a zygote) is left to
- * the thread that drives the pool: the supervisor's own, or any that calls lp_supervisor_turn.
+ * under it but the allocator, and no call under it waits for a worker. Submitting threads step the
+ * core themselves and write straight into an idle worker's channel; what must not be done there
+ * (starting a zygote) is left to the thread that drives the pool: the supervisor's own, or any that
+ * calls lp_supervisor_turn.
  */
 #ifndef LP_SUPERVISOR_H
 #define LP_SUPERVISOR_H
