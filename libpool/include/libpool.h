@@ -142,9 +142,15 @@ typedef struct libpool_options {
     libpool_finalizer *finalizer;     /* may be NULL */
     void *finalizer_arg;
     const char *name;   /* process names: NAME:zygote, NAME:0...; "pool" */
-    const char *cgroup; /* a delegated cgroup v2 directory; default: the host's own */
+    const char *cgroup; /* a delegated v2 directory, see below; default: the host's own */
     const libpool_allocator *allocator; /* copied; may be NULL */
 } libpool_options;
+
+/*
+ * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
+ * controller and holds no process, such as one made beside the host's own in a systemd unit with
+ * Delegate=yes.
+ */
 
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
