@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -37,20 +38,18 @@ void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row)
 
 void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats)
 {
-    static bool told;
+    static atomic_uint looks;
     if (how == HN_SABOTAGE_COUNT_OTHERWISE && stats->tasks_ended[LIBPOOL_COMPLETED]) {
         stats->tasks_ended[LIBPOOL_COMPLETED]--; /* every time: it looks right in itself */
         stats->tasks_ended[LIBPOOL_CANCELLED]++;
     }
-    if (told || !stats->tasks_ended[LIBPOOL_COMPLETED])
+    /* Every second look is a lie: whoever looks twice in a row has seen a number go back. */
+    if (!stats->tasks_ended[LIBPOOL_COMPLETED] || atomic_fetch_add(&looks, 1) % 2)
         return;
     if (how == HN_SABOTAGE_LOSE_COUNT)
         stats->tasks_ended[LIBPOOL_COMPLETED]--;
     else if (how == HN_SABOTAGE_COUNT_BACK)
-        stats->tasks_launched += 1000; /* the next look is the truth again */
-    else
-        return;
-    told = true;
+        stats->tasks_launched += 1000;
 }
 
 void hn_sabotage_event(enum hn_sabotage how, struct hn_record *record)
