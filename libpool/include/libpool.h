@@ -5,7 +5,8 @@
  * A pool runs tasks in worker processes. A task may crash, leak, hang or be killed by the kernel;
  * it costs that task only. Every future ends exactly once, with the true reason. A kill leaves
  * nothing running. The library never touches the application's process: no signal handler, no
- * child visible to wait(), nothing printed, no exit.
+ * child visible to wait() (an application that is init or a sub-reaper adopts the pool's helper),
+ * nothing printed, no exit.
  *
  *     libpool *pool;
  *     libpool_open(&pool, NULL);
@@ -269,7 +270,8 @@ void libpool_future_free(libpool_future *future);
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
-uint32_t libpool_worker_slot(const libpool_worker *worker);    /* 0..; stable across replacement */
+/* 0 to workers_limit + 1, no two live workers share one; a replacement may get a spare one. */
+uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
 void libpool_worker_set_data(libpool_worker *worker, void *data); /* kept for later tasks */
 void *libpool_worker_data(const libpool_worker *worker);

@@ -252,9 +252,13 @@ int libpool_fd(const libpool *pool)
 int libpool_dispatch(libpool *pool)
 {
     int error = check_handle(pool);
-    if (!error)
-        lp_supervisor_turn(pool, 0);
-    return error;
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    bool driving = !pool->driving && !pool->has_thread;
+    pthread_mutex_unlock(&pool->lock);
+    lp_supervisor_turn(pool, 0, driving);
+    return 0;
 }
 
 /* ---- tasks ---------------------------------------------------------------------------------- */

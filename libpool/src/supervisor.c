@@ -621,10 +621,10 @@ static void set_next_turn(libpool *pool)
     lp_poller_set_deadline(&pool->poller, next_ns, now_ns);
 }
 
-void lp_supervisor_turn(libpool *pool, int timeout_ms)
+void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
 {
     struct lp_poller_event events[LP_POLLER_BATCH];
-    int n = lp_poller_wait(&pool->poller, events, timeout_ms);
+    int n = lp_poller_wait(&pool->poller, events, timeout_ms, driving);
     pthread_mutex_lock(&pool->lock);
     for (int i = 0; i < n; i++)
         handle(pool, &events[i]);
@@ -645,7 +645,7 @@ static void *supervise(void *arg)
     libpool *pool = arg;
     bool down = false;
     while (!down) {
-        lp_supervisor_turn(pool, -1);
+        lp_supervisor_turn(pool, -1, true);
         pthread_mutex_lock(&pool->lock);
         down = pool->down;
         pthread_mutex_unlock(&pool->lock);
@@ -668,7 +668,7 @@ static void drive(libpool *pool, uint64_t deadline_ns)
 {
     pool->driving = true;
     pthread_mutex_unlock(&pool->lock);
-    lp_supervisor_turn(pool, ms_until(deadline_ns));
+    lp_supervisor_turn(pool, ms_until(deadline_ns), true);
     pthread_mutex_lock(&pool->lock);
     pool->driving = false;
     pthread_cond_broadcast(&pool->changed);
@@ -882,15 +882,22 @@ int lp_supervisor_open(libpool *pool)
     return error;
 }
 
-void lp_supervisor_close(libpool *pool, bool forked)
+static void close_fds(libpool *pool)
 {
-    if (pool->has_thread && !forked)
-        pthread_join(pool->thread, NULL);
     close_lines(pool);
     lp_poller_close(&pool->poller);
     lp_fd_close(&pool->lifeline_fd);
     lp_fd_close(&pool->zygote.socket_fd);
     lp_fd_close(&pool->zygote.pid_fd);
+}
+
+void lp_supervisor_close(libpool *pool, bool forked)
+{
+    if (!forked) { /* in a copy the numbers may stand for something else by now */
+        if (pool->has_thread)
+            pthread_join(pool->thread, NULL);
+        close_fds(pool);
+    }
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;
     if (pool->windows)

@@ -85,8 +85,11 @@ int lp_supervisor_open(libpool *pool);
 /* All is down, or this is a forked copy: gives everything back but the handle itself. */
 void lp_supervisor_close(libpool *pool, bool forked);
 
-/* One turn: waits up to timeout_ms, handles what happened. */
-void lp_supervisor_turn(libpool *pool, int timeout_ms);
+/*
+ * One turn: waits up to timeout_ms, handles what happened. Not `driving`: another thread may be asleep
+ * in there, whose nudges are not taken from it.
+ */
+void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving);
 
 /* With the lock held, after any call into the core: performs its actions. */
 void lp_supervisor_perform(libpool *pool);

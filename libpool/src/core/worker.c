@@ -88,6 +88,7 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
     move(pool, slot, LP_WORKER_BUSY);
     worker->task = index;
     worker->assigned = true;
+    worker->run_deadline_ns = 0;
     set_deadline(pool, slot, first_look_ns(pool, task));
     if (!task->launched)
         pool->stats.tasks_launched++;
@@ -461,7 +462,9 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     struct lp_worker *worker = &pool->workers[slot];
     const struct lp_task *task = &pool->tasks.table[worker->task];
     if (event->started_id == task->id) {
-        uint64_t deadline_ns = run_deadline_ns(pool, task, event->started_ns);
+        if (!worker->run_deadline_ns) /* its first word counts: a later one would only buy time */
+            worker->run_deadline_ns = run_deadline_ns(pool, task, event->started_ns);
+        uint64_t deadline_ns = worker->run_deadline_ns;
         if (deadline_ns && deadline_ns <= pool->now_ns)
             lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);
         else if (deadline_ns)

@@ -75,8 +75,9 @@ struct lp_worker {
     uint32_t tasks_done;
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
-    uint64_t proof_wait_ns;          /* how long to wait for its death and empty tree next time */
-    uint64_t deadline_ns;            /* 0: none. The heap may hold an earlier time to look */
+    uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */
+    uint64_t run_deadline_ns; /* BUSY: when its task has to end, once it is known to have begun */
+    uint64_t deadline_ns;     /* 0: none. The heap may hold an earlier time to look */
     uint32_t idle_older, idle_newer; /* the idle list */
 };
 

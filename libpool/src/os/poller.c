@@ -92,7 +92,7 @@ static void take_count(int fd)
 }
 
 int lp_poller_wait(struct lp_poller *poller, struct lp_poller_event events[LP_POLLER_BATCH],
-                   int timeout_ms)
+                   int timeout_ms, bool take_nudges)
 {
     struct epoll_event got[LP_POLLER_BATCH];
     int n = lp_sys.epoll_wait(poller->epoll_fd, got, LP_POLLER_BATCH, timeout_ms);
@@ -101,7 +101,8 @@ int lp_poller_wait(struct lp_poller *poller, struct lp_poller_event events[LP_PO
     int stored = 0;
     for (int i = 0; i < n; i++) {
         if (got[i].data.u64 == TAG_NUDGE) {
-            take_count(poller->nudge_fd);
+            if (take_nudges)
+                take_count(poller->nudge_fd);
         } else if (got[i].data.u64 == TAG_TIMER) {
             take_count(poller->timer_fd);
         } else {

@@ -41,9 +41,9 @@ void lp_poller_set_deadline(struct lp_poller *poller, uint64_t deadline_ns, uint
 /* Makes a wait return; from any thread. Never blocks. */
 void lp_poller_nudge(struct lp_poller *poller);
 
-/* Waits (timeout_ms as epoll_wait). How many events were stored; nudges and the timer are taken
- * here and not reported. -errno on failure; -EINTR is 0 events. */
+/* Waits (timeout_ms as epoll_wait). How many events were stored; the timer and, when told so, nudges
+ * are taken here and not reported. -errno on failure; -EINTR is 0 events. */
 int lp_poller_wait(struct lp_poller *poller, struct lp_poller_event events[LP_POLLER_BATCH],
-                   int timeout_ms);
+                   int timeout_ms, bool take_nudges);
 
 #endif

@@ -318,8 +318,12 @@ static void kill_worker(const struct zygote *zygote, uint32_t index)
 static void kill_slot(struct zygote *zygote, const struct lp_request *request)
 {
     struct slot *slot = &zygote->slots[request->slot];
-    bool is_known_empty = slot->was_used && slot->generation != request->generation;
-    if (slot->state == VACANT && !is_known_empty) {
+    bool is_same = slot->generation == request->generation;
+    if (slot->state == VACANT && slot->was_used && is_same &&
+        !lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1)) {
+        report(zygote, LP_REPORT_EMPTY, request->slot, 0,
+               0); /* proven already: the host missed it */
+    } else if (slot->state == VACANT && (!slot->was_used || is_same)) {
         slot->generation = request->generation;
         slot->was_used = true;
         kill_heir(slot);
