@@ -7,7 +7,6 @@ CFLAGS  ?= -O2 -g
 WERROR  ?=
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
-MANDIR  ?= $(PREFIX)/share/man
 VERSION := 0.1.0
 SOVERSION := 0
 
@@ -191,7 +190,7 @@ tsan:
 	$(Q)$(call sanitized,tsan,thread) built
 	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
-install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, man pages, pkg-config file (DESTDIR, PREFIX)
+install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(lib) $(DESTDIR)$(LIBDIR)
@@ -201,8 +200,6 @@ install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, man pages, pkg-c
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libpool/libpool.pc.in \
 	    >$(DESTDIR)$(LIBDIR)/pkgconfig/libpool.pc
 	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
-	for page in $(wildcard libpool/man/*.[1-8]); do section=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
-	    install -d $$section && install -m 644 $$page $$section || exit 1; done
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 14
