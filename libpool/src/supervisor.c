@@ -477,7 +477,7 @@ static int take_report(libpool *pool, struct lp_report *report, int *pid_fd)
     int got = lp_zygote_peek(&pool->zygote, report);
     if (got == 1 && report->kind == LP_REPORT_SPAWNED && report->slot < pool->core.slots)
         lp_fd_close(&pool->lines[report->slot].spare_fd);
-    return got < 0 ? got : lp_zygote_receive(&pool->zygote, report, pid_fd);
+    return got == 1 ? lp_zygote_receive(&pool->zygote, report, pid_fd) : got;
 }
 
 /* Everything it has said; when it is gone, its last words come first. */
