@@ -30,6 +30,7 @@ static uint64_t pause_ns(const struct lp_backoff *backoff)
 void lp_backoff_failed(struct lp_backoff *backoff, uint64_t now_ns, int error)
 {
     backoff->error = error;
+    backoff->failed_ns = now_ns;
     if (!lp_backoff_allows(backoff, now_ns))
         return;
     if (backoff->failures < UINT32_MAX)

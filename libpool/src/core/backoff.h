@@ -12,10 +12,11 @@
 
 struct lp_backoff {
     uint64_t min_ns, max_ns;
-    uint64_t random;   /* state of the jitter's generator: seeded, so runs can be repeated */
-    uint64_t until_ns; /* no attempt before; 0: none pending */
-    uint32_t failures; /* in a row */
-    int error;         /* of the last failure: negated errno, or 0 */
+    uint64_t random;    /* state of the jitter's generator: seeded, so runs can be repeated */
+    uint64_t until_ns;  /* no attempt before; 0: none pending */
+    uint32_t failures;  /* in a row */
+    int error;          /* of the last failure: negated errno, or 0 */
+    uint64_t failed_ns; /* when that was: what began before it proves nothing since */
 };
 
 void lp_backoff_init(struct lp_backoff *backoff, uint64_t min_ns, uint64_t max_ns, uint64_t seed);

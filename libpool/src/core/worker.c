@@ -259,6 +259,13 @@ static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_caus
     note->code = pool->workers[slot].init_code;
 }
 
+/* A worker that is of use shows that spawning works, if it was spawned after the last failure. */
+static void prove_spawns(struct lp_pool *pool, const struct lp_worker *worker)
+{
+    if (worker->spawned_ns >= pool->spawn_backoff.failed_ns)
+        lp_backoff_succeeded(&pool->spawn_backoff);
+}
+
 /* A worker that never got as far as a task is a failed spawn in the eyes of the backoff. */
 static void count_early_death(struct lp_pool *pool, const struct lp_worker *worker,
                               const struct lp_event *event)
@@ -273,7 +280,7 @@ static void count_early_death(struct lp_pool *pool, const struct lp_worker *work
     if (!worker->ready || fell_early)
         lp_backoff_failed(&pool->spawn_backoff, pool->now_ns, 0);
     else
-        lp_backoff_succeeded(&pool->spawn_backoff);
+        prove_spawns(pool, worker);
 }
 
 static void count_finalizer(struct lp_pool *pool, const struct lp_worker *worker)
@@ -438,7 +445,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         outcome.running_ns = event->ended_ns - event->started_ns;
     end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
-    lp_backoff_succeeded(&pool->spawn_backoff);
+    prove_spawns(pool, worker);
     move(pool, slot, LP_WORKER_IDLE);
     bool recycled = pool->config.tasks_per_worker &&
                     worker->tasks_done >= pool->config.tasks_per_worker;
