@@ -198,7 +198,8 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 void libpool_close(libpool *pool);
 
 /*
- * For event loops (LIBPOOL_NO_THREAD): one descriptor, readable when libpool_dispatch has work,
+ * For event loops (LIBPOOL_NO_THREAD; the driving thread's stack is the tasks' stack, too: 256 KiB at
+ * least): one descriptor, readable when libpool_dispatch has work,
  * timers included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0.
  */
 int libpool_fd(const libpool *pool);

@@ -2,6 +2,7 @@
 #include "os/death.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/wait.h>
 
@@ -19,9 +20,24 @@ struct pidfd_info_64 {
 
 _Static_assert(sizeof(struct pidfd_info_64) == 64, "the size that the request's number contains");
 
+/* A host that is init or a sub-reaper has adopted the process: it is reaped for it, and tells. */
+static bool reap(int pid_fd, int *code, int *signal, int *core_dumped)
+{
+    siginfo_t info = {.si_pid = 0};
+    if (lp_sys.waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | WNOHANG | __WALL) < 0 ||
+        info.si_pid == 0)
+        return false;
+    *code = info.si_code == CLD_EXITED ? info.si_status : 0;
+    *signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+    *core_dumped = info.si_code == CLD_DUMPED;
+    return true;
+}
+
 int lp_death_ask(int pid_fd, int *code, int *signal, int *core_dumped)
 {
     struct pidfd_info_64 info = {.mask = INFO_EXIT};
+    if (reap(pid_fd, code, signal, core_dumped))
+        return 0;
     int error = lp_sys.pidfd_info(pid_fd, &info);
     if (error < 0)
         return -ENOTSUP;

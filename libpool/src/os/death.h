@@ -10,7 +10,8 @@
 
 /*
  * The process has ended (its pidfd is readable). 0 and how; -ENOTSUP: this kernel can't tell;
- * -EAGAIN: its parent has not reaped it yet. The descriptor stays the caller's.
+ * -EAGAIN: its parent has not reaped it yet. Reaps it when this process is its parent by adoption.
+ * The descriptor stays the caller's.
  */
 int lp_death_ask(int pid_fd, int *code, int *signal, int *core_dumped);
 
