@@ -125,13 +125,13 @@ static void print_record(const struct ch_run *run, FILE *file, const struct hn_r
     fputc('\n', file);
 }
 
-static void print_findings(const struct ch_run *run, FILE *file)
+static void print_clause(const struct ch_run *run, enum hn_clause clause, FILE *file)
 {
     for (uint32_t i = 0; i < HN_FINDINGS_MAX; i++) {
-        const struct hn_finding *finding = &run->world->findings.list[i];
-        if (finding->whole)
-            fprintf(file, "# %s: %s: expected %s, got %s\n", hn_clause_name(finding->clause),
-                    finding->read, finding->expected, finding->actual);
+        const struct hn_finding *finding = hn_findings_at(&run->world->findings, clause, i);
+        if (finding)
+            fprintf(file, "# %s: %s: expected %s, got %s\n", hn_clause_name(clause), finding->read,
+                    finding->expected, finding->actual);
     }
 }
 
@@ -140,7 +140,8 @@ void ch_evidence_keep(struct ch_run *run)
     FILE *file = open_evidence(run, "a");
     if (!file)
         return;
-    print_findings(run, file);
+    for (int clause = 0; clause < HN_CLAUSES; clause++)
+        print_clause(run, (enum hn_clause)clause, file);
     for (uint64_t number = 1; number <= hn_history_count(&run->world->history); number++) {
         const struct hn_record *record = hn_history_at(&run->world->history, number);
         if (record)

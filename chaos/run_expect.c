@@ -471,24 +471,29 @@ static void check_host(struct ch_run *run, struct ch_place place, bool dead)
 
 /* ---- Invariants -------------------------------------------------------------------------------- */
 
-static void tell_finding(struct ch_run *run, const struct hn_finding *finding,
-                         struct ch_place place, uint32_t waived)
+/* Every one of the clause, or that there were more: none is ever lost. */
+static void tell_clause(struct ch_run *run, enum hn_clause clause, struct ch_place place)
 {
-    bool harness = finding->clause == HN_HARNESS;
-    if (!harness && (waived >> (finding->clause - 1) & 1))
-        return;
-    ch_result_object(run->result, harness ? CH_ERROR : CH_FAIL, place,
-                     hn_clause_name(finding->clause), finding->expected, finding->actual,
-                     finding->read);
+    enum ch_verdict verdict = clause == HN_HARNESS ? CH_ERROR : CH_FAIL;
+    uint32_t count = hn_findings_count(&run->world->findings, clause), told = 0;
+    for (uint32_t i = 0; i < HN_FINDINGS_MAX; i++) {
+        const struct hn_finding *finding = hn_findings_at(&run->world->findings, clause, i);
+        if (!finding)
+            continue;
+        told++;
+        ch_result_object(run->result, verdict, place, hn_clause_name(clause), finding->expected,
+                         finding->actual, finding->read);
+    }
+    if (count > told)
+        ch_result_objectf(run->result, verdict, place, hn_clause_name(clause), "nothing to object",
+                          "the findings", "%u more", count - told);
 }
 
 static void tell_findings(struct ch_run *run, struct ch_place place, uint32_t waived)
 {
-    for (uint32_t i = 0; i < HN_FINDINGS_MAX; i++) {
-        const struct hn_finding *finding = &run->world->findings.list[i];
-        if (atomic_load(&finding->whole))
-            tell_finding(run, finding, place, waived);
-    }
+    for (int clause = 0; clause < HN_CLAUSES; clause++)
+        if (clause == HN_HARNESS || !(waived >> (clause - 1) & 1))
+            tell_clause(run, (enum hn_clause)clause, place);
 }
 
 /* ---- All --------------------------------------------------------------------------------------- */

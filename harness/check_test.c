@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +100,19 @@ TEST(check, a_clean_run_passes)
     hn_check_harness(fixture.world, &findings);
     CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
     hn_world_free(fixture.world);
+}
+
+TEST(check, no_clause_takes_the_room_of_another)
+{
+    struct hn_findings *findings = calloc(1, sizeof *findings);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(findings);
+    for (int i = 0; i < 1000; i++)
+        hn_findings_add(findings, HN_I3_LIVENESS, "x", "x", "%d", i);
+    hn_findings_add(findings, HN_I1_RESOLUTION, "x", "x", "lost?");
+    CU_ASSERT_EQUAL(hn_findings_count(findings, HN_I1_RESOLUTION), 1);
+    CU_ASSERT_EQUAL(hn_findings_count(findings, HN_I3_LIVENESS), 1000);
+    CU_ASSERT_EQUAL(hn_findings_total(findings), 1001);
+    free(findings);
 }
 
 /* ---- I1 ---------------------------------------------------------------------------------------- */

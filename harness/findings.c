@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* findings: a list that many processes append to; see the header. */
+/* findings: lists that many processes append to; see the header. */
 #include "harness/findings.h"
 
 #include <stdarg.h>
@@ -8,12 +8,12 @@
 void hn_findings_add(struct hn_findings *findings, enum hn_clause clause, const char *read,
                      const char *expected, const char *actual, ...)
 {
-    uint32_t index = atomic_fetch_add(&findings->count, 1);
+    struct hn_findings_of *of = &findings->of[clause];
+    uint32_t index = atomic_fetch_add(&of->count, 1);
     if (index >= HN_FINDINGS_MAX)
         return;
-    struct hn_finding *finding = &findings->list[index];
+    struct hn_finding *finding = &of->list[index];
     va_list arguments;
-    finding->clause = clause;
     snprintf(finding->read, sizeof finding->read, "%s", read);
     snprintf(finding->expected, sizeof finding->expected, "%s", expected);
     va_start(arguments, actual);
@@ -22,21 +22,24 @@ void hn_findings_add(struct hn_findings *findings, enum hn_clause clause, const 
     atomic_store_explicit(&finding->whole, 1, memory_order_release);
 }
 
+const struct hn_finding *hn_findings_at(const struct hn_findings *findings, enum hn_clause clause,
+                                        uint32_t index)
+{
+    const struct hn_finding *finding = &findings->of[clause].list[index];
+    return atomic_load_explicit(&finding->whole, memory_order_acquire) ? finding : NULL;
+}
+
 uint32_t hn_findings_count(const struct hn_findings *findings, enum hn_clause clause)
 {
-    uint32_t found = 0;
-    for (uint32_t i = 0; i < HN_FINDINGS_MAX; i++) {
-        const struct hn_finding *finding = &findings->list[i];
-        if (atomic_load_explicit(&finding->whole, memory_order_acquire) &&
-            finding->clause == clause)
-            found++;
-    }
-    return found;
+    return atomic_load(&findings->of[clause].count);
 }
 
 uint32_t hn_findings_total(const struct hn_findings *findings)
 {
-    return atomic_load(&findings->count);
+    uint32_t total = 0;
+    for (int clause = 0; clause < HN_CLAUSES; clause++)
+        total += hn_findings_count(findings, (enum hn_clause)clause);
+    return total;
 }
 
 const char *hn_clause_name(enum hn_clause clause)
