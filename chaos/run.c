@@ -317,9 +317,13 @@ static void close_pool(struct ch_run *run)
 static void look_for_residue(struct ch_run *run, uint64_t grace_ns, const char *when)
 {
     char first[HN_PATH_MAX] = "";
-    hn_guardian_census(&run->guardian, hn_clock_ns() + grace_ns);
+    int census = hn_guardian_census(&run->guardian, hn_clock_ns() + grace_ns);
     hn_check_census(&run->world->census, when, &run->world->findings);
     int foreign = hn_guardian_foreign_cgroups(&run->guardian, first, sizeof first);
+    if (census < 0 && census != -ETIMEDOUT)
+        harness_broke(run, "the guardian's census", census);
+    if (foreign < 0)
+        harness_broke(run, "the guardian's look for cgroups", foreign);
     if (foreign > 0)
         hn_findings_add(&run->world->findings, HN_I4_RESIDUE, "the cgroups below the target's",
                         "none", "%d, such as %s, %s", foreign, first, when);
@@ -341,6 +345,13 @@ static void quit_target(struct ch_run *run)
                     run->target_end.code, run->target_end.signal);
 }
 
+static void count_kernel(struct ch_run *run)
+{
+    int rc = hn_guardian_count(&run->guardian);
+    if (rc)
+        harness_broke(run, "the kernel's counters", rc);
+}
+
 static void end_alive(struct ch_run *run)
 {
     ch_action_heal(run);
@@ -351,7 +362,7 @@ static void end_alive(struct ch_run *run)
         if (!run->target_gone)
             close_pool(run);
     }
-    hn_guardian_count(&run->guardian);
+    count_kernel(run);
     if (!run->target_gone) {
         look_for_residue(run, CLOSE_RESIDUE_NS, "after libpool_close");
         quit_target(run);
@@ -361,7 +372,7 @@ static void end_alive(struct ch_run *run)
 static void end_dead(struct ch_run *run)
 {
     uint64_t since_ns = hn_clock_ns() - run->target_end.time_ns;
-    hn_guardian_count(&run->guardian);
+    count_kernel(run);
     look_for_residue(run, since_ns < HOST_DEATH_NS ? HOST_DEATH_NS - since_ns : 0,
                      "1 s after the application's death");
 }

@@ -244,30 +244,35 @@ const char *hn_cgroups_freezer(const struct hn_cgroups *cgroups)
     return choose(cgroups, HN_CGROUP_FREEZER, cgroups->inside, "cgroup.freeze");
 }
 
-/* Deepest first: children are visited before the directory itself. */
-static void each_below(const char *path, void (*visit)(const char *path, void *context),
-                       void *context, int depth)
+/* Deepest first: children are visited before the directory itself. One that vanishes is no error. */
+static int each_below(const char *path, void (*visit)(const char *path, void *context),
+                      void *context, int depth)
 {
+    int rc = 0;
     struct dirent *entry;
     DIR *directory = depth < 16 ? opendir(path) : NULL;
     if (!directory)
-        return;
+        return depth < 16 ? -errno : -ELOOP;
     while ((entry = readdir(directory))) {
         char child[HN_PATH_MAX];
         if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
             continue;
-        if ((size_t)snprintf(child, sizeof child, "%s/%s", path, entry->d_name) >= sizeof child)
-            continue;
-        each_below(child, visit, context, depth + 1);
-        visit(child, context);
+        int length = snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
+        bool fits = length >= 0 && (size_t)length < sizeof child;
+        int error = fits ? each_below(child, visit, context, depth + 1) : -ENAMETOOLONG;
+        if (error && error != -ENOENT)
+            rc = error;
+        if (fits)
+            visit(child, context);
     }
     closedir(directory);
+    return rc;
 }
 
-void hn_cgroup_each_below(const char *path, void (*visit)(const char *path, void *context),
-                          void *context)
+int hn_cgroup_each_below(const char *path, void (*visit)(const char *path, void *context),
+                         void *context)
 {
-    each_below(path, visit, context, 0);
+    return each_below(path, visit, context, 0);
 }
 
 static void thaw_one(const char *path, void *context)
@@ -457,12 +462,10 @@ static void add_refused(const char *path, void *context)
         *sum += refused;
 }
 
-uint64_t hn_cgroup_pids_refused(const char *directory)
+int hn_cgroup_pids_refused(const char *directory, uint64_t *refused)
 {
-    uint64_t sum = 0;
-    add_refused(directory, &sum);
-    each_below(directory, add_refused, &sum, 0);
-    return sum;
+    int rc = hn_cgroup_number(directory, "pids.events", "max", refused);
+    return rc ? rc : each_below(directory, add_refused, refused, 0);
 }
 
 static bool is_frozen(const char *directory)

@@ -62,9 +62,9 @@ int hn_cgroups_remove(const struct hn_cgroups *cgroups);
 /* Removes what runs whose judge is dead have left. How many directories went. */
 int hn_cgroups_sweep(void);
 
-/* Calls visit for each directory beneath path (not path itself), deepest first. */
-void hn_cgroup_each_below(const char *path, void (*visit)(const char *path, void *context),
-                          void *context);
+/* Calls visit for each directory beneath path (not path itself), deepest first. 0; -errno: not all. */
+int hn_cgroup_each_below(const char *path, void (*visit)(const char *path, void *context),
+                         void *context);
 
 /* A number in DIRECTORY/FILE; with key: the number after that word. 0 or -errno. */
 int hn_cgroup_number(const char *directory, const char *file, const char *key, uint64_t *value);
@@ -76,8 +76,8 @@ int hn_cgroup_memory_limit(const char *directory, uint64_t *bytes);
 int hn_cgroup_set_pids_limit(const char *directory, uint64_t processes);
 
 /* Forks refused by the directory's limit. Kernels before 6.12 count them below it, where the process
- * was; so all below is added. */
-uint64_t hn_cgroup_pids_refused(const char *directory);
+ * was; so all below is added. 0 or -errno. */
+int hn_cgroup_pids_refused(const char *directory, uint64_t *refused);
 
 /* Returns when the kernel says that it is done. 0 or -errno. */
 int hn_cgroup_freeze(const char *directory, bool frozen);

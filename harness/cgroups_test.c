@@ -110,11 +110,27 @@ TEST(cgroups, refused_forks_are_counted_wherever_the_kernel_counts_them)
         hn_cgroups_remove(&cgroups);
         TEST_SKIP("no pids cgroup of our own can be made");
     }
-    CU_ASSERT_EQUAL(hn_cgroup_pids_refused(pids), 0);
+    uint64_t refused = 7;
+    CU_ASSERT_EQUAL(hn_cgroup_pids_refused(pids, &refused), 0);
+    CU_ASSERT_EQUAL(refused, 0);
     CU_ASSERT_EQUAL(hn_cgroup_set_pids_limit(pids, 1), 0);
     CU_ASSERT_EQUAL(hn_test_child(fork_once, &cgroups, 5000), TEST_EXIT(0));
-    CU_ASSERT_EQUAL(hn_cgroup_pids_refused(pids), 1);
+    CU_ASSERT_EQUAL(hn_cgroup_pids_refused(pids, &refused), 0);
+    CU_ASSERT_EQUAL(refused, 1);
     CU_ASSERT_EQUAL(hn_cgroups_remove(&cgroups), 0);
+}
+
+static void never(const char *path, void *context)
+{
+    (void)path;
+    (void)context;
+}
+
+TEST(cgroups, what_cannot_be_read_is_an_error_and_not_nothing)
+{
+    uint64_t number;
+    CU_ASSERT(hn_cgroup_pids_refused("/nowhere", &number) < 0);
+    CU_ASSERT(hn_cgroup_each_below("/nowhere", never, NULL) < 0);
 }
 
 /* In v2 with controllers: a process in the pool's directory would keep it from handing memory on. */

@@ -11,6 +11,9 @@
 void hn_check_census(const struct hn_census *census, const char *when, struct hn_findings *findings)
 {
     uint32_t shown = census->count < 3 ? census->count : 3;
+    if (census->error || census->taken_ns == 0)
+        hn_findings_add(findings, HN_HARNESS, "/proc below the guardian", "it can be read", "%s: %s",
+                        when, census->taken_ns ? strerror(-census->error) : "nobody looked");
     for (uint32_t i = 0; i < shown; i++) {
         const struct hn_process *process = &census->list[i];
         hn_findings_add(findings, HN_I4_RESIDUE, "/proc below the guardian", "nothing is alive",
@@ -29,8 +32,10 @@ void hn_check_sentinel(const struct hn_process *sentinel, struct hn_findings *fi
                         "it lives", "pid %d is gone", sentinel->pid);
         return;
     }
-    hn_process_status(sentinel->pid, "SigPnd", 16, &own);
-    hn_process_status(sentinel->pid, "ShdPnd", 16, &shared);
+    if (hn_process_status(sentinel->pid, "SigPnd", 16, &own) ||
+        hn_process_status(sentinel->pid, "ShdPnd", 16, &shared))
+        hn_findings_add(findings, HN_HARNESS, "the sentinel's /proc/PID/status", "it can be read",
+                        "it can't");
     if (own || shared || now.state == 'T')
         hn_findings_add(findings, HN_I8_OWN_PROCESSES, "the sentinel beside the application",
                         "no signal was sent to it", "state %c, pending %llx", now.state,

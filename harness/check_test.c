@@ -352,13 +352,23 @@ TEST(check, I2_sees_the_pool_count_otherwise)
 TEST(check, I4_sees_a_process_left)
 {
     struct hn_findings findings = {0};
-    struct hn_census census = {0};
+    struct hn_census census = {.taken_ns = 1};
     hn_check_census(&census, "after close", &findings);
     CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
     census.count = 1;
     hn_process_look(getpid(), &census.list[0]);
     hn_check_census(&census, "after close", &findings);
     CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I4_RESIDUE), 1);
+}
+
+TEST(check, a_census_that_nobody_took_is_no_empty_one)
+{
+    struct hn_findings findings = {0};
+    struct hn_census never = {0}, blind = {.taken_ns = 1, .error = -ENOMEM};
+    hn_check_census(&never, "after close", &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_HARNESS), 1);
+    hn_check_census(&blind, "after close", &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_HARNESS), 2);
 }
 
 TEST(check, I4_sees_a_descriptor_a_mapping_and_a_thread_left)

@@ -96,6 +96,7 @@ static void count_heads(struct guardian *guardian, struct hn_process *list, size
     struct hn_census *census = &guardian->world->census;
     int found = hn_process_descendants(getpid(), list, max);
     census->count = 0;
+    census->error = found < 0 ? found : found > (int)max ? -E2BIG : 0;
     census->taken_ns = hn_clock_ns();
     for (int i = 0; i < found && i < (int)max; i++) {
         if (is_expected(guardian, &list[i]))
@@ -124,6 +125,8 @@ static int take_census(struct guardian *guardian, uint64_t deadline_ns)
     for (;;) {
         reap(guardian);
         count_heads(guardian, list, 4096);
+        if (guardian->world->census.error)
+            return guardian->world->census.error;
         if (guardian->world->census.count == 0)
             return 0;
         if (hn_clock_ns() >= deadline_ns)
@@ -151,9 +154,12 @@ static void note_foreign(const char *path, void *context)
 static int list_foreign(struct guardian *guardian, char *first, size_t size)
 {
     struct foreign foreign = {&guardian->cgroups, 0, first, size};
-    for (int i = 0; i < HN_HIERARCHIES; i++)
-        if (guardian->cgroups.path[i][0])
-            hn_cgroup_each_below(guardian->cgroups.path[i], note_foreign, &foreign);
+    for (int i = 0; i < HN_HIERARCHIES; i++) {
+        const char *path = guardian->cgroups.path[i];
+        int rc = path[0] ? hn_cgroup_each_below(path, note_foreign, &foreign) : 0;
+        if (rc)
+            return rc;
+    }
     return foreign.count;
 }
 
@@ -167,7 +173,7 @@ static int answer(struct guardian *guardian, const struct hn_request *request, c
     case HN_REQUEST_PIDS: return hn_faults_limit_pids(&guardian->faults, request);
     case HN_REQUEST_PRESSURE: return hn_faults_press(&guardian->faults, request);
     case HN_REQUEST_UNDO: return hn_faults_undo(&guardian->faults, request->step);
-    case HN_REQUEST_COUNT: hn_faults_count(&guardian->faults); return 0;
+    case HN_REQUEST_COUNT: return hn_faults_count(&guardian->faults);
     case HN_REQUEST_CENSUS: return take_census(guardian, request->number);
     case HN_REQUEST_FOREIGN: return list_foreign(guardian, text, size);
     case HN_REQUEST_FINISH: guardian->finished = true; return 0;

@@ -52,16 +52,16 @@ int hn_guardian_press(const struct hn_guardian *guardian, uint32_t step, uint32_
 /* All faults of the step. 0; -ENOENT: none is in force. */
 int hn_guardian_undo(const struct hn_guardian *guardian, uint32_t step);
 
-/* Brings the counters in the world up to date: oom_kills, pids_refused. */
+/* Brings the counters in the world up to date: oom_kills, pids_refused. 0; -errno: they are not. */
 int hn_guardian_count(const struct hn_guardian *guardian);
 
 /*
  * Waits until nothing but the target and the sentinel lives below the guardian, deadline at most;
- * what does is in world->census. 0 or -ETIMEDOUT.
+ * what does is in world->census. 0; -ETIMEDOUT: somebody does; any other error: nobody looked.
  */
 int hn_guardian_census(const struct hn_guardian *guardian, uint64_t deadline_ns);
 
-/* Directories that somebody else made beneath the run's cgroups and that are there now. */
+/* Directories that somebody else made beneath the run's cgroups and that are there now; -errno. */
 int hn_guardian_foreign_cgroups(const struct hn_guardian *guardian, char *first, size_t size);
 
 /*

@@ -71,11 +71,12 @@ int hn_faults_limit_memory(struct hn_faults *faults, const struct hn_request *re
         return -ENOSPC;
     memcpy(undo->path, request->path, sizeof undo->path);
     int rc = hn_cgroup_memory_limit(undo->path, &undo->old_limit);
+    if (rc == 0)
+        rc = hn_cgroup_oom_kills(undo->path, &undo->kills_before);
     if (rc) {
         undo->kind = HN_UNDO_NONE;
         return rc;
     }
-    hn_cgroup_oom_kills(undo->path, &undo->kills_before);
     undo->kills_seen = undo->kills_before;
     undo->event_fd = watch_oom(undo->path);
     return hn_cgroup_set_memory_limit(undo->path, request->number);
@@ -254,13 +255,14 @@ static uint64_t sum_kills(struct hn_faults *faults)
     return kills;
 }
 
-void hn_faults_count(struct hn_faults *faults)
+int hn_faults_count(struct hn_faults *faults)
 {
     struct hn_world *world = faults->world;
     if (hn_cgroup_number(faults->pool, "memory.events", "oom_kill", &world->oom_kills) == 0)
         snprintf(world->oom_source, sizeof world->oom_source, "oom_kill of %.140s", faults->pool);
     else
         world->oom_kills = sum_kills(faults);
-    if (faults->target_pids[0])
-        world->pids_refused = hn_cgroup_pids_refused(faults->target_pids);
+    if (!faults->target_pids[0])
+        return 0;
+    return hn_cgroup_pids_refused(faults->target_pids, &world->pids_refused);
 }

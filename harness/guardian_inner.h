@@ -68,7 +68,7 @@ int hn_faults_limit_pids(struct hn_faults *faults, const struct hn_request *requ
 int hn_faults_press(struct hn_faults *faults, const struct hn_request *request);
 int hn_faults_undo(struct hn_faults *faults, uint32_t step);
 void hn_faults_undo_all(struct hn_faults *faults);
-void hn_faults_count(struct hn_faults *faults);
+int hn_faults_count(struct hn_faults *faults);
 /* stress-ng's session, whose processes are no residue; 0: none. */
 pid_t hn_faults_pressure_session(const struct hn_faults *faults, pid_t session);
 

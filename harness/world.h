@@ -68,7 +68,8 @@ struct hn_sample {
 /* What the guardian found alive below itself. */
 struct hn_census {
     uint32_t count; /* may exceed HN_CENSUS_MAX */
-    uint64_t taken_ns;
+    int32_t error;  /* /proc could not be read: the count says nothing */
+    uint64_t taken_ns; /* 0: never */
     struct hn_process list[HN_CENSUS_MAX];
 };
 
