@@ -133,7 +133,10 @@ static void strike(struct ch_run *run, uint32_t step, const struct hn_process *v
         note_fault(run, HN_FAULT, step, victim, slot, number);
         state->fired++;
     } else {
-        snprintf(state->trouble, sizeof state->trouble, "pid %d: %s", victim->pid, strerror(-rc));
+        snprintf(state->trouble, sizeof state->trouble, "pid %d: %s", victim->pid,
+                 rc == -EALREADY    ? "the signal would change nothing there"
+                 : rc == -ETIMEDOUT ? "the signal has changed nothing there"
+                                    : strerror(-rc));
     }
 }
 
@@ -259,17 +262,26 @@ static bool do_fill_fds(struct ch_run *run, uint32_t step)
         bind_victim(run, step, &run->world->target, HN_NONE);
         return command(run, step, &(struct hn_command){.kind = HN_COMMAND_FILL_FDS});
     }
-    if (!state->parked) {
-        snprintf(state->trouble, sizeof state->trouble, "no worker is held at a gate");
-        return true;
-    }
     uint32_t slot = state->event.slot;
     bind_victim(run, step, slot < HN_SLOTS_MAX ? &run->roster.slots[slot].process : NULL, slot);
-    ch_trigger_release(run, step, HN_ERRAND_FILL_FDS);
-    note_fault(run, HN_FAULT, step, slot < HN_SLOTS_MAX ? &run->roster.slots[slot].process : NULL,
-               slot, 0);
-    state->fired++;
+    if (ch_trigger_release(run, step, HN_ERRAND_FILL_FDS))
+        state->phase = CH_STEP_ACTING;
+    else
+        snprintf(state->trouble, sizeof state->trouble, "no worker is held at a gate");
     return true;
+}
+
+/* Both ways have an answer: how many descriptors were opened. */
+static void finish_fill_fds(struct ch_run *run, uint32_t step)
+{
+    struct ch_step_state *state = &run->steps[step];
+    bool host = run->scenario->steps[step].action.fill_fds.process == CH_PROCESS_HOST;
+    struct hn_process worker = {.pid = state->event.pid};
+    if (state->replied && state->reply > 0)
+        fault_done(run, step, host ? &run->world->target : &worker,
+                   host ? HN_NONE : state->event.slot, 0, "");
+    else
+        snprintf(state->trouble, sizeof state->trouble, "not a single descriptor was opened");
 }
 
 static bool do_cancel(struct ch_run *run, uint32_t step)
@@ -356,8 +368,14 @@ static void undo_step(struct ch_run *run, uint32_t step)
         struct hn_command what = {.kind = HN_COMMAND_EMPTY_FDS};
         if (action->fill_fds.process == CH_PROCESS_HOST && !run->target_gone)
             ch_watch_ask(run, &what, hn_clock_ns() + EFFECT_NS, &reply);
-    } else if (hn_guardian_undo(&run->guardian, step) && action->kind != CH_ACTION_PRESSURE) {
-        snprintf(state->trouble, sizeof state->trouble, "it could not be undone");
+    } else {
+        int rc = hn_guardian_undo(&run->guardian, step);
+        if (rc == -ESRCH)
+            ch_result_object(run->result, CH_INCONCLUSIVE, action->place, "fired",
+                             "in force until it is undone", "it had ended by itself", "stress-ng");
+        else if (rc)
+            hn_findings_add(&run->world->findings, HN_HARNESS, "the guardian",
+                            "the fault is undone", "%s", strerror(-rc));
     }
     note_fault(run, HN_FAULT_UNDONE, step, NULL, HN_NONE, 0);
 }
@@ -442,11 +460,13 @@ void ch_action_finish(struct ch_run *run, uint32_t step)
     struct ch_step_state *state = &run->steps[step];
     const struct ch_action *action = &run->scenario->steps[step].action;
     state->phase = CH_STEP_DONE;
+    if (action->kind == CH_ACTION_FILL_FDS) {
+        finish_fill_fds(run, step);
+        return;
+    }
     state->fired++;
     if (action->kind == CH_ACTION_EXPECT)
         ch_expect_checks(run, step);
-    if (action->kind == CH_ACTION_FILL_FDS)
-        note_fault(run, HN_FAULT, step, &run->world->target, HN_NONE, 0);
     if (action->kind == CH_ACTION_SETTLE && state->reply)
         ch_result_objectf(run->result, CH_FAIL, action->place, "settle", "a settled pool",
                           "libpool_stats_read in the target", "%s", strerror(-state->reply));

@@ -105,7 +105,8 @@ bool ch_trigger_met(struct ch_run *run, uint32_t step);
 /* The next time at which a trigger could be met by time alone, or be missed. */
 uint64_t ch_trigger_due_ns(const struct ch_run *run);
 bool ch_trigger_is_late(const struct ch_run *run, uint32_t step);
-void ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand);
+/* True when somebody was held there, who goes on, errand first. */
+bool ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand);
 
 /* run_action.c */
 /* True when it was tried to the end (done or under way); false: nobody to hit yet, try again. */

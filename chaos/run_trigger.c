@@ -115,11 +115,10 @@ void ch_trigger_arm(struct ch_run *run)
     }
 }
 
-void ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand)
+bool ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand)
 {
     struct ch_step_state *state = &run->steps[step];
-    if (state->gate >= 0)
-        hn_gate_release(&run->world->gates, (uint32_t)state->gate, errand);
+    return state->gate >= 0 && hn_gate_release(&run->world->gates, (uint32_t)state->gate, errand);
 }
 
 /* ---- The step before --------------------------------------------------------------------------- */

@@ -48,6 +48,18 @@ static void note_parked(struct ch_run *run, const struct hn_record *record)
     }
 }
 
+/* What a worker was told to do to itself is done: as if it had been a command. */
+static void note_errand(struct ch_run *run, const struct hn_record *record)
+{
+    for (size_t i = 0; i < run->scenario->steps_count; i++) {
+        struct ch_step_state *state = &run->steps[i];
+        if (state->phase != CH_STEP_ACTING || state->command || state->event.pid != record->pid)
+            continue;
+        state->reply = record->code;
+        state->replied = true;
+    }
+}
+
 static void note_gone(struct ch_run *run, const struct hn_record *record)
 {
     run->target_gone = true;
@@ -67,6 +79,8 @@ static void note(struct ch_run *run, const struct hn_record *record)
         note_id(run, record->a, record->task, true);
     else if (record->kind == HN_REPLY)
         note_reply(run, record);
+    else if (record->kind == HN_ERRAND)
+        note_errand(run, record);
     else if (record->kind == HN_GATE_PARKED)
         note_parked(run, record);
     else if (record->kind == HN_TARGET_GONE)

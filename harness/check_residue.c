@@ -12,8 +12,9 @@ void hn_check_census(const struct hn_census *census, const char *when, struct hn
 {
     uint32_t shown = census->count < 3 ? census->count : 3;
     if (census->error || census->taken_ns == 0)
-        hn_findings_add(findings, HN_HARNESS, "/proc below the guardian", "it can be read", "%s: %s",
-                        when, census->taken_ns ? strerror(-census->error) : "nobody looked");
+        hn_findings_add(findings, HN_HARNESS, "/proc below the guardian", "it can be read",
+                        "%s: %s", when,
+                        census->taken_ns ? strerror(-census->error) : "nobody looked");
     for (uint32_t i = 0; i < shown; i++) {
         const struct hn_process *process = &census->list[i];
         hn_findings_add(findings, HN_I4_RESIDUE, "/proc below the guardian", "nothing is alive",

@@ -35,7 +35,7 @@ enum hn_clause {
 
 struct hn_finding {
     _Atomic uint32_t whole; /* 1 when all below is written */
-    char read[120]; /* where `actual` was found */
+    char read[120];         /* where `actual` was found */
     char expected[120];
     char actual[264];
 };

@@ -49,7 +49,7 @@ int hn_guardian_limit_memory(const struct hn_guardian *guardian, uint32_t step, 
 int hn_guardian_limit_pids(const struct hn_guardian *guardian, uint32_t step, uint64_t processes);
 int hn_guardian_press(const struct hn_guardian *guardian, uint32_t step, uint32_t cpu_workers,
                       uint32_t vm_workers, uint64_t vm_bytes);
-/* All faults of the step. 0; -ENOENT: none is in force. */
+/* All faults of the step. 0; -ENOENT: none is in force; -ESRCH: stress-ng had ended by itself. */
 int hn_guardian_undo(const struct hn_guardian *guardian, uint32_t step);
 
 /* Brings the counters in the world up to date: oom_kills, pids_refused. 0; -errno: they are not. */

@@ -120,7 +120,8 @@ int hn_faults_limit_pids(struct hn_faults *faults, const struct hn_request *requ
 
 /* ---- Pressure ---------------------------------------------------------------------------------- */
 
-static _Noreturn void exec_stress(const struct hn_request *request)
+/* Returns when it can't. */
+static void exec_stress(const struct hn_request *request)
 {
     char cpu[16], vm[16], bytes[32];
     sigset_t none;
@@ -138,7 +139,6 @@ static _Noreturn void exec_stress(const struct hn_request *request)
         arguments[12] = bytes;
     }
     execvp(arguments[0], arguments);
-    _exit(127);
 }
 
 static _Noreturn void become_stress(const struct hn_undo *undo, const struct hn_request *request,
@@ -153,12 +153,16 @@ static _Noreturn void become_stress(const struct hn_undo *undo, const struct hn_
     dup2(null, 2);
     fcntl(failed_fd, F_SETFD, FD_CLOEXEC);
     exec_stress(request);
+    if (write(failed_fd, "", 1) < 0)
+        _exit(126);
+    _exit(127);
 }
 
-/* A pipe that exec closes tells that stress-ng runs. */
+/* A pipe that exec closes, with nothing in it, tells that stress-ng runs. */
 static int start_stress(struct hn_undo *undo, const struct hn_request *request)
 {
-    int ends[2], status = 0;
+    int ends[2];
+    ssize_t got = 0;
     char byte;
     if (pipe2(ends, O_CLOEXEC))
         return -errno;
@@ -167,12 +171,10 @@ static int start_stress(struct hn_undo *undo, const struct hn_request *request)
         become_stress(undo, request, ends[1]);
     int rc = undo->pid < 0 ? -errno : 0;
     close(ends[1]);
-    while (rc == 0 && read(ends[0], &byte, 1) < 0 && errno == EINTR)
+    while (rc == 0 && (got = read(ends[0], &byte, 1)) < 0 && errno == EINTR)
         ;
     close(ends[0]);
-    if (rc == 0 && waitpid(undo->pid, &status, WNOHANG) == undo->pid)
-        rc = -ENOEXEC;
-    return rc;
+    return got ? -ENOEXEC : rc;
 }
 
 int hn_faults_press(struct hn_faults *faults, const struct hn_request *request)
@@ -196,8 +198,12 @@ pid_t hn_faults_pressure_session(const struct hn_faults *faults, pid_t session)
 
 /* ---- Undo -------------------------------------------------------------------------------------- */
 
-static void undo_pressure(struct hn_undo *undo)
+/* 0; -ESRCH: it had ended before. */
+static int undo_pressure(struct hn_undo *undo)
 {
+    struct hn_process now;
+    bool lives = hn_process_look(undo->pid, &now) == 0 && now.session == undo->pid &&
+                 now.state != 'Z';
     hn_cgroups_kill(&undo->cgroups);
     if (undo->pid > 0) {
         kill(-undo->pid, SIGKILL);
@@ -205,12 +211,14 @@ static void undo_pressure(struct hn_undo *undo)
             ;
     }
     hn_cgroups_remove(&undo->cgroups);
+    return lives ? 0 : -ESRCH;
 }
 
-static void undo_one(struct hn_faults *faults, struct hn_undo *undo)
+static int undo_one(struct hn_faults *faults, struct hn_undo *undo)
 {
+    int rc = 0;
     switch (undo->kind) {
-    case HN_UNDO_NONE: return;
+    case HN_UNDO_NONE: return 0;
     case HN_UNDO_MEMORY:
         count_oom(faults, undo);
         faults->kills_undone += undo->kills_seen - undo->kills_before;
@@ -219,21 +227,23 @@ static void undo_one(struct hn_faults *faults, struct hn_undo *undo)
             close(undo->event_fd);
         break;
     case HN_UNDO_PIDS: hn_cgroup_set_pids_limit(undo->path, UINT64_MAX); break;
-    case HN_UNDO_PRESSURE: undo_pressure(undo); break;
+    case HN_UNDO_PRESSURE: rc = undo_pressure(undo); break;
     }
     undo->kind = HN_UNDO_NONE;
+    return rc;
 }
 
 int hn_faults_undo(struct hn_faults *faults, uint32_t step)
 {
-    int undone = 0;
+    int result = -ENOENT;
     for (int i = 0; i < HN_UNDOS_MAX; i++) {
         if (faults->list[i].kind == HN_UNDO_NONE || faults->list[i].step != step)
             continue;
-        undo_one(faults, &faults->list[i]);
-        undone++;
+        int rc = undo_one(faults, &faults->list[i]);
+        if (rc || result == -ENOENT)
+            result = rc;
     }
-    return undone ? 0 : -ENOENT;
+    return result;
 }
 
 void hn_faults_undo_all(struct hn_faults *faults)

@@ -136,6 +136,7 @@ const char *hn_kind_name(uint32_t kind)
         [HN_FAULT_UNDONE] = "fault-undone",
         [HN_TARGET_GONE] = "target-gone",
         [HN_NOTE] = "note",
+        [HN_ERRAND] = "errand",
     };
     if (kind >= HN_POOL && kind < HN_KINDS)
         return libpool_event_name((libpool_event_kind)(kind - HN_POOL));

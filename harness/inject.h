@@ -13,8 +13,9 @@
 #include "harness/procfs.h"
 
 /*
- * Sends the signal. For SIGKILL it returns when the process is dead (its pidfd says so), for
- * SIGSTOP when it is stopped; deadline at most. 0; -ESRCH: it is another one or gone; -ETIMEDOUT.
+ * Sends the signal and returns when it has had its effect: the process is stopped, goes on, or is
+ * dead (its pidfd says so); deadline at most. 0; -ESRCH: it is another one or gone; -EALREADY: the
+ * signal would change nothing there, and was not sent; -ETIMEDOUT: it has changed nothing.
  */
 int hn_inject_signal(const struct hn_process *victim, int signal, uint64_t deadline_ns);
 

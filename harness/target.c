@@ -87,8 +87,9 @@ static int do_stats(struct hn_target *target)
 
 static int do_fill_fds(struct hn_target *target)
 {
-    if (!target->filled_count)
-        target->filled_count = hn_fill_fds(target->filled_fds, HN_FDS_MAX);
+    if (target->filled_count)
+        return 0;
+    target->filled_count = hn_fill_fds(target->filled_fds, HN_FDS_MAX);
     return target->filled_count;
 }
 

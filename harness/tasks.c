@@ -388,8 +388,13 @@ static int perform(const struct run *run)
 static void pass(const struct hn_record *event)
 {
     struct hn_world *world = bound.world;
-    if (hn_gate_pass(&world->gates, &world->history, event) == HN_ERRAND_FILL_FDS)
-        hn_fill_fds(NULL, 0);
+    if (hn_gate_pass(&world->gates, &world->history, event) != HN_ERRAND_FILL_FDS)
+        return;
+    struct hn_record done = *event;
+    done.kind = HN_ERRAND;
+    done.time_ns = 0;
+    done.code = hn_fill_fds(NULL, 0);
+    hn_history_append(&world->history, &done);
 }
 
 static struct hn_record task_event(enum hn_kind kind, const struct run *run)

@@ -67,8 +67,8 @@ struct hn_sample {
 
 /* What the guardian found alive below itself. */
 struct hn_census {
-    uint32_t count; /* may exceed HN_CENSUS_MAX */
-    int32_t error;  /* /proc could not be read: the count says nothing */
+    uint32_t count;    /* may exceed HN_CENSUS_MAX */
+    int32_t error;     /* /proc could not be read: the count says nothing */
     uint64_t taken_ns; /* 0: never */
     struct hn_process list[HN_CENSUS_MAX];
 };
