@@ -30,7 +30,7 @@ enum ch_verdict {
 /*
  * checker names who objects, in the words that `must-fail` takes: "I4", "counter tasks_failed",
  * "fired", "kernel oom_kill", "task victim", "task late", "recovery", "host", "expect cause",
- * "within", "settle", "limit"; or "needs", "harness".
+ * "within", "settle", "timeline", "numbers", "limit"; or "needs", "harness".
  * `read` says where `actual` was found ("memory.oom_control of worker 2's cgroup").
  */
 struct ch_reason {

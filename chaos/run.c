@@ -192,8 +192,6 @@ static uint32_t count_steps(const struct ch_run *run, enum ch_step_phase phase)
  */
 static bool is_over(const struct ch_run *run)
 {
-    if (run->target_gone)
-        return true;
     if (is_acting(run))
         return false;
     if (count_steps(run, CH_STEP_MISSED))
@@ -201,15 +199,28 @@ static bool is_over(const struct ch_run *run)
     return count_steps(run, CH_STEP_WAITING) == 0 && (run->load_ended_ns != 0 || run->closed);
 }
 
+/* When the application is dead: what has not come by then does not come. */
+static void judge_unfinished(struct ch_run *run)
+{
+    for (uint32_t i = 0; i < run->scenario->steps_count; i++)
+        if (run->steps[i].phase == CH_STEP_WAITING &&
+            !ch_action_is_fault(&run->scenario->steps[i].action))
+            ch_expect_unjudged(run, i, "this step done",
+                               "the application was dead before its trigger was met");
+}
+
 /* 0: all that had to happen has; -ETIMEDOUT; -EPIPE: the guardian is dead. */
 static int follow_timeline(struct ch_run *run)
 {
     for (;;) {
         ch_watch_drain(run);
+        bool dead = run->target_gone; /* then all that it has ever done has been read */
         for (uint32_t i = 0; i < run->scenario->steps_count; i++)
             advance(run, i);
         ch_watch_drain(run);
-        if (is_over(run))
+        if (dead && count_steps(run, CH_STEP_MISSED) == 0)
+            judge_unfinished(run);
+        if (dead || is_over(run))
             return 0;
         uint64_t due_ns = ch_trigger_due_ns(run), now_ns = hn_clock_ns();
         if (now_ns >= run->limit_ns)
@@ -244,7 +255,7 @@ static struct hn_case case_of(const struct ch_run *run)
         .may_init_fail = pool->initializer > CH_CALLBACK_OK,
         .zygote_harmed = run->zygote_harmed,
         .memory_limited = run->memory_limited,
-        .host_killed = run->host_killed,
+        .host_killed = run->host_signal && run->target_gone,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;
@@ -258,10 +269,16 @@ static void read_numbers(struct ch_run *run)
     struct hn_command stats = {.kind = HN_COMMAND_STATS};
     struct hn_case of = case_of(run);
     int rc = ch_watch_ask(run, &stats, hn_clock_ns() + HN_S, &reply);
-    run->stats_valid = rc == 0 && reply == 0;
-    run->settled = run->world->answer;
-    if (run->stats_valid)
-        hn_check_accounts(&of, &run->settled, &run->world->findings);
+    if (rc || reply) {
+        run->unread = "libpool_stats_read failed";
+        hn_findings_add(&run->world->findings, rc == -ETIMEDOUT ? HN_I6_BOUNDED : HN_I2_BOOKS,
+                        "libpool_stats_read in the target", "it returns 0", "%s",
+                        strerror(rc ? -rc : -reply));
+        return;
+    }
+    run->unread = NULL;
+    run->numbers = run->world->answer;
+    hn_check_accounts(&of, &run->numbers, &run->world->findings);
 }
 
 static bool is_waived(const struct ch_run *run, enum hn_clause clause)
@@ -309,9 +326,9 @@ static void close_pool(struct ch_run *run)
     int32_t reply = 0;
     struct hn_command close = {.kind = HN_COMMAND_CLOSE};
     int rc = ch_watch_ask(run, &close, step_deadline_ns(run), &reply);
-    if (rc)
+    if (rc || reply)
         hn_findings_add(&run->world->findings, HN_I6_BOUNDED, "libpool_close in the target",
-                        "it returns", "%s", strerror(-rc));
+                        "it returns", "%s", strerror(rc ? -rc : -reply));
 }
 
 static void look_for_residue(struct ch_run *run, uint64_t grace_ns, const char *when)
@@ -371,6 +388,8 @@ static void end_alive(struct ch_run *run)
 
 static void end_dead(struct ch_run *run)
 {
+    if (!run->closed)
+        run->unread = "the application is dead: nobody can be asked";
     uint64_t since_ns = hn_clock_ns() - run->target_end.time_ns;
     count_kernel(run);
     look_for_residue(run, since_ns < HOST_DEATH_NS ? HOST_DEATH_NS - since_ns : 0,
@@ -392,6 +411,8 @@ static void check(struct ch_run *run)
     if (run->world->after.taken_ns) {
         hn_check_residue(&run->world->before, &run->world->after, findings);
         hn_check_host(&run->world->before, &run->world->after, findings);
+    } else if (!run->target_end.signal && !run->target_end.code && !run->timed_out) {
+        harness_broke(run, "the target's second snapshot: there is none", -ENODATA);
     }
 }
 
@@ -405,6 +426,7 @@ static void finish_guardian(struct ch_run *run)
 
 static void judge_hang(struct ch_run *run)
 {
+    run->timed_out = true;
     ch_result_objectf(run->result, CH_FAIL, run->scenario->place, "limit", "the end in time",
                       "the watchdog", "it was not over after %llu ms",
                       (unsigned long long)(run->scenario->limit_us / 1000));
@@ -424,7 +446,7 @@ static void await_host(struct ch_run *run)
 static void execute(struct ch_run *run)
 {
     int rc = follow_timeline(run);
-    if (rc == 0 && run->host_killed)
+    if (rc == 0 && run->host_signal)
         await_host(run);
     if (rc == -ETIMEDOUT)
         judge_hang(run);
@@ -451,6 +473,7 @@ static int live_target(const void *context, int command_fd)
 static void init(struct ch_run *run)
 {
     run->random = run->options->seed;
+    run->unread = "the run did not get that far";
     run->begun_ns = hn_clock_ns();
     run->limit_ns = run->begun_ns + run->scenario->limit_us * HN_US;
     for (int i = 0; i < CH_STEPS_MAX; i++)

@@ -47,9 +47,8 @@ static void note_fault(struct ch_run *run, enum hn_kind kind, uint32_t step,
     record.a = step;
     record.slot = slot;
     record.signal = number;
-    record.pid = victim ? victim->pid : 0;
+    record.pid = victim ? victim->pid : HN_NOBODY;
     hn_history_append(&run->world->history, &record);
-    run->healed_ns = hn_clock_ns();
 }
 
 /* ---- Victims ----------------------------------------------------------------------------------- */
@@ -170,9 +169,10 @@ static bool signal_zygote(struct ch_run *run, uint32_t step, int number)
 static bool signal_host(struct ch_run *run, uint32_t step, int number)
 {
     struct hn_process host = run->world->target;
-    run->host_killed = number != SIGSTOP && number != SIGCONT;
     bind_victim(run, step, &host, HN_NONE);
     strike(run, step, &host, HN_NONE, number);
+    if (run->steps[step].fired && hn_signal_ends(number))
+        run->host_signal = number;
     return run->steps[step].fired > 0;
 }
 
@@ -248,10 +248,10 @@ static bool command(struct ch_run *run, uint32_t step, struct hn_command *what)
     struct ch_step_state *state = &run->steps[step];
     state->replied = false;
     state->command = ch_watch_command(run, what);
-    if (state->command == 0)
-        snprintf(state->trouble, sizeof state->trouble, "the target is gone");
-    else
+    if (state->command)
         state->phase = CH_STEP_ACTING;
+    else
+        ch_action_finish(run, step);
     return true;
 }
 
@@ -272,12 +272,12 @@ static bool do_fill_fds(struct ch_run *run, uint32_t step)
 }
 
 /* Both ways have an answer: how many descriptors were opened. */
-static void finish_fill_fds(struct ch_run *run, uint32_t step)
+static void finish_fill_fds(struct ch_run *run, uint32_t step, int opened)
 {
     struct ch_step_state *state = &run->steps[step];
     bool host = run->scenario->steps[step].action.fill_fds.process == CH_PROCESS_HOST;
     struct hn_process worker = {.pid = state->event.pid};
-    if (state->replied && state->reply > 0)
+    if (opened > 0)
         fault_done(run, step, host ? &run->world->target : &worker,
                    host ? HN_NONE : state->event.slot, 0, "");
     else
@@ -455,19 +455,101 @@ bool ch_action_perform(struct ch_run *run, uint32_t step)
     return true;
 }
 
+/* ---- Replies ----------------------------------------------------------------------------------- */
+
+/* Somebody asks what this shutdown returned. */
+static bool is_asked_for(const struct ch_run *run, int name)
+{
+    for (size_t i = 0; name != CH_NOBODY && i < run->scenario->steps_count; i++) {
+        const struct ch_step *step = &run->scenario->steps[i];
+        if (step->action.kind != CH_ACTION_EXPECT || step->trigger.of != name)
+            continue;
+        for (size_t k = 0; k < step->action.expect.checks_count; k++)
+            if (step->action.expect.checks[k].kind == CH_CHECK_ERRNO)
+                return true;
+    }
+    return false;
+}
+
+static void finish_shutdown(struct ch_run *run, const struct ch_action *action, int reply)
+{
+    if (reply && !is_asked_for(run, action->name))
+        ch_result_object(run->result, CH_FAIL, action->place, "expect errno", "none",
+                         strerror(-reply), "libpool_shutdown");
+}
+
+static void finish_settle(struct ch_run *run, const struct ch_action *action, int reply)
+{
+    if (reply)
+        ch_result_object(run->result, CH_FAIL, action->place, "settle", "a settled pool",
+                         strerror(-reply), "libpool_stats_read in the target");
+}
+
+static void finish_submit(struct ch_run *run, uint32_t step, int left)
+{
+    if (left)
+        ch_expect_unjudged(run, step, "every task offered", "the pool was closed before that");
+}
+
+static void finish_cancel(struct ch_run *run, uint32_t step, int cancelled)
+{
+    if (cancelled <= 0)
+        ch_expect_unjudged(run, step, "a task cancelled", "none was there that had not ended");
+}
+
+/* The numbers of a pool that is closed are those that it had then. */
+static void finish_close(struct ch_run *run, uint32_t step, int reply)
+{
+    if (reply) {
+        ch_expect_unjudged(run, step, "a pool to close", strerror(-reply));
+        return;
+    }
+    run->numbers = run->world->answer;
+    run->unread = NULL;
+}
+
+static void finish_expect(struct ch_run *run, uint32_t step, int reply)
+{
+    if (reply)
+        ch_expect_unjudged(run, step, "the pool's numbers", strerror(-reply));
+    else
+        ch_expect_checks(run, step);
+}
+
+static void take_reply(struct ch_run *run, uint32_t step, int reply)
+{
+    const struct ch_action *action = &run->scenario->steps[step].action;
+    switch (action->kind) {
+    case CH_ACTION_FILL_FDS: finish_fill_fds(run, step, reply); break;
+    case CH_ACTION_EXPECT: finish_expect(run, step, reply); break;
+    case CH_ACTION_SETTLE: finish_settle(run, action, reply); break;
+    case CH_ACTION_CANCEL: finish_cancel(run, step, reply); break;
+    case CH_ACTION_SHUTDOWN: finish_shutdown(run, action, reply); break;
+    case CH_ACTION_SUBMIT: finish_submit(run, step, reply); break;
+    case CH_ACTION_CLOSE: finish_close(run, step, reply); break;
+    case CH_ACTION_KILL:
+    case CH_ACTION_STOP:
+    case CH_ACTION_CONT:
+    case CH_ACTION_MEMCG:
+    case CH_ACTION_PIDS:
+    case CH_ACTION_PRESSURE:
+    case CH_ACTION_UNDO:
+    case CH_ACTION_NOTE:
+    case CH_ACTIONS: break;
+    }
+}
+
 void ch_action_finish(struct ch_run *run, uint32_t step)
 {
     struct ch_step_state *state = &run->steps[step];
     const struct ch_action *action = &run->scenario->steps[step].action;
     state->phase = CH_STEP_DONE;
-    if (action->kind == CH_ACTION_FILL_FDS) {
-        finish_fill_fds(run, step);
-        return;
-    }
-    state->fired++;
-    if (action->kind == CH_ACTION_EXPECT)
-        ch_expect_checks(run, step);
-    if (action->kind == CH_ACTION_SETTLE && state->reply)
-        ch_result_objectf(run->result, CH_FAIL, action->place, "settle", "a settled pool",
-                          "libpool_stats_read in the target", "%s", strerror(-state->reply));
+    if (state->replied)
+        take_reply(run, step, state->reply);
+    else if (ch_action_is_fault(action)) /* told as one that never fired */
+        snprintf(state->trouble, sizeof state->trouble,
+                 "the application was dead before it answered");
+    else if (!action->optional)
+        ch_expect_unjudged(run, step, "this step done",
+                           "the application was dead before it answered");
 }

@@ -10,6 +10,14 @@
 
 static const struct ch_place nowhere;
 
+void ch_expect_unjudged(struct ch_run *run, uint32_t step, const char *expected, const char *why)
+{
+    const struct ch_action *action = &run->scenario->steps[step].action;
+    if (!action->optional)
+        ch_result_object(run->result, CH_INCONCLUSIVE, action->place, "timeline", expected, why,
+                         "the timeline");
+}
+
 /* ---- Bounds ------------------------------------------------------------------------------------ */
 
 static bool holds(const struct ch_bound *bound, uint64_t actual)
@@ -147,13 +155,17 @@ static void expect_field(struct ch_run *run, const struct ch_check *check, const
     compare(run, &check->bound, actual, name, "the event that triggered it");
 }
 
-static void expect_identity(struct ch_run *run, const struct ch_check *check, const char *name,
-                            uint64_t actual, uint64_t reference)
+/* Nobody is not another one: two processes or slots are compared, or nothing is shown. */
+static void expect_identity(struct ch_run *run, uint32_t step, const struct ch_check *check,
+                            const char *name, uint64_t actual, uint64_t reference, uint64_t nobody)
 {
     struct ch_bound bound = check->bound;
     if (check->reference != CH_NOBODY)
         bound.low = reference;
-    compare(run, &bound, actual, name, "the event that triggered it");
+    if (actual == nobody || bound.low == nobody)
+        ch_expect_unjudged(run, step, name, "one of the two is nobody");
+    else
+        compare(run, &bound, actual, name, "the event that triggered it");
 }
 
 static void expect_check(struct ch_run *run, uint32_t step, const struct ch_check *check)
@@ -168,11 +180,12 @@ static void expect_check(struct ch_run *run, uint32_t step, const struct ch_chec
         break;
     case CH_CHECK_ERRNO: expect_field(run, check, "expect errno", error_of(run, step)); break;
     case CH_CHECK_PID:
-        expect_identity(run, check, "expect pid", (uint64_t)event->pid,
-                        other ? (uint64_t)other->process.pid : 0);
+        expect_identity(run, step, check, "expect pid", (uint64_t)event->pid,
+                        other ? (uint64_t)other->process.pid : 0, 0);
         break;
     case CH_CHECK_SLOT:
-        expect_identity(run, check, "expect slot", event->slot, other ? other->slot : 0);
+        expect_identity(run, step, check, "expect slot", event->slot,
+                        other && other->bound ? other->slot : HN_NONE, HN_NONE);
         break;
     case CH_CHECK_COUNTER:
         expect_counter(run, &check->counter, &check->bound, &run->world->answer);
@@ -268,22 +281,52 @@ static bool is_named(const struct ch_run *run, const struct ch_counter *counter)
     return false;
 }
 
-static void expect_no_trouble(struct ch_run *run, const struct ch_counter *counter)
+static void expect_no_trouble(struct ch_run *run, const struct ch_counter *counter,
+                              const libpool_stats *stats)
 {
     struct ch_bound none = {.place = nowhere, .operator= CH_EQUAL };
     if (is_trouble(counter) && !is_named(run, counter))
-        expect_counter(run, counter, &none, &run->settled);
+        expect_counter(run, counter, &none, stats);
 }
 
-static void expect_closed_world(struct ch_run *run)
+static void expect_closed_world(struct ch_run *run, const libpool_stats *stats)
 {
     for (int kind = 0; kind < CH_COUNTERS; kind++) {
         bool by_cause = kind == CH_TASKS_ENDED || kind == CH_WORKERS_ENDED;
         for (int cause = 0; cause < (by_cause ? LIBPOOL_CAUSES : 1); cause++) {
             struct ch_counter counter = {(enum ch_counter_kind)kind, (libpool_cause)cause};
-            expect_no_trouble(run, &counter);
+            expect_no_trouble(run, &counter, stats);
         }
     }
+}
+
+/* Nobody can be asked any more: what the target had sampled last. Trouble does not go away again. */
+static void expect_closed_world_of_dead(struct ch_run *run)
+{
+    libpool_stats last;
+    uint64_t time_ns;
+    if (hn_sample_read(&run->world->sample, &last, &time_ns)) {
+        last.degraded = 0; /* but this may */
+        expect_closed_world(run, &last);
+    } else {
+        ch_result_object(run->result, CH_INCONCLUSIVE, nowhere, "numbers", "the pool's numbers",
+                         run->unread, "the target's samples");
+    }
+}
+
+static void expect_numbers(struct ch_run *run, const struct ch_expectation *expectation)
+{
+    char name[64];
+    const struct ch_counter *counter = &expectation->counter.counter;
+    if (run->timed_out) /* that is told, and grave enough */
+        return;
+    if (!run->unread) {
+        expect_counter(run, counter, &expectation->counter.bound, &run->numbers);
+        return;
+    }
+    name_counter(counter, name, sizeof name);
+    ch_result_object(run->result, CH_INCONCLUSIVE, expectation->place, "numbers", name, run->unread,
+                     "libpool_stats_read");
 }
 
 /* ---- Groups of tasks --------------------------------------------------------------------------- */
@@ -421,8 +464,11 @@ static void expect_recovery(struct ch_run *run, const struct ch_expectation *exp
     uint64_t since_ns = last_fault_ns(run);
     uint64_t limit_ns = expectation->recovery.within_us * HN_US;
     const struct hn_history *history = &run->world->history;
-    if (since_ns == 0)
-        return; /* no fault fired: that is told already */
+    if (since_ns == 0) {
+        ch_result_object(run->result, CH_INCONCLUSIVE, expectation->place, "recovery",
+                         "a fault to recover from", "none fired", "the event history");
+        return;
+    }
     memset(&roster, 0, sizeof roster);
     for (uint64_t number = 1; number <= hn_history_count(history); number++) {
         const struct hn_record *record = hn_history_at(history, number);
@@ -461,12 +507,16 @@ static void expect_kernel(struct ch_run *run, const struct ch_kernel_expectation
 
 static void check_host(struct ch_run *run, struct ch_place place, bool dead)
 {
+    char expected[64] = "alive";
     bool died = run->target_gone && (run->target_end.signal || run->target_end.code);
-    if (died == dead)
+    if (dead)
+        snprintf(expected, sizeof expected, "dead by the signal that it was sent, %d",
+                 run->host_signal);
+    if (died == dead && (!dead || run->target_end.signal == run->host_signal))
         return;
-    ch_result_objectf(run->result, CH_FAIL, place, "host", dead ? "dead" : "alive",
-                      "the guardian, its parent", "%s, code %d, signal %d",
-                      died ? "it died" : "it lives", run->target_end.code, run->target_end.signal);
+    ch_result_objectf(run->result, CH_FAIL, place, "host", expected, "the guardian, its parent",
+                      "%s, code %d, signal %d", died ? "it died" : "it lives", run->target_end.code,
+                      run->target_end.signal);
 }
 
 /* ---- Invariants -------------------------------------------------------------------------------- */
@@ -503,11 +553,7 @@ static void expect_one(struct ch_run *run, const struct ch_expectation *expectat
     switch (expectation->kind) {
     case CH_EXPECT_FIRED: expect_fired(run, &expectation->fired); break;
     case CH_EXPECT_KERNEL: expect_kernel(run, &expectation->kernel); break;
-    case CH_EXPECT_COUNTER:
-        if (run->stats_valid)
-            expect_counter(run, &expectation->counter.counter, &expectation->counter.bound,
-                           &run->settled);
-        break;
+    case CH_EXPECT_COUNTER: expect_numbers(run, expectation); break;
     case CH_EXPECT_TASK: expect_tasks(run, expectation); break;
     case CH_EXPECT_RECOVERY: expect_recovery(run, expectation); break;
     case CH_EXPECT_HOST:      /* below: it is implied, too */
@@ -516,15 +562,28 @@ static void expect_one(struct ch_run *run, const struct ch_expectation *expectat
     }
 }
 
+/* The target died, or could not begin, before there was anything to be judged. */
+static void expect_begin(struct ch_run *run)
+{
+    check_host(run, run->scenario->place, false);
+    tell_findings(run, nowhere, 0);
+    if (ch_result_verdict(run->result) == CH_PASS)
+        ch_result_object(run->result, CH_ERROR, run->scenario->place, "harness", "the load begins",
+                         "it did not", "the event history");
+}
+
 void ch_expect_all(struct ch_run *run)
 {
     struct ch_place host = run->scenario->place, invariant = nowhere;
     bool dead = false;
     uint32_t waived = 0;
+    if (run->load_ns == 0 && run->host_signal == 0) {
+        expect_begin(run);
+        return;
+    }
     for (size_t i = 0; i < run->scenario->expectations_count; i++) {
         const struct ch_expectation *expectation = &run->scenario->expectations[i];
-        if (run->load_ns) /* else the target could not even begin: the findings say why */
-            expect_one(run, expectation);
+        expect_one(run, expectation);
         if (expectation->kind == CH_EXPECT_HOST) {
             host = expectation->place;
             dead = expectation->host.dead;
@@ -534,9 +593,10 @@ void ch_expect_all(struct ch_run *run)
         }
     }
     expect_all_fired(run);
-    if (run->stats_valid)
-        expect_closed_world(run);
-    if (run->load_ns)
-        check_host(run, host, dead);
+    if (run->unread && !run->timed_out)
+        expect_closed_world_of_dead(run);
+    else if (!run->unread)
+        expect_closed_world(run, &run->numbers);
+    check_host(run, host, dead);
     tell_findings(run, invariant, waived);
 }

@@ -70,13 +70,13 @@ struct ch_run {
     uint32_t commands; /* numbers given */
     bool target_gone;
     struct hn_record target_end;
-    bool closed; /* a close was asked for */
-    bool shut;   /* a shutdown was asked for */
-    bool host_killed;
+    bool closed;     /* a close was asked for */
+    bool shut;       /* a shutdown was asked for */
+    int host_signal; /* the application was struck, to end it */
     bool zygote_harmed, memory_limited;
-    uint64_t healed_ns; /* the last fault was undone or had its effect */
-    bool stats_valid;   /* world->answer is that of the settled pool */
-    libpool_stats settled;
+    bool timed_out;        /* the watchdog ended it */
+    const char *unread;    /* why there are no numbers to be judged; NULL: they are in `numbers` */
+    libpool_stats numbers; /* of the settled pool; in a timeline with a close, the last before it */
 
     struct ch_step_state steps[CH_STEPS_MAX];
     struct ch_binding names[CH_BINDINGS_MAX];
@@ -90,7 +90,7 @@ int ch_convert(struct ch_run *run);
 void ch_watch_drain(struct ch_run *run);
 /* Sleeps until there is news or the deadline, whichever is first. False: the guardian is dead. */
 bool ch_watch_wait(struct ch_run *run, uint64_t deadline_ns);
-/* Sends a command. Its number, 0 when the target can't be reached. */
+/* Sends a command. Its number, 0 when the target is gone (or the harness broke: it says so). */
 uint32_t ch_watch_command(struct ch_run *run, struct hn_command *command);
 /* The same, and waits for the reply. 0; -ETIMEDOUT; -EPIPE: the target is gone. */
 int ch_watch_ask(struct ch_run *run, struct hn_command *command, uint64_t deadline_ns,
@@ -116,6 +116,8 @@ bool ch_action_is_fault(const struct ch_action *action);
 void ch_action_heal(struct ch_run *run);
 
 /* run_expect.c */
+/* A step that can't be judged: nothing was shown. */
+void ch_expect_unjudged(struct ch_run *run, uint32_t step, const char *expected, const char *why);
 void ch_expect_checks(struct ch_run *run, uint32_t step); /* of an `expect` action */
 void ch_expect_all(struct ch_run *run);                   /* the expect section, and the implied */
 uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *counter);

@@ -75,7 +75,9 @@ static uint32_t slot_wanted(const struct ch_run *run, const struct ch_trigger *t
     switch (trigger->slot_kind) {
     case CH_SLOT_ANY: return HN_NONE;
     case CH_SLOT_NUMBER: return trigger->slot;
-    case CH_SLOT_OF_NAME: return run->names[trigger->slot_of].slot;
+    case CH_SLOT_OF_NAME: /* who had none is not everybody */
+        return run->names[trigger->slot_of].slot == HN_NONE ? HN_SLOTS_MAX
+                                                            : run->names[trigger->slot_of].slot;
     case CH_SLOT_KINDS: break;
     }
     return HN_NONE;
@@ -214,9 +216,9 @@ static enum match match_binding(const struct ch_run *run, const struct ch_trigge
                                 const struct hn_record *record, const struct ch_binding *binding)
 {
     if (!is_about_task(trigger->event) || binding->task == HN_NONE) {
-        if (binding->process.pid == 0)
-            return YES; /* of a shutdown: there is only one */
-        return record->pid == binding->process.pid ? YES : NO;
+        if (trigger->event == CH_EVENT_SHUTDOWN_BEGUN || trigger->event == CH_EVENT_SHUTDOWN_DONE)
+            return YES; /* there is only one */
+        return binding->process.pid && record->pid == binding->process.pid ? YES : NO;
     }
     uint32_t task = record->kind < HN_POOL ? record->task : ch_watch_task_of(run, record->a);
     if (task == HN_NONE)

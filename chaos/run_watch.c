@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run_watch: the judge reads the history, and talks to the target. */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "chaos/run_inner.h"
@@ -108,10 +109,14 @@ bool ch_watch_wait(struct ch_run *run, uint64_t deadline_ns)
 uint32_t ch_watch_command(struct ch_run *run, struct hn_command *command)
 {
     command->number = ++run->commands;
-    if (run->target_gone ||
-        send(run->guardian.command_fd, command, sizeof *command, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (run->target_gone)
         return 0;
-    return command->number;
+    if (send(run->guardian.command_fd, command, sizeof *command, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        return command->number;
+    if (errno != EPIPE && errno != ECONNRESET)
+        hn_findings_add(&run->world->findings, HN_HARNESS, "the commands to the target",
+                        "room for one more", "%s", strerror(errno));
+    return 0;
 }
 
 /* The reply to that command, if it is in the records from there on. */

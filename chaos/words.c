@@ -286,6 +286,8 @@ static const struct ch_word checkers[] = {
     {"expect", 0, CH_CHECKER_MORE, "expect [FIELD]", NULL, "An expect in the timeline."},
     {"within", 0, 0, NULL, NULL, "A trigger that came too late, or not at all."},
     {"settle", 0, 0, NULL, NULL, "A settle that took too long."},
+    {"timeline", 0, 0, NULL, NULL, "A step that could not be done, or showed nothing."},
+    {"numbers", 0, 0, NULL, NULL, "Counters that nobody could read."},
     {"limit", 0, 0, NULL, NULL, "The scenario's watchdog."},
 };
 

@@ -36,7 +36,7 @@ uint64_t hn_history_append(struct hn_history *history, const struct hn_record *r
     struct hn_record *place = &history->records[index];
     place->time_ns = record->time_ns ? record->time_ns : hn_clock_ns();
     place->kind = record->kind;
-    place->pid = record->pid ? record->pid : getpid();
+    place->pid = record->pid == HN_NOBODY ? 0 : record->pid ? record->pid : getpid();
     place->slot = record->slot;
     place->cause = record->cause;
     place->group = record->group;

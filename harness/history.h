@@ -20,6 +20,7 @@
 #include <libpool.h>
 
 #define HN_NONE UINT32_MAX /* no slot, no task, no group */
+#define HN_NOBODY (-1)     /* pid of a record that is about no process */
 #define HN_HOLE_NS 100000000ull
 
 enum hn_kind {
@@ -100,8 +101,8 @@ void hn_history_init(struct hn_history *history, uint64_t capacity);
 struct hn_record hn_record_of(enum hn_kind kind);
 
 /*
- * Appends a copy; time and pid are filled in when they are zero. Returns its number, 0 when there
- * was no room.
+ * Appends a copy; time and pid are filled in when they are zero (HN_NOBODY becomes 0). Returns its
+ * number, 0 when there was no room.
  */
 uint64_t hn_history_append(struct hn_history *history, const struct hn_record *record);
 

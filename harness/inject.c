@@ -50,6 +50,11 @@ static enum aim aim_of(int number)
     return TO_END;
 }
 
+bool hn_signal_ends(int number)
+{
+    return aim_of(number) == TO_END;
+}
+
 /* 0: 'T' or not, in *stopped; -ESRCH: another one, or dead. */
 static int look(const struct hn_process *victim, bool *stopped)
 {

@@ -8,9 +8,13 @@
 #ifndef HARNESS_INJECT_H
 #define HARNESS_INJECT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "harness/procfs.h"
+
+/* True when that is what the signal does to a process that does nothing about it. */
+bool hn_signal_ends(int signal);
 
 /*
  * Sends the signal and returns when it has had its effect: the process is stopped, goes on, or is

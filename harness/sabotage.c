@@ -64,6 +64,12 @@ void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call)
         call->b += 60000000000u;
 }
 
+void hn_sabotage_open(enum hn_sabotage how)
+{
+    if (how == HN_SABOTAGE_DIE_EARLY)
+        raise(SIGKILL);
+}
+
 /* ---- Leaving things behind ----------------------------------------------------------------------- */
 
 static void *stay(void *unused)

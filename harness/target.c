@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "harness/check.h"
 #include "harness/clock.h"
 #include "harness/target_inner.h"
 
@@ -124,19 +125,26 @@ static void leave_pool(struct hn_target *target)
         pthread_join(target->thief, NULL);
 }
 
+/* The last numbers that the pool gives are read when nobody but us uses it any more. */
 static int do_close(struct hn_target *target)
 {
+    libpool_stats last;
+    uint64_t time_ns;
     if (target->closed)
         return -EALREADY;
     target->closed = true;
     leave_pool(target);
+    int rc = do_stats(target);
+    bool any = hn_sample_read(&target->world->sample, &last, &time_ns);
+    if (rc == 0)
+        hn_check_books(any ? &last : NULL, &target->world->answer, &target->world->findings);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_CLOSE, CLOSE_BOUND_MS);
     libpool_close(target->pool);
     hn_call_end(&timing, 0, HN_NONE);
     target->pool = NULL;
     pthread_join(target->collector, NULL);
     hn_sabotage_close(target->options->sabotage, target->world);
-    return 0;
+    return rc;
 }
 
 static int do_quit(struct hn_target *target)
@@ -152,8 +160,7 @@ static int perform(struct hn_target *target, const struct hn_command *command)
 {
     switch ((enum hn_command_kind)command->kind) {
     case HN_COMMAND_SUBMIT:
-        hn_target_submit(target, command->group, &target->options->groups[command->group]);
-        return 0;
+        return hn_target_submit(target, command->group, &target->options->groups[command->group]);
     case HN_COMMAND_CANCEL: return hn_target_cancel(target, command->group, command->nth);
     case HN_COMMAND_SHUTDOWN: return do_shutdown(target, command->flags, command->deadline_ms);
     case HN_COMMAND_SETTLE: return hn_target_settle(target, command->deadline_ns);
@@ -198,6 +205,7 @@ static int open_pool(struct hn_target *target)
         options.cgroup = target->world->pool_cgroup;
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
                   &target->pool, given->sabotage);
+    hn_sabotage_open(given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
     int rc = libpool_open(&target->pool, &options);
     hn_call_end(&timing, rc, HN_NONE);

@@ -47,7 +47,8 @@ struct hn_timing hn_call_begin(struct hn_target *target, enum hn_call call, int 
 void hn_call_end(const struct hn_timing *timing, int code, uint32_t task);
 
 /* target_load.c */
-void hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
+/* How many of them were not offered to the pool. */
+int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
 void *hn_target_loader(void *target);
 void *hn_target_collector(void *target);
 int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth);

@@ -124,16 +124,18 @@ static uint32_t submit_one(struct hn_target *target, uint32_t number, const stru
     return task;
 }
 
-void hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
+int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
 {
     for (uint32_t i = 0; i < group->count; i++) {
-        if (!begin_submitting(target))
-            return;
-        uint32_t task = submit_one(target, number, group);
-        end_submitting(target);
+        uint32_t task = HN_NONE;
+        if (begin_submitting(target)) {
+            task = submit_one(target, number, group);
+            end_submitting(target);
+        }
         if (task == HN_NONE)
-            return;
+            return (int)(group->count - i);
     }
+    return 0;
 }
 
 void *hn_target_loader(void *argument)
@@ -270,6 +272,9 @@ static int cancel_one(struct hn_target *target, uint32_t task)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_CANCEL, CANCEL_BOUND_MS);
     int rc = libpool_future_cancel(future);
     hn_call_end(&timing, rc, task);
+    if (rc < 0)
+        hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_cancel",
+                        "one of its outcomes", "%d for task %u", rc, task);
     if (rc > 0 && !libpool_future_result(future))
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_result",
                         "a result when libpool_future_cancel has returned", "NULL for task %u",
@@ -279,7 +284,7 @@ static int cancel_one(struct hn_target *target, uint32_t task)
 
 int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
 {
-    int last = -ENOENT;
+    int cancelled = 0;
     uint32_t seen = 0;
     uint32_t count = atomic_load(&target->world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
@@ -287,9 +292,9 @@ int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
             continue;
         seen++;
         if (nth == 0 || seen == nth)
-            last = cancel_one(target, task);
+            cancelled += cancel_one(target, task) > LIBPOOL_CANCEL_DONE;
     }
-    return last;
+    return cancelled;
 }
 
 /* Waits until the collector has the probe's row. Its cause, or -ETIMEDOUT. */

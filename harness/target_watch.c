@@ -17,7 +17,7 @@ static void note_event(struct hn_target *target, const libpool_event *event)
 {
     struct hn_record record = hn_record_of((enum hn_kind)(HN_POOL + (int)event->kind));
     record.time_ns = event->time_ns;
-    record.pid = event->pid;
+    record.pid = event->pid ? event->pid : HN_NOBODY;
     record.slot = event->slot;
     record.cause = (int32_t)event->cause;
     record.code = event->code;
@@ -124,7 +124,8 @@ static bool is_settled(const struct hn_target *target, const libpool_stats *stat
 static bool settles_now(struct hn_target *target, uint64_t since_ns)
 {
     libpool_stats stats;
-    if (target->world->sample.time_ns < since_ns || !hn_sample_read(&target->world->sample, &stats))
+    uint64_t time_ns;
+    if (!hn_sample_read(&target->world->sample, &stats, &time_ns) || time_ns < since_ns)
         return false;
     pthread_mutex_lock(&target->lock);
     bool idle = target->loaded && target->submitting == 0;

@@ -37,23 +37,24 @@ void hn_world_free(struct hn_world *world)
 
 void hn_sample_write(struct hn_sample *sample, const libpool_stats *stats, uint64_t time_ns)
 {
-    atomic_fetch_add(&sample->version, 1);
-    sample->stats = *stats;
-    sample->time_ns = time_ns;
-    atomic_fetch_add(&sample->version, 1);
+    uint64_t next = atomic_load(&sample->version) + 1;
+    struct hn_sample_place *place = &sample->places[next % 2];
+    place->stats = *stats;
+    place->time_ns = time_ns;
+    atomic_store(&sample->version, next);
 }
 
-/* A writer that was killed half-way leaves it odd for ever: bounded tries, then no sample. */
-bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats)
+/* As soon as another one is whole, the place that was read may be written again. */
+bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats, uint64_t *time_ns)
 {
-    for (int attempt = 0; attempt < 1000; attempt++) {
-        uint64_t before = atomic_load(&sample->version);
-        if (before == 0)
-            return false;
-        memcpy(stats, &sample->stats, sizeof *stats);
+    for (;;) {
+        uint64_t version = atomic_load(&sample->version);
+        struct hn_sample_place place = sample->places[version % 2];
         atomic_thread_fence(memory_order_acquire);
-        if (before % 2 == 0 && atomic_load(&sample->version) == before)
-            return true;
+        if (atomic_load(&sample->version) != version)
+            continue;
+        *stats = place.stats;
+        *time_ns = place.time_ns;
+        return version != 0;
     }
-    return false;
 }

@@ -58,11 +58,16 @@ struct hn_row {
     char text[160];
 };
 
-/* Written by the target's sampler, read by anybody: odd while it is being written. */
+/*
+ * Written by the target's sampler, read by anybody. Two places in turn: a writer that was killed
+ * half-way leaves the sample before it.
+ */
 struct hn_sample {
-    _Atomic uint64_t version;
-    uint64_t time_ns;
-    libpool_stats stats;
+    _Atomic uint64_t version; /* samples that are whole; 0: none yet */
+    struct hn_sample_place {
+        uint64_t time_ns;
+        libpool_stats stats;
+    } places[2];
 };
 
 /* What the guardian found alive below itself. */
@@ -97,7 +102,7 @@ struct hn_world *hn_world_new(void);
 void hn_world_free(struct hn_world *world);
 
 /* A consistent copy of the last sample. False when there is none yet. */
-bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats);
+bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats, uint64_t *time_ns);
 void hn_sample_write(struct hn_sample *sample, const libpool_stats *stats, uint64_t time_ns);
 
 #endif
