@@ -253,9 +253,9 @@ static struct hn_case case_of(const struct ch_run *run)
         .groups_count = (uint32_t)run->scenario->submits_count,
         .shut_down = run->shut,
         .may_init_fail = pool->initializer > CH_CALLBACK_OK,
-        .zygote_harmed = run->zygote_harmed,
         .memory_limited = run->memory_limited,
         .host_killed = run->host_signal && run->target_gone,
+        .settled = run->settled,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;
@@ -306,7 +306,8 @@ static void settle(struct ch_run *run)
     int32_t reply = 0;
     struct hn_command settle = {.kind = HN_COMMAND_SETTLE, .deadline_ns = settle_deadline_ns(run)};
     int rc = ch_watch_ask(run, &settle, settle.deadline_ns + HN_S, &reply);
-    if (rc || reply)
+    run->settled = rc == 0 && reply == 0;
+    if (!run->settled)
         liveness(run, "libpool_stats_read when all faults are undone",
                  "nothing under way, full strength", rc ? rc : reply);
     read_numbers(run);

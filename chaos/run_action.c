@@ -40,15 +40,24 @@ bool ch_action_is_fault(const struct ch_action *action)
     return false;
 }
 
-static void note_fault(struct ch_run *run, enum hn_kind kind, uint32_t step,
-                       const struct hn_process *victim, uint32_t slot, int number)
+/* begun_ns: when it was begun; now it is in force. */
+static void note_since(struct ch_run *run, enum hn_kind kind, uint32_t step,
+                       const struct hn_process *victim, uint32_t slot, int number,
+                       uint64_t begun_ns)
 {
     struct hn_record record = hn_record_of(kind);
     record.a = step;
     record.slot = slot;
     record.signal = number;
     record.pid = victim ? victim->pid : HN_NOBODY;
+    record.b = begun_ns;
     hn_history_append(&run->world->history, &record);
+}
+
+static void note_fault(struct ch_run *run, enum hn_kind kind, uint32_t step,
+                       const struct hn_process *victim, uint32_t slot, int number)
+{
+    note_since(run, kind, step, victim, slot, number, 0);
 }
 
 /* ---- Victims ----------------------------------------------------------------------------------- */
@@ -127,9 +136,10 @@ static void strike(struct ch_run *run, uint32_t step, const struct hn_process *v
 {
     struct ch_step_state *state = &run->steps[step];
     bool sham = run->target.sabotage == HN_SABOTAGE_SHAM_FAULT;
+    uint64_t begun_ns = hn_clock_ns();
     int rc = sham ? 0 : hn_inject_signal(victim, number, hn_clock_ns() + EFFECT_NS);
     if (rc == 0) {
-        note_fault(run, HN_FAULT, step, victim, slot, number);
+        note_since(run, HN_FAULT, step, victim, slot, number, begun_ns);
         state->fired++;
     } else {
         snprintf(state->trouble, sizeof state->trouble, "pid %d: %s", victim->pid,
@@ -160,7 +170,6 @@ static bool signal_zygote(struct ch_run *run, uint32_t step, int number)
     struct hn_process zygote = run->roster.zygote;
     if (zygote.pid == 0)
         return no_victim(run, step, "there is no zygote");
-    run->zygote_harmed = true;
     bind_victim(run, step, &zygote, HN_NONE);
     strike(run, step, &zygote, HN_NONE, number);
     return run->steps[step].fired > 0;

@@ -73,7 +73,8 @@ struct ch_run {
     bool closed;     /* a close was asked for */
     bool shut;       /* a shutdown was asked for */
     int host_signal; /* the application was struck, to end it */
-    bool zygote_harmed, memory_limited;
+    bool memory_limited;
+    bool settled;          /* the pool did, before it was closed */
     bool timed_out;        /* the watchdog ended it */
     const char *unread;    /* why there are no numbers to be judged; NULL: they are in `numbers` */
     libpool_stats numbers; /* of the settled pool; in a timeline with a close, the last before it */

@@ -24,10 +24,10 @@ struct hn_case {
     uint32_t groups_count;
     uint32_t finalizer_timeout_ms; /* in force; 0: no finalizer */
     bool shut_down;                /* a shutdown or close was asked for while tasks were left */
-    bool may_init_fail;  /* the initializer is told to fail, or workers were killed in it */
-    bool zygote_harmed;  /* killed or stopped */
-    bool memory_limited; /* a memory limit was set, or there was memory pressure */
+    bool may_init_fail;            /* the initializer is told to fail */
+    bool memory_limited;           /* a memory limit was set, or there was memory pressure */
     bool host_killed;
+    bool settled; /* nothing was under way when the pool was closed: every event was read */
 };
 
 /* I1, I5, I7: how each task ended against its kind, its start and end records and the faults. */

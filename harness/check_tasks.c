@@ -7,84 +7,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "harness/check.h"
+#include "harness/story.h"
 
-/* What the history says of one task. */
-struct story {
-    uint32_t starts, ends;
-    int32_t pid, end_code;
-    uint64_t start_ns;
-    bool cancelled;
-};
-
-/* What was done to a process. */
-struct deed {
-    int32_t pid;
-    uint32_t slot;
-    int32_t signal; /* 0: a limit on the memory of its slot, which its successors inherit */
-};
-
-#define DEEDS_MAX 4096
 #define GROUPS_MAX 64
-
-struct evidence {
-    struct story *stories;
-    uint32_t stories_count;
-    struct deed deeds[DEEDS_MAX];
-    uint32_t deeds_count;
-};
-
-/* ---- Reading the history ----------------------------------------------------------------------- */
-
-static void read_task_record(struct evidence *evidence, const struct hn_record *record)
-{
-    if (record->task >= evidence->stories_count)
-        return;
-    struct story *story = &evidence->stories[record->task];
-    if (record->kind == HN_TASK_START) {
-        story->starts++;
-        story->pid = record->pid;
-        story->start_ns = record->time_ns;
-    } else if (record->kind == HN_TASK_END) {
-        story->ends++;
-        story->end_code = record->code;
-    } else if (record->kind == HN_CALL && record->a == HN_CALL_CANCEL) {
-        story->cancelled = true;
-    }
-}
-
-static void read_history(const struct hn_world *world, struct evidence *evidence)
-{
-    const struct hn_history *history = &world->history;
-    for (uint64_t number = 1; number <= hn_history_count(history); number++) {
-        const struct hn_record *record = hn_history_at(history, number);
-        if (!record)
-            continue;
-        read_task_record(evidence, record);
-        if (record->kind == HN_FAULT && record->pid > 0 && evidence->deeds_count < DEEDS_MAX)
-            evidence->deeds[evidence->deeds_count++] = (struct deed){record->pid, record->slot,
-                                                                     record->signal};
-    }
-}
-
-static bool was_done(const struct evidence *evidence, int32_t pid, int number)
-{
-    for (uint32_t i = 0; pid > 0 && i < evidence->deeds_count; i++)
-        if (evidence->deeds[i].pid == pid && evidence->deeds[i].signal == number)
-            return true;
-    return false;
-}
-
-static bool was_limited(const struct evidence *evidence, uint32_t slot)
-{
-    for (uint32_t i = 0; slot != HN_NONE && i < evidence->deeds_count; i++)
-        if (evidence->deeds[i].slot == slot && evidence->deeds[i].signal == 0)
-            return true;
-    return false;
-}
 
 /* ---- What a kind of task comes to by itself ---------------------------------------------------- */
 
@@ -189,10 +116,10 @@ static int own_signal(const struct hn_group *group)
 
 struct view {
     const struct hn_case *of;
-    const struct evidence *evidence;
+    const struct hn_stories *stories;
     const struct hn_row *row;
     const struct hn_group *group; /* NULL: the probe */
-    const struct story *story;
+    const struct hn_story *story;
     uint32_t task;
     struct hn_findings *findings;
 };
@@ -226,15 +153,15 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_QUEUE_TIMEOUT);
     if (view->story->cancelled)
         causes |= BIT(LIBPOOL_CANCELLED);
-    if (of->shut_down)
+    if (of->shut_down && hn_story_ended_ns(view->story, row) >= view->stories->shut_ns)
         causes |= BIT(LIBPOOL_SHUTDOWN);
     if (of->may_init_fail)
         causes |= BIT(LIBPOOL_INIT_FAILED);
-    if (of->zygote_harmed)
+    if (hn_story_was_orphaned(view->stories, view->story, row))
         causes |= BIT(LIBPOOL_LOST);
-    if (of->memory_limited && was_limited(view->evidence, row->slot))
+    if (of->memory_limited && hn_story_was_limited(view->stories, row->slot))
         causes |= BIT(LIBPOOL_OOM);
-    if (row->signal > 0 && was_done(view->evidence, row->pid, row->signal))
+    if (row->signal > 0 && hn_story_was_hit(view->stories, row->pid, row->signal))
         causes |= is_crash_signal(row->signal) ? BIT(LIBPOOL_CRASH) : BIT(LIBPOOL_KILLED);
     return causes;
 }
@@ -269,11 +196,11 @@ static void check_numbers(const struct view *view)
         object(view, HN_I1_RESOLUTION, "the exit code", "%d, it left with %d", row->code,
                group->code & 0xff);
     if (row->cause == LIBPOOL_CRASH && own != -1 && row->signal != own &&
-        !was_done(view->evidence, row->pid, row->signal))
+        !hn_story_was_hit(view->stories, row->pid, row->signal))
         object(view, HN_I1_RESOLUTION, "the signal it died of", "%d, expected %d", row->signal,
                own);
     if (row->cause == LIBPOOL_KILLED && row->signal != own &&
-        !was_done(view->evidence, row->pid, row->signal))
+        !hn_story_was_hit(view->stories, row->pid, row->signal))
         object(view, HN_I1_RESOLUTION, "a signal that somebody sent", "%d", row->signal);
     if (row->cause == LIBPOOL_TIMEOUT &&
         row->running_ns + 1000000 < (uint64_t)group->run_timeout_ms * 1000000)
@@ -288,7 +215,7 @@ static void check_numbers(const struct view *view)
 
 static void check_certainty(const struct view *view)
 {
-    const struct story *story = view->story;
+    const struct hn_story *story = view->story;
     switch (view->row->certainty) {
     case LIBPOOL_NOT_STARTED:
         if (story->starts)
@@ -313,9 +240,16 @@ static void check_certainty(const struct view *view)
 static void check_identity(const struct view *view)
 {
     const struct hn_row *row = view->row;
-    if (view->story->starts == 1 && row->certainty != LIBPOOL_NOT_STARTED &&
-        row->pid != view->story->pid)
+    const struct hn_group *group = view->group;
+    bool started = view->story->starts == 1 && row->certainty != LIBPOOL_NOT_STARTED;
+    if (started && row->pid != view->story->pid)
         object(view, HN_I1_RESOLUTION, "the pid of its worker", "it was %d", view->story->pid);
+    if (started && row->slot != view->story->slot)
+        object(view, HN_I1_RESOLUTION, "the slot of its worker", "%u, it was %u", row->slot,
+               view->story->slot);
+    if (group && group->kind != HN_TASK_ECHO && group->kind != HN_TASK_SCRIBBLE && row->data_size)
+        object(view, HN_I5_ISOLATION, "no result, for it sent none", "%llu bytes",
+               (unsigned long long)row->data_size);
     if (row->echo == HN_ECHO_WRONG)
         object(view, HN_I5_ISOLATION, "the result that was sent", "%llu other bytes",
                (unsigned long long)row->data_size);
@@ -323,6 +257,21 @@ static void check_identity(const struct view *view)
         object(view, HN_I1_RESOLUTION, "exactly one end", "%u", row->ends);
     if (row->cause == LIBPOOL_PENDING || (unsigned)row->cause >= LIBPOOL_CAUSES)
         object(view, HN_I1_RESOLUTION, "a terminal state", "%d", (int)row->cause);
+}
+
+/* What the pool's events and the calls of cancel say of its end. */
+static void check_witnesses(const struct view *view)
+{
+    const struct hn_story *story = view->story;
+    if (story->told > 1)
+        object(view, HN_I1_RESOLUTION, "one event of its end", "%u", story->told);
+    if (story->told && story->told_cause != (int32_t)view->row->cause)
+        object(view, HN_I1_RESOLUTION, "the cause that its event tells, too", "the event says %s",
+               libpool_cause_name((libpool_cause)story->told_cause));
+    if (!story->told && view->of->settled)
+        object(view, HN_I1_RESOLUTION, "one event of its end", "none");
+    if (story->cancelled && view->row->cause != LIBPOOL_CANCELLED)
+        object(view, HN_I1_RESOLUTION, "cancelled, as libpool_future_cancel said", "it is not");
 }
 
 static void check_task(const struct view *view)
@@ -339,6 +288,7 @@ static void check_task(const struct view *view)
         return;
     }
     check_identity(view);
+    check_witnesses(view);
     check_cause(view);
     check_numbers(view);
     check_certainty(view);
@@ -365,31 +315,24 @@ static void check_ids(const struct hn_case *of, struct hn_findings *findings)
 void hn_check_tasks(const struct hn_case *of, struct hn_findings *findings)
 {
     const struct hn_world *world = of->world;
-    uint32_t count = atomic_load(&world->tasks_count);
-    struct evidence *evidence = calloc(1, sizeof *evidence);
-    if (evidence)
-        evidence->stories = calloc(count ? count : 1, sizeof *evidence->stories);
-    if (!evidence || !evidence->stories) {
+    struct hn_stories *stories = hn_stories_read(world);
+    if (!stories) {
         hn_findings_add(findings, HN_HARNESS, "the checkers", "memory", "none");
-        free(evidence);
         return;
     }
-    evidence->stories_count = count;
-    read_history(world, evidence);
-    for (uint32_t task = 0; task < count; task++) {
+    for (uint32_t task = 0; task < stories->count; task++) {
         const struct hn_row *row = &world->rows[task];
         struct view view = {.of = of,
-                            .evidence = evidence,
+                            .stories = stories,
                             .row = row,
                             .group = row->group < of->groups_count ? &of->groups[row->group] : NULL,
-                            .story = &evidence->stories[task],
+                            .story = &stories->list[task],
                             .task = task,
                             .findings = findings};
         check_task(&view);
     }
     check_ids(of, findings);
-    free(evidence->stories);
-    free(evidence);
+    hn_stories_free(stories);
 }
 
 /* ---- Order ------------------------------------------------------------------------------------- */

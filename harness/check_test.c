@@ -225,6 +225,129 @@ TEST(check, I5_sees_order_broken)
     hn_world_free(fixture.world);
 }
 
+#define ZYGOTE 900
+
+static void write_about(struct hn_world *world, enum hn_kind kind, int32_t pid, int signal,
+                        uint64_t time_ns)
+{
+    struct hn_record record = hn_record_of(kind);
+    record.pid = pid;
+    record.signal = signal;
+    record.time_ns = time_ns;
+    hn_history_append(&world->history, &record);
+}
+
+/* The zygote is killed a second after all of the fixture's tasks, and back a second later. */
+static struct fixture fixture_without_zygote(uint64_t *struck_ns)
+{
+    struct fixture fixture = new_fixture();
+    enum hn_kind started = (enum hn_kind)(HN_POOL + LIBPOOL_EVENT_ZYGOTE_STARTED);
+    *struck_ns = hn_clock_ns() + HN_S;
+    for (uint32_t task = 0; task < 5; task++)
+        fixture.world->rows[task].collected_ns = *struck_ns - HN_MS;
+    write_about(fixture.world, started, ZYGOTE, 0, 1);
+    write_about(fixture.world, HN_FAULT, ZYGOTE, SIGKILL, *struck_ns);
+    write_about(fixture.world, started, ZYGOTE + 1, 0, *struck_ns + HN_S);
+    fixture.world->rows[0].cause = LIBPOOL_LOST;
+    fixture.world->rows[0].certainty = LIBPOOL_MAY_HAVE_RUN;
+    return fixture;
+}
+
+TEST(check, I5_sees_a_task_lost_while_there_was_a_zygote)
+{
+    uint64_t struck_ns;
+    struct fixture fixture = fixture_without_zygote(&struck_ns);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1); /* it had ended before */
+    fixture.world->rows[0].collected_ns = struck_ns + HN_MS;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    write_about(fixture.world, HN_FAULT, ZYGOTE + 1, SIGSTOP, struck_ns + 2 * HN_S);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I5_sees_a_task_lost_when_the_next_zygote_was_up)
+{
+    uint64_t struck_ns;
+    struct fixture fixture = fixture_without_zygote(&struck_ns);
+    struct hn_record *start = &fixture.world->history.records[0]; /* of task 0 */
+    start->time_ns = struck_ns + 2 * HN_S;
+    fixture.world->rows[0].collected_ns = struck_ns + 3 * HN_S;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
+/* An end that the pool's events tell. */
+static void tell_end(struct fixture *fixture, uint32_t task, libpool_cause cause, uint64_t time_ns)
+{
+    struct hn_record record = hn_record_of((enum hn_kind)(HN_POOL + LIBPOOL_EVENT_TASK_ENDED));
+    record.a = task + 1;
+    record.cause = (int32_t)cause;
+    record.time_ns = time_ns;
+    hn_history_append(&fixture->world->history, &record);
+}
+
+TEST(check, I1_sees_events_that_tell_another_end)
+{
+    struct fixture fixture = new_fixture();
+    tell_end(&fixture, 1, LIBPOOL_COMPLETED, 0);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    tell_end(&fixture, 1, LIBPOOL_COMPLETED, 0); /* twice */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    tell_end(&fixture, 0, LIBPOOL_KILLED, 0);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 2);
+    fixture.of.settled = true; /* so those of 2, 3 and 4 are missing */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 5);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_cancel_that_did_not_cancel)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_record call = hn_record_of(HN_CALL);
+    call.a = HN_CALL_CANCEL;
+    call.task = 1;
+    call.code = LIBPOOL_CANCEL_DONE;
+    hn_history_append(&fixture.world->history, &call);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    call.code = LIBPOOL_CANCEL_DEQUEUED;
+    hn_history_append(&fixture.world->history, &call);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I5_sees_a_task_cancelled_by_nobody_or_shut_down_too_early)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_record call = hn_record_of(HN_CALL);
+    call.a = HN_CALL_CANCEL;
+    call.task = 0;
+    call.code = LIBPOOL_CANCEL_DONE; /* it had no effect */
+    hn_history_append(&fixture.world->history, &call);
+    fixture.world->rows[0].cause = LIBPOOL_CANCELLED;
+    fixture.world->rows[0].certainty = LIBPOOL_MAY_HAVE_RUN;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    fixture.world->rows[0].cause = LIBPOOL_SHUTDOWN;
+    fixture.of.shut_down = true;
+    call.a = HN_CALL_SHUTDOWN;
+    call.task = HN_NONE;
+    call.time_ns = 10 * HN_S;
+    call.b = HN_S;
+    hn_history_append(&fixture.world->history, &call);
+    fixture.world->rows[0].collected_ns = 9 * HN_S - 1;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    fixture.world->rows[0].collected_ns = 9 * HN_S;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I5_sees_bytes_that_nobody_sent)
+{
+    struct fixture fixture = new_fixture();
+    fixture.world->rows[0].data_size = 3;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
 TEST(check, I7_sees_a_task_started_twice)
 {
     struct fixture fixture = new_fixture();

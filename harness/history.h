@@ -41,7 +41,7 @@ enum hn_kind {
     HN_GATE_PARKED,  /* a: the gate; b: number of the record that is held there */
     HN_GATE_LEFT,    /* a: the gate */
     HN_GATE_EXPIRED, /* a: the gate; nobody came to release it */
-    HN_FAULT,        /* a fault is in force; a: the step; pid, slot: the victim */
+    HN_FAULT,        /* in force; a: the step; b: begun, in ns, or 0; pid, slot: the victim */
     HN_FAULT_UNDONE, /* a: the step */
     HN_TARGET_GONE,  /* code, signal: how it ended */
     HN_NOTE,         /* a: the step */
