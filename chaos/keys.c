@@ -143,6 +143,7 @@ static const struct ch_choice sabotages[] = {
     {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
     {"take-signal", CH_SABOTAGE_TAKE_SIGNAL},
     {"own-child", CH_SABOTAGE_OWN_CHILD},
+    {"wake-late", CH_SABOTAGE_WAKE_LATE},
     {"die-early", CH_SABOTAGE_DIE_EARLY},
     {"sham-fault", CH_SABOTAGE_SHAM_FAULT},
     {NULL, 0},

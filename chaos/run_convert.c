@@ -94,6 +94,11 @@ int ch_convert(struct ch_run *run)
         return -E2BIG;
     for (size_t i = 0; i < scenario->submits_count; i++)
         run->groups[i] = group_of(&scenario->submits[i]);
+    for (size_t i = 0; i < scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &scenario->expectations[i];
+        if (expectation->kind == CH_EXPECT_TASK && expectation->task.late_us != CH_UNSET)
+            run->groups[expectation->task.submit].awaited = true;
+    }
     run->target = (struct hn_target_options){
         .world = run->world,
         .pool = options_of(&scenario->pool),

@@ -347,6 +347,7 @@ static uint64_t due_ns(const struct ch_run *run, uint32_t task)
     return 0;
 }
 
+/* When the pool says that it ended, and when its waiter knew: the later of the two. */
 static uint64_t ended_ns(const struct ch_run *run, uint32_t task)
 {
     const struct hn_row *row = &run->world->rows[task];
@@ -354,21 +355,27 @@ static uint64_t ended_ns(const struct ch_run *run, uint32_t task)
     for (uint64_t number = 1; number <= hn_history_count(history); number++) {
         const struct hn_record *record = hn_history_at(history, number);
         if (record && record->kind == HN_POOL + LIBPOOL_EVENT_TASK_ENDED &&
-            record->a == row->task_id)
+            record->a == row->task_id && record->time_ns > row->awaited_ns)
             return record->time_ns;
     }
-    return row->collected_ns;
+    return row->awaited_ns;
 }
 
 static void expect_in_time(struct ch_run *run, const struct ch_expectation *expectation,
                            uint32_t task)
 {
     uint64_t late_us = expectation->task.late_us;
+    if (late_us == CH_UNSET)
+        return;
     uint64_t due = due_ns(run, task), ended = ended_ns(run, task);
-    if (late_us == CH_UNSET || due == 0 || ended <= due + late_us * HN_US)
+    if (due == 0 || run->world->rows[task].awaited_ns == 0)
+        ch_result_objectf(run->result, CH_INCONCLUSIVE, expectation->place, "numbers",
+                          "a start and an end", "the task's start record, its waiter's clock",
+                          "task %u has no %s", task, due ? "end" : "start");
+    if (due == 0 || ended <= due + late_us * HN_US)
         return;
     ch_result_objectf(run->result, CH_FAIL, expectation->place, "task late", "no later",
-                      "the task's start record, the pool's event of its end",
+                      "the task's start record, its waiter's clock, the pool's event of its end",
                       "task %u: %" PRIu64 " us after its deadline", task, (ended - due) / HN_US);
 }
 

@@ -287,7 +287,7 @@ static const struct ch_word checkers[] = {
     {"within", 0, 0, NULL, NULL, "A trigger that came too late, or not at all."},
     {"settle", 0, 0, NULL, NULL, "A settle that took too long."},
     {"timeline", 0, 0, NULL, NULL, "A step that could not be done, or showed nothing."},
-    {"numbers", 0, 0, NULL, NULL, "Counters that nobody could read."},
+    {"numbers", 0, 0, NULL, NULL, "Counters and times that nobody could read."},
     {"limit", 0, 0, NULL, NULL, "The scenario's watchdog."},
 };
 

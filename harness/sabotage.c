@@ -64,6 +64,11 @@ void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call)
         call->b += 60000000000u;
 }
 
+uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns)
+{
+    return how == HN_SABOTAGE_WAKE_LATE ? woken_ns + 1000000000u : woken_ns;
+}
+
 void hn_sabotage_open(enum hn_sabotage how)
 {
     if (how == HN_SABOTAGE_DIE_EARLY)

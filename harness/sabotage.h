@@ -39,6 +39,7 @@ enum hn_sabotage {
     HN_SABOTAGE_CLOBBER_ERRNO,   /* I11: a call changes errno */
     HN_SABOTAGE_TAKE_SIGNAL,     /* I11: a signal's disposition is changed */
     HN_SABOTAGE_OWN_CHILD,       /* I11: a child is left that the application's wait would see */
+    HN_SABOTAGE_WAKE_LATE,       /* who waits for a future is woken a second late */
     HN_SABOTAGE_DIE_EARLY,       /* the application dies before it has a pool */
     HN_SABOTAGE_SHAM_FAULT,      /* a fault is claimed to have struck and did nothing */
     HN_SABOTAGES
@@ -52,6 +53,7 @@ void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row);
 void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats);
 void hn_sabotage_event(enum hn_sabotage how, struct hn_record *record);
 void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call);
+uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns);
 /* Before open. */
 void hn_sabotage_open(enum hn_sabotage how);
 /* After close, before the judge looks for residue. */

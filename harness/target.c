@@ -143,6 +143,8 @@ static int do_close(struct hn_target *target)
     hn_call_end(&timing, 0, HN_NONE);
     target->pool = NULL;
     pthread_join(target->collector, NULL);
+    for (uint32_t i = 0; i < target->waiters_count; i++)
+        pthread_join(target->waiters[i], NULL);
     hn_sabotage_close(target->options->sabotage, target->world);
     return rc;
 }
@@ -212,6 +214,22 @@ static int open_pool(struct hn_target *target)
     return rc;
 }
 
+/* As many as there are tasks to wait for: none of them has to wait for a waiter. */
+static int start_waiters(struct hn_target *target)
+{
+    uint32_t wanted = 0;
+    int rc = 0;
+    for (uint32_t i = 0; i < target->options->groups_count; i++)
+        if (target->options->groups[i].awaited)
+            wanted += target->options->groups[i].count;
+    while (rc == 0 && target->waiters_count < wanted && target->waiters_count < HN_WAITERS_MAX) {
+        rc = pthread_create(&target->waiters[target->waiters_count], NULL, hn_target_waiter,
+                            target);
+        target->waiters_count += rc == 0;
+    }
+    return rc;
+}
+
 static int start_threads(struct hn_target *target)
 {
     int rc = pthread_create(&target->observer, NULL, hn_target_observer, target);
@@ -219,6 +237,8 @@ static int start_threads(struct hn_target *target)
         rc = pthread_create(&target->sampler, NULL, hn_target_sampler, target);
     if (rc == 0)
         rc = pthread_create(&target->collector, NULL, hn_target_collector, target);
+    if (rc == 0)
+        rc = start_waiters(target);
     if (rc == 0)
         rc = pthread_create(&target->loader, NULL, hn_target_loader, target);
     if (rc == 0 && target->options->thief)

@@ -10,6 +10,7 @@
 
 #define HN_HANDS 4 /* threads that take commands */
 #define HN_FDS_MAX 32768
+#define HN_WAITERS_MAX 64
 
 struct hn_target {
     const struct hn_target_options *options;
@@ -17,6 +18,8 @@ struct hn_target {
     libpool *pool;
     int command_fd;
     pthread_t hands[HN_HANDS], loader, collector, observer, sampler, thief;
+    pthread_t waiters[HN_WAITERS_MAX];
+    uint32_t waiters_count;
 
     pthread_mutex_t lock; /* guards what follows, and the order of submissions */
     pthread_cond_t changed;
@@ -25,6 +28,7 @@ struct hn_target {
     bool closed;
     bool quitting;
     uint32_t submitting; /* calls of submit that are under way */
+    uint32_t awaited;    /* rows that have a waiter, or need none */
 
     pthread_mutex_t submissions; /* one submit at a time: tasks are numbered as the pool does */
     uint64_t accepted;           /* so many: the pool's number of the last one */
@@ -51,6 +55,7 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task);
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
 void *hn_target_loader(void *target);
 void *hn_target_collector(void *target);
+void *hn_target_waiter(void *target);
 int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth);
 int hn_target_probe(struct hn_target *target, uint64_t deadline_ns);
 

@@ -260,6 +260,48 @@ void *hn_target_collector(void *argument)
     return NULL;
 }
 
+/* ---- Waiting for one --------------------------------------------------------------------------- */
+
+/* Moves on to a row that is to be awaited, or to the end of those that are there. */
+static bool find_awaited(struct hn_target *target)
+{
+    for (; is_open(target, target->awaited); target->awaited++) {
+        const struct hn_row *row = &target->world->rows[target->awaited];
+        if (row->group < target->options->groups_count && target->futures[target->awaited] &&
+            target->options->groups[row->group].awaited)
+            return true;
+    }
+    return false;
+}
+
+static bool take_awaited(struct hn_target *target, uint32_t *task, libpool_future **future)
+{
+    pthread_mutex_lock(&target->lock);
+    bool found = find_awaited(target);
+    for (; !found && !(target->leaving && target->submitting == 0); found = find_awaited(target))
+        pthread_cond_wait(&target->changed, &target->lock);
+    if (found) {
+        *task = target->awaited++;
+        *future = target->futures[*task];
+    }
+    pthread_mutex_unlock(&target->lock);
+    return found;
+}
+
+/* The collector waits for one after the other; what is told of time needs somebody who does not. */
+void *hn_target_waiter(void *argument)
+{
+    struct hn_target *target = argument;
+    libpool_future *future;
+    uint32_t task;
+    while (take_awaited(target, &task, &future)) {
+        if (libpool_future_wait(future, -1) == 0)
+            target->world->rows[task].awaited_ns = hn_sabotage_wake(target->options->sabotage,
+                                                                    hn_clock_ns());
+    }
+    return NULL;
+}
+
 /* ---- Cancelling and probing -------------------------------------------------------------------- */
 
 static int cancel_one(struct hn_target *target, uint32_t task)

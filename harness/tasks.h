@@ -79,6 +79,7 @@ struct hn_group {
     uint32_t queue_timeout_ms;
     int wait_ms; /* -1: for ever */
     bool ordered;
+    bool awaited; /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

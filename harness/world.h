@@ -47,6 +47,7 @@ struct hn_row {
     int32_t error;
     uint32_t ends; /* how often its future was seen to end: exactly once */
     uint64_t offered_ns, accepted_ns, collected_ns;
+    uint64_t awaited_ns; /* its waiter came back from libpool_future_wait; 0: it had none */
     uint64_t task_id;
     libpool_cause cause;
     libpool_certainty certainty;
