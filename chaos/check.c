@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chaos/parser.h"
+#include "harness/inject.h"
 
 /* Where to say that something is missing: at the scenario, else at the top. */
 static struct ch_place main_place(const struct ch_parser *parser)
@@ -180,6 +181,102 @@ static void check_times(struct ch_parser *parser)
     }
 }
 
+/* ---- What nobody could answer ------------------------------------------------------------ */
+
+static void complain_of(struct ch_parser *parser, enum ch_expectation_kind kind, const char *text)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->expectations_count; i++)
+        if (scenario->expectations[i].kind == kind)
+            ch_complain_at(parser, scenario->expectations[i].place, "%s", text);
+}
+
+static bool is_fault(const struct ch_action *action)
+{
+    return (ch_vocabulary_traits(CH_FAMILY_ACTION, (int)action->kind) & CH_ACTION_FAULT) != 0;
+}
+
+static bool ends_host(const struct ch_action *action)
+{
+    return action->kind == CH_ACTION_KILL && action->signal.process == CH_PROCESS_HOST &&
+           !action->optional && hn_signal_ends(action->signal.signal);
+}
+
+static void check_answers(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    bool any_fault = false, ends = false;
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        any_fault |= is_fault(&scenario->steps[i].action);
+        ends |= ends_host(&scenario->steps[i].action);
+    }
+    if (parser->complaints != 0) /* one of them may be about the fault */
+        return;
+    if (!any_fault)
+        complain_of(parser, CH_EXPECT_RECOVERY,
+                    "there is no fault in the timeline to recover from");
+    if (!ends)
+        return;
+    complain_of(parser, CH_EXPECT_COUNTER,
+                "the application is killed: nobody can read its numbers");
+    complain_of(parser, CH_EXPECT_RECOVERY, "the application is killed: nothing recovers");
+}
+
+/* What can't be done with a pool that is closed. */
+static bool takes_pool(const struct ch_action *action)
+{
+    switch (action->kind) {
+    case CH_ACTION_KILL:
+    case CH_ACTION_STOP:
+    case CH_ACTION_CONT: return action->signal.process != CH_PROCESS_HOST;
+    case CH_ACTION_MEMCG:
+    case CH_ACTION_CANCEL:
+    case CH_ACTION_SHUTDOWN:
+    case CH_ACTION_SUBMIT:
+    case CH_ACTION_CLOSE:
+    case CH_ACTION_EXPECT:
+    case CH_ACTION_SETTLE: return true;
+    case CH_ACTION_PIDS:
+    case CH_ACTION_FILL_FDS:
+    case CH_ACTION_PRESSURE:
+    case CH_ACTION_UNDO:
+    case CH_ACTION_NOTE:
+    case CH_ACTIONS: break;
+    }
+    return false;
+}
+
+/* Only steps that count from the close, or from one that does, are sure to come behind it. */
+static void check_closed(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    bool closed = false;
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        const struct ch_step *step = &scenario->steps[i];
+        closed = closed && step->trigger.kind == CH_TRIGGER_THEN;
+        if (closed && takes_pool(&step->action))
+            ch_complain_at(parser, step->action.place, "the pool is closed by then");
+        closed |= step->action.kind == CH_ACTION_CLOSE && !step->action.optional;
+    }
+}
+
+/* Each of them has a thread that waits for it. */
+static void check_awaited(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    uint64_t awaited = 0;
+    for (size_t i = 0; i < scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &scenario->expectations[i];
+        if (expectation->kind != CH_EXPECT_TASK || expectation->task.late_us == CH_UNSET)
+            continue;
+        awaited += scenario->submits[expectation->task.submit].count;
+        if (awaited > CH_SCENARIO_AWAITED)
+            ch_complain_at(parser, expectation->place,
+                           "a scenario has %d tasks in groups with 'late' at most",
+                           CH_SCENARIO_AWAITED);
+    }
+}
+
 /* The group that must-fail names has to be there. */
 static void check_must_fail(struct ch_parser *parser)
 {
@@ -203,4 +300,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_groups(parser);
     check_times(parser);
     check_must_fail(parser);
+    check_closed(parser);
+    check_awaited(parser);
+    check_answers(parser);
 }

@@ -174,6 +174,9 @@ static const struct bad_line bad_lines[] = {
     {AFTER, 9, "  on worker-ready : expect cause=oom", 10, 28, "'worker-ready' has no 'cause'"},
     {AFTER, 9, "  on worker-exited : expect cause=omm", 10, 35, "did you mean 'oom'?"},
     {AFTER, 9, "  on worker-ready : expect pid!=5", 10, 33, "NAME.pid"},
+    {AFTER, 9, "  on shutdown-done : expect errno=ETIME", 10, 29,
+     "say which one, shutdown-done of=NAME"},
+    {AFTER, 9, "  at 5ms : kill host signal=KILL", 13, 3, "nobody can read its numbers"},
     {AFTER, 9, "  at 5ms : expect counter tasks_failed 1", 10, 40, "expected '== N'"},
 
     /* expect */
@@ -199,6 +202,9 @@ static const struct bad_line bad_lines[] = {
     {AFTER, 12, "  task good count=5", 13, 3, "'task' needs cause=CAUSE"},
     {AFTER, 12, "  task good cause=completed count=11", 13, 35, "the group has 10 tasks only"},
     {AFTER, 12, "  task good cause=completed late <= 5ms", 13, 29, "no timeout to be late for"},
+    {AFTER, 12, "  task slow cause=completed late <= 5ms", 13, 29, "late is who ends as timeout"},
+    {AFTER, 12, "  task slow cause=queue-timeout late <= 5ms", 13, 33,
+     "late is who ends as timeout"},
     {AFTER, 12, "  task slow cause=timeout late=5ms", 13, 31, "expected '<=' behind 'late'"},
     {AFTER, 12, "  recovery < 5s", 13, 12, "'<' means nothing here"},
     {AFTER, 12, "  recovery == 5s", 13, 12, "expected '<= T'"},
@@ -359,6 +365,40 @@ TEST(diagnostic, a_matrix_mistake_is_told_once_and_with_its_value)
     CU_ASSERT_PTR_NOT_NULL(
         strstr(printed, "x.chaos:4:27: error: 'finalizer' can't be 'sgev', did you mean 'segv'?"));
     free(printed);
+}
+
+TEST(diagnostic, what_could_not_be_answered_is_not_asked)
+{
+    static const struct {
+        const char *timeline, *expect, *words; /* NULL: it is fine */
+    } rows[] = {
+        {"  at 5ms : note \"x\"", "  recovery <= 5s", "no fault in the timeline to recover from"},
+        {"  at 5ms : kill worker=one signal=KILL optional", "  recovery <= 5s", NULL},
+        {"  at 5ms : kill host signal=KILL", "  recovery <= 5s", "nothing recovers"},
+        {"  at 5ms : kill host signal=KILL", "  counter tasks_received == 1", "nobody can read"},
+        {"  at 5ms : kill host signal=TERM", "  counter tasks_received == 1", "nobody can read"},
+        {"  at 5ms : kill host signal=STOP", "  counter tasks_received == 1", NULL},
+        {"  at 5ms : kill host signal=KILL optional", "  counter tasks_received == 1", NULL},
+        {"  at 5ms : close\n  +1ms : note \"x\"\n  +1ms : submit 1 task=noop", "  host alive",
+         "x.chaos:9:10: error: the pool is closed by then"},
+        {"  at 5ms : close\n  +1ms : kill host signal=KILL", "  host dead", NULL},
+        {"  at 5ms : close\n  at 1ms : submit 1 task=noop", "  host alive", NULL},
+        {"  at 5ms : submit 65 task=hang run-timeout=1s as many",
+         "  task many cause=timeout late <= 1s", "64 tasks in groups with 'late' at most"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t count;
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "chaos 1\nscenario \"x\"\npool p\nload\n  submit 1 task=noop\n"
+                 "timeline\n%s\nexpect\n%s\n",
+                 rows[i].timeline, rows[i].expect);
+        char *printed = diagnose(text, strlen(text), &count);
+        bool right = rows[i].words == NULL ? count == 0
+                                           : count == 1 && strstr(printed, rows[i].words) != NULL;
+        CU_assertImplementation(right, __LINE__, rows[i].timeline, __FILE__, "", CU_FALSE);
+        free(printed);
+    }
 }
 
 TEST(diagnostic, odd_files_are_refused_in_words)

@@ -129,29 +129,14 @@ static enum workers workers_of_selector(const struct ch_parser *parser,
 static enum workers workers_of_action(const struct ch_parser *parser,
                                       const struct ch_action *action)
 {
-    switch (action->kind) {
-    case CH_ACTION_KILL:
-    case CH_ACTION_STOP:
-    case CH_ACTION_CONT:
-        return action->signal.process == CH_PROCESS_WORKER
-                   ? workers_of_selector(parser, &action->signal.worker)
-                   : NO_WORKER;
-    case CH_ACTION_MEMCG: return workers_of_selector(parser, &action->memcg.worker);
-    case CH_ACTION_FILL_FDS:
-        return action->fill_fds.process == CH_PROCESS_WORKER ? ONE_WORKER : NO_WORKER;
-    case CH_ACTION_PIDS:
-    case CH_ACTION_PRESSURE:
-    case CH_ACTION_UNDO:
-    case CH_ACTION_CANCEL:
-    case CH_ACTION_SHUTDOWN:
-    case CH_ACTION_SUBMIT:
-    case CH_ACTION_CLOSE:
-    case CH_ACTION_EXPECT:
-    case CH_ACTION_SETTLE:
-    case CH_ACTION_NOTE:
-    case CH_ACTIONS: break;
-    }
-    return NO_WORKER;
+    bool signal = action->kind == CH_ACTION_KILL || action->kind == CH_ACTION_STOP ||
+                  action->kind == CH_ACTION_CONT;
+    if (signal && action->signal.process == CH_PROCESS_WORKER)
+        return workers_of_selector(parser, &action->signal.worker);
+    if (action->kind == CH_ACTION_MEMCG)
+        return workers_of_selector(parser, &action->memcg.worker);
+    bool fills = action->kind == CH_ACTION_FILL_FDS;
+    return fills && action->fill_fds.process == CH_PROCESS_WORKER ? ONE_WORKER : NO_WORKER;
 }
 
 static enum workers workers_of(const struct ch_parser *parser, const struct ch_name *name)
@@ -164,9 +149,8 @@ static enum workers workers_of(const struct ch_parser *parser, const struct ch_n
         bool again = step->trigger.kind == CH_TRIGGER_EVERY;
         return workers == ONE_WORKER && again ? SEVERAL_WORKERS : workers;
     }
-    const char *event = ch_vocabulary_name(CH_FAMILY_EVENT, (int)step->trigger.event);
-    const struct ch_word *word = ch_vocabulary_find(CH_FAMILY_EVENT, event);
-    return word != NULL && (word->traits & CH_EVENT_HAS_WORKER) ? ONE_WORKER : NO_WORKER;
+    unsigned traits = ch_vocabulary_traits(CH_FAMILY_EVENT, (int)step->trigger.event);
+    return traits & CH_EVENT_HAS_WORKER ? ONE_WORKER : NO_WORKER;
 }
 
 int ch_name_of_worker(struct ch_parser *parser, const struct ch_token *at, const char *text,
@@ -202,11 +186,11 @@ int ch_name_of_action(struct ch_parser *parser, const struct ch_token *at, const
     const struct ch_name *bound = &parser->scenario->names[name];
     if (bound->kind == CH_NAME_BROKEN)
         return CH_NOBODY;
-    const struct ch_word *word = bound->kind == CH_NAME_ACTION
-                                     ? ch_vocabulary_find(CH_FAMILY_ACTION, describe(parser, bound))
-                                     : NULL;
-    if (word != NULL && (word->traits & trait))
-        return name;
+    if (bound->kind == CH_NAME_ACTION) {
+        enum ch_action_kind kind = parser->scenario->steps[bound->index].action.kind;
+        if (ch_vocabulary_traits(CH_FAMILY_ACTION, (int)kind) & trait)
+            return name;
+    }
     complain_kind(parser, at, name, what);
     return CH_NOBODY;
 }

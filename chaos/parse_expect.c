@@ -110,6 +110,17 @@ static struct ch_check *add_check(struct ch_parser *parser, struct ch_expect_act
     return check;
 }
 
+/* The event of a shutdown has no error; the call has, so it has to be said which. */
+static void check_errno(struct ch_parser *parser, const struct ch_token *field)
+{
+    const struct ch_step *step = &parser->scenario->steps[parser->scenario->steps_count - 1];
+    if (parser->complaints == 0 && step->trigger.event == CH_EVENT_SHUTDOWN_DONE &&
+        step->trigger.of == CH_NOBODY)
+        ch_complain(
+            parser, field,
+            "'errno' is what a shutdown has returned: say which one, shutdown-done of=NAME");
+}
+
 /* False when the rest of the line can't be read. */
 static bool read_check(struct ch_parser *parser, const struct ch_token **at,
                        struct ch_action *action)
@@ -126,7 +137,8 @@ static bool read_check(struct ch_parser *parser, const struct ch_token **at,
             ch_complain(parser, field, "'%s' is of an event, but the trigger is none", word->word);
         else
             ch_complain(parser, field, "'%s' has no '%s'", parser->event->word, word->word);
-    }
+    } else if (check->kind == CH_CHECK_ERRNO)
+        check_errno(parser, field);
     if (check->kind == CH_CHECK_COUNTER)
         return ch_read_counter(parser, at, &check->counter) &&
                ch_read_bound(parser, at, "the counter", &check->bound);
@@ -199,12 +211,20 @@ static void read_counter(struct ch_parser *parser, const struct ch_token *at,
         ch_expect_end(parser, at);
 }
 
+/* Late is who ends by a timeout that the tasks have. */
 static void check_late(struct ch_parser *parser, const struct ch_key_set *set,
-                       const struct ch_submit *submit)
+                       const struct ch_submit *submit, libpool_cause cause)
 {
     const struct ch_token *late = ch_given(set, "late");
-    if (late != NULL && submit->run_timeout_ms == 0 && submit->queue_timeout_ms == 0)
+    if (late == NULL || ch_given(set, "cause") == NULL)
+        return;
+    if (submit->run_timeout_ms == 0 && submit->queue_timeout_ms == 0)
         ch_complain(parser, late, "these tasks have no timeout to be late for");
+    else if (!(cause == LIBPOOL_TIMEOUT && submit->run_timeout_ms != 0) &&
+             !(cause == LIBPOOL_QUEUE_TIMEOUT && submit->queue_timeout_ms != 0))
+        ch_complain(parser, late,
+                    "late is who ends as timeout with a run-timeout, or as "
+                    "queue-timeout with a queue-timeout");
 }
 
 static void check_count(struct ch_parser *parser, const struct ch_key_set *set,
@@ -235,7 +255,7 @@ static void read_task(struct ch_parser *parser, const struct ch_token *statement
     if (name == CH_NOBODY)
         return;
     task->submit = parser->scenario->names[name].index;
-    check_late(parser, &set, &parser->scenario->submits[task->submit]);
+    check_late(parser, &set, &parser->scenario->submits[task->submit], task->cause);
     check_count(parser, &set, &parser->scenario->submits[task->submit], task->count);
 }
 

@@ -12,32 +12,20 @@
 #include <string.h>
 
 #include "chaos/run_inner.h"
+#include "chaos/vocabulary.h"
 #include "harness/clock.h"
 #include "harness/inject.h"
 
 #define EFFECT_NS (2 * HN_S)
 
+static bool has_trait(const struct ch_action *action, unsigned trait)
+{
+    return (ch_vocabulary_traits(CH_FAMILY_ACTION, (int)action->kind) & trait) != 0;
+}
+
 bool ch_action_is_fault(const struct ch_action *action)
 {
-    switch (action->kind) {
-    case CH_ACTION_KILL:
-    case CH_ACTION_STOP:
-    case CH_ACTION_CONT:
-    case CH_ACTION_MEMCG:
-    case CH_ACTION_PIDS:
-    case CH_ACTION_FILL_FDS:
-    case CH_ACTION_PRESSURE: return true;
-    case CH_ACTION_UNDO:
-    case CH_ACTION_CANCEL:
-    case CH_ACTION_SHUTDOWN:
-    case CH_ACTION_SUBMIT:
-    case CH_ACTION_CLOSE:
-    case CH_ACTION_EXPECT:
-    case CH_ACTION_SETTLE:
-    case CH_ACTION_NOTE:
-    case CH_ACTIONS: break;
-    }
-    return false;
+    return has_trait(action, CH_ACTION_FAULT);
 }
 
 /* begun_ns: when it was begun; now it is in force. */
@@ -389,12 +377,6 @@ static void undo_step(struct ch_run *run, uint32_t step)
     note_fault(run, HN_FAULT_UNDONE, step, NULL, HN_NONE, 0);
 }
 
-static bool can_undo(enum ch_action_kind kind)
-{
-    return kind == CH_ACTION_MEMCG || kind == CH_ACTION_PIDS || kind == CH_ACTION_FILL_FDS ||
-           kind == CH_ACTION_PRESSURE;
-}
-
 static bool do_undo(struct ch_run *run, uint32_t step)
 {
     const struct ch_undo_action *action = &run->scenario->steps[step].action.undo;
@@ -420,7 +402,7 @@ static void wake_stopped(struct ch_run *run, const struct hn_process *process, u
 void ch_action_heal(struct ch_run *run)
 {
     for (uint32_t i = 0; i < run->scenario->steps_count; i++)
-        if (can_undo(run->scenario->steps[i].action.kind))
+        if (has_trait(&run->scenario->steps[i].action, CH_ACTION_UNDONE))
             undo_step(run, i);
     wake_stopped(run, &run->roster.zygote, HN_NONE);
     for (uint32_t slot = 0; slot < HN_SLOTS_MAX; slot++)

@@ -20,6 +20,7 @@ _Static_assert((int)CH_CALLBACK_REENTER == (int)HN_CALLBACK_REENTER, "callbacks"
 _Static_assert((int)CH_SABOTAGE_LOSE_END == (int)HN_SABOTAGE_LOSE_END, "sabotages");
 _Static_assert((int)CH_SABOTAGE_NO_PROBE == (int)HN_SABOTAGE_NO_PROBE, "sabotages");
 _Static_assert((int)CH_SABOTAGES == (int)HN_SABOTAGES, "sabotages");
+_Static_assert(CH_SCENARIO_AWAITED <= HN_WAITERS_MAX, "a waiter each");
 _Static_assert((int)CH_SIGNAL_HANDLER == (int)HN_DISPOSITION_HANDLER, "dispositions");
 
 static struct hn_group group_of(const struct ch_submit *submit)

@@ -26,6 +26,7 @@
 #define CH_SCENARIO_STEPS 64
 #define CH_SCENARIO_SUBMITS 63
 #define CH_SCENARIO_NAMES 128
+#define CH_SCENARIO_AWAITED 64  /* tasks of groups with `late` */
 #define CH_SCENARIO_TASKS 65000 /* of all submits together */
 
 /* Both count from 1; columns count bytes. line 0: implied by the language, in no line. */

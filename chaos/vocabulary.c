@@ -37,6 +37,14 @@ const char *ch_vocabulary_name(enum ch_family family, int value)
     return "?";
 }
 
+unsigned ch_vocabulary_traits(enum ch_family family, int value)
+{
+    for (size_t i = 0; i < ch_words[family].count; i++)
+        if (ch_words[family].words[i].value == value)
+            return ch_words[family].words[i].traits;
+    return 0;
+}
+
 const char *ch_vocabulary_suggest(enum ch_family family, const char *text)
 {
     const char *best = NULL;

@@ -141,6 +141,9 @@ const struct ch_word *ch_vocabulary_find(enum ch_family family, const char *text
 /* The word for an enum value; never NULL for a value of the family. */
 const char *ch_vocabulary_name(enum ch_family family, int value);
 
+/* The traits of that word; 0 for a value that is none of the family's. */
+unsigned ch_vocabulary_traits(enum ch_family family, int value);
+
 /* The nearest word, NULL when none is near. */
 const char *ch_vocabulary_suggest(enum ch_family family, const char *text);
 

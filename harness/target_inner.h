@@ -10,7 +10,6 @@
 
 #define HN_HANDS 4 /* threads that take commands */
 #define HN_FDS_MAX 32768
-#define HN_WAITERS_MAX 64
 
 struct hn_target {
     const struct hn_target_options *options;
