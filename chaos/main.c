@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "chaos/arena.h"
@@ -25,6 +26,7 @@
 #define REQUIRED_MAX CH_CAPABILITIES
 
 struct arguments {
+    const char *command; /* argv[0] */
     char *const *operands;
     unsigned jobs;
     uint64_t seed;
@@ -67,7 +69,7 @@ static const char usage[] =
     "  --tap            report as TAP 13 on standard output\n"
     "  --junit FILE     report as JUnit XML, too\n"
     "  --json FILE      report as JSON, too\n"
-    "  --evidence DIR   keep the history of runs that did not pass\n"
+    "  --evidence DIR   keep the history of runs that did not pass; made if it is missing\n"
     "  --world real     the world to run in; there is only this one\n"
     "  -v, --verbose    say more\n"
     "  -h, --help  --version\n"
@@ -197,7 +199,8 @@ static int doctor(const struct arguments *arguments)
 
 static struct ch_suite make_suite(const struct arguments *arguments, const struct loaded *loaded)
 {
-    struct ch_suite suite = {.seed = arguments->seed, .must_fail = arguments->must_fail};
+    struct ch_suite suite = {
+        .command = arguments->command, .seed = arguments->seed, .must_fail = arguments->must_fail};
     suite.count = loaded->count * arguments->repeats;
     suite.entries = ch_arena_take(loaded->arena, suite.count * sizeof(suite.entries[0]));
     for (size_t i = 0; i < suite.count; i++) {
@@ -283,6 +286,25 @@ static int run_suite(const struct arguments *arguments, struct loaded *loaded)
     return report_suite(arguments, &suite);
 }
 
+/* Before anything is run: a failure whose evidence is lost may not come again. */
+static bool have_evidence_dir(const struct arguments *arguments)
+{
+    struct stat status;
+    const char *path = arguments->evidence_dir;
+    if (path == NULL)
+        return true;
+    int error = mkdir(path, 0777) < 0 && errno != EEXIST ? errno : 0;
+    if (error == 0 && stat(path, &status) < 0)
+        error = errno;
+    if (error == 0 && !S_ISDIR(status.st_mode))
+        error = ENOTDIR;
+    if (error == 0 && access(path, W_OK | X_OK) < 0)
+        error = errno;
+    if (error != 0)
+        fprintf(stderr, "chaos: --evidence %s: %s\n", path, strerror(error));
+    return error == 0;
+}
+
 static int run(const struct arguments *arguments)
 {
     struct loaded loaded;
@@ -293,7 +315,9 @@ static int run(const struct arguments *arguments)
             fprintf(stderr, "%s: error: it has no 'must-fail' line\n", loaded.scenarios[i]->path);
             fine = false;
         }
-    if (fine && !have_required(arguments))
+    if (fine && !have_evidence_dir(arguments))
+        fine = false;
+    else if (fine && !have_required(arguments))
         code = EXIT_SKIPPED;
     else if (fine)
         code = run_suite(arguments, &loaded);
@@ -443,7 +467,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.jobs = 1, .repeats = 1};
+    struct arguments arguments = {.command = argv[0], .jobs = 1, .repeats = 1};
     int done = read_arguments(argc, argv, &arguments);
     if (done != 0)
         return done > 0 ? 0 : EXIT_USAGE;

@@ -114,6 +114,14 @@ static const char good[] = "chaos 1\n"
                            "expect\n"
                            "  counter tasks_received == 10\n";
 
+static const char wrong[] = "chaos 1\n"
+                            "scenario \"ten tasks are eleven\"\n"
+                            "pool p workers=1\n"
+                            "load\n"
+                            "  submit 10 task=noop\n"
+                            "expect\n"
+                            "  counter tasks_received == 11\n";
+
 static const char two_mistakes[] = "chaos 1\n"
                                    "scenario \"x\"\n"
                                    "  limit 20\n"
@@ -165,6 +173,8 @@ TEST(command, what_leads_nowhere_exits_2)
         {"run good.chaos --world sim", "there is no world 'sim'"},
         {"run good.chaos --require gpu", "'gpu' is not a capability"},
         {"run good.chaos --matrix how=x", "there is no scenario to run"},
+        {"run good.chaos --evidence nowhere/x", "--evidence nowhere/x: No such file"},
+        {"run good.chaos --evidence good.chaos", "--evidence good.chaos: Not a directory"},
         {"explain nonsense", "nothing is called 'nonsense'"},
         {"explain limt", "did you mean 'limit'?"},
         {"run --frob", "frob"},
@@ -185,6 +195,26 @@ TEST(command, what_leads_nowhere_exits_2)
         bool said = strstr(output, rows[i][1]) != NULL;
         CU_assertImplementation(code == 2 && said, __LINE__, rows[i][0], __FILE__, "", CU_FALSE);
     }
+    remove_place(&place);
+}
+
+TEST(command, a_failure_leaves_its_history_and_the_way_to_run_it_again)
+{
+    char output[8192], replay[PATH_MAX + 64], path[128];
+    struct stat status;
+    struct place place = make_place();
+    if (!place.there) {
+        remove_place(&place);
+        TEST_SKIP("the command is not built");
+    }
+    write_file(&place, "bad.chaos", wrong);
+    CU_ASSERT_EQUAL(
+        run_command(&place, "run bad.chaos --evidence kept --seed 7", output, sizeof(output)), 1);
+    snprintf(replay, sizeof(replay), "replay: %s run bad.chaos --seed 0x7\n", place.command);
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, replay));
+    snprintf(path, sizeof(path), "%s/kept/bad.chaos-0-0.history", place.directory);
+    CU_ASSERT(stat(path, &status) == 0 && status.st_size > 100);
+    CU_ASSERT_EQUAL(unlink(path), 0);
     remove_place(&place);
 }
 

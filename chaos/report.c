@@ -73,7 +73,9 @@ void ch_report_replay(const struct ch_suite *suite, const struct ch_entry *entry
                       size_t size)
 {
     const struct ch_scenario *scenario = entry->scenario;
-    snprintf(text, size, "build/chaos %s ", suite->must_fail ? "must-fail" : "run");
+    text[0] = '\0';
+    append_quoted(text, size, suite->command);
+    append(text, size, suite->must_fail ? " must-fail " : " run ");
     append_quoted(text, size, scenario->path);
     append(text, size, " --seed 0x%" PRIx64, entry->result.seed);
     if (scenario->matrix_name == NULL)

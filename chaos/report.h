@@ -24,7 +24,7 @@ void ch_report_progress_clear(FILE *out);
 /* "crash/busy.chaos [how=segv] #2" */
 void ch_report_name(const struct ch_entry *entry, char *text, size_t size);
 
-/* The command that runs it again: "build/chaos run FILE --seed S". Quoted for a shell. */
+/* The command that runs it again: "COMMAND run FILE --seed S". Quoted for a shell. */
 void ch_report_replay(const struct ch_suite *suite, const struct ch_entry *entry, char *text,
                       size_t size);
 

@@ -35,8 +35,11 @@ struct tree {
 static void make_tree(struct tree *tree)
 {
     memset(tree, 0, sizeof(*tree));
-    tree->suite = (struct ch_suite){
-        .seed = 0x2a, .entries = tree->entries, .count = COUNT, .duration_ns = 2500000000};
+    tree->suite = (struct ch_suite){.command = "build/chaos",
+                                    .seed = 0x2a,
+                                    .entries = tree->entries,
+                                    .count = COUNT,
+                                    .duration_ns = 2500000000};
     for (size_t i = 0; i < COUNT; i++) {
         tree->entries[i].scenario = &scenarios[i];
         tree->entries[i].done = true;

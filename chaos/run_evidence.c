@@ -19,15 +19,16 @@ static FILE *open_evidence(struct ch_run *run, const char *mode)
     struct ch_result *result = run->result;
     if (!run->options->evidence_dir)
         return NULL;
-    if (!result->evidence[0]) {
-        const char *slash = strrchr(run->scenario->path, '/');
-        snprintf(result->evidence, sizeof result->evidence, "%s/%.80s-%u-%u.history",
-                 run->options->evidence_dir, slash ? slash + 1 : run->scenario->path, result->index,
-                 result->repeat);
-    }
-    FILE *file = fopen(result->evidence, mode);
-    if (!file)
+    const char *slash = strrchr(run->scenario->path, '/');
+    int length = snprintf(result->evidence, sizeof result->evidence, "%s/%.80s-%u-%u.history",
+                          run->options->evidence_dir, slash ? slash + 1 : run->scenario->path,
+                          result->index, result->repeat);
+    bool fits = length >= 0 && (size_t)length < sizeof result->evidence;
+    FILE *file = fits ? fopen(result->evidence, mode) : NULL;
+    if (!file) {
+        fprintf(stderr, "chaos: %s: %s\n", result->evidence, strerror(fits ? errno : ENAMETOOLONG));
         result->evidence[0] = 0;
+    }
     return file;
 }
 

@@ -388,17 +388,20 @@ static bool fits(const struct ch_task_expectation *wanted, const struct hn_row *
 }
 
 static void tell_other(struct ch_run *run, const struct ch_expectation *expectation,
-                       const char *group, uint64_t count, uint64_t all, const struct hn_row *other)
+                       const char *group, uint64_t wanted, uint64_t count, uint64_t offered,
+                       const struct hn_row *other)
 {
     char checker[64], expected[96];
+    const char *became = "";
+    if (other) /* the text, where there is one, tells the cause, too */
+        became = other->text[0] ? other->text : libpool_cause_name(other->cause);
     snprintf(checker, sizeof checker, "task %.50s", group);
-    snprintf(expected, sizeof expected, "%" PRIu64 " of %" PRIu64 " %s",
-             expectation->task.count == CH_UNSET ? all : expectation->task.count, all,
+    snprintf(expected, sizeof expected, "%" PRIu64 " of %u %s", wanted,
+             run->scenario->submits[expectation->task.submit].count,
              libpool_cause_name(expectation->task.cause));
     ch_result_objectf(run->result, CH_FAIL, expectation->place, checker, expected,
-                      "the tasks' futures", "%" PRIu64 "%s%s%s", count,
-                      other ? "; another one: " : "", other ? libpool_cause_name(other->cause) : "",
-                      other ? other->text : "");
+                      "the tasks' futures", "%" PRIu64 " of %" PRIu64 " offered%s%s", count,
+                      offered, other ? "; another one: " : "", became);
 }
 
 static const char *group_name(const struct ch_run *run, uint32_t group)
@@ -410,13 +413,13 @@ static const char *group_name(const struct ch_run *run, uint32_t group)
 static void expect_tasks(struct ch_run *run, const struct ch_expectation *expectation)
 {
     const struct ch_task_expectation *wanted = &expectation->task;
-    uint64_t count = 0, all = 0;
+    uint64_t count = 0, offered = 0, all = run->scenario->submits[wanted->submit].count;
     const struct hn_row *other = NULL;
     for (uint32_t task = 0; task < atomic_load(&run->world->tasks_count); task++) {
         const struct hn_row *row = &run->world->rows[task];
         if (row->group != wanted->submit)
             continue;
-        all++;
+        offered++;
         if (!fits(wanted, row)) {
             other = row;
             continue;
@@ -424,8 +427,10 @@ static void expect_tasks(struct ch_run *run, const struct ch_expectation *expect
         count++;
         expect_in_time(run, expectation, task);
     }
-    if (count != (wanted->count == CH_UNSET ? all : wanted->count) || all == 0)
-        tell_other(run, expectation, group_name(run, wanted->submit), count, all, other);
+    if (wanted->count != CH_UNSET)
+        all = wanted->count;
+    if (count != all)
+        tell_other(run, expectation, group_name(run, wanted->submit), all, count, offered, other);
 }
 
 /* ---- Recovery ---------------------------------------------------------------------------------- */

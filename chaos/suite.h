@@ -29,6 +29,7 @@ struct ch_entry {
 };
 
 struct ch_suite {
+    const char *command; /* how chaos was called: for those who call it again */
     uint64_t seed;
     struct ch_entry *entries;
     size_t count;
