@@ -412,7 +412,7 @@ static void check(struct ch_run *run)
     if (run->world->after.taken_ns) {
         hn_check_residue(&run->world->before, &run->world->after, findings);
         hn_check_host(&run->world->before, &run->world->after, findings);
-    } else if (!run->target_end.signal && !run->target_end.code && !run->timed_out) {
+    } else if (run->target_gone && !run->target_end.signal && !run->target_end.code) {
         harness_broke(run, "the target's second snapshot: there is none", -ENODATA);
     }
 }

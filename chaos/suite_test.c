@@ -218,6 +218,16 @@ TEST(suite, must_fail_wants_the_named_checker)
     }
 }
 
+TEST(suite, must_fail_believes_no_broken_harness)
+{
+    struct ch_scenario scenario = {.path = "x", .must_fail = "I4"};
+    struct ch_result result = {.index = 0};
+    ch_result_object(&result, CH_FAIL, scenario.place, "I4", "", "", "");
+    ch_result_object(&result, CH_ERROR, scenario.place, "harness", "", "", "");
+    ch_must_fail_judge(&scenario, &result);
+    CU_ASSERT_EQUAL(ch_result_verdict(&result), CH_FAIL);
+}
+
 TEST(suite, must_fail_tells_who_objected_instead)
 {
     struct ch_run_options options = {.seed = 0};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "harness/check.h"
+#include "harness/story.h"
 
 static uint64_t sum(const uint64_t *list)
 {
@@ -35,6 +36,16 @@ static void check_laws(const libpool_stats *now, struct hn_findings *findings)
                         (unsigned long long)now->worker_processes_created,
                         (unsigned long long)now->worker_processes_still_alive,
                         (unsigned long long)sum(now->workers_ended));
+}
+
+/* A sum may balance by what nobody can name. */
+static void check_causes(const char *name, const uint64_t *list, struct hn_findings *findings)
+{
+    for (int i = 0; i < LIBPOOL_CAUSES_MAX; i++)
+        if (list[i] && (i == LIBPOOL_PENDING || i >= LIBPOOL_CAUSES))
+            hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read",
+                            "nothing ended by a cause that is none", "%s[%d] is %llu", name, i,
+                            (unsigned long long)list[i]);
 }
 
 static void check_gauges(const libpool_stats *now, struct hn_findings *findings)
@@ -96,6 +107,8 @@ void hn_check_books(const libpool_stats *before, const libpool_stats *now,
                     struct hn_findings *findings)
 {
     check_laws(now, findings);
+    check_causes("tasks_ended", now->tasks_ended, findings);
+    check_causes("workers_ended", now->workers_ended, findings);
     check_gauges(now, findings);
     if (!before)
         return;
@@ -113,6 +126,7 @@ void hn_check_books(const libpool_stats *before, const libpool_stats *now,
 struct own {
     uint64_t accepted, refused;
     uint64_t ended[LIBPOOL_CAUSES_MAX];
+    uint64_t begun; /* tasks that wrote a start */
 };
 
 static void count_rows(const struct hn_world *world, struct own *own)
@@ -130,6 +144,15 @@ static void count_rows(const struct hn_world *world, struct own *own)
     }
 }
 
+static void count_starts(const struct hn_world *world, struct own *own)
+{
+    uint32_t count = atomic_load(&world->tasks_count);
+    struct hn_stories *stories = hn_stories_read(world);
+    for (uint32_t task = 0; stories && task < count && task < stories->count; task++)
+        own->begun += stories->list[task].starts > 0;
+    hn_stories_free(stories);
+}
+
 static void compare(const char *name, uint64_t own, uint64_t pool, struct hn_findings *findings)
 {
     if (own != pool)
@@ -144,6 +167,7 @@ void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
     struct own own = {0};
     uint64_t failed = 0;
     count_rows(of->world, &own);
+    count_starts(of->world, &own);
     compare("tasks_received", own.accepted, settled->tasks_received, findings);
     compare("tasks_rejected", own.refused, settled->tasks_rejected, findings);
     for (int cause = 1; cause < LIBPOOL_CAUSES; cause++) {
@@ -155,4 +179,11 @@ void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
             failed += own.ended[cause];
     }
     compare("tasks_failed", failed, settled->tasks_failed, findings);
+    if (settled->tasks_launched < own.begun || settled->tasks_launched > settled->tasks_received)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read and the workers' own records",
+                        "launched: all that began, of those received", "%llu launched, %llu began",
+                        (unsigned long long)settled->tasks_launched, (unsigned long long)own.begun);
+    if (settled->tasks_pending == 0 && settled->backlog_bytes)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read", "no bytes in an empty backlog",
+                        "%llu", (unsigned long long)settled->backlog_bytes);
 }

@@ -424,6 +424,32 @@ TEST(check, I2_sees_a_lost_task)
     CU_ASSERT_EQUAL(books(NULL, &now), 1);
 }
 
+TEST(check, I2_sees_an_end_by_no_cause)
+{
+    libpool_stats now = clean_stats();
+    now.tasks_ended[LIBPOOL_COMPLETED]--;
+    now.tasks_ended[LIBPOOL_CAUSES]++;
+    CU_ASSERT_EQUAL(books(NULL, &now), 1);
+    now.workers_ended[LIBPOOL_CRASH]--;
+    now.workers_ended[LIBPOOL_PENDING]++;
+    CU_ASSERT_EQUAL(books(NULL, &now), 2);
+}
+
+TEST(check, I2_sees_a_launch_that_is_not_counted_and_bytes_of_nobody)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    libpool_stats stats = clean_stats();
+    stats.tasks_launched--;
+    hn_check_accounts(bind(&fixture), &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 1);
+    stats.tasks_launched++;
+    stats.backlog_bytes = 1;
+    hn_check_accounts(&fixture.of, &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 2);
+    hn_world_free(fixture.world);
+}
+
 TEST(check, I2_sees_a_lost_worker)
 {
     libpool_stats now = clean_stats();

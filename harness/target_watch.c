@@ -37,6 +37,13 @@ static void check_gap(struct hn_target *target, uint64_t last, uint64_t number)
                         (unsigned long long)number, (unsigned long long)last);
 }
 
+static void check_end(struct hn_target *target, int rc)
+{
+    if (rc != -ETIMEDOUT && rc != -ESHUTDOWN)
+        hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_event_next",
+                        "an event, -ETIMEDOUT or -ESHUTDOWN", "%d", rc);
+}
+
 void *hn_target_observer(void *argument)
 {
     struct hn_target *target = argument;
@@ -50,6 +57,7 @@ void *hn_target_observer(void *argument)
             last = event.number;
             note_event(target, &event);
         } else if (rc != -ETIMEDOUT || stopping) {
+            check_end(target, rc);
             return NULL;
         }
     }
@@ -71,8 +79,11 @@ static void take_sample(struct hn_target *target, libpool_stats *last, bool *any
 {
     libpool_stats now;
     uint64_t time_ns = hn_clock_ns();
-    if (read_stats(target, &now))
+    int rc = read_stats(target, &now);
+    if (rc) {
+        hn_findings_add(&target->world->findings, HN_I2_BOOKS, "libpool_stats_read", "0", "%d", rc);
         return;
+    }
     hn_sabotage_stats(target->options->sabotage, &now);
     hn_check_books(*any ? last : NULL, &now, &target->world->findings);
     hn_sample_write(&target->world->sample, &now, time_ns);
