@@ -43,6 +43,10 @@ void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats)
         stats->tasks_ended[LIBPOOL_COMPLETED]--; /* every time: it looks right in itself */
         stats->tasks_ended[LIBPOOL_CANCELLED]++;
     }
+    if (how == HN_SABOTAGE_WEAR_OUT) {
+        stats->worker_processes_created += 3;
+        stats->workers_ended[LIBPOOL_COMPLETED] += 3;
+    }
     /* Every second look is a lie: whoever looks twice in a row has seen a number go back. */
     if (!stats->tasks_ended[LIBPOOL_COMPLETED] || atomic_fetch_add(&looks, 1) % 2)
         return;

@@ -32,6 +32,7 @@ enum hn_sabotage {
     HN_SABOTAGE_LOSE_COUNT,      /* I2: a task is missing from one snapshot */
     HN_SABOTAGE_COUNT_BACK,      /* I2: a counter goes back */
     HN_SABOTAGE_COUNT_OTHERWISE, /* I2: the books balance, but not with what happened */
+    HN_SABOTAGE_WEAR_OUT,        /* workers come and go in order, and for nothing */
     HN_SABOTAGE_NO_PROBE,        /* I3: the probe task is not answered */
     HN_SABOTAGE_SLOW_CALL,       /* I6: a call takes longer than its bound */
     HN_SABOTAGE_BLAME_INNOCENT,  /* I9: a worker that did nothing is told as corrupt */

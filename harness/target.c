@@ -81,7 +81,8 @@ static int do_stats(struct hn_target *target)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_STATS, SHUTDOWN_SLACK_MS);
     int rc = libpool_stats_read(target->pool, answer);
     hn_call_end(&timing, rc, HN_NONE);
-    if (target->options->sabotage == HN_SABOTAGE_COUNT_OTHERWISE)
+    if (target->options->sabotage == HN_SABOTAGE_COUNT_OTHERWISE ||
+        target->options->sabotage == HN_SABOTAGE_WEAR_OUT)
         hn_sabotage_stats(target->options->sabotage, answer);
     return rc;
 }
