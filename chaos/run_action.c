@@ -275,8 +275,7 @@ static void finish_fill_fds(struct ch_run *run, uint32_t step, int opened)
     bool host = run->scenario->steps[step].action.fill_fds.process == CH_PROCESS_HOST;
     struct hn_process worker = {.pid = state->event.pid};
     if (opened > 0)
-        fault_done(run, step, host ? &run->world->target : &worker,
-                   host ? HN_NONE : state->event.slot, 0, "");
+        fault_done(run, step, host ? &run->world->target : &worker, HN_NONE, 0, "");
     else
         snprintf(state->trouble, sizeof state->trouble, "not a single descriptor was opened");
 }

@@ -28,7 +28,8 @@ static const struct ch_word statements[] = {
     {"timeline", CH_STATEMENT_TIMELINE, 0, "timeline", NULL,
      "What happens to them; one \"TRIGGER : ACTION\" a line below."},
     {"expect", CH_STATEMENT_EXPECT, 0, "expect", NULL,
-     "What has to hold in the end; one a line below. Trouble counters not named must be 0."},
+     "What has to hold in the end; one a line below. Trouble counters not named must be 0, and so "
+     "must workers_ended.completed where no worker has a reason to leave."},
 };
 
 static const struct ch_word headings[] = {
@@ -125,7 +126,7 @@ static const struct ch_word events[] = {
 
 static const struct ch_word actions[] = {
     {"kill", CH_ACTION_KILL, CH_ACTION_FAULT, "kill worker=SEL|zygote|host signal=NAME",
-     ch_keys_kill, "Sends a signal."},
+     ch_keys_kill, "Sends a signal. It fires when the process has died, stopped or gone on of it."},
     {"stop", CH_ACTION_STOP, CH_ACTION_FAULT, "stop worker=SEL|zygote", ch_keys_stop,
      "Sends SIGSTOP."},
     {"cont", CH_ACTION_CONT, CH_ACTION_FAULT, "cont worker=SEL|zygote", ch_keys_stop,
@@ -141,11 +142,12 @@ static const struct ch_word actions[] = {
     {"undo", CH_ACTION_UNDO, 0, "undo NAME|memcg|pids|fill-fds|pressure", NULL,
      "Takes a fault back: a named one, or all of a kind."},
     {"cancel", CH_ACTION_CANCEL, 0, "cancel NAME [nth=N]", ch_keys_cancel,
-     "Cancels tasks of a group."},
+     "Cancels tasks of a group. It has to find one that has not ended."},
     {"shutdown", CH_ACTION_SHUTDOWN, 0, NULL, ch_keys_shutdown, "Calls libpool_shutdown."},
     {"submit", CH_ACTION_SUBMIT, 0, "submit 1..65000 task=KIND [KEY=VALUE...] [as NAME]",
      ch_keys_submit, "Hands tasks to the pool, as in the load."},
-    {"close", CH_ACTION_CLOSE, 0, NULL, NULL, "Calls libpool_close."},
+    {"close", CH_ACTION_CLOSE, 0, NULL, NULL,
+     "Calls libpool_close. The counters that are judged in the end are those just before it."},
     {"expect", CH_ACTION_EXPECT, 0, "expect FIELD=VALUE... | expect counter NAME == N", NULL,
      "Looks at the event that triggered it, or at a counter, now."},
     {"settle", CH_ACTION_SETTLE, 0, NULL, ch_keys_settle,
@@ -171,7 +173,9 @@ static const struct ch_word expectations[] = {
     {"kernel", CH_EXPECT_KERNEL, 0, "kernel COUNTER == N | kernel ... in A..B because \"...\"",
      NULL, "The cgroup's own counter, not ours."},
     {"counter", CH_EXPECT_COUNTER, 0, "counter NAME == N | counter ... in A..B because \"...\"",
-     NULL, "A counter of the pool, once it has settled; see `chaos explain counter`."},
+     NULL,
+     "A counter of the pool, once it has settled. With a `close` in the timeline, just before it; "
+     "see `chaos explain counter`."},
     {"task", CH_EXPECT_TASK, 0, "task NAME cause=CAUSE [KEY=VALUE...] [late <= T]", ch_keys_task,
      "How the tasks of a group end."},
     {"recovery", CH_EXPECT_RECOVERY, 0, "recovery <= T", NULL,

@@ -87,6 +87,10 @@ static uint32_t count_map(const struct hn_snapshot *snapshot, const char *name)
 void hn_check_residue(const struct hn_snapshot *before, const struct hn_snapshot *after,
                       struct hn_findings *findings)
 {
+    if (before->error || after->error)
+        hn_findings_add(findings, HN_HARNESS, "the application's snapshots", "all of it",
+                        "before open: %s; after close: %s", strerror(-before->error),
+                        strerror(-after->error));
     check_fds(before, after, findings);
     for (uint32_t i = 0; i < after->maps_count; i++)
         if (count_map(after, after->maps[i]) > count_map(before, after->maps[i]))

@@ -538,6 +538,15 @@ TEST(check, I4_sees_a_descriptor_a_mapping_and_a_thread_left)
     hn_world_free(world);
 }
 
+TEST(check, a_snapshot_with_a_part_missing_is_no_clean_one)
+{
+    static struct hn_snapshot before, after;
+    struct hn_findings findings = {0};
+    after.error = -EMFILE;
+    hn_check_residue(&before, &after, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_HARNESS), 1);
+}
+
 static void ignore(int number)
 {
     (void)number;

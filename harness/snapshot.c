@@ -22,8 +22,10 @@ static void take_fd(struct hn_snapshot *snapshot, int fd)
 {
     struct hn_snapshot_fd *place = &snapshot->fds[snapshot->fds_count];
     char path[64];
-    if (snapshot->fds_count >= HN_SNAPSHOT_FDS)
+    if (snapshot->fds_count >= HN_SNAPSHOT_FDS) {
+        snapshot->error = -E2BIG;
         return;
+    }
     memset(place, 0, sizeof *place);
     place->fd = fd;
     place->flags = fcntl(fd, F_GETFD);
@@ -44,8 +46,10 @@ static void take_fds(struct hn_snapshot *snapshot)
 {
     struct dirent *entry;
     DIR *directory = opendir("/proc/self/fd");
-    if (!directory)
+    if (!directory) {
+        snapshot->error = -errno;
         return;
+    }
     while ((entry = readdir(directory)))
         if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(directory))
             take_fd(snapshot, atoi(entry->d_name));
@@ -62,7 +66,9 @@ static void take_map(struct hn_snapshot *snapshot, const char *line)
         return;
     if (mode[3] != 's' && !strstr(name, "memfd:"))
         return;
-    if (snapshot->maps_count < HN_SNAPSHOT_MAPS)
+    if (snapshot->maps_count == HN_SNAPSHOT_MAPS)
+        snapshot->error = -E2BIG;
+    else
         snprintf(snapshot->maps[snapshot->maps_count++], HN_SNAPSHOT_TEXT, "%.36s %llu KiB %s",
                  name, (high - low) / 1024, mode);
 }
@@ -76,8 +82,10 @@ static void take_maps(struct hn_snapshot *snapshot)
 {
     char line[512];
     FILE *maps = fopen("/proc/self/maps", "re");
-    if (!maps)
+    if (!maps) {
+        snapshot->error = -errno;
         return;
+    }
     while (fgets(line, sizeof line, maps))
         take_map(snapshot, line);
     fclose(maps);
@@ -93,8 +101,9 @@ static void take_signals(struct hn_snapshot *snapshot)
         snapshot->handlers[i] = (uint64_t)(uintptr_t)action.sa_sigaction;
         snapshot->handler_flags[i] = action.sa_flags;
     }
-    hn_process_status(getpid(), "SigBlk", 16, &snapshot->blocked);
-    hn_process_status(getpid(), "SigPnd", 16, &snapshot->pending);
+    if (hn_process_status(getpid(), "SigBlk", 16, &snapshot->blocked) ||
+        hn_process_status(getpid(), "SigPnd", 16, &snapshot->pending))
+        snapshot->error = -ENODATA;
 }
 
 static int32_t look_for_children(void)
@@ -116,9 +125,10 @@ static void take_traits(struct hn_snapshot *snapshot)
 {
     uint64_t threads = 0;
     char text[32] = "";
-    hn_process_status(getpid(), "Threads", 10, &threads);
+    if (hn_process_status(getpid(), "Threads", 10, &threads) ||
+        hn_procfs_read("/proc/self/oom_score_adj", text, sizeof text) <= 0)
+        snapshot->error = -ENODATA;
     snapshot->threads = (uint32_t)threads;
-    hn_procfs_read("/proc/self/oom_score_adj", text, sizeof text);
     snapshot->oom_score_adj = atoi(text);
     snapshot->nice = getpriority(PRIO_PROCESS, 0);
     snapshot->umask = (uint32_t)umask(0);

@@ -25,6 +25,7 @@ struct hn_snapshot_fd {
 
 struct hn_snapshot {
     uint64_t taken_ns; /* 0: never */
+    int32_t error;     /* something could not be read, or is more than there is room for */
     uint32_t fds_count;
     uint32_t maps_count; /* shared and memfd mappings */
     uint32_t threads;

@@ -264,8 +264,10 @@ static void complain(struct hn_target *target, enum hn_clause clause, const char
 static void free_futures(struct hn_target *target)
 {
     uint32_t count = atomic_load(&target->world->tasks_count);
-    for (uint32_t task = 0; task < count; task++)
+    for (uint32_t task = 0; task < count; task++) {
+        hn_target_look_again(target, task);
         libpool_future_free(target->futures[task]);
+    }
 }
 
 /* A thread that was joined is listed in /proc a moment longer, and the kernel has no event for it. */

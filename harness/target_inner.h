@@ -55,6 +55,7 @@ int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_
 void *hn_target_loader(void *target);
 void *hn_target_collector(void *target);
 void *hn_target_waiter(void *target);
+void hn_target_look_again(struct hn_target *target, uint32_t task);
 int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth);
 int hn_target_probe(struct hn_target *target, uint64_t deadline_ns);
 

@@ -204,7 +204,7 @@ static void note_collected(struct hn_target *target, uint32_t task, const libpoo
     atomic_store(&row->state, HN_TASK_COLLECTED);
 }
 
-/* Waits for a future that ends sometime; what comes back is looked at twice: it must not change. */
+/* Waits for a future that ends sometime. */
 static void collect(struct hn_target *target, uint32_t task, libpool_future *future)
 {
     int rc = libpool_future_wait(future, -1);
@@ -216,6 +216,25 @@ static void collect(struct hn_target *target, uint32_t task, libpool_future *fut
         return;
     }
     note_collected(target, task, result);
+}
+
+/* Once more, when the pool is gone: what a future has said it says for ever. */
+void hn_target_look_again(struct hn_target *target, uint32_t task)
+{
+    const struct hn_row *row = &target->world->rows[task];
+    if (atomic_load(&row->state) != HN_TASK_COLLECTED)
+        return;
+    const libpool_result *result = libpool_future_result(target->futures[task]);
+    bool same = result && result->task_id == row->task_id && result->cause == row->cause &&
+                result->certainty == row->certainty && result->code == row->code &&
+                result->signal == row->signal && result->pid == row->pid &&
+                result->data_size == row->data_size;
+    if (same && row->echo == HN_ECHO_EXACT)
+        same = hn_payload_matches(result->data, result->data_size, task);
+    if (!same)
+        hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_result, twice",
+                        "the same, also when the pool is closed", "another result for task %u",
+                        task);
 }
 
 static bool is_open(const struct hn_target *target, uint32_t task)

@@ -87,7 +87,6 @@ static void take_sample(struct hn_target *target, libpool_stats *last, bool *any
     hn_sabotage_stats(target->options->sabotage, &now);
     hn_check_books(*any ? last : NULL, &now, &target->world->findings);
     hn_sample_write(&target->world->sample, &now, time_ns);
-    atomic_fetch_add(&target->world->samples, 1);
     *last = now;
     *any = true;
     atomic_fetch_add(&target->tick, 1);

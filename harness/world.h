@@ -87,7 +87,6 @@ struct hn_world {
     libpool_stats answer;    /* by the target: to the last `stats` command */
     struct hn_census census; /* by the guardian: to the last `census` command */
     struct hn_process target, sentinel;
-    _Atomic uint64_t samples; /* how often the books were looked at */
     _Atomic uint32_t initializer_runs;
     _Atomic uint32_t tasks_count;  /* rows in use */
     char pool_cgroup[HN_PATH_MAX]; /* by the guardian, for libpool_options.cgroup; "": default */
