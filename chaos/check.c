@@ -183,11 +183,23 @@ static void check_times(struct ch_parser *parser)
 
 /* ---- What nobody could answer ------------------------------------------------------------ */
 
-static void complain_of(struct ch_parser *parser, enum ch_expectation_kind kind, const char *text)
+/* Of a dead application there is its last sample, taken at no moment in particular. */
+static bool is_exact(const struct ch_expectation *expectation)
+{
+    return expectation->kind == CH_EXPECT_COUNTER && expectation->counter.bound.operator!= CH_IN;
+}
+
+static bool is_recovery(const struct ch_expectation *expectation)
+{
+    return expectation->kind == CH_EXPECT_RECOVERY;
+}
+
+static void complain_of(struct ch_parser *parser, bool (*is_meant)(const struct ch_expectation *),
+                        const char *text)
 {
     const struct ch_scenario *scenario = parser->scenario;
     for (size_t i = 0; i < scenario->expectations_count; i++)
-        if (scenario->expectations[i].kind == kind)
+        if (is_meant(&scenario->expectations[i]))
             ch_complain_at(parser, scenario->expectations[i].place, "%s", text);
 }
 
@@ -213,13 +225,13 @@ static void check_answers(struct ch_parser *parser)
     if (parser->complaints != 0) /* one of them may be about the fault */
         return;
     if (!any_fault)
-        complain_of(parser, CH_EXPECT_RECOVERY,
-                    "there is no fault in the timeline to recover from");
+        complain_of(parser, is_recovery, "there is no fault in the timeline to recover from");
     if (!ends)
         return;
-    complain_of(parser, CH_EXPECT_COUNTER,
-                "the application is killed: nobody can read its numbers");
-    complain_of(parser, CH_EXPECT_RECOVERY, "the application is killed: nothing recovers");
+    complain_of(parser, is_exact,
+                "the application is killed: nobody can read its numbers, only 'in A..B' can be "
+                "judged, by its last sample");
+    complain_of(parser, is_recovery, "the application is killed: nothing recovers");
 }
 
 /* What can't be done with a pool that is closed. */

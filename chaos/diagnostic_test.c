@@ -377,6 +377,7 @@ TEST(diagnostic, what_could_not_be_answered_is_not_asked)
         {"  at 5ms : kill host signal=KILL", "  recovery <= 5s", "nothing recovers"},
         {"  at 5ms : kill host signal=KILL", "  counter tasks_received == 1", "nobody can read"},
         {"  at 5ms : kill host signal=TERM", "  counter tasks_received == 1", "nobody can read"},
+        {"  at 5ms : kill host signal=KILL", "  counter zygotes_lost in 0..1 because \"x\"", NULL},
         {"  at 5ms : kill host signal=STOP", "  counter tasks_received == 1", NULL},
         {"  at 5ms : kill host signal=KILL optional", "  counter tasks_received == 1", NULL},
         {"  at 5ms : close\n  +1ms : note \"x\"\n  +1ms : submit 1 task=noop", "  host alive",

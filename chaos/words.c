@@ -175,7 +175,8 @@ static const struct ch_word expectations[] = {
     {"counter", CH_EXPECT_COUNTER, 0, "counter NAME == N | counter ... in A..B because \"...\"",
      NULL,
      "A counter of the pool, once it has settled. With a `close` in the timeline, just before it; "
-     "see `chaos explain counter`."},
+     "of "
+     "an application that is killed, in its last sample, and only `in A..B`."},
     {"task", CH_EXPECT_TASK, 0, "task NAME cause=CAUSE [KEY=VALUE...] [late <= T]", ch_keys_task,
      "How the tasks of a group end."},
     {"recovery", CH_EXPECT_RECOVERY, 0, "recovery <= T", NULL,

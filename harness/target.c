@@ -53,6 +53,7 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task)
     record.task = task;
     record.code = code;
     record.signal = timing->bound_ms;
+    record.time_ns = timing->begun_ns + took_ns; /* so that it tells when it began */
     record.a = (uint64_t)timing->call;
     record.b = took_ns;
     hn_sabotage_call(timing->target->options->sabotage, &record);
