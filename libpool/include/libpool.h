@@ -150,14 +150,17 @@ typedef struct libpool_options {
 /*
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
- * Delegate=yes.
+ * Delegate=yes. An absolute path. Without it the pool uses what cgroups it can, and libpool_stats says
+ * what that is; a directory that was named and can't be used fails libpool_open.
  */
 
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
  * kept. Of descriptors, all CLOEXEC, it holds 6 and 2 for each of workers_limit + 2 slots. Full
  * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
- * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN.
+ * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN;
+ * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
+ * there), -ENAMETOOLONG.
  */
 int libpool_open(libpool **pool, const libpool_options *options);
 

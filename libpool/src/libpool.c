@@ -110,18 +110,11 @@ static int check_options(const libpool_options *options)
                  options->backlog_tasks <= LP_BACKLOG_MAX;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
     bool whole = options->event_buffer <= LP_BACKLOG_MAX;
+    bool placed = !options->cgroup ||
+                  (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
-    return known && sized && timed && whole && paired ? 0 : -EINVAL;
-}
-
-static char *copy_string(const libpool_allocator *allocator, const char *string)
-{
-    size_t size = strlen(string) + 1;
-    char *copy = lp_alloc(allocator, size);
-    if (copy)
-        memcpy(copy, string, size);
-    return copy;
+    return known && sized && timed && whole && placed && paired ? 0 : -EINVAL;
 }
 
 static void free_pool(libpool *pool)
@@ -129,8 +122,6 @@ static void free_pool(libpool *pool)
     libpool_allocator allocator = pool->allocator;
     if (pool->alive)
         (void)lp_sys.unmap(pool->alive, PAGE_BYTES);
-    if (pool->cgroup)
-        lp_release(&allocator, pool->cgroup, strlen(pool->cgroup) + 1);
     lp_release(&allocator, pool, sizeof *pool);
 }
 
@@ -146,10 +137,7 @@ static libpool *new_pool(const libpool_options *options)
     pool->options = *options;
     strncpy(pool->name, options->name, sizeof pool->name - 1);
     pool->alive = lp_sys.map(PAGE_BYTES);
-    if (options->cgroup)
-        pool->cgroup = copy_string(&allocator, options->cgroup);
-    if (!pool->alive || lp_sys.wipe_on_fork(pool->alive, PAGE_BYTES) ||
-        (options->cgroup && !pool->cgroup)) {
+    if (!pool->alive || lp_sys.wipe_on_fork(pool->alive, PAGE_BYTES)) {
         free_pool(pool);
         return NULL;
     }

@@ -408,6 +408,23 @@ TEST(libpool, options_and_tasks_are_checked)
     libpool_future_free(NULL);
 }
 
+TEST(libpool, a_cgroup_that_was_named_is_used_or_refused)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .cgroup = "nowhere"};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL); /* relative to what, later on? */
+    options.cgroup = "/proc/self/nowhere";
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -ENOENT);
+    CU_ASSERT_PTR_NULL(pool);
+    options.flags = LIBPOOL_NO_THREAD;
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -ENOENT);
+    options.cgroup = "/proc/self/task"; /* where nobody may make a directory */
+    CU_ASSERT(libpool_open(&pool, &options) < 0);
+    CU_ASSERT_PTR_NULL(pool);
+    options.flags = LIBPOOL_NO_CGROUP;
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+}
+
 /* ---- many threads --------------------------------------------------------------------------- */
 
 static void *submit_many(void *arg)

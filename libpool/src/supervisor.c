@@ -16,6 +16,7 @@
 #include "sys/sys.h"
 
 #define QUIT_WAIT_NS (1000 * LP_MS)
+#define CLEAR_WAIT_MS 500
 #define RETRY_NS (20 * LP_MS)          /* until there is a descriptor again */
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
 #define DRAIN_MESSAGES 4096            /* of one whose end is near */
@@ -389,6 +390,8 @@ static void handle_hello(libpool *pool, const struct lp_report *report)
     pool->oom_evidence = report->oom_evidence;
     struct lp_event event = {.kind = LP_EVENT_ZYGOTE_UP, .pid = report->pid};
     step(pool, &event);
+    if (!pool->opened && pool->place.is_delegated)
+        pool->open_error = report->error; /* what was asked for by name is not done without */
     pool->opened = true;
 }
 
@@ -822,10 +825,16 @@ static void describe_zygote(libpool *pool)
         .worker_main = enter_worker,
         .context = pool,
         .name = pool->name,
-        .cgroup = pool->cgroup,
-        .pool_id = (uint64_t)(uintptr_t)pool ^ lp_supervisor_now(),
-        .use_cgroups = !(pool->options.flags & LIBPOOL_NO_CGROUP),
+        .place = pool->options.flags & LIBPOOL_NO_CGROUP ? NULL : &pool->place,
     };
+}
+
+static int find_place(libpool *pool)
+{
+    if (pool->options.flags & LIBPOOL_NO_CGROUP)
+        return 0;
+    uint64_t id = (uint64_t)(uintptr_t)pool ^ lp_supervisor_now();
+    return lp_cgroup_place_find(&pool->place, pool->options.cgroup, id);
 }
 
 /* The first zygote is started now, before the application grows, and its failure is told. */
@@ -864,6 +873,8 @@ int lp_supervisor_open(libpool *pool)
     if (!error)
         error = take_memory(pool, &config);
     if (!error)
+        error = find_place(pool);
+    if (!error)
         error = lp_poller_open(&pool->poller);
     if (!error)
         error = open_lines(pool);
@@ -897,6 +908,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
         if (pool->has_thread)
             pthread_join(pool->thread, NULL);
         close_fds(pool);
+        lp_cgroup_place_clear(&pool->place, CLEAR_WAIT_MS); /* the zygote may have been killed */
     }
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;

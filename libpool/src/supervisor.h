@@ -20,6 +20,7 @@
 
 #include "core/pool.h"
 #include "line.h"
+#include "os/cgroup_place.h"
 #include "os/poller.h"
 #include "os/zygote.h"
 
@@ -39,7 +40,6 @@ struct libpool {
     libpool_options options;
     libpool_allocator allocator;
     char name[LP_NAME_BYTES];
-    char *cgroup;
 
     pthread_mutex_t lock;
     pthread_cond_t
@@ -78,6 +78,8 @@ struct libpool {
     bool quitting; /* the core is down, the zygote was told to leave */
     uint64_t quit_by_ns;
     bool down;
+
+    struct lp_cgroup_place place; /* written at the opening only */
 };
 
 /* Takes all memory and descriptors, starts the thread and the zygote. The fields above `lock` are set. */

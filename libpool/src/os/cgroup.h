@@ -4,11 +4,9 @@
  * the OOM killer, whatever its processes did to their sessions and parents.
  *
  * Two hierarchies are used for what each can do: v2 for cgroup.kill, and for memory events when it
- * has the memory controller; else v1 memory for its count of OOM kills. Under the host's own cgroup
- * (or the delegated one) stands libpool-HOSTPID-POOLID-NAMESPACE, and in it 0, 1, 2... What a zygote
- * left behind when it was killed is taken over by the next one; what a dead host left behind is
- * killed and removed by the next pool beside it. The pid namespace is part of the name because a
- * pid of another one can't be judged. Everything is probed by doing it once; what can't be done is
+ * has the memory controller; else v1 memory for its count of OOM kills. In the pool's directory
+ * (cgroup_place.h) stand 0, 1, 2... What a zygote left behind when it was killed is taken over by the
+ * next one, or cleared up by the host. Everything is probed by doing it once; what can't be done is
  * simply not there.
  *
  * Workers enter by writing to cgroup.procs after fork: cloning into a cgroup that was killed once
@@ -21,7 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "os/zygote.h"
+#include "os/cgroup_place.h"
 
 enum lp_oom_evidence {
     LP_OOM_EVIDENCE_NONE = 0,
@@ -30,19 +28,21 @@ enum lp_oom_evidence {
 };
 
 struct lp_cgroup {
+    const struct lp_cgroup_place *place;
     int kill_parent_fd, memory_parent_fd; /* where the pool's directories stand; -1: not used */
     int kill_fd, memory_fd;               /* the pool's directories; -1: not used */
     enum lp_oom_evidence evidence;
-    char name[96];
 };
 
 #define LP_CGROUP_NULL   \
     ((struct lp_cgroup){ \
         .kill_parent_fd = -1, .memory_parent_fd = -1, .kill_fd = -1, .memory_fd = -1})
 
-/* Finds, probes and makes what this machine allows; also clears up after dead hosts. */
-void lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_zygote_options *options,
-                    pid_t host_pid);
+/*
+ * Probes and makes what this machine allows; also clears up after dead hosts. 0, or -errno: why there
+ * is no directory in v2. place is kept.
+ */
+int lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place);
 
 /* Closes everything, after removing the directories when told (they must be empty). */
 void lp_cgroup_close(struct lp_cgroup *cgroup, bool remove);

@@ -71,6 +71,7 @@ struct zygote {
     bool can_walk, leaving;
     bool must_recheck; /* something may change that no descriptor tells of */
     int farewell_rounds;
+    int cgroup_error; /* why there is no directory in v2 */
 };
 
 enum {
@@ -532,6 +533,7 @@ static void say_hello(struct zygote *zygote)
 {
     const struct lp_report report = {.kind = LP_REPORT_HELLO,
                                      .pid = getpid(),
+                                     .error = zygote->cgroup_error,
                                      .containment = zygote->cgroup.kill_fd >= 0 ? 2 : 0,
                                      .oom_evidence = (uint32_t)zygote->cgroup.evidence};
     lp_outbox_put(&zygote->outbox, &report, -1);
@@ -549,8 +551,8 @@ _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
     if (zygote.has_lifeline)
         lp_lifeline_arm_zygote(zygote.fds[FD_LIFELINE]);
     zygote.can_walk = lp_tree_can_walk();
-    if (zygote.options->use_cgroups)
-        lp_cgroup_open(&zygote.cgroup, zygote.options, birth->host_pid);
+    if (zygote.options->place != NULL)
+        zygote.cgroup_error = lp_cgroup_open(&zygote.cgroup, zygote.options->place);
     say_hello(&zygote);
     run(&zygote);
 }

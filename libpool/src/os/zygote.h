@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct lp_cgroup_place;
+
 /* What the host asks. */
 enum lp_request_kind {
     LP_REQUEST_SPAWN = 1, /* fork a worker into a vacant slot */
@@ -57,7 +59,7 @@ struct lp_report {
     uint32_t slot;
     uint32_t generation;
     int32_t pid;
-    int32_t error;       /* SPAWN_FAILED */
+    int32_t error;       /* SPAWN_FAILED; HELLO: why there is no cgroup.kill, or 0 */
     int32_t code;        /* EXITED: exit code when signal is 0 */
     int32_t signal;      /* EXITED: signal that killed it, or 0 */
     int32_t core_dumped; /* EXITED: 0 or 1 */
@@ -78,12 +80,10 @@ struct lp_zygote_options {
     uint32_t slots;
     const int *doorbell_fds; /* one eventfd a slot, the host's numbers; borrowed */
     lp_worker_main *worker_main;
-    void *context;      /* passed to worker_main; a copy-on-write copy of the host's memory */
-    int lifeline_fd;    /* the host's end (lifeline.h), borrowed; 0: none */
-    const char *name;   /* process names NAME:zygote and NAME:SLOT; borrowed */
-    const char *cgroup; /* delegated cgroup v2 directory, NULL: the host's own; borrowed */
-    uint64_t pool_id;   /* unique among the pools of this host: part of cgroup names */
-    bool use_cgroups;
+    void *context;    /* passed to worker_main; a copy-on-write copy of the host's memory */
+    int lifeline_fd;  /* the host's end (lifeline.h), borrowed; 0: none */
+    const char *name; /* process names NAME:zygote and NAME:SLOT; borrowed */
+    const struct lp_cgroup_place *place; /* of the cgroups; NULL: none; borrowed */
     /*
      * Workers that an earlier zygote left alive, one a slot: their pidfds (the host's numbers) or -1,
      * and their pids. Borrowed; both may be NULL. They are killed, with what can be seen of their

@@ -106,8 +106,7 @@ int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options 
     struct delivery delivery = {.birth = {.options = options,
                                           .socket_fd = ends[THEIRS],
                                           .lifeline_fd = lifeline_fd,
-                                          .host_pid_fd = ends[HOST],
-                                          .host_pid = getpid()},
+                                          .host_pid_fd = ends[HOST]},
                                 .pid = -ECHILD,
                                 .pid_fd = -1};
     if (error == 0)

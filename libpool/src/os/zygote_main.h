@@ -12,7 +12,6 @@ struct lp_zygote_birth {
     int socket_fd;   /* the zygote's end */
     int lifeline_fd; /* a reading end (lifeline.h), or -1 */
     int host_pid_fd; /* opened by the host itself, so it can mean nobody else */
-    pid_t host_pid;
 };
 
 /* Serves until the host says QUIT or dies; then everything it started is dead. */

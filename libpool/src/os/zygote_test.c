@@ -8,7 +8,7 @@
 #include "os/zygote.h"
 
 #include "harness/test.h"
-#include "os/cgroup_find.h"
+#include "os/cgroup_place.h"
 #include "os/file.h"
 #include "sys/sys.h"
 
@@ -54,6 +54,7 @@ struct board { /* shared memory */
 struct pool {
     struct lp_zygote_link link;
     struct lp_zygote_options options;
+    struct lp_cgroup_place place;
     struct lp_report hello;
     struct board *board;
     int doorbells[SLOTS];
@@ -200,8 +201,8 @@ static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
                                                .worker_main = live,
                                                .context = pool->board,
                                                .name = pool->name,
-                                               .pool_id = ++pools,
-                                               .use_cgroups = use_cgroups};
+                                               .place = use_cgroups ? &pool->place : NULL};
+    (void)lp_cgroup_place_find(&pool->place, NULL, ++pools);
 }
 
 /* For children, who may not assert. */
@@ -1482,7 +1483,7 @@ TEST(zygote, uses_the_delegated_directory)
     if (!make_cgroup(NULL, path))
         TEST_SKIP("may not make a cgroup v2 directory here");
     set_up(&pool, wait_for_ever, true);
-    pool.options.cgroup = path;
+    CU_ASSERT_EQUAL(lp_cgroup_place_find(&pool.place, path, 1), 0);
     CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
     bool can_kill = expect_report(&pool, LP_REPORT_HELLO, 0).containment == 2;
     CU_ASSERT_EQUAL(has_entry(path, "libpool-"), can_kill);
@@ -1497,9 +1498,11 @@ TEST(zygote, walks_where_the_delegated_directory_is_none)
 {
     struct pool pool;
     set_up(&pool, raise_a_family, true);
-    pool.options.cgroup = "/proc/self/nowhere";
+    CU_ASSERT_EQUAL(lp_cgroup_place_find(&pool.place, "/proc/self/nowhere", 1), 0);
     CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
-    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_HELLO, 0).containment, 0);
+    struct lp_report hello = expect_report(&pool, LP_REPORT_HELLO, 0);
+    CU_ASSERT_EQUAL(hello.containment, 0);
+    CU_ASSERT_EQUAL(hello.error, -ENOENT);
     ask(&pool, LP_REQUEST_SPAWN, 0, 1);
     expect_report(&pool, LP_REPORT_SPAWNED, 0);
     CU_ASSERT(wait_for_rings(&pool, 0, FAMILY_RINGS));
