@@ -153,8 +153,9 @@ static void perform_retire(libpool *pool, const struct lp_action *action)
 static void perform_kill(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
+    bool is_told = line->orphaned && lp_cgroup_place_kill(&pool->place, action->slot);
     line->sending = false;
-    if (line->pid_fd >= 0 && line->orphaned)
+    if (line->pid_fd >= 0 && line->orphaned && !is_told)
         lp_tree_kill_pinned(line->pid_fd, line->pid); /* what it started would land nowhere */
     else if (line->pid_fd >= 0)
         (void)lp_sys.pidfd_send_signal(line->pid_fd, SIGKILL);
@@ -521,11 +522,23 @@ static void name_heirs(libpool *pool)
     }
 }
 
+/* What dead workers of a lost zygote left may be just what keeps the next from being forked. */
+static void kill_remains(const libpool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        const struct lp_worker *worker = &pool->core.workers[slot];
+        if (worker->orphaned &&
+            (worker->state == LP_WORKER_DEAD || worker->state == LP_WORKER_VACANT))
+            (void)lp_cgroup_place_kill(&pool->place, slot);
+    }
+}
+
 /* Forking a large host takes milliseconds: the lock is given up meanwhile. */
 static void start_zygote(libpool *pool)
 {
     struct lp_zygote_link link;
     pool->start_zygote = false;
+    kill_remains(pool);
     name_heirs(pool);
     pthread_mutex_unlock(&pool->lock);
     int error = lp_zygote_start(&link, &pool->zygote_options);

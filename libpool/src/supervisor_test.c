@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the supervisor does about tasks that go for the pool itself: they kill their zygote, leave
+ * nobody a descriptor or a process to fork, and run away from their worker.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/test.h"
+#include "os/cgroup_find.h"
+#include "os/file.h"
+
+#define WAIT_MS 15000
+#define BOMB_PIDS 60
+
+/* ---- helpers -------------------------------------------------------------------------------- */
+
+static int noop(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    return 0;
+}
+
+static libpool_future *submit(libpool *pool, libpool_task_function *function,
+                              uint32_t run_timeout_ms)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {
+        .size = sizeof task, .function = function, .run_timeout_ms = run_timeout_ms};
+    return libpool_submit(pool, &task, 0, &future) == 0 ? future : NULL;
+}
+
+static libpool_cause cause_of(libpool_future *future)
+{
+    if (!future || libpool_future_wait(future, WAIT_MS) != 0)
+        return LIBPOOL_PENDING;
+    libpool_cause cause = libpool_future_result(future)->cause;
+    libpool_future_free(future);
+    return cause;
+}
+
+/* A directory of this process's own below its cgroup. */
+static bool make_cgroup(const char *controller, char path[LP_CGROUP_PATH_BYTES])
+{
+    char membership[4096];
+    static char mountinfo[262144];
+    lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, sizeof mountinfo);
+    lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof membership);
+    if (!lp_cgroup_find(mountinfo, membership, controller, path))
+        return false;
+    size_t length = strlen(path);
+    snprintf(path + length, LP_CGROUP_PATH_BYTES - length, "/lp-test-%d", (int)getpid());
+    return mkdir(path, 0755) == 0;
+}
+
+/* ---- A fork bomb ---------------------------------------------------------------------------- */
+
+/* Takes each place in the pids limit that falls free, in a session of its own. */
+static _Noreturn void be_a_bomb(void)
+{
+    (void)setsid();
+    for (;;)
+        if (fork() < 0)
+            (void)poll(NULL, 0, 1);
+}
+
+/* The zygote is killed, the limit is filled, and the worker leaves its descendants to init. */
+static int bomb(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    (void)kill(getppid(), SIGKILL);
+    if (fork() == 0)
+        be_a_bomb();
+    pid_t pid;
+    while ((pid = fork()) >= 0)
+        if (pid == 0)
+            be_a_bomb();
+    _exit(1);
+}
+
+static int meet_a_bomb(void *path)
+{
+    libpool *pool = NULL;
+    char limit[16];
+    int directory_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    libpool_options options = {.size = sizeof options, .max_workers = 2, .min_workers = 1};
+    snprintf(limit, sizeof limit, "%d", BOMB_PIDS);
+    if (lp_file_write(directory_fd, "cgroup.procs", "0") < 0 ||
+        lp_file_write(directory_fd, "pids.max", limit) < 0 || libpool_open(&pool, &options) != 0)
+        return 10;
+    if (pool->containment != 2)
+        return 77;
+    libpool_cause cause = cause_of(submit(pool, bomb, 0));
+    libpool_cause next = cause_of(submit(pool, noop, 0));
+    libpool_close(pool);
+    if (cause != LIBPOOL_EXIT && cause != LIBPOOL_LOST) /* there may be no witness */
+        return 11;
+    return next == LIBPOOL_COMPLETED ? 0 : 12;
+}
+
+/* The host's init: reaps whatever lands on it, and ends as the host does. */
+static int be_its_init(void *path)
+{
+    int status = 0, end = -1;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t host = fork();
+    if (host == 0)
+        _exit(meet_a_bomb(path));
+    for (pid_t pid; (pid = waitpid(-1, &status, 0)) > 0;)
+        if (pid == host)
+            end = WIFEXITED(status) ? WEXITSTATUS(status) : 13;
+    return end;
+}
+
+TEST(supervisor, ends_a_fork_bomb_that_leaves_no_room_for_a_zygote)
+{
+    char path[LP_CGROUP_PATH_BYTES];
+    if (!make_cgroup("pids", path))
+        TEST_SKIP("may not make a v1 pids cgroup here");
+    int end = hn_test_child(be_its_init, path, 2 * WAIT_MS);
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+    if (end == TEST_EXIT(77))
+        TEST_SKIP("no cgroup.kill here");
+    CU_ASSERT_EQUAL(end, TEST_EXIT(0));
+}
