@@ -15,7 +15,7 @@ void lp_line_reset(struct lp_line *line, uint32_t generation)
     line->pid = 0;
     line->generation = generation;
     line->owed = 0;
-    line->orphaned = line->again = line->broken = false;
+    line->watched = line->orphaned = line->again = line->broken = false;
     line->future = NULL;
     line->sending = line->receiving = line->no_memory = false;
 }

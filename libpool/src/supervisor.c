@@ -358,14 +358,23 @@ static void handle_process(libpool *pool, uint32_t slot)
 
 /* ---- what the zygote says ------------------------------------------------------------------- */
 
+/* It may be refused (a limit of the kernel's): then the zygote tells, and later watch_orphan looks. */
+static void watch_process(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    line->watched = line->pid_fd >= 0 &&
+                    lp_poller_add(&pool->poller, line->pid_fd,
+                                  make_tag(TAG_PROCESS, line->generation, slot)) == 0;
+}
+
 static void handle_spawned(libpool *pool, const struct lp_report *report, int pid_fd)
 {
     struct lp_line *line = &pool->lines[report->slot];
     line->pid = report->pid;
+    line->born_from_ns = report->born_from_ns;
+    line->born_by_ns = report->born_by_ns;
     line->pid_fd = pid_fd;
-    if (pid_fd >= 0)
-        (void)lp_poller_add(&pool->poller, pid_fd,
-                            make_tag(TAG_PROCESS, line->generation, report->slot));
+    watch_process(pool, report->slot);
     lp_line_post(line, LP_MESSAGE_START);
     struct lp_event event = worker_event(pool, LP_EVENT_SPAWNED, report->slot);
     event.pid = report->pid;
@@ -421,20 +430,28 @@ static void handle_report(libpool *pool, const struct lp_report *report, int pid
     lp_fd_close(&pid_fd);
 }
 
-/* Nobody will tell of its death any more: it needs a pidfd. False: there is no descriptor for it. */
+static bool is_dead(int pid_fd)
+{
+    struct pollfd death = {.fd = pid_fd, .events = POLLIN};
+    return lp_sys.poll(&death, 1, 0) > 0;
+}
+
+/* Nobody will tell of its death any more: it needs a pidfd, watched. False: look again later. */
 static bool watch_orphan(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
-    if (line->pid_fd >= 0)
-        return true;
-    lp_fd_close(&line->spare_fd);
-    line->pid_fd = lp_sys.pidfd_open(line->pid);
-    if (line->pid_fd >= 0)
-        (void)lp_poller_add(&pool->poller, line->pid_fd,
-                            make_tag(TAG_PROCESS, line->generation, slot));
-    else if (line->pid_fd == -ESRCH)
-        orphan_died(pool, slot);
-    return line->pid_fd >= 0 || line->pid_fd == -ESRCH;
+    if (line->pid_fd < 0) {
+        lp_fd_close(&line->spare_fd);
+        line->pid_fd = lp_death_pin(line->pid, line->born_from_ns, line->born_by_ns);
+    }
+    bool dead = line->pid_fd == -ESRCH;
+    if (!line->watched)
+        watch_process(pool, slot);
+    if (!line->watched && line->pid_fd >= 0)
+        dead = is_dead(line->pid_fd);
+    if (dead)
+        handle_process(pool, slot);
+    return dead || line->watched;
 }
 
 static void watch_orphans(libpool *pool)

@@ -16,9 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "harness/test.h"
 #include "os/cgroup_find.h"
 #include "os/file.h"
+#include "sys/sys.h"
 
 #define WAIT_MS 15000
 #define BOMB_PIDS 60
@@ -61,6 +63,92 @@ static bool make_cgroup(const char *controller, char path[LP_CGROUP_PATH_BYTES])
     size_t length = strlen(path);
     snprintf(path + length, LP_CGROUP_PATH_BYTES - length, "/lp-test-%d", (int)getpid());
     return mkdir(path, 0755) == 0;
+}
+
+static int hang(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+/* A pool with one worker, which is busy with a task that never ends; its future. */
+static libpool_future *open_busy_pool(libpool **pool, uint32_t run_timeout_ms)
+{
+    libpool_options options = {.size = sizeof options, .max_workers = 1};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(pool, &options), 0);
+    libpool_future *future = submit(*pool, hang, run_timeout_ms);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(future);
+    libpool_stats stats = {.size = sizeof stats};
+    for (int i = 0; i < 1000 && stats.worker_processes_busy == 0; i++) {
+        (void)poll(NULL, 0, 5);
+        (void)libpool_stats_read(*pool, &stats);
+    }
+    CU_ASSERT_EQUAL(stats.worker_processes_busy, 1);
+    return future;
+}
+
+/* ---- Orphans: workers whose zygote is lost --------------------------------------------------- */
+
+/*
+ * The host had no descriptor for the worker's pidfd, the worker and its zygote die, and its number is
+ * given to somebody else (here: is made to be somebody else's) before the host looks.
+ */
+TEST(supervisor, a_number_that_was_given_to_another_is_not_believed)
+{
+    libpool *pool;
+    pid_t stranger = fork();
+    if (stranger == 0)
+        for (;;)
+            pause();
+    (void)poll(NULL, 0, 30); /* they may not be born in the same tick of the clock */
+    libpool_future *future = open_busy_pool(&pool, 1000);
+    pthread_mutex_lock(&pool->lock);
+    struct lp_line *line = &pool->lines[0];
+    pid_t worker = line->pid;
+    lp_poller_remove(&pool->poller, line->pid_fd);
+    lp_fd_close(&line->pid_fd);
+    line->pid = stranger;
+    CU_ASSERT_EQUAL(kill(pool->zygote.pid, SIGKILL), 0);
+    CU_ASSERT_EQUAL(kill(worker, SIGKILL), 0);
+    pthread_mutex_unlock(&pool->lock);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_LOST);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+    CU_ASSERT_EQUAL(waitpid(stranger, NULL, WNOHANG), 0); /* it lives */
+    CU_ASSERT_EQUAL(kill(stranger, SIGKILL), 0);
+    CU_ASSERT_EQUAL(waitpid(stranger, NULL, 0), stranger);
+}
+
+static int refuse_processes(int epoll_fd, int operation, int fd, struct epoll_event *event)
+{
+    bool is_process = operation == EPOLL_CTL_ADD && event->data.u64 >> 60 == 4; /* TAG_PROCESS */
+    return is_process ? -ENOSPC : lp_sys_kernel.epoll_ctl(epoll_fd, operation, fd, event);
+}
+
+TEST(supervisor, an_orphan_that_can_not_be_watched_is_looked_at)
+{
+    libpool *pool;
+    lp_sys.epoll_ctl = refuse_processes;
+    libpool_future *future = open_busy_pool(&pool, 0);
+    pthread_mutex_lock(&pool->lock);
+    pid_t worker = pool->lines[0].pid;
+    CU_ASSERT_EQUAL(kill(pool->zygote.pid, SIGKILL), 0);
+    pthread_mutex_unlock(&pool->lock);
+    libpool_stats stats = {.size = sizeof stats};
+    for (int i = 0; i < 1000 && stats.zygotes_lost == 0; i++) {
+        (void)poll(NULL, 0, 5);
+        (void)libpool_stats_read(pool, &stats);
+    }
+    CU_ASSERT_EQUAL(stats.zygotes_lost, 1);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 50), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(kill(worker, SIGKILL), 0);
+    libpool_cause cause = cause_of(future);
+    CU_ASSERT(cause == LIBPOOL_KILLED || cause == LIBPOOL_LOST); /* before 6.15 nobody can tell */
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+    lp_sys.epoll_ctl = lp_sys_kernel.epoll_ctl;
 }
 
 /* ---- A fork bomb ---------------------------------------------------------------------------- */

@@ -8,6 +8,16 @@
 #ifndef LP_OS_DEATH_H
 #define LP_OS_DEATH_H
 
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * A pidfd of the process that has this number and was born in this span of CLOCK_BOOTTIME: the number
+ * alone may have been given to another since. -ESRCH: it is dead; else -errno: can't be told now
+ * (-ENOTSUP: /proc shows other numbers).
+ */
+int lp_death_pin(pid_t pid, uint64_t born_from_ns, uint64_t born_by_ns);
+
 /*
  * The process has ended (its pidfd is readable). 0 and how; -ENOTSUP: this kernel can't tell;
  * -EAGAIN: its parent has not reaped it yet. Reaps it when this process is its parent by adoption.

@@ -84,6 +84,14 @@ uint64_t lp_file_number(const char *text, const char *name, uint64_t absent)
     return absent;
 }
 
+/* Behind so many blanks; at least the final zero. */
+static const char *skip_fields(const char *at, int n)
+{
+    for (; n > 0 && *at != '\0'; at++)
+        n -= *at == ' ';
+    return at;
+}
+
 /* The second field is the name in brackets, and may itself hold brackets and blanks. */
 int lp_file_stat(pid_t pid, struct lp_file_stat *stat)
 {
@@ -100,5 +108,6 @@ int lp_file_stat(pid_t pid, struct lp_file_stat *stat)
         return -EPROTO;
     stat->state = end[2];
     stat->parent = (pid_t)strtol(end + 4, NULL, 10);
+    stat->started_ticks = strtoull(skip_fields(end + 4, 18), NULL, 10); /* from field 4 to 22 */
     return 0;
 }

@@ -26,7 +26,8 @@ uint64_t lp_file_number(const char *text, const char *name, uint64_t absent);
 
 struct lp_file_stat {
     pid_t parent;
-    char state; /* R S D T t Z X ... */
+    char state;             /* R S D T t Z X ... */
+    uint64_t started_ticks; /* hundredths of a second of CLOCK_BOOTTIME */
 };
 
 /* Of /proc/PID/stat. 0 or -errno. */

@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define REQUESTS_PER_ROUND 64
@@ -83,14 +84,23 @@ enum {
 
 /* ---- Births ------------------------------------------------------------------------------ */
 
-static void report(struct zygote *zygote, enum lp_report_kind kind, uint32_t slot, pid_t pid,
-                   int error)
+static uint64_t boot_time_ns(void)
 {
-    bool is_slot = slot < zygote->options->slots;
-    struct lp_report report = {.kind = (uint32_t)kind, .slot = slot, .pid = pid, .error = error};
-    report.generation = is_slot ? zygote->slots[slot].generation : 0;
-    lp_outbox_put(&zygote->outbox, &report,
-                  kind == LP_REPORT_SPAWNED ? lp_sys.pidfd_open(pid) : -1);
+    struct timespec now = {0};
+    (void)lp_sys.clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void report_birth(struct zygote *zygote, uint32_t index, uint64_t born_from_ns)
+{
+    const struct slot *slot = &zygote->slots[index];
+    const struct lp_report report = {.kind = LP_REPORT_SPAWNED,
+                                     .slot = index,
+                                     .generation = slot->generation,
+                                     .pid = slot->pid,
+                                     .born_from_ns = born_from_ns,
+                                     .born_by_ns = boot_time_ns()};
+    lp_outbox_put(&zygote->outbox, &report, lp_sys.pidfd_open(slot->pid));
 }
 
 static void refuse(struct zygote *zygote, const struct lp_request *request, int error)
@@ -144,6 +154,7 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
     }
     lp_cgroup_prepare(&zygote->cgroup, request->slot);
     uint64_t oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
+    uint64_t born_from_ns = boot_time_ns();
     pid_t pid = lp_sys.fork();
     if (pid == 0)
         run_worker(zygote, request);
@@ -161,7 +172,7 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
     struct lp_workers *workers = &zygote->workers;
     workers->pids[workers->n] = pid;
     workers->slots[workers->n++] = request->slot;
-    report(zygote, LP_REPORT_SPAWNED, request->slot, pid, 0);
+    report_birth(zygote, request->slot, born_from_ns);
 }
 
 /* ---- Deaths ------------------------------------------------------------------------------ */
@@ -283,6 +294,13 @@ static bool is_populated(struct zygote *zygote, uint32_t index)
     return lp_cgroup_is_populated(&zygote->cgroup, index, slot->watch_fd);
 }
 
+static void report_empty(struct zygote *zygote, uint32_t index)
+{
+    const struct lp_report report = {
+        .kind = LP_REPORT_EMPTY, .slot = index, .generation = zygote->slots[index].generation};
+    lp_outbox_put(&zygote->outbox, &report, -1);
+}
+
 static void settle_slot(struct zygote *zygote, uint32_t index)
 {
     struct slot *slot = &zygote->slots[index];
@@ -292,7 +310,7 @@ static void settle_slot(struct zygote *zygote, uint32_t index)
     lp_fd_close(&slot->watch_fd);
     slot->state = VACANT;
     zygote->n_dying--;
-    report(zygote, LP_REPORT_EMPTY, index, 0, 0);
+    report_empty(zygote, index);
 }
 
 static void settle(struct zygote *zygote)
@@ -322,8 +340,7 @@ static void kill_slot(struct zygote *zygote, const struct lp_request *request)
     bool is_same = slot->generation == request->generation;
     if (slot->state == VACANT && slot->was_used && is_same &&
         !lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1)) {
-        report(zygote, LP_REPORT_EMPTY, request->slot, 0,
-               0); /* proven already: the host missed it */
+        report_empty(zygote, request->slot); /* proven already: the host missed it */
     } else if (slot->state == VACANT && (!slot->was_used || is_same)) {
         slot->generation = request->generation;
         slot->was_used = true;

@@ -59,11 +59,12 @@ struct lp_report {
     uint32_t slot;
     uint32_t generation;
     int32_t pid;
-    int32_t error;       /* SPAWN_FAILED; HELLO: why there is no cgroup.kill, or 0 */
-    int32_t code;        /* EXITED: exit code when signal is 0 */
-    int32_t signal;      /* EXITED: signal that killed it, or 0 */
-    int32_t core_dumped; /* EXITED: 0 or 1 */
-    uint64_t oom_kills;  /* EXITED: OOM kills its cgroup counted during its life */
+    int32_t error;                     /* SPAWN_FAILED; HELLO: why there is no cgroup.kill, or 0 */
+    int32_t code;                      /* EXITED: exit code when signal is 0 */
+    int32_t signal;                    /* EXITED: signal that killed it, or 0 */
+    int32_t core_dumped;               /* EXITED: 0 or 1 */
+    uint64_t born_from_ns, born_by_ns; /* SPAWNED: CLOCK_BOOTTIME before and after its birth */
+    uint64_t oom_kills;                /* EXITED: OOM kills its cgroup counted during its life */
     uint64_t user_us, system_us, max_rss_kib; /* EXITED: rusage */
     uint32_t containment;                     /* HELLO: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence; /* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
