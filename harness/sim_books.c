@@ -227,6 +227,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     books->must_end_cause = event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED;
     slot->task = LP_NONE;
     slot->tasks_done++;
+    slot->leaves = event->leaves;
     enter(books, slot, LP_WORKER_IDLE);
 }
 

@@ -46,6 +46,7 @@ struct hn_book_slot {
     libpool_cause must_kill; /* this call has to kill it, for this reason */
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;
+    bool leaves; /* it has asked to */
     uint32_t tasks_done;
     uint64_t since_ns; /* of the state */
     uint64_t idle_order;

@@ -151,6 +151,8 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
         FAIL("slot %u has run %u tasks and is handed another", action->slot, slot->tasks_done);
     if (slot->orphaned)
         FAIL("task %u handed to a worker whose zygote is lost", index + 1);
+    if (slot->leaves)
+        FAIL("task %u handed to a worker that has asked to leave", index + 1);
     if (books->cancelling)
         FAIL("task %u handed out after a cancelling shutdown", index + 1);
     check_order(books, index);
@@ -207,6 +209,8 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         SOMETIMES(EXCESS_LEFT);
     else if (is_recycled(books, slot))
         SOMETIMES(RECYCLED);
+    else if (slot->leaves)
+        SOMETIMES(ASKED_TO_LEAVE);
     else if (may_shrink(books, slot))
         SOMETIMES(SHRUNK);
     else if (!slot->orphaned && !drained)

@@ -345,6 +345,7 @@ static void task_ends(struct hn_world *world, uint32_t slot)
     event->code = hn_random_chance(&world->random, 20) ? 5 : 0;
     event->started_ns = process->started_ns;
     event->ended_ns = world->trace->now_ns;
+    event->leaves = chance(world, HN_FAULT_LEFTOVERS);
     process->task_id = 0;
 }
 

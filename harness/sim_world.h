@@ -47,6 +47,7 @@ enum hn_fault {
     HN_FAULT_STATUS_SLOW,  /* the zygote is long in reporting a death */
     HN_FAULT_WAKE_LATE,    /* the supervisor's timer */
     HN_FAULT_RELEASE_LATE, /* ended tasks keep their record for a while */
+    HN_FAULT_LEFTOVERS,    /* a worker can't clear up after a task, and asks to leave */
     HN_FAULT_NO_PIDFD,     /* the host has no descriptor free for a worker's pidfd */
     HN_FAULTS
 };

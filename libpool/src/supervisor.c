@@ -267,6 +267,7 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
     if (event.kind == LP_EVENT_RESULT) {
         event.started_ns = message->started_ns;
         event.ended_ns = message->ended_ns;
+        event.leaves = message->leaves != 0;
     }
     step(pool, &event);
 }

@@ -151,6 +151,109 @@ TEST(supervisor, an_orphan_that_can_not_be_watched_is_looked_at)
     lp_sys.epoll_ctl = lp_sys_kernel.epoll_ctl;
 }
 
+/* ---- Tasks that return and leave something behind --------------------------------------------- */
+
+/* A child that stays; its number is the reply. */
+static int leave_a_child(libpool_worker *worker)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;)
+            (void)pause();
+    return pid < 0 ? errno : libpool_reply(worker, &pid, sizeof pid);
+}
+
+static int leave_a_child_and_no_descriptor(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+        continue;
+    return leave_a_child(worker);
+}
+
+/* The number that the task replied; 0: it did not complete. */
+static pid_t pid_from(libpool_future *future)
+{
+    pid_t pid = 0;
+    if (!future || libpool_future_wait(future, WAIT_MS) != 0)
+        return 0;
+    const libpool_result *result = libpool_future_result(future);
+    if (result->cause == LIBPOOL_COMPLETED && result->data_size == sizeof pid)
+        memcpy(&pid, result->data, sizeof pid);
+    libpool_future_free(future);
+    return pid;
+}
+
+static bool is_gone_within(pid_t pid, int limit_ms)
+{
+    for (; limit_ms > 0 && kill(pid, 0) == 0; limit_ms -= 5)
+        (void)poll(NULL, 0, 5);
+    return kill(pid, 0) != 0;
+}
+
+static libpool *open_pool_of_one(uint32_t flags)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .flags = flags, .min_workers = 1, .max_workers = 1};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    return pool;
+}
+
+TEST(supervisor, a_worker_that_can_not_clear_up_after_a_task_leaves)
+{
+    libpool *pool = open_pool_of_one(0);
+    pid_t pid = pid_from(submit(pool, leave_a_child_and_no_descriptor, 0));
+    CU_ASSERT_FATAL(pid > 0);
+    CU_ASSERT(is_gone_within(pid, 5000));
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_COMPLETED], 1); /* in order, as when recycled */
+    CU_ASSERT_EQUAL(stats.tasks_returned, 0);
+    libpool_close(pool);
+}
+
+static int refuse_orphans(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 0);
+    return leave_a_child(worker);
+}
+
+/* The one in between is gone when the task returns. */
+static int leave_an_orphan(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    int ends[2];
+    pid_t pid = 0;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    pid_t between = fork();
+    if (between == 0) {
+        pid = fork();
+        if (pid == 0)
+            for (;;)
+                (void)pause();
+        _exit(write(ends[1], &pid, sizeof pid) < 0);
+    }
+    if (waitpid(between, NULL, 0) != between || read(ends[0], &pid, sizeof pid) != sizeof pid)
+        return ECHILD;
+    return libpool_reply(worker, &pid, sizeof pid);
+}
+
+TEST(supervisor, a_task_that_refuses_orphans_does_so_for_itself_only)
+{
+    libpool *pool = open_pool_of_one(0);
+    pid_t child = pid_from(submit(pool, refuse_orphans, 0));
+    CU_ASSERT_FATAL(child > 0);
+    CU_ASSERT(is_gone_within(child, 5000));
+    pid_t orphan = pid_from(submit(pool, leave_an_orphan, 0));
+    CU_ASSERT_FATAL(orphan > 0);
+    CU_ASSERT(is_gone_within(orphan, 5000));
+    libpool_close(pool);
+}
+
 /* ---- A fork bomb ---------------------------------------------------------------------------- */
 
 /* Takes each place in the pids limit that falls free, in a session of its own. */

@@ -7,7 +7,8 @@
  * The zygote has prepared the process (child.h). From here on user code runs: it may do anything, so
  * nothing here is trusted by the host. Until the host has said START, the process dies with its
  * zygote (its death signal is set): a worker that was never reported can't outlive the report.
- * After each task whatever it started and left behind is killed, before the result is told.
+ * After each task whatever it started and left behind is killed, before the result is told; a worker
+ * that can't do that (a task has taken all descriptors) asks to be retired, and the zygote does it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -210,10 +211,13 @@ static void shrink(struct buffer *buffer)
     *buffer = (struct buffer){.data = NULL};
 }
 
-static void kill_leftovers(libpool_worker *worker)
+/* False: something may be left, and ends with the worker. */
+static bool kill_leftovers(libpool_worker *worker)
 {
-    if (lp_tree_has_children())
-        (void)lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS);
+    if (!lp_tree_has_children())
+        return true;
+    (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1); /* a task that forks may have cleared it */
+    return lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS) == 0;
 }
 
 static void serve_task(libpool_worker *worker, const struct lp_message *message)
@@ -225,7 +229,7 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
         result.code = run(worker, message, &result);
     result.size = worker->reply.size;
     (void)fflush(stdout); /* the process ends by _exit: what a task printed must not wait for it */
-    kill_leftovers(worker);
+    result.leaves = !kill_leftovers(worker);
     send_header(worker, &result);
     send_bytes(worker, worker->reply.data, worker->reply.size);
     lp_channel_ring_unless_watched(&worker->channel);
@@ -240,7 +244,7 @@ static _Noreturn void leave(libpool_worker *worker, int code)
 {
     (void)fflush(stdout);
     worker->n_keeps = 0;
-    kill_leftovers(worker);
+    (void)kill_leftovers(worker);
     _exit(code);
 }
 

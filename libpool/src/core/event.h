@@ -47,6 +47,7 @@ struct lp_event {
     int signal;
     int core_dumped;
     bool unknown; /* EXITED: nobody could tell how */
+    bool leaves;  /* RESULT: the worker asks to be retired: it could not clear up after the task */
     uint64_t oom_kills;
     uint64_t task_id;
     uint64_t started_id; /* the worker's own word: the task it began last... */

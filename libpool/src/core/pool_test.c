@@ -414,6 +414,20 @@ TEST(pool, min_workers_are_kept_and_those_above_leave_when_idle)
     SAID("");
 }
 
+TEST(pool, a_worker_that_asks_to_leave_gets_no_other_task)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT();
+    (void)rig_said(&rig);
+    TELL(0, RESULT, .task_id = 1, .leaves = true);
+    SAID("end 1 completed has-run; retire 0.1; spawn 1.1; ");
+    DIE(0);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(COMPLETED), 1);
+    SAID("");
+}
+
 TEST(pool, a_worker_is_replaced_after_its_tasks)
 {
     OPEN(.min_workers = 1, .max_workers = 1, .tasks_per_worker = 2);

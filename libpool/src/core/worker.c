@@ -449,7 +449,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     move(pool, slot, LP_WORKER_IDLE);
     bool recycled = pool->config.tasks_per_worker &&
                     worker->tasks_done >= pool->config.tasks_per_worker;
-    if (worker->leave || recycled)
+    if (worker->leave || event->leaves || recycled)
         lp_worker_retire(pool, slot);
 }
 

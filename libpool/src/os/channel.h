@@ -34,7 +34,8 @@ struct lp_message { /* 64 bytes: one cache line */
     uint64_t size;                 /* payload bytes that follow */
     uint64_t function;             /* address, TASK only */
     uint64_t started_ns, ended_ns; /* RESULT: when the function was entered and left */
-    uint64_t reserved[2];
+    uint32_t leaves;               /* RESULT: 1 when the worker asks to be retired */
+    uint32_t reserved[3];
 };
 
 struct lp_window; /* the shared memory */
