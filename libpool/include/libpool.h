@@ -201,9 +201,10 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 void libpool_close(libpool *pool);
 
 /*
- * For event loops (LIBPOOL_NO_THREAD; the driving thread's stack is the tasks' stack, too: 256 KiB at
- * least): one descriptor, readable when libpool_dispatch has work,
- * timers included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0.
+ * For event loops (LIBPOOL_NO_THREAD): one descriptor, readable when libpool_dispatch has work, timers
+ * included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0. Tasks have
+ * the stack of the thread that drove the pool when their zygote was started, or 8 MiB when that thread
+ * had less than 256 KiB left (64 KiB are enough to drive).
  */
 int libpool_fd(const libpool *pool);
 int libpool_dispatch(libpool *pool);

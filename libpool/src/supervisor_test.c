@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,6 +22,14 @@
 #include "os/cgroup_find.h"
 #include "os/file.h"
 #include "sys/sys.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define HAS_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#define HAS_THREAD_SANITIZER __has_feature(thread_sanitizer)
+#else
+#define HAS_THREAD_SANITIZER 0
+#endif
 
 #define WAIT_MS 15000
 #define BOMB_PIDS 60
@@ -252,6 +261,63 @@ TEST(supervisor, a_task_that_refuses_orphans_does_so_for_itself_only)
     CU_ASSERT_FATAL(orphan > 0);
     CU_ASSERT(is_gone_within(orphan, 5000));
     libpool_close(pool);
+}
+
+/* ---- A small stack ----------------------------------------------------------------------------- */
+
+#define SMALL_STACK_BYTES (64u * 1024)
+#define BELOW_BYTES (256u * 1024) /* somebody else's memory */
+
+/* More than the driving thread has. */
+static int use_much_stack(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    volatile char much[4 * SMALL_STACK_BYTES];
+    for (size_t i = 0; i < sizeof much; i += 1024)
+        much[i] = (char)i;
+    return much[1024] - (char)1024;
+}
+
+static void *drive_a_pool(void *unused)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .flags = LIBPOOL_NO_THREAD, .max_workers = 1};
+    if (libpool_open(&pool, &options) != 0)
+        return "not opened";
+    bool good = cause_of(submit(pool, use_much_stack, 0)) == LIBPOOL_COMPLETED;
+    libpool_close(pool);
+    (void)unused;
+    return good ? NULL : "the task did not complete";
+}
+
+/* The thread's stack, a page that must not be touched, and below it memory that is somebody's. */
+static int drive_on_a_small_stack(void *unused)
+{
+    (void)unused;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    void *failure = "no thread";
+    unsigned char *memory = lp_sys.map(BELOW_BYTES + SMALL_STACK_BYTES);
+    if (!memory || mprotect(memory + BELOW_BYTES - 4096, 4096, PROT_NONE) != 0)
+        return 1;
+    memset(memory, 0x5a, BELOW_BYTES - 4096);
+    pthread_attr_init(&attributes);
+    if (pthread_attr_setstack(&attributes, memory + BELOW_BYTES, SMALL_STACK_BYTES) != 0 ||
+        pthread_create(&thread, &attributes, drive_a_pool, NULL) != 0 ||
+        pthread_join(thread, &failure) != 0 || failure)
+        return 2;
+    for (size_t i = 0; i < BELOW_BYTES - 4096; i++)
+        if (memory[i] != 0x5a)
+            return 3;
+    return 0;
+}
+
+TEST(supervisor, a_thread_with_a_small_stack_drives)
+{
+    if (HAS_THREAD_SANITIZER)
+        TEST_SKIP("ThreadSanitizer itself wants 900 KiB of every stack");
+    CU_ASSERT_EQUAL(hn_test_child(drive_on_a_small_stack, NULL, 20000), TEST_EXIT(0));
 }
 
 /* ---- A fork bomb ---------------------------------------------------------------------------- */

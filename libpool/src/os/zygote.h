@@ -10,9 +10,10 @@
  * How it is born. The helper must be invisible to the host's wait(-1) and SIGCHLD, and still have
  * a consistent malloc although the host has threads. So the calling thread makes a short-lived
  * midwife with clone(CLONE_VM | CLONE_VFORK, exit_signal 0), which runs on a stack carved out of the
- * caller's own and calls glibc's fork() (locks of malloc and stdio are taken and released properly);
- * its child is the zygote. The midwife leaves at once and is waited for with __WALL; the zygote is
- * adopted by init or the nearest sub-reaper. All signals are blocked in the caller meanwhile.
+ * caller's own (or a mapped one, when that is small) and calls glibc's fork() (locks of malloc and
+ * stdio are taken and released properly); its child is the zygote. The midwife leaves at once and is
+ * waited for with __WALL; the zygote is adopted by init or the nearest sub-reaper. All signals are
+ * blocked in the caller meanwhile.
  */
 #ifndef LP_OS_ZYGOTE_H
 #define LP_OS_ZYGOTE_H
@@ -106,7 +107,7 @@ struct lp_zygote_link {
  * Starts a zygote. 0 or -errno. On success the link owns its two descriptors (both CLOEXEC, the
  * socket non-blocking). HELLO follows as the first report. The caller's signal mask, errno and
  * children are as before. Takes 64 KiB of the calling thread's stack for a moment; what is left of
- * that stack is what tasks have in the workers.
+ * that stack is what tasks have in the workers. With less than 256 KiB left they have 8 MiB elsewhere.
  */
 int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options *options);
 

@@ -8,7 +8,9 @@
  *
  * Its stack is an array in the frame below. What the zygote and its workers need beyond it grows
  * into the rest of the thread's stack, of which they have a copy of their own; that is why the
- * array must lie on it. The midwife itself stays within: it only forks.
+ * array must lie on it, where libc and language run-times look for a stack. The midwife itself stays
+ * within: it only forks. A thread with too little left (or a coroutine, whose stack nobody knows)
+ * lends nothing: a stack is mapped for the birth, and stays in the zygote's copy of the memory.
  */
 #include "os/zygote.h"
 
@@ -25,6 +27,8 @@
 #include <unistd.h>
 
 #define MIDWIFE_STACK_BYTES ((size_t)64 * 1024)
+#define LENT_STACK_BYTES ((size_t)256 * 1024) /* at least, for tasks, too */
+#define MAPPED_STACK_BYTES ((size_t)8 * 1024 * 1024)
 #define REAP_WAIT_MS 1000
 
 /* ---- Birth ------------------------------------------------------------------------------- */
@@ -64,14 +68,36 @@ static void wait_for_midwife(pid_t pid)
         continue;
 }
 
-static int deliver(struct delivery *delivery)
+static pid_t call_midwife(struct delivery *delivery, char *stack, size_t size)
+{
+    return lp_sys.clone(midwife, stack + size, CLONE_VM | CLONE_VFORK | CLONE_FILES, delivery);
+}
+
+/* A frame of its own: it must not be there unless there is room for it. */
+static __attribute__((noinline)) pid_t call_on_own_stack(struct delivery *delivery)
 {
     alignas(16) char stack[MIDWIFE_STACK_BYTES];
+    return call_midwife(delivery, stack, sizeof(stack));
+}
+
+/* CLONE_VFORK: the midwife has left the stack when the call returns. */
+static pid_t call_on_mapped_stack(struct delivery *delivery)
+{
+    char *stack = lp_sys.map_stack(MAPPED_STACK_BYTES);
+    if (stack == NULL)
+        return -ENOMEM;
+    pid_t pid = call_midwife(delivery, stack, MAPPED_STACK_BYTES);
+    (void)lp_sys.unmap(stack, MAPPED_STACK_BYTES);
+    return pid;
+}
+
+static int deliver(struct delivery *delivery)
+{
     sigset_t all, before;
+    bool is_lent = lp_sys.stack_left() >= LENT_STACK_BYTES;
     (void)sigfillset(&all);
     (void)lp_sys.signal_mask(SIG_SETMASK, &all, &before);
-    pid_t pid = lp_sys.clone(midwife, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_FILES,
-                             delivery);
+    pid_t pid = is_lent ? call_on_own_stack(delivery) : call_on_mapped_stack(delivery);
     if (pid > 0)
         wait_for_midwife(pid);
     (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);

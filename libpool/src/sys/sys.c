@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <sys/eventfd.h>
@@ -24,6 +25,7 @@
 /* _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info) of the first published size, 64 bytes. */
 #define PIDFD_GET_INFO_64 _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64)
 
+#define PAGE_BYTES 4096u
 #define RSEQ_BYTES 32u /* of the first published struct rseq; a smaller size is refused */
 
 static long outcome(int saved_errno, long result)
@@ -173,6 +175,36 @@ static void *sys_map_shared(size_t size)
     return map_pages(size, MAP_SHARED);
 }
 
+static void *sys_map_stack(size_t size)
+{
+    int saved_errno = errno;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED && mprotect(memory, PAGE_BYTES, PROT_NONE) != 0) {
+        (void)munmap(memory, size);
+        memory = MAP_FAILED;
+    }
+    errno = saved_errno;
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* The libc asks /proc about the first thread's; where it can't, that one is as large as they come. */
+static size_t sys_stack_left(void)
+{
+    pthread_attr_t attributes;
+    void *lowest = NULL;
+    size_t size = 0;
+    int saved_errno = errno;
+    int error = pthread_getattr_np(pthread_self(), &attributes);
+    errno = saved_errno;
+    if (error != 0)
+        return SIZE_MAX;
+    (void)pthread_attr_getstack(&attributes, &lowest, &size);
+    (void)pthread_attr_destroy(&attributes);
+    uintptr_t used = (uintptr_t)__builtin_frame_address(0) - (uintptr_t)lowest;
+    return used < size ? used : 0;
+}
+
 #define ROWS                                                                                      \
     {                                                                                             \
         .fcntl = sys_fcntl, .pipe = sys_pipe, .close = sys_close, .close_range = sys_close_range, \
@@ -193,6 +225,7 @@ static void *sys_map_shared(size_t size)
         .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                       \
         .map_shared = sys_map_shared, .futex_wait_until = sys_futex_wait_until,                   \
         .futex_wake_all = sys_futex_wake_all, .wipe_on_fork = sys_wipe_on_fork,                   \
+        .map_stack = sys_map_stack, .stack_left = sys_stack_left,                                 \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

@@ -84,6 +84,8 @@ struct lp_sys {
     int (*unmap)(void *memory, size_t size);
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
     int (*wipe_on_fork)(void *memory, size_t size);
+    void *(*map_stack)(size_t size); /* a page that must not be touched, and the rest; unmap both */
+    size_t (*stack_left)(void); /* of the calling thread's; 0: it runs on one of its own making */
 };
 
 extern const struct lp_sys lp_sys_kernel;
