@@ -55,6 +55,7 @@
     X(TIMEOUT_UNBELIEVED, "run timeout of one that lied about its start")    \
     X(OOM, "out of memory")                                                  \
     X(RECYCLED, "worker recycled")                                           \
+    X(STATUS_OVERRAN, "zygote long in telling of a death")                   \
     X(ASKED_TO_LEAVE, "worker asked to leave")                               \
     X(RESIZED, "bounds changed")                                             \
     X(EXCESS_LEFT, "a worker beyond the new maximum left")                   \

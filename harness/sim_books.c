@@ -373,9 +373,13 @@ static void deadline(struct hn_books *books, uint32_t index)
         overran(books, slot, config->finalizer_timeout_ns, LIBPOOL_FINAL_FAILED);
         return;
     case LP_WORKER_GONE:
+        if (!slot->orphaned) {
+            overran(books, slot, config->start_timeout_ns, LIBPOOL_PENDING);
+            books->must_drop = books->zygote == LP_ZYGOTE_UP;
+            return;
+        }
         overran(books, slot, LP_STATUS_WAIT_NS, LIBPOOL_PENDING);
         books->coverage->sometimes[HN_STATUS_LOST]++;
-        slot->orphaned = true;
         died(books, index, LIBPOOL_LOST);
         return;
     case LP_WORKER_DYING:
@@ -418,7 +422,10 @@ static void zygote_lost(struct hn_books *books)
     books->notes_due[LIBPOOL_EVENT_ZYGOTE_LOST]++;
     for (uint32_t i = 0; i < books->n_slots; i++) {
         struct hn_book_slot *slot = &books->slots[i];
+        bool was_orphaned = slot->orphaned;
         slot->orphaned = slot->state != LP_WORKER_VACANT;
+        if (slot->state == LP_WORKER_GONE && !was_orphaned)
+            slot->since_ns = books->now_ns; /* from now on nobody can tell */
         if (slot->state != LP_WORKER_SPAWNING)
             continue;
         books->coverage->sometimes[HN_LOST_SPAWNING]++;
@@ -587,6 +594,8 @@ static void compare_notes(struct hn_books *books)
 /* What was asked of this call has happened. */
 static void check_dues(struct hn_books *books)
 {
+    if (books->must_drop)
+        FAIL("the zygote had to be dropped");
     if (books->must_end != LP_NONE)
         FAIL("I1: task %u had to end (%s)", books->must_end + 1,
              libpool_cause_name(books->must_end_cause));

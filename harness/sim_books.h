@@ -91,7 +91,7 @@ struct hn_books {
     uint64_t now_ns;
     uint32_t must_end; /* index in tasks, or LP_NONE */
     libpool_cause must_end_cause;
-    bool must_down;
+    bool must_down, must_drop;
     uint32_t died_slot; /* whose death this call tells, or LP_NONE */
     libpool_cause died_cause;
 

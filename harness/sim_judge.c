@@ -478,6 +478,8 @@ static void judge_zygote_drop(struct hn_books *books)
                     books->now_ns >= books->zygote_since_ns + LP_HELLO_WAIT_NS;
     if (no_hello)
         SOMETIMES(HELLO_OVERRAN);
+    else if (books->must_drop)
+        SOMETIMES(STATUS_OVERRAN);
     else if (books->zygote == LP_ZYGOTE_UP && mute)
         books->coverage
             ->sometimes[books->slots[event->slot].state == LP_WORKER_SPAWNING ? HN_SPAWN_OVERRAN
@@ -485,6 +487,7 @@ static void judge_zygote_drop(struct hn_books *books)
     else
         FAIL("zygote dropped without a reason");
     books->zygote = LP_ZYGOTE_DROPPED;
+    books->must_drop = false;
 }
 
 static void judge_down(struct hn_books *books)
@@ -556,7 +559,12 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
         break;
     case LP_WORKER_STARTING: limit_ns = config->initializer_timeout_ns; break;
     case LP_WORKER_RETIRING: limit_ns = config->finalizer_timeout_ns; break;
-    case LP_WORKER_GONE: limit_ns = LP_STATUS_WAIT_NS; break;
+    case LP_WORKER_GONE:
+        if (slot->orphaned)
+            limit_ns = LP_STATUS_WAIT_NS;
+        else if (books->zygote == LP_ZYGOTE_UP)
+            limit_ns = config->start_timeout_ns;
+        break;
     case LP_WORKER_BUSY: busy_lateness(books, slot); break;
     case LP_WORKER_IDLE:
         if (may_shrink(books, slot))

@@ -246,8 +246,10 @@ static void reap(struct hn_world *world, const struct hn_item *item)
 static void prove(struct hn_world *world, const struct hn_item *item)
 {
     uint32_t slot = item->event.slot;
-    if (item->event.generation == world->processes[slot].generation)
-        report(world, slot, LP_EVENT_EMPTY, 0);
+    if (item->event.generation != world->processes[slot].generation)
+        return;
+    world->processes[slot].proven = true;
+    report(world, slot, LP_EVENT_EMPTY, 0);
 }
 
 /* ---- a worker's life ------------------------------------------------------------------------ */
@@ -630,6 +632,8 @@ static void perform_kill(struct hn_world *world, uint32_t slot)
         SOMETIMES(UNKILLABLE);
     if (process->alive)
         put_death(world, slot, &killed, soon(world));
+    else if (process->proven && owned_by_living_zygote(world, process))
+        put_for(world, HN_ITEM_PROVE, slot, soon(world))->zygote = process->zygote;
 }
 
 static void perform_clean(struct hn_world *world, const struct lp_action *action)

@@ -12,7 +12,8 @@
  *   - a pidfd tells a death at most once: as GONE, or as EXITED where the zygote is lost; a worker
  *     without one is looked for when its zygote is lost, and when there are descriptors again
  *   - SPAWN is answered by SPAWNED, SPAWN_FAILED or the loss of the zygote; CLEAN by EMPTY
- *   - KILL leads to a death, but not at once, and not at all for the unkillable
+ *   - KILL leads to a death, but not at once, and not at all for the unkillable; when it meets the
+ *     news of the empty tree, that is told again
  * A hostile worker says any word at any time.
  */
 #ifndef HARNESS_SIM_WORLD_H
@@ -95,6 +96,7 @@ struct hn_process {
     bool no_pidfd;                   /* only the zygote would know of its death */
     bool told;                       /* its death, by EXITED */
     bool dying;                      /* SIGKILL is under way */
+    bool proven;                     /* its tree, to be empty; the report may be under way */
     uint64_t words_ns;               /* when its last word arrives */
     uint64_t born_ns;                /* when its birth is reported */
     uint64_t tree_ns;                /* its tree can't be empty before */

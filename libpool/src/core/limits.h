@@ -19,7 +19,8 @@
 #define LP_RETURNS_MAX 3u         /* a task may go back to the backlog so often */
 #define LP_ENDS_PER_STEP 64u      /* futures ended by one step, so that a step is bounded */
 #define LP_STATUS_WAIT_NS \
-    (1000 * LP_MS) /* from a proven death to its status, before it counts as lost */
+    (1000 *               \
+     LP_MS) /* from the loss of who would tell how a worker died, before that counts as lost */
 #define LP_KILL_GRACE_NS (1000 * LP_MS) /* from the last kill to giving up waiting for its proof */
 #define LP_STEADY_NS (1000 * LP_MS)     /* a worker that lived so long is no early death */
 #define LP_PROOF_WAIT_MAX_NS \

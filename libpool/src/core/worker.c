@@ -173,9 +173,18 @@ void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot)
         lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
 }
 
+/* A zygote that lives may only be slow: it gets as long as for any other answer. */
+static void await_status(struct lp_pool *pool, uint32_t slot)
+{
+    bool orphaned = pool->workers[slot].orphaned;
+    uint64_t wait_ns = orphaned ? LP_STATUS_WAIT_NS : pool->config.start_timeout_ns;
+    set_deadline(pool, slot, pool->now_ns + wait_ns);
+}
+
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
+    bool was_orphaned = worker->orphaned;
     worker->orphaned = worker->state != LP_WORKER_VACANT;
     switch (worker->state) {
     case LP_WORKER_SPAWNING: /* a child that was forked and not reported dies with its parent */
@@ -184,10 +193,13 @@ void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
     case LP_WORKER_IDLE: lp_worker_retire(pool, slot); return;
     case LP_WORKER_STARTING:
     case LP_WORKER_BUSY: worker->leave = true; return;
+    case LP_WORKER_GONE:
+        if (!was_orphaned)
+            await_status(pool, slot);
+        return;
     case LP_WORKER_VACANT:
     case LP_WORKER_RETIRING:
     case LP_WORKER_DYING:
-    case LP_WORKER_GONE:
     case LP_WORKER_DEAD: /* the next zygote is asked for the proof when it is up */
     case LP_WORKER_STATES: return;
     }
@@ -311,16 +323,22 @@ static void gone(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
 {
     (void)event;
     move(pool, slot, LP_WORKER_GONE);
-    set_deadline(pool, slot, pool->now_ns + LP_STATUS_WAIT_NS);
+    await_status(pool, slot);
 }
 
-/* The status never came: nobody is left who could tell. */
-static void lost(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+/* The status does not come. When nobody is left who could tell, it never will. */
+static void untold(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
+    struct lp_worker *worker = &pool->workers[slot];
     struct lp_event unknown = *event;
     unknown.unknown = true;
-    pool->workers[slot].orphaned = true; /* whoever should have told is gone or mute */
-    died(pool, slot, &unknown);
+    if (worker->orphaned) {
+        died(pool, slot, &unknown);
+        return;
+    }
+    await_status(pool, slot);
+    if (pool->zygote == LP_ZYGOTE_UP)
+        lp_pool_drop_zygote(pool);
 }
 
 /*
@@ -552,7 +570,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
-    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, kill_overran,  lost,    unproven),
+    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, kill_overran,  untold,  unproven),
 };
 #undef ROW
 // clang-format on

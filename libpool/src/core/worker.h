@@ -28,7 +28,8 @@
  *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps a task only if that task may
  *             turn out never to have been started, and for a second at most. Deadline: then the
  *             zygote may be mute, and is dropped
- *   GONE      dead; may keep a task until the status says what became of it. Deadline: a second
+ *   GONE      dead; may keep a task until the status says what became of it. Deadline: the start
+ *             timeout, then the zygote that should tell is dropped; a second where it is lost
  *   DEAD      cause known and counted; its tree is not proven empty yet. Deadline, while there is a
  *             zygote: it may be mute, and is dropped
  *
