@@ -74,7 +74,13 @@ typedef enum libpool_cause {
     LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
 } libpool_cause;
 
-/* Whether a task ran: what a caller must know before it submits the task again. */
+/*
+ * Whether a task ran: what a caller must know before it submits the task again.
+ *
+ * That a task was begun is told by a word in its worker's own memory, which a task that writes where it
+ * likes can wipe out. Such a task looks as if it had never been begun: when its worker dies it is given
+ * to another one, and may so be run up to four times.
+ */
 typedef enum libpool_certainty {
     LIBPOOL_NOT_STARTED = 0, /* it left no trace */
     LIBPOOL_MAY_HAVE_RUN,    /* it was started and did not end by itself */
@@ -157,7 +163,8 @@ typedef struct libpool_options {
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
  * kept. Of descriptors, all CLOEXEC, it holds 6 and 2 for each of workers_limit + 2 slots. Full
- * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
+ * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone. A limit
+ * that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
  * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.

@@ -406,6 +406,18 @@ static void handle_hello(libpool *pool, const struct lp_report *report)
     pool->opened = true;
 }
 
+static void zygote_failed(libpool *pool, int error)
+{
+    lp_poller_remove(&pool->poller, pool->zygote.socket_fd);
+    lp_poller_remove(&pool->poller, pool->zygote.pid_fd);
+    lp_zygote_drop(&pool->zygote);
+    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_FAILED, .error = error};
+    if (!pool->opened)
+        pool->open_error = error;
+    pool->opened = true;
+    step(pool, &event);
+}
+
 static void handle_spawn_failed(libpool *pool, const struct lp_report *report)
 {
     struct lp_event event = worker_event(pool, LP_EVENT_SPAWN_FAILED, report->slot);
@@ -415,11 +427,12 @@ static void handle_spawn_failed(libpool *pool, const struct lp_report *report)
 
 static void handle_report(libpool *pool, const struct lp_report *report, int pid_fd)
 {
-    bool about_slot = report->kind != LP_REPORT_HELLO;
+    bool about_slot = report->kind != LP_REPORT_HELLO && report->kind != LP_REPORT_FAILED;
     bool current = !about_slot || (report->slot < pool->core.slots &&
                                    pool->lines[report->slot].generation == report->generation);
     switch (current ? (enum lp_report_kind)report->kind : LP_REPORT_N) {
     case LP_REPORT_HELLO: handle_hello(pool, report); break;
+    case LP_REPORT_FAILED: zygote_failed(pool, report->error); break;
     case LP_REPORT_SPAWNED:
         handle_spawned(pool, report, pid_fd); /* the line's from here on */
         return;
@@ -518,16 +531,6 @@ static void handle_zygote_death(libpool *pool)
     handle_reports(pool);
     if (pool->zygote.socket_fd >= 0)
         zygote_lost(pool);
-}
-
-static void zygote_failed(libpool *pool, int error)
-{
-    lp_zygote_drop(&pool->zygote);
-    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_FAILED, .error = error};
-    if (!pool->opened)
-        pool->open_error = error;
-    pool->opened = true;
-    step(pool, &event);
 }
 
 /* The workers that the lost zygote left: the next one ends them if need be. */

@@ -39,10 +39,19 @@ static struct path in_slot(uint32_t slot, const char *file)
 
 /* ---- One directory ----------------------------------------------------------------------- */
 
+bool lp_cgroup_is_want(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
+/* What can't be read proves nothing. */
 static bool is_populated(int directory_fd, const char *events)
 {
     char text[SMALL_BYTES];
-    if (lp_file_read(directory_fd, events, text, sizeof(text)) <= 0)
+    ssize_t got = lp_file_read(directory_fd, events, text, sizeof(text));
+    if (lp_cgroup_is_want((int)got))
+        return true;
+    if (got <= 0)
         return false;
     return lp_file_number(text, "populated", 0) != 0;
 }
@@ -196,13 +205,15 @@ void lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot)
         (void)lp_sys.mkdirat(cgroup->memory_fd, path.text, 0755);
 }
 
-void lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot)
+int lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot)
 {
     struct path path = in_slot(slot, "cgroup.procs");
+    int error = 0;
     if (cgroup->kill_fd >= 0)
-        (void)lp_file_write(cgroup->kill_fd, path.text, "0");
-    if (cgroup->memory_fd >= 0)
-        (void)lp_file_write(cgroup->memory_fd, path.text, "0");
+        error = lp_file_write(cgroup->kill_fd, path.text, "0");
+    if (!lp_cgroup_is_want(error) && cgroup->memory_fd >= 0)
+        error = lp_file_write(cgroup->memory_fd, path.text, "0");
+    return lp_cgroup_is_want(error) ? error : 0;
 }
 
 bool lp_cgroup_kill(const struct lp_cgroup *cgroup, uint32_t slot)

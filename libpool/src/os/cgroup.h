@@ -50,8 +50,11 @@ void lp_cgroup_close(struct lp_cgroup *cgroup, bool remove);
 /* Makes the slot's directories if they are not there. */
 void lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot);
 
-/* Moves the calling process into the slot's directories. */
-void lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot);
+/* True of the errors that come and go with what the machine has left: descriptors, memory. */
+bool lp_cgroup_is_want(int error);
+
+/* Moves the calling process into the slot's directories. 0, or the want that has kept it out. */
+int lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot);
 
 /* True when the kernel has been told to kill all that is in the slot's directory. */
 bool lp_cgroup_kill(const struct lp_cgroup *cgroup, uint32_t slot);

@@ -87,7 +87,8 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
 {
     die_with_zygote(plan);
     /* First the cgroup: what it does not hold, cgroup.kill does not reach. */
-    lp_cgroup_enter(plan->cgroup, plan->slot);
+    if (lp_cgroup_enter(plan->cgroup, plan->slot) < 0)
+        _exit(LP_CHILD_UNPREPARED);
     (void)lp_sys.setsid();
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
     name_worker(plan);

@@ -103,7 +103,7 @@ int lp_fds_keep(int *fds, size_t n)
         if (fds[i] != target)
             error = vacate(fds, i + 1, n, target);
         if (error == 0)
-            error = lp_sys.dup_to(fds[i], target, O_CLOEXEC) < 0 ? -EBADF : 0;
+            error = lp_sys.dup_to(fds[i], target, O_CLOEXEC) < 0 ? -EMFILE : 0;
         if (error == 0 && fds[i] != target)
             lp_fd_close(&fds[i]);
         fds[i] = target;

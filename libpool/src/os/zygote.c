@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #define REQUESTS_PER_ROUND 64
+#define SPARE_FDS 5
 #define RECHECK_MS 20       /* where no descriptor tells of a change */
 #define FAREWELL_ROUNDS 250 /* so often, for processes in our cgroup that are not our children */
 
@@ -101,6 +102,8 @@ static void report_birth(struct zygote *zygote, uint32_t index, uint64_t born_fr
                                      .born_from_ns = born_from_ns,
                                      .born_by_ns = boot_time_ns()};
     lp_outbox_put(&zygote->outbox, &report, lp_sys.pidfd_open(slot->pid));
+    (void)lp_outbox_flush(&zygote->outbox,
+                          zygote->fds[FD_SOCKET]); /* its pidfd is a descriptor less */
 }
 
 static void refuse(struct zygote *zygote, const struct lp_request *request, int error)
@@ -556,6 +559,54 @@ static void say_hello(struct zygote *zygote)
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 
+/*
+ * What it can't do without later on: a file of a cgroup or of /proc at a time, and a pidfd or two. And
+ * what a successor will have to hold: an heir a slot. If this one may serve, so may the next.
+ */
+static int check_spare_fds(const struct zygote *zygote)
+{
+    int spares = SPARE_FDS;
+    for (uint32_t i = 0; i < zygote->options->slots; i++)
+        spares += zygote->slots[i].heir_fd < 0;
+    int first = lp_sys.dup_from(zygote->sigchld_fd, 0); /* behind all others: they stand close */
+    int last = first < 0 ? first : lp_sys.dup_from(zygote->sigchld_fd, first + spares - 1);
+    int error = last == -EINVAL ? -EMFILE : last < 0 ? last : 0; /* EINVAL: beyond the limit */
+    lp_fd_close(&first);
+    lp_fd_close(&last);
+    return error;
+}
+
+static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
+{
+    int error = allocate(zygote);
+    if (error == 0)
+        error = settle_fds(zygote, birth);
+    if (error == 0)
+        error = settle_signals(zygote);
+    if (error < 0)
+        return error;
+    if (zygote->has_lifeline)
+        lp_lifeline_arm_zygote(zygote->fds[FD_LIFELINE]);
+    zygote->can_walk = lp_tree_can_walk();
+    if (zygote->options->place != NULL)
+        zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place);
+    bool is_want = lp_cgroup_is_want(zygote->cgroup_error);
+    return is_want ? zygote->cgroup_error : check_spare_fds(zygote);
+}
+
+/* A zygote that can't contain its workers is none; the host tries again, and says why it has to. */
+static _Noreturn void give_up(const struct zygote *zygote, const struct lp_zygote_birth *birth,
+                              int error)
+{
+    struct lp_report report = {.kind = LP_REPORT_FAILED, .error = error};
+    struct iovec part = {&report, sizeof(report)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    bool is_settled = zygote->fds != NULL && zygote->fds[FD_SOCKET] > STDERR_FILENO;
+    (void)lp_sys.sendmsg(is_settled ? zygote->fds[FD_SOCKET] : birth->socket_fd, &message,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+    _exit(LP_CHILD_UNPREPARED);
+}
+
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
 {
     struct zygote zygote = {.options = birth->options, .pid = getpid(), .cgroup = LP_CGROUP_NULL};
@@ -563,13 +614,9 @@ _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (allocate(&zygote) < 0 || settle_fds(&zygote, birth) < 0 || settle_signals(&zygote) < 0)
-        _exit(LP_CHILD_UNPREPARED); /* the host sees the link go down */
-    if (zygote.has_lifeline)
-        lp_lifeline_arm_zygote(zygote.fds[FD_LIFELINE]);
-    zygote.can_walk = lp_tree_can_walk();
-    if (zygote.options->place != NULL)
-        zygote.cgroup_error = lp_cgroup_open(&zygote.cgroup, zygote.options->place);
+    int error = prepare(&zygote, birth);
+    if (error < 0)
+        give_up(&zygote, birth, error);
     say_hello(&zygote);
     run(&zygote);
 }

@@ -47,8 +47,9 @@ struct lp_request {
 
 /* What the zygote tells. */
 enum lp_report_kind {
-    LP_REPORT_HELLO = 1,    /* up; pid is its own; containment and oom_evidence are set */
-    LP_REPORT_SPAWNED,      /* pid; a pidfd travels along unless the host has no descriptor free */
+    LP_REPORT_HELLO = 1, /* up; pid is its own; containment and oom_evidence are set */
+    LP_REPORT_FAILED,    /* error: it lacks what it needs to serve, and has left; the only report */
+    LP_REPORT_SPAWNED,   /* pid; a pidfd travels along unless the host has no descriptor free */
     LP_REPORT_SPAWN_FAILED, /* error: negated errno of fork or of a preparation step */
     LP_REPORT_EXITED,       /* the worker itself is dead: code, signal, core, oom_kills, rusage */
     LP_REPORT_EMPTY,        /* its tree is proven empty: slot may be used again */
@@ -60,10 +61,10 @@ struct lp_report {
     uint32_t slot;
     uint32_t generation;
     int32_t pid;
-    int32_t error;                     /* SPAWN_FAILED; HELLO: why there is no cgroup.kill, or 0 */
-    int32_t code;                      /* EXITED: exit code when signal is 0 */
-    int32_t signal;                    /* EXITED: signal that killed it, or 0 */
-    int32_t core_dumped;               /* EXITED: 0 or 1 */
+    int32_t error;       /* FAILED; SPAWN_FAILED; HELLO: why there is no cgroup.kill, or 0 */
+    int32_t code;        /* EXITED: exit code when signal is 0 */
+    int32_t signal;      /* EXITED: signal that killed it, or 0 */
+    int32_t core_dumped; /* EXITED: 0 or 1 */
     uint64_t born_from_ns, born_by_ns; /* SPAWNED: CLOCK_BOOTTIME before and after its birth */
     uint64_t oom_kills;                /* EXITED: OOM kills its cgroup counted during its life */
     uint64_t user_us, system_us, max_rss_kib; /* EXITED: rusage */

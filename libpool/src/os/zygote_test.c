@@ -1010,6 +1010,41 @@ TEST(zygote, host_without_a_free_descriptor_gets_the_news_without_a_pidfd)
     close_pool(&pool);
 }
 
+static void close_quietly(struct pool *pool)
+{
+    lp_zygote_send(&pool->link, &(struct lp_request){.kind = LP_REQUEST_QUIT});
+    readable_within(pool->link.pid_fd, WAIT_MS);
+    release(pool);
+}
+
+/* Exit code of a host under a limit that is enough for itself; 0: the zygote serves or says why not. */
+static int start_under_a_limit(void *arg)
+{
+    struct pool pool;
+    rlim_t limit = *(const rlim_t *)arg;
+    set_up(&pool, wait_for_ever, true);
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit, limit});
+    int error = lp_zygote_start(&pool.link, &pool.options);
+    if (error != 0)
+        return error == -EMFILE ? 0 : 10;
+    struct lp_report report = next_report(&pool, NULL);
+    if (report.kind == LP_REPORT_FAILED && report.error == -EMFILE)
+        return readable_within(pool.link.pid_fd, WAIT_MS) ? 0 : 11;
+    if (report.kind != LP_REPORT_HELLO || report.error == -EMFILE)
+        return 12;
+    if (!try_to_ask(&pool, LP_REQUEST_SPAWN, 0, 1) ||
+        next_report(&pool, NULL).kind != LP_REPORT_SPAWNED || !wait_for_bell(&pool, 0))
+        return 13;
+    close_quietly(&pool);
+    return 0;
+}
+
+TEST(zygote, with_too_few_descriptors_says_so)
+{
+    for (rlim_t limit = 3 + SLOTS; limit < 48; limit++)
+        CU_ASSERT_EQUAL(hn_test_child(start_under_a_limit, &limit, WAIT_MS), TEST_EXIT(0));
+}
+
 TEST(zygote, refuses_what_makes_no_sense)
 {
     struct pool pool;
@@ -1072,13 +1107,6 @@ static bool make_cgroup(const char *controller, char path[LP_CGROUP_PATH_BYTES])
     size_t length = strlen(path);
     snprintf(path + length, LP_CGROUP_PATH_BYTES - length, "/lp-test-%d", (int)getpid());
     return mkdir(path, 0755) == 0;
-}
-
-static void close_quietly(struct pool *pool)
-{
-    lp_zygote_send(&pool->link, &(struct lp_request){.kind = LP_REQUEST_QUIT});
-    readable_within(pool->link.pid_fd, WAIT_MS);
-    release(pool);
 }
 
 /* Exit code of a host that meets its pids limit: 0 is as it should be. */
