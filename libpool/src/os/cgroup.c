@@ -205,14 +205,22 @@ void lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot)
         (void)lp_sys.mkdirat(cgroup->memory_fd, path.text, 0755);
 }
 
-int lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot)
+/* The directory is there but for somebody who removed it. */
+static int enter(const struct lp_cgroup *cgroup, int fd, uint32_t slot)
 {
     struct path path = in_slot(slot, "cgroup.procs");
-    int error = 0;
-    if (cgroup->kill_fd >= 0)
-        error = lp_file_write(cgroup->kill_fd, path.text, "0");
-    if (!lp_cgroup_is_want(error) && cgroup->memory_fd >= 0)
-        error = lp_file_write(cgroup->memory_fd, path.text, "0");
+    int error = fd >= 0 ? lp_file_write(fd, path.text, "0") : 0;
+    if (error != -ENOENT)
+        return error;
+    lp_cgroup_prepare(cgroup, slot);
+    return lp_file_write(fd, path.text, "0");
+}
+
+int lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot)
+{
+    int error = enter(cgroup, cgroup->kill_fd, slot);
+    if (!lp_cgroup_is_want(error))
+        error = enter(cgroup, cgroup->memory_fd, slot);
     return lp_cgroup_is_want(error) ? error : 0;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define NAME_BYTES 16
+#define OOM_SCORE "/proc/self/oom_score_adj"
 #define OOM_SCORE_STEP 500
 #define OOM_SCORE_MAX 1000
 
@@ -37,16 +38,21 @@ void lp_child_set_name(const char *name, const char *suffix)
     (void)lp_sys.prctl(PR_SET_NAME, (unsigned long)(uintptr_t)whole);
 }
 
-void lp_child_raise_oom_score(void)
+int lp_child_worse_oom_score(void)
 {
     char text[16];
-    if (lp_file_read(AT_FDCWD, "/proc/self/oom_score_adj", text, sizeof(text)) <= 0)
-        return;
+    if (lp_file_read(AT_FDCWD, OOM_SCORE, text, sizeof(text)) <= 0)
+        return OOM_SCORE_MAX;
     long score = strtol(text, NULL, 10);
-    score = score > OOM_SCORE_MAX - OOM_SCORE_STEP ? OOM_SCORE_MAX : score + OOM_SCORE_STEP;
+    return score > OOM_SCORE_MAX - OOM_SCORE_STEP ? OOM_SCORE_MAX : (int)score + OOM_SCORE_STEP;
+}
+
+static void set_oom_score(int score)
+{
+    char text[16];
     struct lp_text number = lp_text_begin(text, sizeof(text));
     lp_text_add_number(&number, score);
-    (void)lp_file_write(AT_FDCWD, "/proc/self/oom_score_adj", text);
+    (void)lp_file_write(AT_FDCWD, OOM_SCORE, text);
 }
 
 static void name_worker(const struct lp_child_plan *plan)
@@ -92,7 +98,7 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
     (void)lp_sys.setsid();
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
     name_worker(plan);
-    lp_child_raise_oom_score();
+    set_oom_score(plan->oom_score);
     if (keep_fds(plan) < 0)
         _exit(LP_CHILD_UNPREPARED);
     sigset_t none;

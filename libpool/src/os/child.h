@@ -22,6 +22,7 @@ struct lp_child_plan {
     const struct lp_cgroup *cgroup;
     uint32_t slot, generation;
     pid_t zygote_pid;             /* whose death is the worker's, until the host knows it */
+    int oom_score;                /* lp_child_worse_oom_score() of the zygote */
     int doorbell_fd, lifeline_fd; /* in the zygote's table; lifeline -1: none */
 };
 
@@ -34,7 +35,7 @@ void lp_child_reset_signals(void);
 /* NAME:suffix, in the 15 characters that the kernel keeps; NAME is cut, not the suffix. */
 void lp_child_set_name(const char *name, const char *suffix);
 
-/* Makes this process a better victim for the OOM killer than the host; never a worse one. */
-void lp_child_raise_oom_score(void);
+/* With which a worker is a better victim for the OOM killer than this process; never a worse one. */
+int lp_child_worse_oom_score(void);
 
 #endif

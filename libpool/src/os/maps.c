@@ -2,8 +2,10 @@
 #include "os/maps.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/fd.h"
 #include "sys/sys.h"
@@ -39,8 +41,24 @@ static size_t keep_rest(char *text, size_t size)
     return rest;
 }
 
+/* The program itself never goes away: its own segments need no look into /proc. */
+static bool is_in_program(uintptr_t address)
+{
+    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR); /* NOLINT: an address */
+    size_t n = getauxval(AT_PHNUM);
+    for (size_t i = 0; headers && i < n && headers[0].p_type == PT_PHDR; i++) {
+        uintptr_t first = (uintptr_t)headers - headers[0].p_vaddr + headers[i].p_vaddr;
+        if (headers[i].p_type == PT_LOAD && (headers[i].p_flags & PF_X) && address >= first &&
+            address - first < headers[i].p_memsz)
+            return true;
+    }
+    return false;
+}
+
 bool lp_maps_is_executable(uintptr_t address)
 {
+    if (is_in_program(address))
+        return true;
     char text[TEXT_BYTES + 1];
     size_t size = 0;
     lp_fd_auto int fd = lp_sys.openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);

@@ -50,7 +50,7 @@ struct slot {
     uint32_t generation;
     pid_t pid;
     uint64_t death;     /* DYING: the number of that death */
-    uint64_t oom_kills; /* at birth */
+    uint64_t oom_kills; /* at birth; VACANT: when it was proven empty */
     int watch_fd;       /* DYING: tells when the cgroup empties; -1: nothing does */
     pid_t heir_pid;     /* a worker that an earlier zygote left here */
     int heir_fd;        /* its pidfd; -1: none, or it is known to be dead */
@@ -73,6 +73,7 @@ struct zygote {
     bool can_walk, leaving;
     bool must_recheck; /* something may change that no descriptor tells of */
     int farewell_rounds;
+    int oom_score;    /* for the workers */
     int cgroup_error; /* why there is no directory in v2 */
 };
 
@@ -123,6 +124,7 @@ static void run_worker(const struct zygote *zygote, const struct lp_request *req
         .slot = request->slot,
         .generation = request->generation,
         .zygote_pid = zygote->pid,
+        .oom_score = zygote->oom_score,
         .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE] : -1,
         .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
     lp_child_run(&plan);
@@ -155,9 +157,11 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
         refuse(zygote, request, -EBUSY);
         return;
     }
-    lp_cgroup_prepare(&zygote->cgroup, request->slot);
-    uint64_t oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
-    uint64_t born_from_ns = boot_time_ns();
+    if (!slot->was_used) {
+        lp_cgroup_prepare(&zygote->cgroup, request->slot);
+        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
+    }
+    uint64_t oom_kills = slot->oom_kills, born_from_ns = boot_time_ns();
     pid_t pid = lp_sys.fork();
     if (pid == 0)
         run_worker(zygote, request);
@@ -188,7 +192,6 @@ static void start_dying(struct zygote *zygote, uint32_t index)
     slot->death = ++zygote->deaths;
     zygote->n_dying++;
     slot->watch_fd = -1;
-    (void)lp_cgroup_kill(&zygote->cgroup, index);
 }
 
 static uint64_t microseconds(struct timeval time)
@@ -213,7 +216,7 @@ static void report_exit(struct zygote *zygote, uint32_t index, int status,
     } else {
         report.code = WEXITSTATUS(status);
     }
-    uint64_t oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, index);
+    uint64_t oom_kills = report.signal == SIGKILL ? lp_cgroup_oom_kills(&zygote->cgroup, index) : 0;
     report.oom_kills = oom_kills > slot->oom_kills ? oom_kills - slot->oom_kills : 0;
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
@@ -283,7 +286,7 @@ static void sweep(struct zygote *zygote)
                          &zygote->cgroup);
 }
 
-/* Kills again what got in since, and sees to it that the end of it wakes the loop. */
+/* Kills what is there, and again what got in since, and sees to it that the end of it wakes the loop. */
 static bool is_populated(struct zygote *zygote, uint32_t index)
 {
     struct slot *slot = &zygote->slots[index];
@@ -307,13 +310,14 @@ static void report_empty(struct zygote *zygote, uint32_t index)
 static void settle_slot(struct zygote *zygote, uint32_t index)
 {
     struct slot *slot = &zygote->slots[index];
-    if (has_heir(slot) || lp_orphans_since(&zygote->orphans, slot->death) ||
-        is_populated(zygote, index))
+    if (is_populated(zygote, index) || has_heir(slot) ||
+        lp_orphans_since(&zygote->orphans, slot->death))
         return;
     lp_fd_close(&slot->watch_fd);
     slot->state = VACANT;
     zygote->n_dying--;
     report_empty(zygote, index);
+    slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, index);
 }
 
 static void settle(struct zygote *zygote)
@@ -461,20 +465,29 @@ static bool is_over(struct zygote *zygote)
     return ++zygote->farewell_rounds > FAREWELL_ROUNDS;
 }
 
+/* True when something is left that the socket does not take. */
+static bool flush(struct zygote *zygote)
+{
+    int flushed = lp_outbox_flush(&zygote->outbox, zygote->fds[FD_SOCKET]);
+    if (flushed == -EPIPE)
+        leave(zygote);
+    return flushed == -EAGAIN;
+}
+
+/* The host waits for the news of a death, and then for the replacement; for the proof nobody does. */
 static _Noreturn void run(struct zygote *zygote)
 {
     for (;;) {
         reap_all(zygote); /* before a fork, so that no limit is met by the dead */
+        (void)flush(zygote);
         if (wants_request(zygote))
             take_requests(zygote);
         sweep(zygote);
         settle(zygote);
-        int flushed = lp_outbox_flush(&zygote->outbox, zygote->fds[FD_SOCKET]);
-        if (flushed == -EPIPE)
-            leave(zygote);
+        bool is_stuffed = flush(zygote);
         if (is_over(zygote))
             break;
-        if (wait_for_news(zygote, flushed == -EAGAIN))
+        if (wait_for_news(zygote, is_stuffed))
             leave(zygote);
     }
     lp_cgroup_close(&zygote->cgroup, true);
@@ -588,6 +601,7 @@ static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
     if (zygote->has_lifeline)
         lp_lifeline_arm_zygote(zygote->fds[FD_LIFELINE]);
     zygote->can_walk = lp_tree_can_walk();
+    zygote->oom_score = lp_child_worse_oom_score();
     if (zygote->options->place != NULL)
         zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place);
     bool is_want = lp_cgroup_is_want(zygote->cgroup_error);
