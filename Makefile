@@ -46,7 +46,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all setup setup-ci test built chaos-command unit sim examples chaos chaos-full bench coverage tidy sanitize \
+.PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
 all: $(lib) $(shared) $(chaos) $(sim) $(storm) $(bench) $(examples) ## the libraries, chaos, sim, bench...
@@ -113,7 +113,7 @@ $(storm): $(call objects,$(storm_src)) $(lib)
 
 $(BUILD)/bench: $(call objects,$(bench_src)) $(lib)
 	$(call say,LD,$@)
-	$(link)
+	$(link) -lm
 
 # An example is built as a user would: the public header and the library, nothing else.
 $(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/libpool.h
@@ -159,8 +159,7 @@ chaos-full: chaos ## the same at length, on a machine kept busy
 	    $(BUILD)/chaos run scenarios --repeat 20; verdict=$$?; kill $$noise; exit $$verdict
 	$(Q)$(BUILD)/chaos run scenarios/crash scenarios/oom --repeat 100
 
-bench: $(bench) ## measure: lines `name value unit`, and build/bench.json
-	$(Q)$(BUILD)/bench
+include libpool/bench/peers.mk
 
 coverage: ## line coverage in build-coverage/html, workers that were killed included
 	$(Q)ci/coverage
@@ -202,7 +201,7 @@ install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, pkg-config file 
 	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile libpool/bench/peers.mk | expand -t 14
 
 clean: ## remove this build (BUILD=dir)
 	rm -rf $(BUILD)

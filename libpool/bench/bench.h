@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench: how fast the pool is, next to what this machine allows.
+ * bench: how fast the pool is, next to what this machine allows and to what others offer.
  *
  * A bench measures one round in a process of its own and fills in the numbers that it declares. It
  * registers itself through a linker section: a new file is all that a new floor or peer takes. The
  * rounds of all benches are interleaved, so that the machine's moods meet everyone alike, and each
  * number is the median of its rounds. Absolute values belong to one machine; what travels are the
- * ratios to the floors: the least that the kernel and the memory ask for the same thing.
+ * ratios to the floors (the least that the kernel and the memory ask for the same thing) and to the
+ * peers (other pools under the same load). Which ratios are held to what stands in bars.c.
  *
  * A number stands for work that was checked. A round that lost a task, or hangs, fails.
  */
@@ -19,57 +20,47 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BENCH_NUMBERS 4 /* of one bench at most */
-#define BENCH_ROUNDS_MAX 101
+#include "stats.h"
+
 #define BENCH_MS UINT64_C(1000000) /* ns in a millisecond */
 
-enum bench_kind {
-    BENCH_POOL = 0, /* the pool itself */
-    BENCH_FLOOR,    /* what the kernel asks for the same thing */
-    BENCH_PEER,     /* how others do it */
-    BENCH_KINDS
-};
-
-struct bench_number {
-    const char *name, *unit; /* a unit with "/s" in it: more is better */
-};
-
 struct bench_round {
-    bool quick;       /* a smoke test: as little as gives a number */
-    uint64_t time_ns; /* measure for about so long... */
-    size_t samples;   /* ... where a sample takes milliseconds: so many of them */
-    double values[BENCH_NUMBERS];
-    char error[200]; /* why it failed; empty: it did not */
+    bool quick;                   /* a smoke test: as little as gives a number */
+    uint64_t time_ns;             /* measure for about so long... */
+    size_t samples;               /* ... where a sample takes milliseconds: so many of them */
+    double values[BENCH_NUMBERS]; /* all are to be set */
+    char error[200];              /* why it failed; empty: it did not */
+    bool missing;                 /* what it measures is not installed; error says what */
 };
 
 struct bench {
-    const char *name; /* what --only selects, along with the names of its numbers */
-    enum bench_kind kind;
+    struct bench_subject subject;
     void (*measure)(struct bench_round *round);
-    struct bench_number numbers[BENCH_NUMBERS];
+    bool once;      /* one round is all there is time for */
+    bool full_only; /* too long for --quick */
 };
 
-/* A row of the closing table: a number over the sum of its floors. */
-struct bench_ratio {
-    const char *number;
-    const char *floors[2]; /* the second may be NULL */
-    double goal;           /* at most, or at least where more is better; 0: none */
-};
-
-#define BENCH(id, ...)                                                 \
-    static const struct bench bench_##id = {.name = #id, __VA_ARGS__}; \
-    static const struct bench *const bench_entry_##id                  \
+#define BENCH_WITH(id, settings, kind_, measure_, ...)                     \
+    static const struct bench bench_##id = {                               \
+        .subject = {.name = #id, .kind = kind_, .numbers = {__VA_ARGS__}}, \
+        .measure = measure_,                                               \
+        settings,                                                          \
+    };                                                                     \
+    static const struct bench *const bench_entry_##id                      \
         __attribute__((section("bench_list"), used)) = &bench_##id
 
-#define BENCH_RATIO(id, ...)                                    \
-    static const struct bench_ratio ratio_##id = {__VA_ARGS__}; \
-    static const struct bench_ratio *const ratio_entry_##id     \
-        __attribute__((section("bench_ratios"), used)) = &ratio_##id
+/* BENCH(name, kind, function, {number, unit}...); BENCH_ONCE: one round, and none when --quick. */
+#define BENCH(...) BENCH_EXPAND_(.once = false, __VA_ARGS__)
+#define BENCH_ONCE(...) BENCH_EXPAND_(.once = true, __VA_ARGS__)
+#define BENCH_FULL(...) BENCH_EXPAND_(.full_only = true, __VA_ARGS__)
+#define BENCH_EXPAND_(settings, id, ...) BENCH_WITH(id, settings, __VA_ARGS__)
 
 /* ---- for the rounds (measure.c) ----------------------------------------------------------- */
 
 /* Fails the round at once, with this sentence. Only in the round's own process and its children. */
 _Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Ends the round without a number: this machine lacks what it wants to measure. */
+_Noreturn void bench_lack(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The sentence is only put together when it is needed: this stands on hot paths, too. */
 #define bench_must(ok, ...)          \
     do {                             \
@@ -79,6 +70,8 @@ _Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf,
 void bench_begin_round(struct bench_round *round);
 
 uint64_t bench_now_ns(void);
+/* So long that everybody who waits has gone to sleep: for what is measured from there. */
+void bench_idle(uint64_t time_ns);
 
 /* Zeroed memory that children share; lives as long as the round. */
 void *bench_share(size_t size);
@@ -112,39 +105,29 @@ bool bench_yield_spin(bool (*is_ready)(void *argument), void *argument);
 /* CPUs that this process may use, as a number that pin takes; first and last may be the same. */
 size_t bench_cpu_first(void);
 size_t bench_cpu_last(void);
-void bench_pin(size_t cpu);
+void bench_pin(size_t cpu); /* the calling thread, and whom it starts from now on */
 
 /* One field of /proc/PID/smaps_rollup, in KiB. */
 double bench_smaps_kib(pid_t pid, const char *field);
 
-/* ---- running and telling (run.c, report.c) ------------------------------------------------ */
+/* ---- running and telling (run.c, report.c, html.c) ---------------------------------------- */
 
 struct bench_options {
     unsigned rounds;
     bool quick;
-    const char *only, *json, *compare; /* may be NULL */
-};
-
-struct bench_result {
-    const struct bench *bench;
-    unsigned rounds; /* done; all are, unless it failed */
-    double values[BENCH_NUMBERS][BENCH_ROUNDS_MAX];
-    char error[200]; /* empty: all is well */
-};
-
-struct bench_run {
-    struct bench_result *results;
-    size_t count;
+    const char *only, *json, *html, *compare; /* may be NULL */
 };
 
 /* Selects, measures. 0, -ENOENT (nothing is called so), -ENOMEM. */
 int bench_run_all(const struct bench_options *options, struct bench_run *run);
-
-/* The ratios of all files. */
-const struct bench_ratio *const *bench_ratio_list(size_t *count);
+void bench_list(void);
 
 void bench_print(const struct bench_run *run);
-int bench_write_json(const struct bench_options *options, const struct bench_run *run);
-int bench_compare(const struct bench_options *options, const struct bench_run *run);
+int bench_write_html(const struct bench_options *options, const struct bench_run *run);
+
+/* ---- what is held to what (bars.c) -------------------------------------------------------- */
+
+extern const struct bench_ratio bench_ratios[];
+extern const size_t bench_ratio_count;
 
 #endif

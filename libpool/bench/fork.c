@@ -55,7 +55,5 @@ static void measure_one(struct bench_round *round)
     round->values[0] = bench_percentile_us(&samples, 50);
 }
 
-BENCH(fork_per_task, .kind = BENCH_PEER, .measure = measure_stream,
-      .numbers = {{"fork_per_task", "tasks/s"}});
-BENCH(floor_fork_wait, .kind = BENCH_FLOOR, .measure = measure_one,
-      .numbers = {{"floor_fork_wait_p50", "us"}});
+BENCH(fork_per_task, BENCH_PEER, measure_stream, {"fork_per_task", "tasks/s"});
+BENCH(floor_fork_wait, BENCH_FLOOR, measure_one, {"floor_fork_wait_p50", "us"});

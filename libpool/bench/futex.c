@@ -84,7 +84,7 @@ static void measure_pinned(struct bench_round *round)
     round->values[1] = bench_percentile_us(&apart, 50);
 }
 
-BENCH(floor_futex, .kind = BENCH_FLOOR, .measure = measure_anywhere,
-      .numbers = {{"floor_futex_p50", "us"}, {"floor_futex_p99", "us"}});
-BENCH(floor_futex_pinned, .kind = BENCH_FLOOR, .measure = measure_pinned,
-      .numbers = {{"floor_futex_one_core_p50", "us"}, {"floor_futex_two_cores_p50", "us"}});
+BENCH(floor_futex, BENCH_FLOOR, measure_anywhere, {"floor_futex_p50", "us"},
+      {"floor_futex_p99", "us"});
+BENCH(floor_futex_pinned, BENCH_FLOOR, measure_pinned, {"floor_futex_one_core_p50", "us"},
+      {"floor_futex_two_cores_p50", "us"});

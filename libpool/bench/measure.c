@@ -42,6 +42,24 @@ void bench_fail(const char *format, ...)
     _exit(EXIT_FAILURE);
 }
 
+void bench_lack(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(current->error, sizeof current->error, format, arguments);
+    va_end(arguments);
+    current->missing = true;
+    _exit(EXIT_SUCCESS);
+}
+
+void bench_idle(uint64_t time_ns)
+{
+    struct timespec time = {.tv_sec = (time_t)(time_ns / 1000000000u),
+                            .tv_nsec = (long)(time_ns % 1000000000u)};
+    while (nanosleep(&time, &time) != 0) /* sleeps: an idle machine is what is measured */
+        bench_must(errno == EINTR, "nanosleep: %s", strerror(errno));
+}
+
 uint64_t bench_now_ns(void)
 {
     struct timespec now;

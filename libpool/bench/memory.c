@@ -18,6 +18,7 @@
 
 static void mean_of(const pid_t pids[WORKERS], struct bench_round *round)
 {
+    round->values[0] = round->values[1] = 0;
     for (int i = 0; i < WORKERS; i++) {
         round->values[0] += bench_smaps_kib(pids[i], "Pss") / WORKERS;
         round->values[1] += bench_smaps_kib(pids[i], "Private_Dirty") / WORKERS;
@@ -81,12 +82,7 @@ static void measure_forked(struct bench_round *round)
     bench_reap(pid, DONE);
 }
 
-BENCH(idle_worker, .measure = measure_worker,
-      .numbers = {{"idle_worker_pss", "KiB"}, {"idle_worker_private", "KiB"}});
-BENCH(floor_forked, .kind = BENCH_FLOOR, .measure = measure_forked,
-      .numbers = {{"floor_forked_pss", "KiB"}, {"floor_forked_private", "KiB"}});
-
-BENCH_RATIO(idle_worker_pss, .number = "idle_worker_pss", .floors = {"floor_forked_pss"},
-            .goal = 1.5);
-BENCH_RATIO(idle_worker_private, .number = "idle_worker_private",
-            .floors = {"floor_forked_private"});
+BENCH(idle_worker, BENCH_POOL, measure_worker, {"idle_worker_pss", "KiB"},
+      {"idle_worker_private", "KiB"});
+BENCH(floor_forked, BENCH_FLOOR, measure_forked, {"floor_forked_pss", "KiB"},
+      {"floor_forked_private", "KiB"});

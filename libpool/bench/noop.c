@@ -141,19 +141,7 @@ static void measure_round_trip(struct bench_round *round)
     round->values[1] = bench_percentile_us(&samples, 99);
 }
 
-BENCH(noop_throughput, .measure = measure_throughput, .numbers = {{"noop_throughput", "tasks/s"}});
-BENCH(noop_throughput_2, .measure = measure_throughput_2,
-      .numbers = {{"noop_throughput_2", "tasks/s"}});
-BENCH(noop_roundtrip, .measure = measure_round_trip,
-      .numbers = {{"noop_roundtrip_p50", "us"}, {"noop_roundtrip_p99", "us"}});
-
-BENCH_RATIO(noop_throughput, .number = "noop_throughput", .floors = {"floor_rings_throughput"},
-            .goal = 0.3);
-BENCH_RATIO(noop_throughput_2, .number = "noop_throughput_2",
-            .floors = {"floor_rings_throughput_2"}, .goal = 0.3);
-BENCH_RATIO(noop_forked, .number = "noop_throughput", .floors = {"fork_per_task"});
-BENCH_RATIO(noop_roundtrip, .number = "noop_roundtrip_p50", .floors = {"floor_futex_p50"},
-            .goal = 1.5);
-BENCH_RATIO(noop_roundtrip_rings, .number = "noop_roundtrip_p50",
-            .floors = {"floor_rings_roundtrip_p50"});
-BENCH_RATIO(noop_roundtrip_p99, .number = "noop_roundtrip_p99", .floors = {"floor_futex_p99"});
+BENCH(noop_throughput, BENCH_POOL, measure_throughput, {"noop_throughput", "tasks/s"});
+BENCH(noop_throughput_2, BENCH_POOL, measure_throughput_2, {"noop_throughput_2", "tasks/s"});
+BENCH(noop_roundtrip, BENCH_POOL, measure_round_trip, {"noop_roundtrip_p50", "us"},
+      {"noop_roundtrip_p99", "us"});

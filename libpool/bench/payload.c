@@ -114,12 +114,7 @@ static void measure_memcpy(struct bench_round *round)
     round->values[1] = gbps(&fresh);
 }
 
-BENCH(payload, .measure = measure_payload,
-      .numbers = {{"payload_64mib_gbps", "GB/s"}, {"payload_64mib_back_gbps", "GB/s"}});
-BENCH(floor_memcpy, .kind = BENCH_FLOOR, .measure = measure_memcpy,
-      .numbers = {{"floor_memcpy_gbps", "GB/s"}, {"floor_memcpy_fresh_gbps", "GB/s"}});
-
-BENCH_RATIO(payload, .number = "payload_64mib_gbps", .floors = {"floor_memcpy_gbps"}, .goal = 0.8);
-BENCH_RATIO(payload_fresh, .number = "payload_64mib_gbps", .floors = {"floor_memcpy_fresh_gbps"});
-BENCH_RATIO(payload_back, .number = "payload_64mib_back_gbps", .floors = {"floor_memcpy_gbps"},
-            .goal = 0.8);
+BENCH(payload, BENCH_POOL, measure_payload, {"payload_64mib_gbps", "GB/s"},
+      {"payload_64mib_back_gbps", "GB/s"});
+BENCH(floor_memcpy, BENCH_FLOOR, measure_memcpy, {"floor_memcpy_gbps", "GB/s"},
+      {"floor_memcpy_fresh_gbps", "GB/s"});

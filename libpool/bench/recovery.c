@@ -99,10 +99,5 @@ static void measure_death(struct bench_round *round)
     round->values[0] = bench_percentile_us(&samples, 50);
 }
 
-BENCH(recovery, .measure = measure_recovery,
-      .numbers = {{"recovery_p50", "us"}, {"recovery_p90", "us"}});
-BENCH(floor_death, .kind = BENCH_FLOOR, .measure = measure_death,
-      .numbers = {{"floor_kill_to_pidfd_p50", "us"}});
-
-BENCH_RATIO(recovery, .number = "recovery_p50",
-            .floors = {"floor_kill_to_pidfd_p50", "floor_zygote_answer_p50"}, .goal = 1.3);
+BENCH(recovery, BENCH_POOL, measure_recovery, {"recovery_p50", "us"}, {"recovery_p90", "us"});
+BENCH(floor_death, BENCH_FLOOR, measure_death, {"floor_kill_to_pidfd_p50", "us"});

@@ -2,9 +2,9 @@
 /*
  * Floor: the least that gets tasks to two worker processes and back.
  *
- * Two rings a worker in shared memory, one producer and one consumer each, a cache line a message,
- * every message published and its doorbell checked. Whoever has nothing to do yields for 10 us, then
- * sleeps in a futex after saying so. No futures, deaths, timeouts, priorities: what the pool adds to
+ * Two rings a worker in shared memory, one producer and one consumer each, a cache line a message.
+ * Every message is published and its doorbell checked, or every 32 are. Whoever has nothing to do
+ * yields for 10 us, then sleeps in a futex after saying so. No futures, deaths, timeouts, priorities: what the pool adds to
  * this is what its promises cost.
  */
 #include <stdalign.h>
@@ -18,9 +18,13 @@
 #define STOPPED 3 /* exit code of a worker that was told to stop */
 #define ROUND_TRIPS_MAX 100000
 #define WARM_UP 200
+#define WINDOW 1024 /* over both workers */
+#define BATCH 32
 
+/* All of it is written and read: a task's function, input and times would take as much. */
 struct message {
     alignas(64) uint64_t number;
+    uint64_t words[7];
 };
 
 struct ring {
@@ -42,11 +46,12 @@ struct shared {
 struct worker {
     struct shared *shared;
     struct line *line;
+    uint64_t batch;
 };
 
 struct client {
     struct shared *shared;
-    uint64_t window; /* over both workers */
+    uint64_t window, batch; /* over both workers; published at once */
     uint64_t sent[WORKERS], received[WORKERS];
     uint64_t sum_sent, sum_received;
     pid_t pids[WORKERS];
@@ -63,12 +68,28 @@ static void ring_bell(_Atomic uint32_t *asleep)
     bench_futex_wake(asleep);
 }
 
-/* There is always room: no more are in flight than fit. */
-static void put(struct ring *ring, uint64_t number, _Atomic uint32_t *asleep)
+static void write_message(struct message *message, uint64_t number)
+{
+    message->number = number;
+    for (uint64_t i = 0; i < 7; i++)
+        message->words[i] = number + i;
+}
+
+static void check_message(const struct message *message, uint64_t number)
+{
+    uint64_t wrong = message->number ^ number;
+    for (uint64_t i = 0; i < 7; i++)
+        wrong |= message->words[i] ^ (number + i);
+    bench_must(wrong == 0, "a message came out of order or broken");
+}
+
+/* Numbers from `first` on; there is always room: no more are in flight than fit. */
+static void put(struct ring *ring, uint64_t first, uint64_t count, _Atomic uint32_t *asleep)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    ring->messages[head % MESSAGES].number = number;
-    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    for (uint64_t i = 0; i < count; i++)
+        write_message(&ring->messages[(head + i) % MESSAGES], first + i);
+    atomic_store_explicit(&ring->head, head + count, memory_order_release);
     ring_bell(asleep);
 }
 
@@ -78,12 +99,18 @@ static bool has_more(const struct ring *ring)
            atomic_load_explicit(&ring->tail, memory_order_relaxed);
 }
 
-static uint64_t take(struct ring *ring)
+/* Up to so many of those that are there, at least one; they are numbered one after the other. */
+static uint64_t take(struct ring *ring, uint64_t count, uint64_t *first)
 {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    uint64_t number = ring->messages[tail % MESSAGES].number;
-    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-    return number;
+    uint64_t there = atomic_load_explicit(&ring->head, memory_order_acquire) - tail;
+    if (count > there)
+        count = there;
+    *first = ring->messages[tail % MESSAGES].number;
+    for (uint64_t i = 0; i < count; i++)
+        check_message(&ring->messages[(tail + i) % MESSAGES], *first + i);
+    atomic_store_explicit(&ring->tail, tail + count, memory_order_release);
+    return count;
 }
 
 static void wait_until(bool (*is_ready)(void *argument), void *argument, _Atomic uint32_t *asleep)
@@ -108,11 +135,12 @@ static int work(void *argument)
 {
     struct worker *worker = argument;
     for (;;) {
+        uint64_t first;
         wait_until(has_request, worker, &worker->line->asleep);
-        uint64_t number = take(&worker->line->requests);
-        if (number == STOP)
+        uint64_t count = take(&worker->line->requests, worker->batch, &first);
+        if (first == STOP)
             return STOPPED;
-        put(&worker->line->replies, number + 1, &worker->shared->asleep);
+        put(&worker->line->replies, first + 1, count, &worker->shared->asleep);
     }
 }
 
@@ -125,20 +153,29 @@ static bool has_reply(void *argument)
     return false;
 }
 
-static void send_to(struct client *client, int worker)
+/* Of `count` numbers from `first` on. */
+static uint64_t sum_of(uint64_t first, uint64_t count)
+{
+    return count * first + count * (count - 1) / 2;
+}
+
+static void send_to(struct client *client, int worker, uint64_t count)
 {
     struct line *line = &client->shared->lines[worker];
-    uint64_t number = client->sent[worker]++;
-    client->sum_sent += number + 1;
-    put(&line->requests, number, &line->asleep);
+    uint64_t first = client->sent[worker];
+    client->sent[worker] += count;
+    client->sum_sent += sum_of(first + 1, count);
+    put(&line->requests, first, count, &line->asleep);
 }
 
 static void receive_all(struct client *client)
 {
     for (int i = 0; i < WORKERS; i++)
         while (has_more(&client->shared->lines[i].replies)) {
-            client->sum_received += take(&client->shared->lines[i].replies);
-            client->received[i]++;
+            uint64_t first;
+            uint64_t count = take(&client->shared->lines[i].replies, client->batch, &first);
+            client->sum_received += sum_of(first, count);
+            client->received[i] += count;
         }
 }
 
@@ -152,11 +189,13 @@ static uint64_t in_flight(const struct client *client)
 
 /* ---- a round ------------------------------------------------------------------------------ */
 
-static void start(struct client *client, uint64_t window)
+static void start(struct client *client, uint64_t window, uint64_t batch)
 {
-    *client = (struct client){.shared = bench_share(sizeof(struct shared)), .window = window};
+    *client = (struct client){
+        .shared = bench_share(sizeof(struct shared)), .window = window, .batch = batch};
     for (int i = 0; i < WORKERS; i++) {
-        struct worker worker = {.shared = client->shared, .line = &client->shared->lines[i]};
+        struct worker worker = {
+            .shared = client->shared, .line = &client->shared->lines[i], .batch = batch};
         client->pids[i] = bench_fork(work, &worker);
     }
 }
@@ -164,7 +203,7 @@ static void start(struct client *client, uint64_t window)
 static void stop(struct client *client)
 {
     for (int i = 0; i < WORKERS; i++) {
-        put(&client->shared->lines[i].requests, STOP, &client->shared->lines[i].asleep);
+        put(&client->shared->lines[i].requests, STOP, 1, &client->shared->lines[i].asleep);
         bench_reap(client->pids[i], STOPPED);
     }
     bench_must(client->sum_sent == client->sum_received, "the rings lost something");
@@ -181,8 +220,9 @@ static double stream(struct client *client, uint64_t time_ns)
     uint64_t before = client->sent[0] + client->sent[1], begun_ns = bench_now_ns();
     while (bench_now_ns() - begun_ns < time_ns) {
         for (int i = 0; i < WORKERS; i++)
-            while (client->sent[i] - client->received[i] < client->window / WORKERS)
-                send_to(client, i);
+            while (client->sent[i] - client->received[i] + client->batch <=
+                   client->window / WORKERS)
+                send_to(client, i, client->batch);
         await_replies(client);
     }
     while (in_flight(client))
@@ -191,10 +231,10 @@ static double stream(struct client *client, uint64_t time_ns)
     return (double)tasks * 1e9 / (double)(bench_now_ns() - begun_ns);
 }
 
-static double measure_stream(const struct bench_round *round, uint64_t window)
+static double measure_stream(const struct bench_round *round, uint64_t window, uint64_t batch)
 {
     struct client client;
-    start(&client, window);
+    start(&client, window, batch);
     (void)stream(&client, round->time_ns / 10);
     double rate = stream(&client, round->time_ns);
     stop(&client);
@@ -203,22 +243,27 @@ static double measure_stream(const struct bench_round *round, uint64_t window)
 
 static void measure_throughput(struct bench_round *round)
 {
-    round->values[0] = measure_stream(round, 1024);
+    round->values[0] = measure_stream(round, WINDOW, 1);
+}
+
+static void measure_batches(struct bench_round *round)
+{
+    round->values[0] = measure_stream(round, WINDOW, BATCH);
 }
 
 static void measure_throughput_2(struct bench_round *round)
 {
-    round->values[0] = measure_stream(round, 2);
+    round->values[0] = measure_stream(round, WORKERS, 1);
 }
 
 static void measure_round_trip(struct bench_round *round)
 {
     struct client client;
     struct bench_samples samples = bench_samples_new(ROUND_TRIPS_MAX);
-    start(&client, 1);
+    start(&client, 1, 1);
     uint64_t until_ns = bench_now_ns() + round->time_ns, begun_ns;
     for (int i = 0; (begun_ns = bench_now_ns()) < until_ns; i++) {
-        send_to(&client, 0);
+        send_to(&client, 0, 1);
         await_replies(&client);
         if (i >= WARM_UP)
             bench_sample(&samples, bench_now_ns() - begun_ns);
@@ -228,9 +273,10 @@ static void measure_round_trip(struct bench_round *round)
     round->values[1] = bench_percentile_us(&samples, 99);
 }
 
-BENCH(floor_rings_throughput, .kind = BENCH_FLOOR, .measure = measure_throughput,
-      .numbers = {{"floor_rings_throughput", "tasks/s"}});
-BENCH(floor_rings_throughput_2, .kind = BENCH_FLOOR, .measure = measure_throughput_2,
-      .numbers = {{"floor_rings_throughput_2", "tasks/s"}});
-BENCH(floor_rings_roundtrip, .kind = BENCH_FLOOR, .measure = measure_round_trip,
-      .numbers = {{"floor_rings_roundtrip_p50", "us"}, {"floor_rings_roundtrip_p99", "us"}});
+BENCH(floor_rings_throughput, BENCH_FLOOR, measure_throughput,
+      {"floor_rings_throughput", "tasks/s"});
+BENCH(floor_rings_batch, BENCH_FLOOR, measure_batches, {"floor_rings_batch_throughput", "tasks/s"});
+BENCH(floor_rings_throughput_2, BENCH_FLOOR, measure_throughput_2,
+      {"floor_rings_throughput_2", "tasks/s"});
+BENCH(floor_rings_roundtrip, BENCH_FLOOR, measure_round_trip, {"floor_rings_roundtrip_p50", "us"},
+      {"floor_rings_roundtrip_p99", "us"});

@@ -7,6 +7,7 @@
  * one that nobody counts: it warms up caches, files and the kernel.
  */
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,20 +19,13 @@
 
 #include "bench.h"
 
-#define HUNG_MS 30000
+#define HUNG_MS 60000
 #define TIME_NS (200 * BENCH_MS)
 #define TIME_QUICK_NS (30 * BENCH_MS)
 #define SAMPLES 40
 #define SAMPLES_QUICK 8
 
 extern const struct bench *const __start_bench_list[], *const __stop_bench_list[];
-extern const struct bench_ratio *const __start_bench_ratios[], *const __stop_bench_ratios[];
-
-const struct bench_ratio *const *bench_ratio_list(size_t *count)
-{
-    *count = (size_t)(__stop_bench_ratios - __start_bench_ratios);
-    return __start_bench_ratios;
-}
 
 /* ---- one round ---------------------------------------------------------------------------- */
 
@@ -57,6 +51,8 @@ static void run_round(const struct bench *bench, struct bench_round *round, bool
     *round = (struct bench_round){.quick = quick,
                                   .time_ns = quick ? TIME_QUICK_NS : TIME_NS,
                                   .samples = quick ? SAMPLES_QUICK : SAMPLES};
+    for (int i = 0; i < BENCH_NUMBERS; i++)
+        round->values[i] = NAN;
     bench_begin_round(round);
     pid_t pid = fork();
     if (pid == 0) {
@@ -71,21 +67,23 @@ static void run_round(const struct bench *bench, struct bench_round *round, bool
 
 static void keep(struct bench_result *result, const struct bench_round *round)
 {
-    for (int i = 0; i < BENCH_NUMBERS && result->bench->numbers[i].name; i++) {
+    const struct bench_number *numbers = result->subject->numbers;
+    for (int i = 0; i < BENCH_NUMBERS && numbers[i].name; i++) {
         result->values[i][result->rounds] = round->values[i];
-        if (!(round->values[i] > 0) && !result->error[0])
+        if (isnan(round->values[i]) && !result->error[0])
             (void)snprintf(result->error, sizeof result->error, "%s was not measured",
-                           result->bench->numbers[i].name);
+                           numbers[i].name);
     }
     result->rounds++;
 }
 
-static void one_more(struct bench_result *result, struct bench_round *round, bool quick,
-                     bool counts)
+static void one_more(const struct bench *bench, struct bench_result *result,
+                     struct bench_round *round, bool quick, bool counts)
 {
     if (result->error[0])
         return; /* it failed in an earlier round */
-    run_round(result->bench, round, quick);
+    run_round(bench, round, quick);
+    result->missing = round->missing;
     if (round->error[0])
         memcpy(result->error, round->error, sizeof result->error);
     else if (counts)
@@ -94,47 +92,70 @@ static void one_more(struct bench_result *result, struct bench_round *round, boo
 
 /* ---- selection ---------------------------------------------------------------------------- */
 
-static bool has_number(const struct bench *bench, const char *name)
+static bool has_number(const struct bench_subject *subject, const char *name)
 {
-    for (int i = 0; i < BENCH_NUMBERS && bench->numbers[i].name; i++)
-        if (strcmp(bench->numbers[i].name, name) == 0)
+    for (int i = 0; i < BENCH_NUMBERS && subject->numbers[i].name; i++)
+        if (strcmp(subject->numbers[i].name, name) == 0)
             return true;
     return false;
 }
 
-static bool is_named(const struct bench *bench, const char *only)
+static bool is_named(const struct bench_subject *subject, const char *only)
 {
-    bool named = strstr(bench->name, only) != NULL;
-    for (int i = 0; i < BENCH_NUMBERS && bench->numbers[i].name; i++)
-        named = named || strstr(bench->numbers[i].name, only);
+    bool named = strstr(subject->name, only) != NULL;
+    for (int i = 0; i < BENCH_NUMBERS && subject->numbers[i].name; i++)
+        named = named || strstr(subject->numbers[i].name, only);
     return named;
 }
 
-/* By name, or as the floor of something that is wanted by name. */
-static bool is_selected(const struct bench *bench, const char *only)
+/* By name, or as what something that is wanted by name is divided by. */
+static bool is_selected(const struct bench_subject *subject, const char *only)
 {
-    if (!only || is_named(bench, only))
+    if (!only || is_named(subject, only))
         return true;
-    size_t count;
-    const struct bench_ratio *const *ratios = bench_ratio_list(&count);
-    for (size_t i = 0; i < count; i++)
-        for (int floor = 0; floor < 2 && ratios[i]->floors[floor]; floor++)
-            if (strstr(ratios[i]->number, only) && has_number(bench, ratios[i]->floors[floor]))
+    for (size_t i = 0; i < bench_ratio_count; i++)
+        for (int part = 0; part < 2 && bench_ratios[i].to[part]; part++)
+            if (strstr(bench_ratios[i].number, only) &&
+                has_number(subject, bench_ratios[i].to[part]))
                 return true;
     return false;
 }
 
-static int select_benches(const char *only, struct bench_run *run)
+static size_t bench_count(void)
 {
-    size_t all = (size_t)(__stop_bench_list - __start_bench_list);
+    return (size_t)(__stop_bench_list - __start_bench_list);
+}
+
+/* The bench of a result: the subject is a part of it. */
+static const struct bench *bench_of(const struct bench_result *result)
+{
+    return (const struct bench *)((const char *)result->subject - offsetof(struct bench, subject));
+}
+
+void bench_list(void)
+{
+    for (size_t i = 0; i < bench_count(); i++) {
+        printf("%s:", __start_bench_list[i]->subject.name);
+        for (int j = 0; j < BENCH_NUMBERS && __start_bench_list[i]->subject.numbers[j].name; j++)
+            printf(" %s", __start_bench_list[i]->subject.numbers[j].name);
+        printf("\n");
+    }
+}
+
+static int select_benches(const struct bench_options *options, struct bench_run *run)
+{
+    size_t all = bench_count();
+    run->is_all = options->only == NULL;
     run->results = calloc(all, sizeof *run->results);
     if (!run->results)
         return -ENOMEM;
     for (int kind = 0; kind < BENCH_KINDS; kind++)
-        for (size_t i = 0; i < all; i++)
-            if ((int)__start_bench_list[i]->kind == kind &&
-                is_selected(__start_bench_list[i], only))
-                run->results[run->count++].bench = __start_bench_list[i];
+        for (size_t i = 0; i < all; i++) {
+            const struct bench *bench = __start_bench_list[i];
+            if ((int)bench->subject.kind == kind && is_selected(&bench->subject, options->only) &&
+                !(options->quick && bench->full_only))
+                run->results[run->count++].subject = &bench->subject;
+        }
     return run->count ? 0 : -ENOENT;
 }
 
@@ -146,18 +167,30 @@ static void show_progress(unsigned round, unsigned rounds, const char *name)
         (void)fprintf(stderr, "\r\033[Kround %u of %u: %s", round, rounds, name);
 }
 
+/* Round 0 is the warm-up. What is measured once needs none: it is long enough. */
+static bool takes_part(const struct bench *bench, const struct bench_options *options,
+                       unsigned round)
+{
+    if (round == 0)
+        return !options->quick && !bench->once;
+    return round == 1 || !bench->once;
+}
+
 int bench_run_all(const struct bench_options *options, struct bench_run *run)
 {
-    int error = select_benches(options->only, run);
+    int error = select_benches(options, run);
     struct bench_round *round = error ? NULL
                                       : mmap(NULL, sizeof *round, PROT_READ | PROT_WRITE,
                                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (error || round == MAP_FAILED)
         return error ? error : -ENOMEM;
     for (unsigned i = 0; i <= options->rounds; i++)
-        for (size_t j = 0; j < run->count && !(options->quick && i == 0); j++) {
-            show_progress(i, options->rounds, run->results[j].bench->name);
-            one_more(&run->results[j], round, options->quick || i == 0, i > 0);
+        for (size_t j = 0; j < run->count; j++) {
+            const struct bench *bench = bench_of(&run->results[j]);
+            if (!takes_part(bench, options, i))
+                continue;
+            show_progress(i, options->rounds, bench->subject.name);
+            one_more(bench, &run->results[j], round, options->quick || i == 0, i > 0);
         }
     if (isatty(STDERR_FILENO))
         (void)fprintf(stderr, "\r\033[K");

@@ -107,8 +107,5 @@ static void measure_zygote(struct bench_round *round)
     round->values[0] = bench_percentile_us(&samples, 50);
 }
 
-BENCH(spawn, .measure = measure_spawn, .numbers = {{"spawn_p50", "us"}, {"spawn_p90", "us"}});
-BENCH(floor_zygote, .kind = BENCH_FLOOR, .measure = measure_zygote,
-      .numbers = {{"floor_zygote_answer_p50", "us"}});
-
-BENCH_RATIO(spawn, .number = "spawn_p50", .floors = {"floor_zygote_answer_p50"}, .goal = 2);
+BENCH(spawn, BENCH_POOL, measure_spawn, {"spawn_p50", "us"}, {"spawn_p90", "us"});
+BENCH(floor_zygote, BENCH_FLOOR, measure_zygote, {"floor_zygote_answer_p50", "us"});
