@@ -36,6 +36,8 @@ const struct bench_ratio bench_ratios[] = {
     {"noop_asleep_one_core_p50", {"floor_futex_asleep_one_core_p50"}, AT_MOST(1.3)},
     {"noop_asleep_two_cores_p50", {"floor_futex_asleep_two_cores_p50"}, AT_MOST(1.3)},
     {"noop_roundtrip_p50", {"floor_rings_roundtrip_p50"}, AT_MOST(2)},
+    {"noop_roundtrip_one_core_p50", {"floor_rings_one_core_p50"}, AT_MOST(2)},
+    {"noop_roundtrip_two_cores_p50", {"floor_rings_two_cores_p50"}, AT_MOST(2)},
     {"noop_roundtrip_p50", {"libuv_roundtrip_p50"}, AT_MOST(0.2)},
     {"noop_roundtrip_p50", {"floor_futex_p50"}, {0}},
     {"noop_roundtrip_p99", {"floor_rings_roundtrip_p99"}, {0}},

@@ -102,10 +102,18 @@ void bench_await(_Atomic uint32_t *flag);
 /* Looks, pauses and yields for 10 us; true as soon as is_ready says so. */
 bool bench_yield_spin(bool (*is_ready)(void *argument), void *argument);
 
-/* CPUs that this process may use, as a number that pin takes; first and last may be the same. */
-size_t bench_cpu_first(void);
-size_t bench_cpu_last(void);
-void bench_pin(size_t cpu); /* the calling thread, and whom it starts from now on */
+/*
+ * On which cores something happens: where the scheduler likes; all on one; the client on the first that
+ * there is and all others on the last. The others are placed by who is about to start them, before the
+ * client is. A machine with one core lacks two.
+ */
+enum bench_place {
+    BENCH_ANYWHERE = 0,
+    BENCH_ONE_CORE,
+    BENCH_TWO_CORES
+};
+void bench_place_others(enum bench_place place);
+void bench_place_client(enum bench_place place); /* the calling thread */
 
 /* One field of /proc/PID/smaps_rollup, in KiB. */
 double bench_smaps_kib(pid_t pid, const char *field);

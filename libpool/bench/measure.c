@@ -27,10 +27,26 @@
 #define PAUSES 16
 
 static struct bench_round *current;
+static size_t first_cpu, last_cpu;
+
+/* Before anything is pinned: the first CPU that this process may use, and the last. */
+static void find_cpus(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return; /* then it can't be pinned either, and that is told */
+    for (size_t cpu = CPU_SETSIZE; cpu-- > 0;)
+        if (CPU_ISSET(cpu, &set))
+            first_cpu = cpu;
+    for (size_t cpu = first_cpu; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &set))
+            last_cpu = cpu;
+}
 
 void bench_begin_round(struct bench_round *round)
 {
     current = round;
+    find_cpus();
 }
 
 void bench_fail(const char *format, ...)
@@ -197,37 +213,26 @@ bool bench_yield_spin(bool (*is_ready)(void *argument), void *argument)
 
 /* ---- the machine -------------------------------------------------------------------------- */
 
-static cpu_set_t usable_cpus(void)
-{
-    cpu_set_t set;
-    bench_must(sched_getaffinity(0, sizeof set, &set) == 0, "affinity: %s", strerror(errno));
-    return set;
-}
-
-size_t bench_cpu_first(void)
-{
-    cpu_set_t set = usable_cpus();
-    size_t cpu = 0;
-    while (!CPU_ISSET(cpu, &set))
-        cpu++;
-    return cpu;
-}
-
-size_t bench_cpu_last(void)
-{
-    cpu_set_t set = usable_cpus();
-    size_t cpu = CPU_SETSIZE - 1;
-    while (!CPU_ISSET(cpu, &set))
-        cpu--;
-    return cpu;
-}
-
-void bench_pin(size_t cpu)
+static void pin(size_t cpu)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     bench_must(sched_setaffinity(0, sizeof set, &set) == 0, "affinity: %s", strerror(errno));
+}
+
+void bench_place_others(enum bench_place place)
+{
+    if (place == BENCH_TWO_CORES && first_cpu == last_cpu)
+        bench_lack("there is only one core");
+    if (place != BENCH_ANYWHERE)
+        pin(place == BENCH_ONE_CORE ? first_cpu : last_cpu);
+}
+
+void bench_place_client(enum bench_place place)
+{
+    if (place != BENCH_ANYWHERE)
+        pin(first_cpu);
 }
 
 double bench_smaps_kib(pid_t pid, const char *field)

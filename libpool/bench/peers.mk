@@ -21,7 +21,7 @@ $(peers)/onetbb: peer_libs = $(shell pkg-config --libs tbb) -lstdc++
 
 $(peers)/pools.py: libpool/bench/peers/pools.py
 	@mkdir -p $(@D)
-	$(Q)cp $< $@
+	$(Q)install -m 755 $< $@
 
 $(peers)/%: $(BUILD)/obj/libpool/bench/peers/%.o $(BUILD)/obj/libpool/bench/peers/peer.o
 	$(call say,LD,$@)

@@ -189,15 +189,17 @@ static uint64_t in_flight(const struct client *client)
 
 /* ---- a round ------------------------------------------------------------------------------ */
 
-static void start(struct client *client, uint64_t window, uint64_t batch)
+static void start(struct client *client, uint64_t window, uint64_t batch, enum bench_place place)
 {
     *client = (struct client){
         .shared = bench_share(sizeof(struct shared)), .window = window, .batch = batch};
+    bench_place_others(place);
     for (int i = 0; i < WORKERS; i++) {
         struct worker worker = {
             .shared = client->shared, .line = &client->shared->lines[i], .batch = batch};
         client->pids[i] = bench_fork(work, &worker);
     }
+    bench_place_client(place);
 }
 
 static void stop(struct client *client)
@@ -234,7 +236,7 @@ static double stream(struct client *client, uint64_t time_ns)
 static double measure_stream(const struct bench_round *round, uint64_t window, uint64_t batch)
 {
     struct client client;
-    start(&client, window, batch);
+    start(&client, window, batch, BENCH_ANYWHERE);
     (void)stream(&client, round->time_ns / 10);
     double rate = stream(&client, round->time_ns);
     stop(&client);
@@ -256,11 +258,11 @@ static void measure_throughput_2(struct bench_round *round)
     round->values[0] = measure_stream(round, WORKERS, 1);
 }
 
-static void measure_round_trip(struct bench_round *round)
+static struct bench_samples round_trips(const struct bench_round *round, enum bench_place place)
 {
     struct client client;
     struct bench_samples samples = bench_samples_new(ROUND_TRIPS_MAX);
-    start(&client, 1, 1);
+    start(&client, 1, 1, place);
     uint64_t until_ns = bench_now_ns() + round->time_ns, begun_ns;
     for (int i = 0; (begun_ns = bench_now_ns()) < until_ns; i++) {
         send_to(&client, 0, 1);
@@ -269,8 +271,22 @@ static void measure_round_trip(struct bench_round *round)
             bench_sample(&samples, bench_now_ns() - begun_ns);
     }
     stop(&client);
+    return samples;
+}
+
+static void measure_round_trip(struct bench_round *round)
+{
+    struct bench_samples samples = round_trips(round, BENCH_ANYWHERE);
     round->values[0] = bench_percentile_us(&samples, 50);
     round->values[1] = bench_percentile_us(&samples, 99);
+}
+
+static void measure_placed(struct bench_round *round)
+{
+    struct bench_samples together = round_trips(round, BENCH_ONE_CORE);
+    struct bench_samples apart = round_trips(round, BENCH_TWO_CORES);
+    round->values[0] = bench_percentile_us(&together, 50);
+    round->values[1] = bench_percentile_us(&apart, 50);
 }
 
 BENCH(floor_rings_throughput, BENCH_FLOOR, measure_throughput,
@@ -280,3 +296,5 @@ BENCH(floor_rings_throughput_2, BENCH_FLOOR, measure_throughput_2,
       {"floor_rings_throughput_2", "tasks/s"});
 BENCH(floor_rings_roundtrip, BENCH_FLOOR, measure_round_trip, {"floor_rings_roundtrip_p50", "us"},
       {"floor_rings_roundtrip_p99", "us"});
+BENCH(floor_rings_placed, BENCH_FLOOR, measure_placed, {"floor_rings_one_core_p50", "us"},
+      {"floor_rings_two_cores_p50", "us"});
