@@ -23,6 +23,7 @@ const struct bench_ratio bench_ratios[] = {
     {"noop_throughput", {"condition_throughput"}, AT_LEAST(8)},
     {"noop_throughput", {"floor_rings_throughput"}, AT_LEAST(0.5)},
     {"noop_throughput", {"fork_per_task"}, AT_LEAST(500)},
+    {"noop_throughput", {"spawn_per_task"}, {0}},
     {"noop_throughput", {"glib_throughput"}, {0}},
     {"noop_throughput", {"futures_throughput"}, {0}},
     {"noop_patient_throughput", {"libuv_patient_throughput"}, {0}},

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LATE_MS 10000
+#define LATE_MS 40000
 
 struct meeting {
     _Atomic uint32_t arrived;
