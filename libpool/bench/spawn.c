@@ -3,21 +3,28 @@
  * Spawning: from a task that finds no worker to the answer of one that was forked for it.
  *
  * The pool keeps no idle worker for longer than a millisecond. Each sample waits until the last one is
- * reported dead, then submits. The floor is the same without a pool: a small process forked early,
- * asked over a socket, forks a child that answers in shared memory.
+ * reported dead, then submits. The floor is the same without a pool: a bare zygote, asked over a
+ * socket, forks a child that answers in shared memory. And a thousand of them: all up, all killed.
  */
 #include <errno.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "nursery.h"
 #include "pool.h"
 
 #define LATE_MS 10000
 #define CHILD_DONE 5
-#define ZYGOTE_DONE 3
+#define MANY 1000
+
+struct crowd {
+    _Atomic uint32_t busy, next, complete;
+    pid_t pids[MANY];
+};
+
+static struct crowd *crowd; /* shared with the workers */
 
 /* ---- the pool ----------------------------------------------------------------------------- */
 
@@ -51,61 +58,111 @@ static void measure_spawn(struct bench_round *round)
 
 /* ---- a bare zygote ------------------------------------------------------------------------ */
 
-struct nursery {
-    int zygote_fd, client_fd;
-    _Atomic uint32_t *answered;
-};
-
 static int answer_once(void *argument)
 {
-    struct nursery *nursery = argument;
-    bench_raise(nursery->answered);
+    _Atomic uint32_t *answered = argument;
+    bench_raise(answered);
     return CHILD_DONE;
-}
-
-/* Forks one for each byte it is sent, and sends it back when that one is reaped. */
-static int serve_forks(void *argument)
-{
-    struct nursery *nursery = argument;
-    char byte;
-    (void)close(nursery->client_fd);
-    while (recv(nursery->zygote_fd, &byte, 1, 0) == 1) {
-        bench_reap(bench_fork(answer_once, nursery), CHILD_DONE);
-        (void)send(nursery->zygote_fd, &byte, 1, MSG_NOSIGNAL);
-    }
-    return ZYGOTE_DONE;
-}
-
-static uint64_t ask(const struct nursery *nursery)
-{
-    char byte = 1;
-    atomic_store(nursery->answered, 0);
-    uint64_t begun_ns = bench_now_ns();
-    bench_must(send(nursery->client_fd, &byte, 1, MSG_NOSIGNAL) == 1, "send: %s", strerror(errno));
-    bench_await(nursery->answered);
-    uint64_t took_ns = bench_now_ns() - begun_ns;
-    bench_must(recv(nursery->client_fd, &byte, 1, 0) == 1, "the bare zygote is gone");
-    return took_ns;
 }
 
 static void measure_zygote(struct bench_round *round)
 {
     struct bench_samples samples = bench_samples_new(round->samples);
-    struct nursery nursery = {.answered = bench_share(sizeof *nursery.answered)};
-    int ends[2];
-    int error = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
-    bench_must(error == 0, "socketpair: %s", strerror(errno));
-    nursery.zygote_fd = ends[0];
-    nursery.client_fd = ends[1];
-    pid_t pid = bench_fork(serve_forks, &nursery);
-    (void)close(nursery.zygote_fd);
-    (void)ask(&nursery);
-    for (size_t i = 0; i < round->samples; i++)
-        bench_sample(&samples, ask(&nursery));
-    (void)close(nursery.client_fd);
-    bench_reap(pid, ZYGOTE_DONE);
+    struct bench_nursery nursery;
+    _Atomic uint32_t *answered = bench_share(sizeof *answered);
+    bench_nursery_open(&nursery, answer_once, answered);
+    for (size_t i = 0; i < round->samples + 1; i++) {
+        atomic_store(answered, 0);
+        uint64_t begun_ns = bench_now_ns();
+        bench_nursery_ask(&nursery, 1);
+        bench_await(answered);
+        if (i > 0)
+            bench_sample(&samples, bench_now_ns() - begun_ns);
+        bench_nursery_await(&nursery, 1);
+    }
+    bench_nursery_close(&nursery);
     round->values[0] = bench_percentile_us(&samples, 50);
+}
+
+/* ---- a thousand at once ------------------------------------------------------------------- */
+
+static void await_ready(libpool *pool, size_t workers)
+{
+    libpool_event event;
+    while (workers) {
+        int error = libpool_event_next(pool, &event, LATE_MS);
+        bench_must(error == 0, "%zu workers are not ready: %s", workers, strerror(-error));
+        workers -= event.kind == LIBPOOL_EVENT_WORKER_READY;
+    }
+}
+
+static int hang(libpool_worker *worker, const void *input, size_t input_size)
+{
+    (void)worker, (void)input, (void)input_size;
+    if (atomic_fetch_add(&crowd->busy, 1) + 1 == MANY)
+        bench_raise(&crowd->complete);
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+/* Up: ready, all of them. Killed: each with a task that would never end, and shutdown has returned. */
+static void measure_many(struct bench_round *round)
+{
+    libpool *pool;
+    libpool_options options = {.size = sizeof options,
+                               .min_workers = MANY,
+                               .max_workers = MANY,
+                               .event_buffer = 8 * MANY,
+                               .name = "bench"};
+    crowd = bench_share(sizeof *crowd);
+    uint64_t begun_ns = bench_now_ns();
+    int error = libpool_open(&pool, &options);
+    bench_must(error == 0, "libpool_open: %s", strerror(-error));
+    await_ready(pool, MANY);
+    round->values[0] = (double)(bench_now_ns() - begun_ns) / 1e6;
+    for (int i = 0; i < MANY; i++)
+        libpool_future_free(bench_submit(pool, &(libpool_task){.function = hang}));
+    bench_await(&crowd->complete);
+    begun_ns = bench_now_ns();
+    error = libpool_shutdown(pool, LIBPOOL_WAIT | LIBPOOL_CANCEL, 0);
+    round->values[1] = (double)(bench_now_ns() - begun_ns) / 1e6;
+    bench_must(error == 0 || error == -ETIME, "libpool_shutdown: %s", strerror(-error));
+    bench_must(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD, "a process is left");
+    libpool_close(pool);
+}
+
+static int stay(void *argument)
+{
+    (void)argument;
+    crowd->pids[atomic_fetch_add(&crowd->next, 1)] = getpid();
+    if (atomic_fetch_add(&crowd->busy, 1) + 1 == MANY)
+        bench_raise(&crowd->complete);
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+static void measure_many_bare(struct bench_round *round)
+{
+    struct bench_nursery nursery;
+    crowd = bench_share(sizeof *crowd);
+    bench_nursery_open(&nursery, stay, NULL);
+    uint64_t begun_ns = bench_now_ns();
+    bench_nursery_ask(&nursery, MANY);
+    bench_await(&crowd->complete);
+    round->values[0] = (double)(bench_now_ns() - begun_ns) / 1e6;
+    begun_ns = bench_now_ns();
+    for (int i = 0; i < MANY; i++)
+        (void)kill(crowd->pids[i], SIGKILL);
+    bench_nursery_await(&nursery, MANY);
+    round->values[1] = (double)(bench_now_ns() - begun_ns) / 1e6;
+    bench_nursery_close(&nursery);
 }
 
 BENCH(spawn, BENCH_POOL, measure_spawn, {"spawn_p50", "us"}, {"spawn_p90", "us"});
 BENCH(floor_zygote, BENCH_FLOOR, measure_zygote, {"floor_zygote_answer_p50", "us"});
+BENCH(workers_1000, BENCH_POOL, measure_many, {"workers_1000_up_ms", "ms"},
+      {"workers_1000_killed_ms", "ms"});
+BENCH(floor_1000, BENCH_FLOOR, measure_many_bare, {"floor_1000_up_ms", "ms"},
+      {"floor_1000_killed_ms", "ms"});
