@@ -27,11 +27,12 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 lib_src     := $(call find_c,libpool/src/*.c libpool/src/*/*.c)
 harness_src := $(filter-out %_main.c,$(call find_c,harness/*.c))
 chaos_src   := $(filter-out chaos/main.c,$(call find_c,chaos/*.c))
-test_src    := $(sort $(wildcard libpool/src/*_test.c libpool/src/*/*_test.c harness/*_test.c chaos/*_test.c))
+test_src    := $(sort $(wildcard libpool/src/*_test.c libpool/src/*/*_test.c libpool/bench/*_test.c harness/*_test.c chaos/*_test.c))
 sim_src     := $(wildcard harness/sim_main.c)
 storm_src   := harness/storm_main.c
 command_src := $(wildcard chaos/main.c)
-bench_src   := $(sort $(wildcard libpool/bench/*.c))
+bench_src   := $(call find_c,libpool/bench/*.c)
+bench_tested := libpool/bench/stats.c libpool/bench/json.c
 examples    := $(patsubst libpool/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libpool/examples/*.c)))
 all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(command_src) \
                $(bench_src) $(wildcard harness/test_main.c libpool/examples/*.c)
@@ -99,7 +100,8 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
-$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(BUILD)/obj/chaos.a $(harness) $(lib)
+$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(bench_tested)) \
+                 $(BUILD)/obj/chaos.a $(harness) $(lib)
 	$(call say,LD,$@)
 	$(link) -lcunit $(SECCOMP)
 

@@ -77,6 +77,7 @@ const struct bench_ratio bench_ratios[] = {
     {"task_1000_workers_us", {"task_2_workers_us"}, AT_MOST(1.5)},
     {"lone_task_1000_workers_us", {"lone_task_2_workers_us"}, AT_MOST(1.5)},
     {"task_1000000_pending_us", {"task_10_pending_us"}, AT_MOST(1.5)},
+    {"task_1000000_prioritised_us", {"task_1000000_pending_us"}, {0}},
     {"descriptors_held", {"descriptors_allowed"}, AT_MOST(1)},
     {"descriptors_held", {"descriptors_by_formula"}, AT_MOST(1)},
     {"descriptors_grown", {NULL}, AT_MOST(0)},

@@ -5,6 +5,7 @@
  */
 #include "pool.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,8 +51,8 @@ const libpool_result *bench_end(libpool_future *future, libpool_cause expected)
 
 static void hold_meeting(libpool *pool, uint32_t workers)
 {
-    libpool_future *futures[64] = {NULL};
-    bench_must(workers <= 64, "%u workers are too many to meet", workers);
+    libpool_future **futures = calloc(workers + 1, sizeof(libpool_future *));
+    bench_must(futures != NULL, "no memory for %u futures", workers);
     meeting->expected = workers;
     for (uint32_t i = 0; i < workers; i++)
         futures[i] = bench_submit(pool, &(libpool_task){.function = meet});
@@ -59,6 +60,7 @@ static void hold_meeting(libpool *pool, uint32_t workers)
         (void)bench_end(futures[i], LIBPOOL_COMPLETED);
         libpool_future_free(futures[i]);
     }
+    free(futures);
 }
 
 libpool *bench_pool_open(libpool_options options)

@@ -4,8 +4,8 @@
  *
  * Two rings a worker in shared memory, one producer and one consumer each, a cache line a message.
  * Every message is published and its doorbell checked, or every 32 are. Whoever has nothing to do
- * yields for 10 us, then sleeps in a futex after saying so. No futures, deaths, timeouts, priorities: what the pool adds to
- * this is what its promises cost.
+ * yields for 10 us, then sleeps in a futex after saying so. No futures, deaths, timeouts, priorities:
+ * what the pool adds to this is what its promises cost.
  */
 #include <stdalign.h>
 #include <stdlib.h>

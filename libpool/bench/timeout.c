@@ -2,8 +2,8 @@
 /*
  * Timeouts: how long after its 100 ms a task that hangs has ended, as its waiting caller sees it.
  *
- * The task writes down when it began; the caller reads the clock when its wait returns. Four workers
- * are staggered by 25 ms, so that no two expire at once and each expiry finds the machine asleep. The
+ * The task writes down when it began; the caller reads the clock when its wait returns. Twenty
+ * workers are staggered by 5 ms, so that no two expire at once and each expiry finds the machine asleep. The
  * floor is a timerfd under epoll, with nothing to do but look at the clock.
  */
 #include <errno.h>
@@ -15,7 +15,8 @@
 
 #include "pool.h"
 
-#define WORKERS 4
+#define WORKERS 20
+#define MORE_SAMPLES 5 /* for a p99 that is more than the worst */
 #define TIMEOUT_MS 100
 #define STAGGER_NS (TIMEOUT_MS * BENCH_MS / WORKERS)
 #define ID_MAX 1024
@@ -89,7 +90,8 @@ static void tell(struct bench_round *round, struct bench_samples *samples)
 static void measure_timeout(struct bench_round *round)
 {
     struct overrunning running[WORKERS];
-    struct bench_samples samples = bench_samples_new(round->samples);
+    size_t count = MORE_SAMPLES * round->samples;
+    struct bench_samples samples = bench_samples_new(count);
     begun_ns = bench_share(ID_MAX * sizeof *begun_ns);
     libpool *pool = bench_pool_open(
         (libpool_options){.min_workers = WORKERS, .max_workers = WORKERS});
@@ -97,9 +99,9 @@ static void measure_timeout(struct bench_round *round)
         (void)wait_for_timer(STAGGER_NS);
         running[i] = submit_overrun(pool);
     }
-    for (size_t i = 0; i < round->samples; i++) {
+    for (size_t i = 0; i < count; i++) {
         bench_sample(&samples, lateness(&running[i % WORKERS]));
-        if (i + WORKERS < round->samples)
+        if (i + WORKERS < count)
             running[i % WORKERS] = submit_overrun(pool);
     }
     bench_pool_close(pool, 0);
@@ -108,8 +110,9 @@ static void measure_timeout(struct bench_round *round)
 
 static void measure_timerfd(struct bench_round *round)
 {
-    struct bench_samples samples = bench_samples_new(round->samples);
-    for (size_t i = 0; i < round->samples; i++)
+    size_t count = MORE_SAMPLES * round->samples;
+    struct bench_samples samples = bench_samples_new(count);
+    for (size_t i = 0; i < count; i++)
         bench_sample(&samples, wait_for_timer(STAGGER_NS));
     tell(round, &samples);
 }

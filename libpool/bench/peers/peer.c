@@ -104,8 +104,8 @@ static double round_trips(struct load *load, long idle_ns)
     size_t count = 0;
     uint64_t until_ns = now_ns() + load->time_ns;
     for (unsigned i = 0; count < SAMPLES_MAX && (now_ns() < until_ns || count == 0); i++) {
-        if (idle_ns) /* sleeps: that everybody is asleep is what is measured */
-            (void)nanosleep(&(struct timespec){.tv_nsec = idle_ns}, NULL);
+        if (idle_ns)
+            (void)nanosleep(&(struct timespec){.tv_nsec = idle_ns}, NULL); /* sleeps: is measured */
         uint64_t begun_ns = now_ns();
         submit(load);
         reap(load, 1);

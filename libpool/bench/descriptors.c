@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that the pool holds in its host, while workers come and go: one task a worker, and then
+ * another worker. What libpool.h promises is the formula; what was allowed is 8 and 3 a worker.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+#include "window.h"
+
+#define WORKERS 4
+#define WINDOW 16
+#define RECYCLES 100000
+#define RECYCLES_QUICK 300
+#define LOOK_EVERY 64
+
+static double open_descriptors(void)
+{
+    double count = -1; /* the one that looks */
+    DIR *directory = opendir("/proc/self/fd");
+    bench_must(directory != NULL, "/proc/self/fd: %s", strerror(errno));
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] != '.';
+    (void)closedir(directory);
+    return count;
+}
+
+static void recycle(struct bench_window *window, uint64_t tasks, double *most)
+{
+    while (window->ended < tasks) {
+        while (window->submitted < tasks && window->submitted - window->ended < window->size)
+            bench_window_submit(window);
+        bench_window_take(window);
+        double held = window->ended % LOOK_EVERY == 0 ? open_descriptors() : 0;
+        *most = held > *most ? held : *most;
+    }
+}
+
+static void measure_descriptors(struct bench_round *round)
+{
+    uint64_t recycles = round->quick ? RECYCLES_QUICK : RECYCLES, slots = WORKERS + 2;
+    struct bench_noops noops;
+    struct bench_window window;
+    double before = open_descriptors();
+    bench_noops_open(
+        &noops,
+        (libpool_options){.min_workers = WORKERS, .max_workers = WORKERS, .tasks_per_worker = 1},
+        WINDOW);
+    bench_window_open(&window, &noops, WINDOW);
+    double most = open_descriptors(), begin = 0, begun_ns = (double)bench_now_ns();
+    recycle(&window, recycles / 10, &most);
+    begin = most;
+    recycle(&window, recycles, &most);
+    double took_ns = (double)bench_now_ns() - begun_ns;
+    bench_window_close(&window);
+    bench_noops_close(&noops);
+    round->values[0] = most - before;
+    round->values[1] = 8 + 3 * WORKERS;
+    round->values[2] = 6 + 2 * (double)slots;
+    round->values[3] = most - begin;
+    round->values[4] = (double)recycles;
+    round->values[5] = took_ns / 1000 / (double)recycles;
+}
+
+BENCH_ONCE(descriptors, BENCH_POOL, measure_descriptors, {"descriptors_held", "fds"},
+           {"descriptors_allowed", "fds"}, {"descriptors_by_formula", "fds"},
+           {"descriptors_grown", "fds"}, {"descriptors_recycles", "workers"}, {"recycle_us", "us"});
