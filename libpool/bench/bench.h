@@ -26,6 +26,7 @@
 
 struct bench_round {
     bool quick;                   /* a smoke test: as little as gives a number */
+    bool unhurried;               /* asked for by name: it may take minutes */
     uint64_t time_ns;             /* measure for about so long... */
     size_t samples;               /* ... where a sample takes milliseconds: so many of them */
     double values[BENCH_NUMBERS]; /* all are to be set */
@@ -130,7 +131,7 @@ struct bench_options {
 int bench_run_all(const struct bench_options *options, struct bench_run *run);
 void bench_list(void);
 
-void bench_print(const struct bench_run *run);
+void bench_print(const struct bench_options *options, const struct bench_run *run);
 int bench_write_html(const struct bench_options *options, const struct bench_run *run);
 
 /* ---- what is held to what (bars.c) -------------------------------------------------------- */

@@ -67,6 +67,15 @@ static void write_ratio(struct json *json, const struct bench_run *run,
     json->separator = ",";
 }
 
+static void write_times(struct json *json, const struct bench_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        (void)fprintf(json->file, "%s\n    {\"bench\": \"%s\", \"seconds\": %.1f}", json->separator,
+                      run->results[i].subject->name, run->results[i].spent_s);
+        json->separator = ",";
+    }
+}
+
 static void write_gaps(struct json *json, const struct bench_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
@@ -100,6 +109,9 @@ void bench_json_write(FILE *file, const struct bench_machine *machine, const str
     (void)fprintf(file, "\n  ],\n  \"not_measured\": [");
     json.separator = "";
     write_gaps(&json, run);
+    (void)fprintf(file, "\n  ],\n  \"took\": [");
+    json.separator = "";
+    write_times(&json, run);
     (void)fprintf(file, "\n  ]\n}\n");
 }
 

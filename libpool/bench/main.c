@@ -130,7 +130,7 @@ static int compare(const struct bench_options *options, const struct bench_run *
 static bool tell(const struct bench_options *options, const struct bench_run *run)
 {
     bool told = true;
-    bench_print(run);
+    bench_print(options, run);
     if (options->compare) /* first: it may be the file that is about to be written */
         told = succeeded(options->compare, compare(options, run));
     if (options->json)

@@ -10,10 +10,13 @@
 
 static void print_line(void *context, const struct bench_summary *summary)
 {
-    (void)context;
+    const unsigned *rounds = context;
     char value[32], min[32], max[32];
-    printf("%s %s %s (%s..%s)\n", summary->name, bench_format(value, summary->median),
-           summary->unit, bench_format(min, summary->min), bench_format(max, summary->max));
+    printf("%s %s %s (%s..%s)", summary->name, bench_format(value, summary->median), summary->unit,
+           bench_format(min, summary->min), bench_format(max, summary->max));
+    if (summary->rounds < *rounds)
+        printf(" of %u rounds", summary->rounds);
+    printf("\n");
 }
 
 static const char *format_bar(char text[32], struct bench_bar bar)
@@ -53,9 +56,10 @@ static void print_ratios(const struct bench_run *run)
            counts[BENCH_MISSED], counts[BENCH_NOT_MEASURED]);
 }
 
-void bench_print(const struct bench_run *run)
+void bench_print(const struct bench_options *options, const struct bench_run *run)
 {
-    bench_each_number(run, print_line, NULL);
+    unsigned rounds = options->rounds;
+    bench_each_number(run, print_line, &rounds);
     print_ratios(run);
     for (size_t i = 0; i < run->count; i++)
         if (run->results[i].missing)

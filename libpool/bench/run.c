@@ -20,6 +20,7 @@
 #include "bench.h"
 
 #define HUNG_MS 100000
+#define BUDGET_S 12 /* for all rounds of a bench: the slow have fewer, and say so */
 #define TIME_NS (200 * BENCH_MS)
 #define TIME_QUICK_NS (30 * BENCH_MS)
 #define SAMPLES 40
@@ -46,9 +47,11 @@ static void wait_for_round(struct bench_round *round, pid_t pid)
         (void)snprintf(round->error, sizeof round->error, "exited with %d", WEXITSTATUS(status));
 }
 
-static void run_round(const struct bench *bench, struct bench_round *round, bool quick)
+static void run_round(const struct bench *bench, struct bench_round *round, bool quick,
+                      bool unhurried)
 {
     *round = (struct bench_round){.quick = quick,
+                                  .unhurried = unhurried,
                                   .time_ns = quick ? TIME_QUICK_NS : TIME_NS,
                                   .samples = quick ? SAMPLES_QUICK : SAMPLES};
     for (int i = 0; i < BENCH_NUMBERS; i++)
@@ -78,11 +81,13 @@ static void keep(struct bench_result *result, const struct bench_round *round)
 }
 
 static void one_more(const struct bench *bench, struct bench_result *result,
-                     struct bench_round *round, bool quick, bool counts)
+                     struct bench_round *round, bool quick, bool unhurried, bool counts)
 {
-    if (result->error[0])
-        return; /* it failed in an earlier round */
-    run_round(bench, round, quick);
+    if (result->error[0] || (result->spent_s > BUDGET_S && !unhurried))
+        return; /* it failed in an earlier round, or has had its time */
+    uint64_t begun_ns = bench_now_ns();
+    run_round(bench, round, quick, unhurried);
+    result->spent_s += (double)(bench_now_ns() - begun_ns) / 1e9;
     result->missing = round->missing;
     if (round->error[0])
         memcpy(result->error, round->error, sizeof result->error);
@@ -190,7 +195,8 @@ int bench_run_all(const struct bench_options *options, struct bench_run *run)
             if (!takes_part(bench, options, i))
                 continue;
             show_progress(i, options->rounds, bench->subject.name);
-            one_more(bench, &run->results[j], round, options->quick || i == 0, i > 0);
+            one_more(bench, &run->results[j], round, options->quick || i == 0,
+                     options->only != NULL, i > 0);
         }
     if (isatty(STDERR_FILENO))
         (void)fprintf(stderr, "\r\033[K");

@@ -31,7 +31,8 @@ struct bench_subject {
 
 struct bench_result {
     const struct bench_subject *subject;
-    unsigned rounds; /* done; all are, unless it failed */
+    unsigned rounds; /* done */
+    double spent_s;  /* in all rounds */
     double values[BENCH_NUMBERS][BENCH_ROUNDS_MAX];
     char error[200]; /* empty: all is well */
     bool missing;    /* not an error: what it measures is not installed */
