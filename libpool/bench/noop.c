@@ -14,6 +14,7 @@
 
 #define WORKERS 2
 #define WINDOW 1024
+#define BATCH 32
 #define THREADS_MAX 64
 #define ROUND_TRIPS_MAX 100000
 #define WARM_UP 200
@@ -27,12 +28,14 @@ static void open_pool(struct bench_noops *noops)
 
 /* ---- streams ------------------------------------------------------------------------------ */
 
-static double stream(const struct bench_round *round, uint64_t size, uint64_t patience)
+static double stream(const struct bench_round *round, uint64_t size, uint64_t batch,
+                     uint64_t patience)
 {
     struct bench_noops noops;
     struct bench_window window;
     open_pool(&noops);
     bench_window_open(&window, &noops, size);
+    window.batch = batch;
     (void)bench_window_stream(&window, round->time_ns / 10, patience);
     double rate = bench_window_stream(&window, round->time_ns, patience);
     bench_window_close(&window);
@@ -42,17 +45,22 @@ static double stream(const struct bench_round *round, uint64_t size, uint64_t pa
 
 static void measure_throughput(struct bench_round *round)
 {
-    round->values[0] = stream(round, WINDOW, 0);
+    round->values[0] = stream(round, WINDOW, 1, 0);
+}
+
+static void measure_batches(struct bench_round *round)
+{
+    round->values[0] = stream(round, WINDOW, BATCH, 0);
 }
 
 static void measure_patient(struct bench_round *round)
 {
-    round->values[0] = stream(round, WINDOW, WINDOW / 2);
+    round->values[0] = stream(round, WINDOW, 1, WINDOW / 2);
 }
 
 static void measure_throughput_2(struct bench_round *round)
 {
-    round->values[0] = stream(round, WORKERS, 0);
+    round->values[0] = stream(round, WORKERS, 1, 0);
 }
 
 /* ---- many submitting threads -------------------------------------------------------------- */
@@ -176,6 +184,7 @@ static void measure_two_cores(struct bench_round *round)
 }
 
 BENCH(noop_throughput, BENCH_POOL, measure_throughput, {"noop_throughput", "tasks/s"});
+BENCH(noop_batch, BENCH_POOL, measure_batches, {"noop_batch_throughput", "tasks/s"});
 BENCH(noop_patient, BENCH_POOL, measure_patient, {"noop_patient_throughput", "tasks/s"});
 BENCH(noop_throughput_2, BENCH_POOL, measure_throughput_2, {"noop_throughput_2", "tasks/s"});
 BENCH(noop_4_threads, BENCH_POOL, measure_4_threads, {"noop_4_threads_throughput", "tasks/s"});

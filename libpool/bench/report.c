@@ -64,6 +64,7 @@ void bench_print(const struct bench_options *options, const struct bench_run *ru
     for (size_t i = 0; i < run->count; i++)
         if (run->results[i].missing)
             printf("  missing: %s: %s\n", run->results[i].subject->name, run->results[i].error);
+    (void)fflush(stdout);
     for (size_t i = 0; i < run->count; i++)
         if (run->results[i].error[0] && !run->results[i].missing)
             (void)fprintf(stderr, "bench: %s FAILED: %s\n", run->results[i].subject->name,

@@ -264,7 +264,7 @@ static struct bench_samples round_trips(const struct bench_round *round, enum be
     struct bench_samples samples = bench_samples_new(ROUND_TRIPS_MAX);
     start(&client, 1, 1, place);
     uint64_t until_ns = bench_now_ns() + round->time_ns, begun_ns;
-    for (int i = 0; (begun_ns = bench_now_ns()) < until_ns; i++) {
+    for (int i = 0; (begun_ns = bench_now_ns()) < until_ns || samples.count == 0; i++) {
         send_to(&client, 0, 1);
         await_replies(&client);
         if (i >= WARM_UP)

@@ -66,7 +66,8 @@ void bench_window_open(struct bench_window *window, struct bench_noops *noops, u
     *window = (struct bench_window){.noops = noops,
                                     .size = size,
                                     .futures = calloc(size, sizeof(libpool_future *)),
-                                    .task = {.function = bench_noop}};
+                                    .task = {.function = bench_noop},
+                                    .batch = 1};
     bench_must(window->futures != NULL, "no memory for a window of %llu", (unsigned long long)size);
 }
 
@@ -78,8 +79,33 @@ void bench_window_close(struct bench_window *window)
     free(window->futures);
 }
 
+/* Newer than the first libpool that this measures. */
+extern int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n,
+                                   int timeout_ms, libpool_future **futures) __attribute__((weak));
+
+/* Batches stand in a row: the window is a multiple of them. */
+static void submit_batch(struct bench_window *window)
+{
+    libpool_task tasks[BENCH_BATCH_MAX];
+    if (!libpool_submit_many)
+        bench_lack("this libpool has no libpool_submit_many");
+    bench_must(window->batch <= BENCH_BATCH_MAX, "the batch is too large");
+    for (uint64_t i = 0; i < window->batch; i++) {
+        tasks[i] = window->task;
+        tasks[i].size = sizeof *tasks;
+    }
+    int64_t count = libpool_submit_many(window->noops->pool, tasks, window->batch, -1,
+                                        &window->futures[window->submitted % window->size]);
+    bench_must(count == (int64_t)window->batch, "libpool_submit_many: %lld", (long long)count);
+    window->submitted += window->batch;
+}
+
 void bench_window_submit(struct bench_window *window)
 {
+    if (window->batch > 1) {
+        submit_batch(window);
+        return;
+    }
     window->futures[window->submitted++ % window->size] = bench_submit(window->noops->pool,
                                                                        &window->task);
 }
@@ -102,7 +128,7 @@ double bench_window_stream(struct bench_window *window, uint64_t time_ns, uint64
 {
     uint64_t before = window->submitted, begun_ns = bench_now_ns();
     while (bench_now_ns() - begun_ns < time_ns) {
-        while (window->submitted - window->ended < window->size)
+        while (window->submitted - window->ended + window->batch <= window->size)
             bench_window_submit(window);
         if (patience)
             (void)bench_end(window->futures[(window->ended + patience) % window->size],

@@ -25,19 +25,22 @@ int bench_noop(libpool_worker *worker, const void *input, size_t input_size);
 /* So many have run by now, or a few more. */
 uint64_t bench_noops_run(void);
 
+#define BENCH_BATCH_MAX 64
+
 /* One thread's share. */
 struct bench_window {
     struct bench_noops *noops;
     uint64_t size, submitted, ended, id_sum;
     libpool_future **futures;
     libpool_task task; /* what is submitted; a no-op of priority 0, to be changed at will */
+    uint64_t batch;    /* submitted at once; 1, to be changed, too: size is a multiple of it */
 };
 
 void bench_window_open(struct bench_window *window, struct bench_noops *noops, uint64_t size);
 void bench_window_close(struct bench_window *window); /* when it is empty; not thread-safe */
 
-void bench_window_submit(struct bench_window *window);
-void bench_window_take(struct bench_window *window); /* waits for the oldest */
+void bench_window_submit(struct bench_window *window); /* a batch: there is room for it */
+void bench_window_take(struct bench_window *window);   /* waits for the oldest */
 
 /* Tasks a second over about time_ns, with `patience` more to wait for before it submits again. */
 double bench_window_stream(struct bench_window *window, uint64_t time_ns, uint64_t patience);
