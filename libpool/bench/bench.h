@@ -123,7 +123,7 @@ double bench_smaps_kib(pid_t pid, const char *field);
 
 struct bench_options {
     unsigned rounds;
-    bool quick;
+    bool quick, markdown;
     const char *only, *json, *html, *compare; /* may be NULL */
 };
 

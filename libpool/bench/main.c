@@ -19,25 +19,22 @@
 
 static const char usage[] =
     "usage: bench [--rounds N] [--only NAME] [--quick] [--json FILE] [--html FILE]\n"
-    "             [--compare OLD.json] [--list]\n"
+    "             [--compare OLD.json] [--markdown] [--list]\n"
     "  --rounds N     measure so often, tell the median (5)\n"
     "  --only NAME    what has NAME in its name, and what that is held to\n"
     "  --quick        one short round of all: does every number come out?\n"
     "  --json FILE    where to write the results (bench.json beside this program, unless --only)\n"
     "  --html FILE    the same as a page with plots (bench.html beside it, unless --only)\n"
     "  --compare OLD  old, new and ratio; OLD is a file that --json wrote\n"
+    "  --markdown     the table of ratios as PERFORMANCE.md has it\n"
     "  --list         the benches and their numbers\n";
 
 static const struct option long_options[] = {
-    {"rounds", required_argument, NULL, 'r'},
-    {"only", required_argument, NULL, 'o'},
-    {"quick", no_argument, NULL, 'q'},
-    {"json", required_argument, NULL, 'j'},
-    {"html", required_argument, NULL, 'p'},
-    {"compare", required_argument, NULL, 'c'},
-    {"list", no_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"rounds", required_argument, NULL, 'r'}, {"only", required_argument, NULL, 'o'},
+    {"quick", no_argument, NULL, 'q'},        {"json", required_argument, NULL, 'j'},
+    {"html", required_argument, NULL, 'p'},   {"compare", required_argument, NULL, 'c'},
+    {"markdown", no_argument, NULL, 'm'},     {"list", no_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
 static unsigned read_rounds(const char *text)
@@ -60,6 +57,7 @@ static bool read_options(int argc, char **argv, struct bench_options *options, i
         case 'j': options->json = optarg; break;
         case 'p': options->html = optarg; break;
         case 'c': options->compare = optarg; break;
+        case 'm': options->markdown = true; break;
         case 'l': bench_list(); return false;
         case 'h': (void)fputs(usage, stdout); return false;
         default: options->rounds = 0;

@@ -33,7 +33,7 @@ $(BUILD)/obj/%.o: %.cpp $(BUILD)/flags $(first)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(CFLAGS) -D_GNU_SOURCE -pthread -Wall -Wextra -MMD -MP -c -o $@ $<
 
-.PRECIOUS: $(BUILD)/obj/libpool/bench/peers/%.o
+.SECONDARY: $(patsubst %,$(BUILD)/obj/libpool/bench/peers/%.o,peer condition libuv glib onetbb)
 
 -include $(wildcard $(BUILD)/obj/libpool/bench/peers/*.d)
 
