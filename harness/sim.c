@@ -16,6 +16,7 @@
 #define TRACE(...) HN_TRACE(&sim->trace, __VA_ARGS__)
 #define TURNS_MAX 200000u /* of the loop in one schedule */
 #define MORE_MAX 64u      /* TICKs in a row for one call */
+#define ADDED_AT_ONCE 64u /* tasks added before settling */
 #define NEVER UINT64_MAX
 
 struct hn_sim {
@@ -38,6 +39,9 @@ struct hn_sim {
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
     bool deep; /* a large backlog, filled again and again */
+
+    uint32_t judged; /* actions that wait to be performed with those of the next settling */
+    bool unsettled;  /* something was told without settling */
 };
 
 struct hn_sim *hn_sim_new(void)
@@ -62,9 +66,9 @@ static bool failed(const struct hn_sim *sim)
 const char *hn_sim_event_name(enum lp_event_kind kind)
 {
     static const char *const names[LP_EVENTS] = {
-        "spawned",   "spawn-failed",  "ready",       "init-failed", "result", "final-started",
-        "finalized", "corrupt",       "gone",        "exited",      "empty",  "deadline",
-        "zygote-up", "zygote-failed", "zygote-lost", "shutdown",    "tick"};
+        "spawned",   "spawn-failed", "ready",         "init-failed", "result",   "final-started",
+        "finalized", "corrupt",      "gone",          "exited",      "empty",    "deadline",
+        "recalled",  "zygote-up",    "zygote-failed", "zygote-lost", "shutdown", "tick"};
     return names[kind];
 }
 
@@ -79,7 +83,8 @@ static const char *action_name(enum lp_action_kind kind)
 /*
  * What no honest supervisor can tell: SPAWNED and SPAWN_FAILED answer a SPAWN, and each is told once;
  * a state without a process or pidfd hears of no death; a tree is proven empty after its death only;
- * only states with a deadline overrun one.
+ * only states with a deadline overrun one; something is recalled from the busy, whatever they are when
+ * what they had written is read.
  */
 bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
 {
@@ -90,6 +95,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_EXITED: return state != LP_WORKER_SPAWNING;
     case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
     case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT && state != LP_WORKER_IDLE;
+    case LP_EVENT_RECALLED: return state >= LP_WORKER_IDLE && state <= LP_WORKER_DYING;
     case LP_EVENT_READY:
     case LP_EVENT_INIT_FAILED:
     case LP_EVENT_RESULT:
@@ -118,13 +124,34 @@ static void trace_action(struct hn_sim *sim, const struct lp_action *action)
               (unsigned long long)tasks[action->task].id,
               libpool_cause_name(tasks[action->task].outcome.cause), tasks[action->task].returns);
     else if (action->kind == LP_ACTION_ASSIGN)
-        TRACE("policy", "  assign task %llu to slot %u", (unsigned long long)tasks[action->task].id,
-              action->slot);
+        TRACE("policy", "  %s task %llu to slot %u",
+              tasks[action->task].state == LP_TASK_PREFETCHED ? "send ahead" : "assign",
+              (unsigned long long)tasks[action->task].id, action->slot);
     else if (action->slot == LP_NONE)
         TRACE("policy", "  %s", action_name(action->kind));
     else
         TRACE("policy", "  %s slot %u.%u", action_name(action->kind), action->slot,
               action->generation);
+}
+
+/* Judges what one call has decided; what calls before it have left to be performed was judged then. */
+static void judge(struct hn_sim *sim)
+{
+    struct lp_pool *pool = &sim->pool;
+    for (; sim->judged < pool->n_actions && !failed(sim); sim->judged++) {
+        trace_action(sim, &pool->actions[sim->judged]);
+        hn_books_action(&sim->books, pool, &pool->actions[sim->judged]);
+    }
+    hn_books_after(&sim->books, pool);
+}
+
+/* Performs what was judged. */
+static void carry_out(struct hn_sim *sim)
+{
+    struct lp_pool *pool = &sim->pool;
+    for (uint32_t i = 0; i < pool->n_actions && !failed(sim); i++)
+        hn_world_perform(&sim->world, &pool->actions[i]);
+    sim->judged = pool->n_actions = 0;
 }
 
 /* Judges and performs what one call has decided. */
@@ -138,21 +165,19 @@ static void perform(struct hn_sim *sim)
     }
     if (!lp_pool_check(pool))
         FAIL("lp_pool_check: the policy's own invariants do not hold");
-    for (uint32_t i = 0; i < pool->n_actions; i++) {
-        trace_action(sim, &pool->actions[i]);
-        hn_books_action(&sim->books, pool, &pool->actions[i]);
-        if (failed(sim)) /* what it asks for may be nonsense */
-            return;
-        hn_world_perform(&sim->world, &pool->actions[i]);
-    }
-    pool->n_actions = 0;
-    hn_books_after(&sim->books, pool);
+    judge(sim);
+    sim->unsettled = sim->unsettled && !sim->books.call.settles;
+    if (!failed(sim)) /* else what it asks for may be nonsense */
+        carry_out(sim);
 }
 
 static void begin_step(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
 {
-    struct hn_call call = {
-        .event = event, .submitted = LP_NONE, .cancelled = LP_NONE, .injected = injected};
+    struct hn_call call = {.event = event,
+                           .settles = true,
+                           .submitted = LP_NONE,
+                           .cancelled = LP_NONE,
+                           .injected = injected};
     event->now_ns = sim->trace.now_ns;
     hn_books_before(&sim->books, &call);
     lp_pool_step(&sim->pool, event);
@@ -183,6 +208,21 @@ static void step_all(struct hn_sim *sim, struct lp_event *event, libpool_cause i
     perform_all(sim);
 }
 
+static void settle(struct hn_sim *sim)
+{
+    struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
+    TRACE("supervisor", "settles");
+    hn_books_before(&sim->books, &call);
+    lp_pool_settle(&sim->pool, sim->trace.now_ns);
+    perform_all(sim);
+}
+
+static void settle_if_needed(struct hn_sim *sim)
+{
+    if (sim->unsettled && !failed(sim))
+        settle(sim);
+}
+
 static void count_cell(struct hn_sim *sim, const struct lp_event *event)
 {
     const struct lp_worker *worker = &sim->pool.workers[event->slot];
@@ -190,11 +230,8 @@ static void count_cell(struct hn_sim *sim, const struct lp_event *event)
         sim->coverage->cells[worker->state][event->kind]++;
 }
 
-static void tell(struct hn_sim *sim, struct lp_event *event)
+static void trace_event(struct hn_sim *sim, const struct lp_event *event)
 {
-    libpool_cause injected = LIBPOOL_PENDING;
-    if (!hn_world_tell(&sim->world, event, &injected))
-        return;
     if (event->kind < LP_WORKER_EVENTS) {
         count_cell(sim, event);
         TRACE("event", "%s slot %u.%u (%s) code %d signal %d", hn_sim_event_name(event->kind),
@@ -204,7 +241,155 @@ static void tell(struct hn_sim *sim, struct lp_event *event)
     } else {
         TRACE("event", "%s", hn_sim_event_name(event->kind));
     }
+}
+
+/* Without settling: RESULT or RECALLED. */
+static void tell_only(struct hn_sim *sim, struct lp_event *event)
+{
+    struct hn_call call = {.event = event, .submitted = LP_NONE, .cancelled = LP_NONE};
+    (void)hn_world_tell(&sim->world, event, &call.injected);
+    trace_event(sim, event);
+    event->now_ns = sim->trace.now_ns;
+    hn_books_before(&sim->books, &call);
+    lp_pool_tell(&sim->pool, event);
+    sim->coverage->calls++;
+    sim->unsettled = true;
+    judge(sim);
+}
+
+static void tell(struct hn_sim *sim, struct lp_event *event)
+{
+    libpool_cause injected = LIBPOOL_PENDING;
+    if (!hn_world_tell(&sim->world, event, &injected))
+        return;
+    trace_event(sim, event);
     step_all(sim, event, injected);
+}
+
+/* ---- a worker's words --------------------------------------------------------------------------- */
+
+/* Somebody is there, or was until a moment ago, whose words still count. */
+static bool is_heard(const struct hn_sim *sim, uint32_t slot)
+{
+    enum lp_worker_state state = sim->pool.workers[slot].state;
+    return state > LP_WORKER_SPAWNING && state < LP_WORKER_DEAD;
+}
+
+static struct lp_event about(const struct hn_sim *sim, enum lp_event_kind kind, uint32_t slot)
+{
+    return (struct lp_event){
+        .kind = kind, .slot = slot, .generation = sim->pool.workers[slot].generation};
+}
+
+/* About the worker whose channel is in the slot now. */
+static bool is_current(const struct hn_sim *sim, const struct lp_event *event)
+{
+    return event->kind < LP_WORKER_EVENTS &&
+           sim->pool.workers[event->slot].generation == event->generation;
+}
+
+/* A result is counted by whoever reads it, whatever the policy makes of it. */
+static void count_result(struct hn_sim *sim, const struct lp_event *event)
+{
+    if (event->kind == LP_EVENT_RESULT && is_current(sim, event))
+        sim->world.channels[event->slot].results++;
+}
+
+static void tell_result(struct hn_sim *sim, struct lp_event *event)
+{
+    count_result(sim, event);
+    tell_only(sim, event);
+}
+
+/* Up to so many results that are there, in a row; how many. */
+static uint32_t hear_results(struct hn_sim *sim, uint32_t slot, uint32_t most)
+{
+    uint32_t heard = 0;
+    struct hn_item *next;
+    while (heard < most && !failed(sim) && (next = hn_world_unread(&sim->world, slot)) != NULL &&
+           next->event.kind == LP_EVENT_RESULT) {
+        struct hn_item item = hn_world_take(&sim->world, next);
+        tell_result(sim, &item.event);
+        heard++;
+    }
+    return heard;
+}
+
+/*
+ * All that a worker has written, before its fate is decided; how many words. Between a recall and
+ * its telling nothing may be settled, or more would be sent that is not recalled: then the actions are
+ * performed, and no more. A word that is no result is the end of a worker that has tasks.
+ */
+static uint32_t drain(struct hn_sim *sim, uint32_t slot, bool settles)
+{
+    uint32_t heard = 0;
+    struct hn_item *next;
+    while (!failed(sim) && is_heard(sim, slot) &&
+           (next = hn_world_unread(&sim->world, slot)) != NULL) {
+        if (next->event.kind == LP_EVENT_RESULT) {
+            heard += hear_results(sim, slot, LP_RESULTS_PER_BATCH);
+            if (settles)
+                settle(sim);
+            else if (!failed(sim))
+                carry_out(sim);
+            continue;
+        }
+        struct hn_item item = hn_world_take(&sim->world, next);
+        tell(sim, &item.event);
+        heard++;
+    }
+    return heard;
+}
+
+/* What the worker in a slot has not begun by now is taken back. */
+static void recall(struct hn_sim *sim, uint32_t slot)
+{
+    const struct lp_worker *worker = &sim->pool.workers[slot];
+    if (!lp_pool_holds_prefetched(&sim->pool, slot) || failed(sim))
+        return;
+    uint32_t claimed = hn_world_recall(&sim->world, slot);
+    uint32_t generation = worker->generation, queued = worker->queued;
+    drain(sim, slot, false);
+    if (failed(sim) || worker->generation != generation)
+        return;
+    sim->coverage->sometimes[HN_RECALL_DRAINED] += queued && !worker->queued;
+    uint32_t unheard = claimed - sim->world.channels[slot].results;
+    if (unheard > 1) {
+        struct lp_event event = about(sim, LP_EVENT_CORRUPT, slot);
+        tell(sim, &event);
+        return;
+    }
+    if (unheard == 0 && worker->state == LP_WORKER_BUSY) {
+        hn_world_send(&sim->world, slot, worker->task);
+        sim->coverage->sometimes[HN_RECALL_UNCLAIMED]++;
+    }
+    struct lp_event event = about(sim, LP_EVENT_RECALLED, slot);
+    tell_only(sim, &event);
+}
+
+/*
+ * One word has arrived. Who has read a result reads on, and leaves the conclusions to the settling, or
+ * to the next call.
+ */
+static void hear(struct hn_sim *sim, struct lp_event *event)
+{
+    bool current = is_current(sim, event);
+    if (event->kind == LP_EVENT_RESULT && sim->world.tiny) {
+        uint32_t most = hn_random_chance(&sim->random, 50)
+                            ? LP_RESULTS_PER_BATCH
+                            : hn_random_between(&sim->random, 1, LP_RESULTS_PER_BATCH);
+        tell_result(sim, event);
+        uint32_t heard = 1;
+        if (current && is_heard(sim, event->slot))
+            heard += hear_results(sim, event->slot, most - 1);
+        sim->coverage->sometimes[HN_BATCH] += heard > 1;
+        sim->coverage->sometimes[HN_BATCH_FULL] += heard == LP_RESULTS_PER_BATCH;
+        return;
+    }
+    count_result(sim, event);
+    if (event->kind == LP_EVENT_CORRUPT && current && hn_random_chance(&sim->random, 50))
+        recall(sim, event->slot);
+    tell(sim, event);
 }
 
 /* ---- users ------------------------------------------------------------------------------------ */
@@ -221,24 +406,42 @@ static uint64_t draw_timeout(struct hn_sim *sim)
     return (1 + hn_random_time_ns(&sim->random, 3000)) * LP_MS;
 }
 
-static int submit_spec(struct hn_sim *sim, const struct lp_task_spec *spec)
+/* Where all are busy there is nothing to conclude from one more task. */
+static bool submit_settles(const struct hn_sim *sim, const struct lp_task_spec *spec)
+{
+    return hn_books_in(&sim->books, LP_WORKER_BUSY) != sim->books.max_workers ||
+           hn_books_in(&sim->books, LP_WORKER_IDLE) || spec->queue_timeout_ns;
+}
+
+/* `many`: others follow, and what follows from all of them is settled then. */
+static int hand_over(struct hn_sim *sim, const struct lp_task_spec *spec, bool many)
 {
     uint32_t index = LP_NONE;
     struct hn_call call = {.submitted = sim->books.n_tasks, .cancelled = LP_NONE};
     if (sim->books.n_tasks >= HN_BOOK_TASKS - (sim->world.calm ? 0 : 8))
         return -EAGAIN; /* enough is enough; a few are kept for probes */
+    call.settles = !many && (!sim->unsettled || submit_settles(sim, spec));
     hn_books_before(&sim->books, &call);
-    int result = lp_pool_submit(&sim->pool, spec, sim->trace.now_ns, &index);
-    TRACE("user", "submit priority %u bytes %llu: %d, task %u", spec->priority,
+    int result = many ? lp_pool_add(&sim->pool, spec, sim->trace.now_ns, &index)
+                      : lp_pool_submit(&sim->pool, spec, sim->trace.now_ns, &index);
+    TRACE("user", "%s priority %u bytes %llu: %d, task %u", many ? "add" : "submit", spec->priority,
           (unsigned long long)spec->bytes, result, sim->books.n_tasks + (result == 0));
     hn_books_submitted(&sim->books, &sim->pool, spec, result, index);
-    if (result == 0) {
+    if (result == 0 && many) {
+        sim->unsettled = true;
+        judge(sim);
+    } else if (result == 0) {
         perform_all(sim);
     } else if (result != -EAGAIN) {
         lp_pool_reject(&sim->pool);
         sim->books.stats.tasks_rejected++;
     }
     return result;
+}
+
+static int submit_spec(struct hn_sim *sim, const struct lp_task_spec *spec)
+{
+    return hand_over(sim, spec, false);
 }
 
 static void submit(struct hn_sim *sim)
@@ -249,6 +452,10 @@ static void submit(struct hn_sim *sim)
         .run_timeout_ns = draw_timeout(sim),
         .queue_timeout_ns = draw_timeout(sim),
     };
+    if (sim->world.tiny && hn_random_chance(&sim->random, 80)) /* else none could go ahead */
+        spec.queue_timeout_ns = 0;
+    if (sim->world.tiny && hn_random_chance(&sim->random, 10))
+        spec.bytes += LP_PREFETCH_BYTES - 100;
     submit_spec(sim, &spec);
 }
 
@@ -259,28 +466,68 @@ static void submit_burst(struct hn_sim *sim)
         submit(sim);
 }
 
-static void cancel_task(struct hn_sim *sim, uint32_t index)
+static enum lp_cancel cancel_due(const struct hn_sim *sim, const struct hn_book_task *task)
+{
+    bool is_handed = task->state == LP_TASK_RUNNING || task->state == LP_TASK_PREFETCHED;
+    bool lives = is_handed && sim->books.slots[task->slot].state == LP_WORKER_BUSY;
+    bool recalls = lives && sim->books.slots[task->slot].queued;
+    uint64_t *sometimes = sim->coverage->sometimes;
+    switch (task->state) {
+    case LP_TASK_PENDING: return LP_CANCEL_DEQUEUED;
+    case LP_TASK_PREFETCHED:
+        sometimes[lives ? HN_CANCEL_RECALL : HN_CANCEL_QUEUED_DEAD]++;
+        return lives ? LP_CANCEL_RECALL : LP_CANCEL_KILLED;
+    case LP_TASK_RUNNING:
+        sometimes[HN_CANCEL_UNSTARTED] += !lives;
+        return recalls ? LP_CANCEL_RECALL : LP_CANCEL_KILLED;
+    case LP_TASK_ENDED: sometimes[HN_CANCEL_ENDED]++; return LP_CANCEL_DONE;
+    case LP_TASK_FREE:
+    case LP_TASK_STATES: break;
+    }
+    return LP_CANCEL_DONE;
+}
+
+/* Asks once. What answers RECALL has done nothing. */
+static enum lp_cancel ask_cancel(struct hn_sim *sim, uint32_t index)
 {
     struct hn_book_task *task = &sim->books.tasks[index];
-    enum lp_task_state before = task->state;
-    static const enum lp_cancel due[LP_TASK_STATES] = {
-        [LP_TASK_PENDING] = LP_CANCEL_DEQUEUED,
-        [LP_TASK_RUNNING] = LP_CANCEL_KILLED,
-        [LP_TASK_ENDED] = LP_CANCEL_DONE,
-    };
-    struct hn_call call = {.submitted = LP_NONE, .cancelled = index};
-    if (before == LP_TASK_FREE)
-        return;
-    if (before == LP_TASK_RUNNING && sim->books.slots[task->slot].state != LP_WORKER_BUSY)
-        sim->coverage->sometimes[HN_CANCEL_UNSTARTED]++;
-    sim->coverage->sometimes[HN_CANCEL_ENDED] += before == LP_TASK_ENDED;
+    enum lp_cancel due = cancel_due(sim, task);
+    struct hn_call call = {
+        .settles = due != LP_CANCEL_RECALL, .submitted = LP_NONE, .cancelled = index};
     TRACE("user", "cancel task %u", index + 1);
     hn_books_before(&sim->books, &call);
     enum lp_cancel done = lp_pool_cancel(&sim->pool, task->index, sim->trace.now_ns);
-    perform_all(sim);
-    if (done != due[before])
-        FAIL("cancel of task %u said %d", index + 1, (int)done);
-    if (before != LP_TASK_ENDED && task->state != LP_TASK_ENDED && task->state != LP_TASK_FREE)
+    if (done != due)
+        FAIL("cancel of task %u said %d, not %d", index + 1, (int)done, (int)due);
+    if (due == LP_CANCEL_RECALL)
+        judge(sim);
+    else
+        perform_all(sim);
+    return due;
+}
+
+static bool is_open(const struct hn_book_task *task)
+{
+    return task->state != LP_TASK_ENDED && task->state != LP_TASK_FREE;
+}
+
+static void cancel_task(struct hn_sim *sim, uint32_t index)
+{
+    const struct hn_book_task *task = &sim->books.tasks[index];
+    enum lp_cancel done = LP_CANCEL_RECALL;
+    if (task->state == LP_TASK_FREE)
+        return;
+    for (uint32_t asked = 0; done == LP_CANCEL_RECALL && !failed(sim); asked++) {
+        if (asked && !is_open(task))
+            break; /* its result was there */
+        if (asked == 2)
+            FAIL("task %u is to be recalled again and again", index + 1);
+        done = ask_cancel(sim, index);
+        if (done == LP_CANCEL_RECALL)
+            recall(sim, task->slot);
+    }
+    settle_if_needed(sim);
+    if (is_open(task))
         FAIL("I1: task %u goes on after its cancel", index + 1);
 }
 
@@ -294,6 +541,11 @@ static void cancel(struct hn_sim *sim)
 static void shut_down(struct hn_sim *sim, uint32_t flags, uint64_t deadline_ns)
 {
     struct lp_event event = {.kind = LP_EVENT_SHUTDOWN, .flags = flags, .deadline_ns = deadline_ns};
+    bool recalls = (flags & LIBPOOL_CANCEL) && hn_random_chance(&sim->random, 70);
+    for (uint32_t slot = 0; recalls && slot < sim->books.n_slots; slot++)
+        recall(sim, slot);
+    if (failed(sim))
+        return;
     TRACE("user", "shutdown%s%s, deadline %llu ms", flags & LIBPOOL_WAIT ? " wait" : "",
           flags & LIBPOOL_CANCEL ? " cancel" : "", (unsigned long long)(deadline_ns / LP_MS));
     step_all(sim, &event, LIBPOOL_PENDING);
@@ -343,7 +595,7 @@ static void resize(struct hn_sim *sim)
     uint32_t most = hn_random_between(random, 0, sim->config.workers_limit + 1);
     uint32_t least = hn_random_between(random, 0, most);
     bool legal = most > 0 && most <= sim->config.workers_limit;
-    struct hn_call call = {.submitted = LP_NONE, .cancelled = LP_NONE};
+    struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
     if (!sim->will_resize)
         return;
     TRACE("user", "resize to %u to %u", least, most);
@@ -364,11 +616,17 @@ static void resize(struct hn_sim *sim)
 static void fill(struct hn_sim *sim)
 {
     struct lp_task_spec spec = {.bytes = 1};
-    if (hn_random_chance(&sim->random, 70))
+    if (hn_random_chance(&sim->random, sim->world.tiny ? 5 : 70))
         spec.queue_timeout_ns = draw_ms(sim, 1, 100);
-    uint32_t count = hn_random_below(&sim->random, sim->config.backlog_tasks + 2);
-    while (count-- && submit_spec(sim, &spec) == 0 && !failed(sim))
+    bool many = hn_random_chance(&sim->random, 30);
+    uint32_t count = hn_random_below(&sim->random, sim->config.backlog_tasks + 2), added = 0;
+    while (count-- && hand_over(sim, &spec, many) == 0 && !failed(sim)) {
         spec.priority = hn_random_below(&sim->random, 4);
+        if (++added % ADDED_AT_ONCE == 0)
+            settle_if_needed(sim);
+    }
+    sim->coverage->sometimes[HN_SUBMITTED_MANY] += many && added > 1;
+    settle_if_needed(sim);
 }
 
 /* One row a trouble. */
@@ -384,7 +642,7 @@ static const struct {
 static void trouble(struct hn_sim *sim)
 {
     uint32_t total = 0, i = 0;
-    if (sim->deep && hn_random_chance(&sim->random, 25))
+    if ((sim->deep || sim->world.tiny) && hn_random_chance(&sim->random, 25))
         fill(sim);
     for (uint32_t j = 0; j < sizeof troubles / sizeof troubles[0]; j++)
         total += troubles[j].weight;
@@ -396,6 +654,28 @@ static void trouble(struct hn_sim *sim)
 
 /* ---- the loop --------------------------------------------------------------------------------- */
 
+/*
+ * A deadline is due. A result that is there counts: then the worker has gone on, and has another. If
+ * tasks wait with it they are recalled, which tells the deadline, too.
+ */
+static void overran(struct hn_sim *sim, uint32_t slot)
+{
+    const struct lp_worker *worker = &sim->pool.workers[slot];
+    enum lp_worker_state state = worker->state;
+    bool has_results = state == LP_WORKER_BUSY || state == LP_WORKER_DYING;
+    uint32_t heard = sim->world.tiny && has_results ? drain(sim, slot, true) : 0;
+    if (failed(sim) || (heard && (worker->state != state || worker->deadline_ns)))
+        return;
+    if (!lp_pool_holds_prefetched(&sim->pool, slot)) {
+        struct lp_event event = about(sim, LP_EVENT_DEADLINE, slot);
+        tell(sim, &event);
+        return;
+    }
+    sim->coverage->sometimes[HN_PATIENCE] += state == LP_WORKER_BUSY;
+    recall(sim, slot);
+    settle_if_needed(sim);
+}
+
 /* The supervisor's timer: due deadlines first, then a tick if there is still something to do. */
 static void wake(struct hn_sim *sim)
 {
@@ -403,12 +683,9 @@ static void wake(struct hn_sim *sim)
     uint64_t now_ns = sim->trace.now_ns;
     uint32_t rounds = 0;
     while (!failed(sim) && (slot = lp_pool_due(&sim->pool, now_ns)) != LP_NONE) {
-        struct lp_event event = {.kind = LP_EVENT_DEADLINE,
-                                 .slot = slot,
-                                 .generation = sim->pool.workers[slot].generation};
         if (++rounds > 4 * HN_BOOK_SLOTS)
             FAIL("I6: deadlines without end at one instant");
-        tell(sim, &event);
+        overran(sim, slot);
     }
     struct lp_event event = {.kind = LP_EVENT_TICK};
     if (!failed(sim) && lp_pool_next_deadline(&sim->pool) <= now_ns)
@@ -437,6 +714,14 @@ static void release(struct hn_sim *sim, const struct hn_item *item)
     hn_books_released(&sim->books, item->event.slot);
 }
 
+/* Any call draws the conclusions of what was told before. */
+static void call_unsettled(struct hn_sim *sim)
+{
+    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize, maybe_shut_down};
+    sim->coverage->sometimes[HN_UNSETTLED_CALL]++;
+    calls[hn_random_below(&sim->random, sizeof calls / sizeof calls[0])](sim);
+}
+
 /* The next thing to happen, if it happens before until_ns. false: it does not. */
 static bool turn(struct hn_sim *sim, uint64_t until_ns)
 {
@@ -455,9 +740,12 @@ static bool turn(struct hn_sim *sim, uint64_t until_ns)
         return true;
     }
     struct hn_item item = hn_world_take(&sim->world, next);
-    if (item.kind == HN_ITEM_EVENT)
-        tell(sim, &item.event);
-    else if (item.kind == HN_ITEM_RELEASE)
+    if (item.kind == HN_ITEM_EVENT) {
+        hear(sim, &item.event);
+        if (sim->unsettled && !sim->world.calm && hn_random_chance(&sim->random, 30))
+            call_unsettled(sim);
+        settle_if_needed(sim);
+    } else if (item.kind == HN_ITEM_RELEASE)
         release(sim, &item);
     else
         hn_world_happen(&sim->world, &item);
@@ -502,6 +790,22 @@ static void draw_config(struct hn_sim *sim)
     config->notes = hn_random_chance(random, 50);
 }
 
+/* Most tasks are tiny, and there are many of them: they will be sent ahead of their time. */
+static void draw_tiny(struct hn_sim *sim)
+{
+    struct hn_random *random = &sim->random;
+    sim->world.tiny = hn_random_chance(random, 25);
+    if (!sim->world.tiny)
+        return;
+    sim->world.tiny_ns = hn_random_time_ns(random, LP_PREFETCH_NS / 2);
+    sim->config.backlog_tasks = hn_random_between(random, 20, 300);
+    sim->config.backlog_bytes = hn_random_chance(random, 80) ? 1u << 20 : 1000;
+    if (sim->config.tasks_per_worker)
+        sim->config.tasks_per_worker = hn_random_between(random, 1, 60);
+    if (hn_random_chance(random, 70))
+        sim->gap_ns = hn_random_time_ns(random, 3 * LP_MS);
+}
+
 /* Everything fails: a pool that wants workers all the time, with the backoff's default times. */
 static void draw_total(struct hn_sim *sim)
 {
@@ -510,6 +814,7 @@ static void draw_total(struct hn_sim *sim)
         return;
     world->total = (enum hn_total)hn_random_between(&sim->random, 1, HN_TOTALS - 1);
     world->faults = 0;
+    world->tiny = false;
     sim->config.backoff_min_ns = 10 * LP_MS;
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
@@ -562,10 +867,12 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
     sim->coverage = coverage;
     sim->random.state = options->seed;
     sim->late_ns = sim->wake_for_ns = sim->wake_ns = 0;
-    sim->turns = 0;
+    sim->turns = sim->judged = 0;
+    sim->unsettled = false;
     hn_world_init(&sim->world, hn_random_next(&sim->random));
     draw_config(sim);
     draw_faults(sim);
+    draw_tiny(sim);
     draw_total(sim);
     sim->steps = options->steps ? options->steps : hn_random_between(&sim->random, 10, 80);
     if (!take_memory(sim))
@@ -628,10 +935,12 @@ static void trouble_it(struct hn_sim *sim)
 /* What hangs for ever and has no deadline is the user's matter. */
 static void cancel_the_hung(struct hn_sim *sim)
 {
-    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks && !failed(sim); i++)
-        if (sim->books.tasks[i].state == LP_TASK_RUNNING &&
-            !sim->books.tasks[i].spec.run_timeout_ns)
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks && !failed(sim); i++) {
+        const struct hn_book_task *task = &sim->books.tasks[i];
+        bool ahead = task->state == LP_TASK_PREFETCHED && task->begun;
+        if ((task->state == LP_TASK_RUNNING || ahead) && !task->spec.run_timeout_ns)
             cancel_task(sim, i);
+    }
 }
 
 static uint32_t capacity(const struct hn_sim *sim)

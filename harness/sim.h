@@ -65,6 +65,31 @@
     X(UNKILLABLE, "an unkillable worker")                                    \
     X(SLOTS_EXHAUSTED, "no slot left")                                       \
     X(EVERYTHING_FAILS, "everything failed for seconds")                     \
+    X(PREFETCHED, "a task sent ahead of time")                               \
+    X(PREFETCHED_BESIDE_IDLE, "sent ahead although somebody is idle")        \
+    X(QUEUE_LONG, "more than a hundred tasks ahead of time in one channel")  \
+    X(PROMOTED, "the next of a queue is run")                                \
+    X(PROMOTED_LEAVING, "a queue worked off by one that is to leave")        \
+    X(BEGUN_AHEAD, "begun before the result of the one before was told")     \
+    X(RECALLED, "recalled from a busy worker")                               \
+    X(RECALLED_DYING, "recalled, and killed before that was told")           \
+    X(RECALL_UNCLAIMED, "recalled so early that the first was sent again")   \
+    X(RECALL_DRAINED, "a recall that came too late for all of the queue")    \
+    X(STALE_DROPPED, "a recalled task met by its old worker, and dropped")   \
+    X(PATIENCE, "patience with a worker ended")                              \
+    X(DEATH_WITH_QUEUE, "died with tasks ahead of time in its channel")      \
+    X(DEATH_IN_QUEUE, "died having begun one of those")                      \
+    X(HOSTILE_START, "said it has begun what it has not")                    \
+    X(CLAIMED_UNMARKED, "recalled or dead between claim and beginning")      \
+    X(CANCEL_RECALL, "cancelled ahead of time: recalled, asked again")       \
+    X(CANCEL_QUEUED_DEAD, "cancelled ahead of time in dying or dead hands")  \
+    X(DOUBTED, "may have begun: one behind it was cancelled in dying hands") \
+    X(GRACE_QUEUE, "a queue ended with the grace of a kill")                 \
+    X(GAVE_UP_QUEUE, "a queue ended when the shutdown gave up")              \
+    X(BATCH, "several results told before settling")                         \
+    X(BATCH_FULL, "as many as may be told")                                  \
+    X(UNSETTLED_CALL, "another call drew the conclusions")                   \
+    X(SUBMITTED_MANY, "several tasks added before settling")                 \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

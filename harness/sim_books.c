@@ -28,7 +28,8 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
     books->n_tasks = books->oldest = 0;
     for (uint32_t i = 0; i < HN_BOOK_SLOTS; i++)
         books->slots[i].task = LP_NONE;
-    books->must_end = books->died_slot = LP_NONE;
+    books->favourite = books->died_slot = LP_NONE;
+    books->least_run_ns = UINT64_MAX;
 }
 
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
@@ -44,12 +45,83 @@ uint32_t hn_books_pending(const struct hn_books *books)
     return (uint32_t)books->stats.tasks_pending;
 }
 
+uint32_t hn_books_backlog(const struct hn_books *books)
+{
+    uint32_t count = hn_books_pending(books);
+    for (uint32_t slot = 0; slot < books->n_slots; slot++)
+        count -= books->slots[slot].queued;
+    return count;
+}
+
 uint32_t hn_books_running(const struct hn_books *books)
 {
     return (uint32_t)books->stats.tasks_running;
 }
 
+bool hn_books_holds(const struct hn_book_slot *slot)
+{
+    return slot->task != LP_NONE || slot->queued;
+}
+
+/* ---- what waits in a worker's channel ----------------------------------------------------------- */
+
+uint32_t hn_books_place(const struct hn_books *books, const struct hn_book_slot *slot,
+                        uint64_t task_id)
+{
+    (void)books;
+    for (uint32_t i = 0; i < slot->queued; i++)
+        if (slot->queue[i] + UINT64_C(1) == task_id)
+            return i;
+    return LP_NONE;
+}
+
+void hn_books_dequeue(struct hn_book_slot *slot, uint32_t place)
+{
+    slot->queued--;
+    memmove(&slot->queue[place], &slot->queue[place + 1],
+            (slot->queued - place) * sizeof slot->queue[0]);
+}
+
+void hn_books_launch(struct hn_books *books, struct hn_book_task *task)
+{
+    if (task->state == LP_TASK_PENDING)
+        books->stats.backlog_bytes -= task->spec.bytes;
+    books->stats.tasks_pending--;
+    books->stats.tasks_running++;
+    books->stats.tasks_launched += !task->launched;
+    books->notes_due[LIBPOOL_EVENT_TASK_LAUNCHED]++;
+    task->launched = true;
+    task->state = LP_TASK_RUNNING;
+    task->launched_ns = books->now_ns;
+}
+
+/* All from a place on goes back to the backlog. */
+static void give_back(struct hn_books *books, struct hn_book_slot *slot, uint32_t from, bool died)
+{
+    while (slot->queued > from) {
+        struct hn_book_task *task = &books->tasks[slot->queue[--slot->queued]];
+        task->state = LP_TASK_PENDING;
+        task->doubted = false;
+        task->returns += died;
+        books->stats.backlog_bytes += task->spec.bytes;
+    }
+}
+
 /* ---- facts ---------------------------------------------------------------------------------- */
+
+/* A task is begun before the result of the one before it is told: in the order of sending. */
+static void check_turn(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_slot *slot = &books->slots[books->tasks[index].slot];
+    if (slot->task != LP_NONE && !books->tasks[slot->task].begun)
+        FAIL("task %u begun before task %u, which its worker was to run first", index + 1,
+             slot->task + 1);
+    for (uint32_t i = 0; i < slot->queued && slot->queue[i] != index; i++)
+        if (!books->tasks[slot->queue[i]].begun)
+            FAIL("task %u begun before task %u, which was sent first", index + 1,
+                 slot->queue[i] + 1);
+    books->coverage->sometimes[HN_BEGUN_AHEAD]++;
+}
 
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns)
 {
@@ -58,12 +130,15 @@ void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uin
         FAIL("I7: task %llu was begun twice", (unsigned long long)task_id);
     if (task->not_started)
         FAIL("I7: task %llu was reported as not started", (unsigned long long)task_id);
-    if (task->state == LP_TASK_RUNNING && task->slot != slot)
+    bool handed = task->state == LP_TASK_RUNNING || task->state == LP_TASK_PREFETCHED;
+    if (handed && task->slot != slot)
         FAIL("I7: task %llu begun by another worker", (unsigned long long)task_id);
     if (task->state == LP_TASK_PENDING)
         FAIL("I7: task %llu begun while in the backlog", (unsigned long long)task_id);
     if (task->state == LP_TASK_ENDED)
         books->coverage->sometimes[HN_BEGUN_IN_KILL]++;
+    if (task->state == LP_TASK_PREFETCHED)
+        check_turn(books, (uint32_t)task_id - 1);
     task->begun_ns = books->trace->now_ns;
     task->believed_ns = believed_ns;
 }
@@ -89,9 +164,16 @@ static bool has_room(const struct hn_books *books, uint64_t bytes)
            books->stats.backlog_bytes + bytes <= books->config.backlog_bytes;
 }
 
+/* A task that an idle worker will run at once needs no room. */
+static bool is_welcome(const struct hn_books *books, uint64_t bytes)
+{
+    bool direct = hn_books_in(books, LP_WORKER_IDLE) && hn_books_backlog(books) == 0;
+    return direct || has_room(books, bytes);
+}
+
 static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result)
 {
-    bool room = has_room(books, bytes);
+    bool room = is_welcome(books, bytes);
     if (result == -ESHUTDOWN && !books->shutting)
         FAIL("submit refused with ESHUTDOWN by an open pool");
     if (result == -E2BIG && bytes <= books->config.backlog_bytes)
@@ -114,7 +196,7 @@ void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
         refused(books, pool, spec->bytes, result);
         return;
     }
-    if (books->shutting || !has_room(books, spec->bytes))
+    if (books->shutting || !is_welcome(books, spec->bytes))
         FAIL("submit accepted without room or after shutdown");
     struct hn_book_task *task = &books->tasks[books->n_tasks++];
     *task = (struct hn_book_task){.index = index,
@@ -140,7 +222,14 @@ static void enter(struct hn_books *books, struct hn_book_slot *slot, enum lp_wor
         slot->idle_order = ++books->idle_order;
 }
 
-/* It said what it can't say: it has to be killed, and what it has ends. */
+static void must_end(struct hn_books *books, uint32_t index, libpool_cause cause, bool says_how)
+{
+    books->tasks[index].must_end = cause;
+    books->tasks[index].must_say_how = says_how;
+    books->must_end++;
+}
+
+/* It said what it can't say: it has to be killed, and what it runs ends. */
 static void hostile(struct hn_books *books, struct hn_book_slot *slot)
 {
     if (slot->state == LP_WORKER_SPAWNING) {
@@ -153,8 +242,7 @@ static void hostile(struct hn_books *books, struct hn_book_slot *slot)
     slot->must_kill = LIBPOOL_CORRUPT;
     if (slot->task == LP_NONE)
         return;
-    books->must_end = slot->task;
-    books->must_end_cause = LIBPOOL_CORRUPT;
+    must_end(books, slot->task, LIBPOOL_CORRUPT, false);
     books->coverage->sometimes[HN_CORRUPT_BUSY]++;
 }
 
@@ -214,6 +302,17 @@ static void init_failed(struct hn_books *books, struct hn_book_slot *slot)
         hostile(books, slot);
 }
 
+static void learn(struct hn_books *books, const struct hn_book_task *task)
+{
+    const struct lp_event *event = books->call.event;
+    if (event->started_ns < task->assigned_ns || event->started_ns >= event->ended_ns ||
+        event->ended_ns > books->now_ns)
+        return;
+    uint64_t run_ns = event->ended_ns - event->started_ns;
+    if (run_ns < books->least_run_ns)
+        books->least_run_ns = run_ns;
+}
+
 static void result(struct hn_books *books, struct hn_book_slot *slot)
 {
     const struct lp_event *event = books->call.event;
@@ -223,12 +322,21 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
         hostile(books, slot);
         return;
     }
-    books->must_end = slot->task;
-    books->must_end_cause = event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED;
+    must_end(books, slot->task, event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED, true);
+    learn(books, &books->tasks[slot->task]);
     slot->task = LP_NONE;
     slot->tasks_done++;
-    slot->leaves = event->leaves;
-    enter(books, slot, LP_WORKER_IDLE);
+    slot->leaves = slot->leaves || event->leaves;
+    if (slot->queued == 0) {
+        enter(books, slot, LP_WORKER_IDLE);
+        return;
+    }
+    slot->task = slot->queue[0];
+    slot->quiet_ns = books->now_ns;
+    hn_books_launch(books, &books->tasks[slot->task]);
+    hn_books_dequeue(slot, 0);
+    books->coverage->sometimes[HN_PROMOTED]++;
+    books->coverage->sometimes[HN_PROMOTED_LEAVING] += slot->orphaned;
 }
 
 static bool is_told_to_leave(const struct hn_book_slot *slot)
@@ -286,19 +394,55 @@ static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
         books->coverage->sometimes[HN_FINAL_FAILED]++;
 }
 
+/* Its word is on none that it has: it may be on one that has ended in its hands. */
+static uint32_t end_doubted(struct hn_books *books, struct hn_book_slot *slot, libpool_cause cause)
+{
+    uint32_t ends = 0;
+    if (slot->task != LP_NONE && books->tasks[slot->task].doubted)
+        must_end(books, slot->task, cause, false);
+    for (; ends < slot->queued && books->tasks[slot->queue[ends]].doubted; ends++)
+        must_end(books, slot->queue[ends], cause, false);
+    books->coverage->sometimes[HN_DOUBTED] += ends != 0;
+    return ends;
+}
+
+/* By its own word it has begun one of its queue: that and all before it end, the rest goes back. */
+static void settle_queue(struct hn_books *books, struct hn_book_slot *slot, libpool_cause cause)
+{
+    uint32_t begun = hn_books_place(books, slot, books->call.event->started_id);
+    uint32_t ends = begun == LP_NONE ? 0 : begun + 1;
+    books->coverage->sometimes[HN_DEATH_WITH_QUEUE] += slot->queued != 0;
+    books->coverage->sometimes[HN_DEATH_IN_QUEUE] += begun != LP_NONE;
+    if (begun == LP_NONE) {
+        bool known = slot->task != LP_NONE && books->call.event->started_id == slot->task + 1u;
+        give_back(books, slot, known ? 0 : end_doubted(books, slot, cause), true);
+        return;
+    }
+    give_back(books, slot, ends, true);
+    if (ends && slot->task != LP_NONE)
+        must_end(books, slot->task, cause, false);
+    for (uint32_t i = 0; i < ends; i++) {
+        hn_books_launch(books, &books->tasks[slot->queue[i]]);
+        must_end(books, slot->queue[i], cause, i == begun);
+        books->coverage->sometimes[HN_HOSTILE_START] += !books->tasks[slot->queue[i]].begun;
+    }
+    slot->queued = 0;
+}
+
 /* Its task goes back if it was never begun and may still; otherwise it has to end in this call. */
 static void settle_task(struct hn_books *books, struct hn_book_slot *slot, libpool_cause cause)
 {
-    if (slot->task == LP_NONE)
+    settle_queue(books, slot, cause);
+    if (slot->task == LP_NONE || books->tasks[slot->task].must_end != LIBPOOL_PENDING)
         return;
     struct hn_book_task *task = &books->tasks[slot->task];
     if (task->begun || task->returns >= LP_RETURNS_MAX) {
-        books->must_end = slot->task;
-        books->must_end_cause = cause;
+        must_end(books, slot->task, cause, true);
         books->coverage->sometimes[HN_RETURNED_TOO_OFTEN] += !task->begun;
         return;
     }
     task->state = LP_TASK_PENDING;
+    task->doubted = false;
     task->returns++;
     slot->task = LP_NONE;
     books->stats.tasks_returned++;
@@ -382,14 +526,30 @@ static void deadline(struct hn_books *books, uint32_t index)
         books->coverage->sometimes[HN_STATUS_LOST]++;
         died(books, index, LIBPOOL_LOST);
         return;
-    case LP_WORKER_DYING:
-    case LP_WORKER_DEAD: slot->unproven = slot->task == LP_NONE; return;
+    case LP_WORKER_DYING: slot->grace_ended = true; /* fall through */
+    case LP_WORKER_DEAD: slot->unproven = !hn_books_holds(slot); return;
     case LP_WORKER_BUSY: return; /* judged when it is killed */
     case LP_WORKER_VACANT:
     case LP_WORKER_IDLE:
     case LP_WORKER_STATES:
         FAIL("a deadline for slot %u in %s", index, lp_worker_state_name(slot->state));
     }
+}
+
+/*
+ * It can begin nothing more of its queue, which goes back. What one that was killed in between has
+ * begun since then nobody has heard: its death tells.
+ */
+static void recalled(struct hn_books *books, struct hn_book_slot *slot)
+{
+    books->coverage->sometimes[HN_RECALLED_DYING] += slot->state == LP_WORKER_DYING && slot->queued;
+    if (slot->state != LP_WORKER_BUSY)
+        return;
+    books->coverage->sometimes[HN_RECALLED] += slot->queued != 0;
+    give_back(books, slot, 0, false);
+    for (uint32_t i = books->oldest; i < books->n_tasks; i++)
+        if (books->tasks[i].state == LP_TASK_PENDING && books->tasks[i].begun)
+            FAIL("I7: task %u was recalled after it was begun", i + 1);
 }
 
 /* ---- zygote and shutdown ------------------------------------------------------------------------ */
@@ -478,6 +638,7 @@ static void worker_event(struct hn_books *books, const struct lp_event *event)
     case LP_EVENT_EXITED: exited(books, event->slot); return;
     case LP_EVENT_EMPTY: emptied(books, slot); return;
     case LP_EVENT_DEADLINE: deadline(books, event->slot); return;
+    case LP_EVENT_RECALLED: recalled(books, slot); return;
     case LP_EVENT_ZYGOTE_UP:
     case LP_EVENT_ZYGOTE_FAILED:
     case LP_EVENT_ZYGOTE_LOST:
@@ -514,14 +675,17 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
 {
     books->call = *call;
     books->now_ns = books->trace->now_ns;
-    books->must_end = books->died_slot = LP_NONE;
-    books->room_told = false;
+    books->must_end = 0;
+    books->died_slot = LP_NONE;
+    books->room_told = books->room_told && !books->settled;
+    books->settled = false;
     books->over = books->down;
     if (call->event && call->event->kind < LP_WORKER_EVENTS)
         worker_event(books, call->event);
     else if (call->event)
         pool_event(books, call->event);
-    if (call->submitted == LP_NONE) /* a submit is refused before anything else is looked at */
+    if (call->settles &&
+        call->submitted == LP_NONE) /* a submit is refused before that is looked at */
         begin_killing(books);
 }
 
@@ -571,6 +735,23 @@ static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
     compare_causes(books, "workers_ended", ours->workers_ended, theirs.workers_ended);
 }
 
+/* Which task a worker runs next is not told by any action. */
+static void compare_queue(struct hn_books *books, const struct lp_pool *pool, uint32_t index)
+{
+    const struct hn_book_slot *slot = &books->slots[index];
+    const struct lp_worker *worker = &pool->workers[index];
+    uint32_t ours = slot->task == LP_NONE ? LP_NONE : books->tasks[slot->task].index;
+    if (worker->queued != slot->queued || worker->task != ours)
+        FAIL("slot %u has task index %d and %u behind it, should be %d and %u", index,
+             (int)worker->task, worker->queued, (int)ours, slot->queued);
+    uint32_t theirs = worker->queue_first;
+    for (uint32_t i = 0; i < slot->queued && theirs != LP_NONE; i++) {
+        if (theirs != books->tasks[slot->queue[i]].index)
+            FAIL("slot %u: task %u is not at place %u of its queue", index, slot->queue[i] + 1, i);
+        theirs = pool->tasks.table[theirs].next;
+    }
+}
+
 static void compare_slots(struct hn_books *books, const struct lp_pool *pool)
 {
     for (uint32_t i = 0; i < books->n_slots; i++) {
@@ -578,6 +759,7 @@ static void compare_slots(struct hn_books *books, const struct lp_pool *pool)
         if (ours != theirs)
             FAIL("slot %u is %s, should be %s", i, lp_worker_state_name(theirs),
                  lp_worker_state_name(ours));
+        compare_queue(books, pool, i);
     }
 }
 
@@ -594,11 +776,12 @@ static void compare_notes(struct hn_books *books)
 /* What was asked of this call has happened. */
 static void check_dues(struct hn_books *books)
 {
+    for (uint32_t i = books->oldest; books->must_end && i < books->n_tasks; i++)
+        if (books->tasks[i].must_end != LIBPOOL_PENDING)
+            FAIL("I1: task %u had to end (%s)", i + 1,
+                 libpool_cause_name(books->tasks[i].must_end));
     if (books->must_drop)
         FAIL("the zygote had to be dropped");
-    if (books->must_end != LP_NONE)
-        FAIL("I1: task %u had to end (%s)", books->must_end + 1,
-             libpool_cause_name(books->must_end_cause));
     for (uint32_t i = 0; i < books->n_slots; i++)
         if (books->slots[i].must_kill != LIBPOOL_PENDING)
             FAIL("slot %u had to be killed (%s)", i, libpool_cause_name(books->slots[i].must_kill));
@@ -608,7 +791,7 @@ static void check_room(struct hn_books *books)
 {
     if (books->waiting && books->room_told)
         books->coverage->sometimes[HN_ROOM_AFTER_FULL]++;
-    else if (books->waiting && (books->shutting || has_room(books, books->waiting_bytes)))
+    else if (books->waiting && (books->shutting || is_welcome(books, books->waiting_bytes)))
         FAIL("who waits for room in the backlog was not told");
     else
         return;
@@ -622,10 +805,10 @@ static void check_shutdown(struct hn_books *books, bool more)
     uint32_t idle = hn_books_in(books, LP_WORKER_IDLE);
     if (!books->shutting || books->down || more)
         return;
-    if (books->cancelling && hn_books_pending(books))
+    if (books->cancelling && hn_books_backlog(books))
         FAIL("pending tasks after a cancelling shutdown");
-    if (books->killing &&
-        (starting || idle || hn_books_running(books) || hn_books_in(books, LP_WORKER_RETIRING)))
+    if (books->killing && (starting || idle || hn_books_running(books) || hn_books_backlog(books) ||
+                           hn_books_in(books, LP_WORKER_RETIRING)))
         FAIL("a worker or task outlived the shutdown's deadline");
     if (!idle_handed)
         return;
@@ -642,11 +825,11 @@ static void check_work(struct hn_books *books, bool more)
         return;
     if (books->down)
         FAIL("I1: down, but not every future has ended");
-    if (!more && hn_books_pending(books) && hn_books_in(books, LP_WORKER_IDLE))
+    if (!more && hn_books_backlog(books) && hn_books_in(books, LP_WORKER_IDLE))
         FAIL("I3: a worker is idle beside a backlog");
     bool hopeless = books->init_failures >= books->config.initializer_failures &&
                     !hn_books_in(books, LP_WORKER_IDLE) && !hn_books_in(books, LP_WORKER_BUSY);
-    if (!more && hn_books_pending(books) && hopeless)
+    if (!more && hn_books_backlog(books) && hopeless)
         FAIL("no worker can be initialised, and tasks go on waiting");
     if (hn_books_pending(books) > books->config.backlog_tasks + books->n_slots)
         FAIL("I6: the backlog is over its bound");
@@ -660,6 +843,9 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
     compare_slots(books, pool);
     compare_stats(books, pool);
     compare_notes(books);
+    books->settled = books->call.settles;
+    if (!books->settled)
+        return;
     check_room(books);
     check_shutdown(books, pool->more);
     check_work(books, pool->more);

@@ -11,6 +11,9 @@
  *     lp_pool_step(pool, call.event);
  *     for each action: hn_books_action(books, pool, action);
  *     hn_books_after(books, pool);
+ *
+ * A call that does not settle (lp_pool_tell) is judged in the same way, and only what may wait for the
+ * settling is not asked for.
  */
 #ifndef HARNESS_SIM_BOOKS_H
 #define HARNESS_SIM_BOOKS_H
@@ -28,20 +31,28 @@ struct hn_book_task {
     enum lp_task_state state;
     struct lp_task_spec spec;
     uint64_t submitted_ns, assigned_ns;
+    uint64_t launched_ns; /* nothing of its worker's is before it any more */
     uint64_t begun_ns;    /* the world's own: when a worker entered its function */
     uint64_t believed_ns; /* what a deadline may count from */
-    uint32_t slot;        /* RUNNING: who has it */
+    uint32_t slot;        /* PREFETCHED, RUNNING: who has it */
     uint32_t returns;
     uint32_t begun; /* how often */
     bool launched;
-    bool not_started; /* reported so */
+    bool
+        doubted; /* one behind it was ended in dying or dead hands: whose word may be on that one */
+    bool not_started;       /* reported so */
+    libpool_cause must_end; /* this call has to end it, for this reason; PENDING: it has not */
+    bool must_say_how;      /* with the code and signal of the event */
 };
 
 struct hn_book_slot {
     enum lp_worker_state state;
     uint32_t generation;
     int pid;
-    uint32_t task;           /* index in tasks, or LP_NONE */
+    uint32_t task;                   /* index in tasks, or LP_NONE */
+    uint32_t queue[LP_PREFETCH_MAX]; /* what it was sent ahead, in that order */
+    uint32_t queued;
+    uint64_t quiet_ns;       /* since when something waits there without a result */
     libpool_cause doom;      /* why the policy has killed it */
     libpool_cause must_kill; /* this call has to kill it, for this reason */
     bool ready, retiring, orphaned, early_ready;
@@ -51,12 +62,14 @@ struct hn_book_slot {
     uint64_t since_ns; /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;
-    bool unproven; /* its death or empty tree was waited for in vain, at least once */
+    bool unproven;    /* its death or empty tree was waited for in vain, at least once */
+    bool grace_ended; /* of its kill: what it holds may end */
 };
 
 /* One call into the policy. */
 struct hn_call {
-    const struct lp_event *event; /* NULL: submit or cancel */
+    const struct lp_event *event; /* NULL: submit, cancel, settle... */
+    bool settles;                 /* conclusions are drawn in this call */
     uint32_t submitted;           /* index in tasks, or LP_NONE */
     uint32_t cancelled;           /* index in tasks, or LP_NONE */
     libpool_cause injected;       /* EXITED: what was done to it in truth */
@@ -74,6 +87,8 @@ struct hn_books {
     uint32_t n_tasks, oldest; /* all before oldest have ended */
     struct hn_book_slot slots[HN_BOOK_SLOTS];
     uint64_t idle_order;
+    uint32_t favourite;    /* the slot that was assigned a task last */
+    uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
 
     enum lp_zygote_state zygote;
@@ -86,12 +101,12 @@ struct hn_books {
     bool waiting; /* somebody was refused for want of room */
     uint64_t waiting_bytes;
     bool room_told;
+    bool settled; /* by the last call */
 
     struct hn_call call;
     uint64_t now_ns;
-    uint32_t must_end; /* index in tasks, or LP_NONE */
-    libpool_cause must_end_cause;
-    bool must_down, must_drop;
+    uint32_t must_end; /* tasks that this call has to end */
+    bool must_drop;
     uint32_t died_slot; /* whose death this call tells, or LP_NONE */
     libpool_cause died_cause;
 
@@ -121,7 +136,14 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
 void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
-uint32_t hn_books_pending(const struct hn_books *books);
+uint32_t hn_books_pending(const struct hn_books *books); /* in the backlog or a channel */
+uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog */
 uint32_t hn_books_running(const struct hn_books *books);
+bool hn_books_holds(const struct hn_book_slot *slot); /* it has tasks */
+/* The place of a task in a slot's queue; LP_NONE: it is not there. */
+uint32_t hn_books_place(const struct hn_books *books, const struct hn_book_slot *slot,
+                        uint64_t task_id);
+void hn_books_launch(struct hn_books *books, struct hn_book_task *task);
+void hn_books_dequeue(struct hn_book_slot *slot, uint32_t place);
 
 #endif

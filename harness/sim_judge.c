@@ -122,16 +122,73 @@ static void check_newest(struct hn_books *books, const struct hn_book_slot *slot
                  (unsigned)(slot - books->slots));
 }
 
-static void launch(struct hn_books *books, struct hn_book_task *task)
+/* Whoever is handed a task, to run it at once or later. */
+static void check_handed(struct hn_books *books, uint32_t index, const struct lp_action *action)
 {
-    books->stats.tasks_pending--;
-    books->stats.tasks_running++;
+    const struct hn_book_slot *slot = &books->slots[action->slot];
+    const struct hn_book_task *task = &books->tasks[index];
+    uint32_t handed = slot->tasks_done + (slot->task != LP_NONE) + slot->queued;
+    bool can = slot->state == LP_WORKER_IDLE || slot->state == LP_WORKER_BUSY;
+    if (!can || slot->generation != action->generation)
+        FAIL("task %u handed to slot %u, which is %s", index + 1, action->slot,
+             lp_worker_state_name(slot->state));
+    if (task->state != LP_TASK_PENDING)
+        FAIL("task %u handed out, but it was not pending", index + 1);
+    if (task->begun)
+        FAIL("I7: task %u handed out again after it was begun", index + 1);
+    if (books->config.tasks_per_worker && handed >= books->config.tasks_per_worker)
+        FAIL("slot %u has got %u tasks and is handed another", action->slot, handed);
+    if (slot->orphaned)
+        FAIL("task %u handed to a worker whose zygote is lost", index + 1);
+    if (slot->leaves)
+        FAIL("task %u handed to a worker that has asked to leave", index + 1);
+    if (books->cancelling)
+        FAIL("task %u handed out after a cancelling shutdown", index + 1);
+    check_order(books, index);
+}
+
+/*
+ * Who goes ahead of time must not lose by it: no promise of the task is broken, and who waits does so
+ * behind tiny ones only. Who has seen no tiny task can't foresee one.
+ */
+static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_book_slot *slot)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    uint32_t busy = hn_books_in(books, LP_WORKER_BUSY), idle = hn_books_in(books, LP_WORKER_IDLE);
+    uint32_t share = (hn_books_pending(books) + busy - 1) / busy;
+    uint64_t most_ns = idle ? LP_WAKE_NS : LP_PREFETCH_NS;
+    if (task->spec.queue_timeout_ns)
+        FAIL("task %u has a queue timeout and is sent ahead", index + 1);
+    if (task->spec.bytes > LP_PREFETCH_BYTES ||
+        books->tasks[slot->task].spec.bytes > LP_PREFETCH_BYTES)
+        FAIL("task %u is sent ahead, large or behind a large one", index + 1);
+    if (slot->queued >= LP_PREFETCH_MAX)
+        FAIL("task %u is one too many in a channel", index + 1);
+    if (idle + busy > books->max_workers)
+        FAIL("task %u is sent ahead to one of too many workers", index + 1);
+    if (books->least_run_ns == UINT64_MAX ||
+        (slot->queued + UINT64_C(1)) * books->least_run_ns > most_ns)
+        FAIL("task %u is sent ahead behind %u of %llu ns each at least", index + 1, slot->queued,
+             (unsigned long long)books->least_run_ns);
+    if (idle && slot != &books->slots[books->favourite])
+        FAIL("task %u is sent ahead beside an idle worker", index + 1);
+    if (!idle && slot->queued >= share)
+        FAIL("task %u is more than a fair share of %u", index + 1, share);
+    SOMETIMES(PREFETCHED);
+    books->coverage->sometimes[HN_PREFETCHED_BESIDE_IDLE] += idle != 0;
+    books->coverage->sometimes[HN_QUEUE_LONG] += slot->queued == 100;
+}
+
+static void send_ahead(struct hn_books *books, uint32_t index, struct hn_book_slot *slot)
+{
+    struct hn_book_task *task = &books->tasks[index];
+    check_ahead(books, index, slot);
+    if (slot->queued == 0)
+        slot->quiet_ns = books->now_ns;
+    if (slot->queued < LP_PREFETCH_MAX)
+        slot->queue[slot->queued++] = index;
+    task->state = LP_TASK_PREFETCHED;
     books->stats.backlog_bytes -= task->spec.bytes;
-    books->stats.tasks_launched += !task->launched;
-    books->notes_due[LIBPOOL_EVENT_TASK_LAUNCHED]++;
-    task->launched = true;
-    task->state = LP_TASK_RUNNING;
-    task->assigned_ns = books->now_ns;
 }
 
 static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
@@ -140,25 +197,16 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
     struct hn_book_slot *slot = &books->slots[action->slot];
     uint32_t index = find_task(books, pool, action->task);
     struct hn_book_task *task = &books->tasks[index];
-    if (slot->state != LP_WORKER_IDLE || slot->generation != action->generation)
-        FAIL("task %u handed to slot %u, which is %s", index + 1, action->slot,
-             lp_worker_state_name(slot->state));
-    if (task->state != LP_TASK_PENDING)
-        FAIL("task %u handed out, but it was not pending", index + 1);
-    if (task->begun)
-        FAIL("I7: task %u handed out again after it was begun", index + 1);
-    if (books->config.tasks_per_worker && slot->tasks_done >= books->config.tasks_per_worker)
-        FAIL("slot %u has run %u tasks and is handed another", action->slot, slot->tasks_done);
-    if (slot->orphaned)
-        FAIL("task %u handed to a worker whose zygote is lost", index + 1);
-    if (slot->leaves)
-        FAIL("task %u handed to a worker that has asked to leave", index + 1);
-    if (books->cancelling)
-        FAIL("task %u handed out after a cancelling shutdown", index + 1);
-    check_order(books, index);
-    check_newest(books, slot);
-    launch(books, task);
+    check_handed(books, index, action);
     task->slot = action->slot;
+    task->assigned_ns = books->now_ns;
+    if (slot->state == LP_WORKER_BUSY) {
+        send_ahead(books, index, slot);
+        return;
+    }
+    check_newest(books, slot);
+    hn_books_launch(books, task);
+    books->favourite = action->slot;
     slot->task = index;
     slot->state = LP_WORKER_BUSY;
     slot->since_ns = books->now_ns;
@@ -241,7 +289,8 @@ static bool shutdown_may_kill(const struct hn_books *books, const struct hn_book
 static bool is_deadline_of(const struct hn_books *books, uint32_t slot)
 {
     const struct lp_event *event = books->call.event;
-    return event && event->kind == LP_EVENT_DEADLINE && event->slot == slot;
+    return event && (event->kind == LP_EVENT_DEADLINE || event->kind == LP_EVENT_RECALLED) &&
+           event->slot == slot;
 }
 
 /* A task that is not begun in time: its worker is stuck. */
@@ -251,7 +300,7 @@ static bool is_stuck(const struct hn_books *books, uint32_t index)
     if (slot->state != LP_WORKER_BUSY || slot->task == LP_NONE || !is_deadline_of(books, index))
         return false;
     const struct hn_book_task *task = &books->tasks[slot->task];
-    return !task->begun && books->now_ns >= task->assigned_ns + books->config.start_timeout_ns;
+    return !task->begun && books->now_ns >= task->launched_ns + books->config.start_timeout_ns;
 }
 
 static void judge_kill(struct hn_books *books, const struct lp_action *action)
@@ -316,20 +365,40 @@ static bool run_overran(struct hn_books *books, uint32_t index)
     return books->now_ns >= task->believed_ns + task->spec.run_timeout_ns;
 }
 
-/* Why a task that a worker has may end, when neither result nor death ended it. */
-static bool running_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+static bool gives_up(struct hn_books *books)
 {
-    const struct hn_book_slot *slot = &books->slots[books->tasks[index].slot];
+    bool late = books->killing && books->now_ns >= books->killing_since_ns + LP_KILL_GRACE_NS;
+    books->coverage->sometimes[HN_GAVE_UP_QUEUE] += late;
+    return late;
+}
+
+/* A killed worker that does not die can't keep its tasks for ever. */
+static bool grace_is_over(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    const struct hn_book_slot *slot = &books->slots[task->slot];
+    bool over = slot->state == LP_WORKER_DYING && slot->doom == cause && slot->grace_ended &&
+                books->now_ns >= slot->since_ns + LP_KILL_GRACE_NS;
+    books->coverage->sometimes[HN_GRACE_QUEUE] += over && task->state == LP_TASK_PREFETCHED;
+    return over;
+}
+
+/* Why a task that a worker has may end, when neither result nor death ended it. */
+static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    const struct hn_book_slot *slot = &books->slots[task->slot];
+    bool queued = task->state == LP_TASK_PREFETCHED;
+    bool lives = slot->state == LP_WORKER_BUSY;
+    if (grace_is_over(books, index, cause))
+        return true;
     if (cause == LIBPOOL_CANCELLED)
-        return books->call.cancelled == index;
+        return books->call.cancelled == index && !(queued && lives);
+    if (cause == LIBPOOL_SHUTDOWN && queued) /* its death tells, but can't be waited for for ever */
+        return gives_up(books);
     if (cause == LIBPOOL_SHUTDOWN)
         return books->killing || (books->shutting && shutdown_may_kill(books, slot));
-    if (cause == LIBPOOL_TIMEOUT)
-        return slot->state == LP_WORKER_BUSY && run_overran(books, index);
-    if (cause == LIBPOOL_LOST) /* a killed worker that does not die can't keep its task for ever */
-        return slot->state == LP_WORKER_DYING && is_deadline_of(books, books->tasks[index].slot) &&
-               books->now_ns >= slot->since_ns + LP_KILL_GRACE_NS;
-    return false;
+    return cause == LIBPOOL_TIMEOUT && !queued && lives && run_overran(books, index);
 }
 
 static libpool_certainty certainty_due(const struct hn_books *books, uint32_t index, bool pending)
@@ -337,39 +406,57 @@ static libpool_certainty certainty_due(const struct hn_books *books, uint32_t in
     const struct hn_book_task *task = &books->tasks[index];
     if (pending)
         return LIBPOOL_NOT_STARTED;
-    if (books->must_end != index || books->must_end_cause == LIBPOOL_CORRUPT)
+    if (task->must_end == LIBPOOL_PENDING || !task->must_say_how)
         return LIBPOOL_MAY_HAVE_RUN;
-    if (books->must_end_cause == LIBPOOL_COMPLETED || books->must_end_cause == LIBPOOL_ERROR)
+    if (task->must_end == LIBPOOL_COMPLETED || task->must_end == LIBPOOL_ERROR)
         return LIBPOOL_HAS_RUN;
-    return task->begun ? LIBPOOL_MAY_HAVE_RUN : LIBPOOL_NOT_STARTED;
+    return task->begun || books->call.event->started_id == index + UINT64_C(1)
+               ? LIBPOOL_MAY_HAVE_RUN
+               : LIBPOOL_NOT_STARTED;
 }
 
 static void check_cause(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
     bool pending = books->tasks[index].state == LP_TASK_PENDING;
-    if (books->must_end == index) {
-        if (cause != books->must_end_cause)
+    libpool_cause due = books->tasks[index].must_end;
+    if (due != LIBPOOL_PENDING) {
+        if (cause != due)
             FAIL("I1: task %u ended as %s, should be %s", index + 1, libpool_cause_name(cause),
-                 libpool_cause_name(books->must_end_cause));
+                 libpool_cause_name(due));
         return;
     }
-    if (!(pending ? pending_may_end(books, index, cause) : running_may_end(books, index, cause)))
+    if (!(pending ? pending_may_end(books, index, cause) : handed_may_end(books, index, cause)))
         FAIL("I1: task %u was %s and ended as %s, which nothing explains", index + 1,
-             pending ? "pending" : "running", libpool_cause_name(cause));
+             pending ? "pending" : "in a worker", libpool_cause_name(cause));
+}
+
+/* The worker's word on its times counts as far as it can be true. */
+static bool times_are_told(const struct hn_books *books, const struct hn_book_task *task)
+{
+    const struct lp_event *event = books->call.event;
+    return event && event->kind == LP_EVENT_RESULT && task->must_say_how &&
+           event->started_ns >= task->assigned_ns && event->started_ns < event->ended_ns &&
+           event->ended_ns <= books->now_ns;
 }
 
 static void check_times(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
 {
     const struct hn_book_task *task = &books->tasks[index];
-    bool pending = task->state == LP_TASK_PENDING;
-    uint64_t handed_ns = pending ? books->now_ns : task->assigned_ns;
-    if (outcome->pending_ns != handed_ns - task->submitted_ns)
+    bool waited = task->state != LP_TASK_RUNNING;
+    bool told = times_are_told(books, task);
+    uint64_t begun_ns = waited ? books->now_ns : task->assigned_ns;
+    uint64_t ended_ns = books->now_ns;
+    if (told) {
+        begun_ns = books->call.event->started_ns;
+        ended_ns = books->call.event->ended_ns;
+    }
+    if (outcome->pending_ns != begun_ns - task->submitted_ns)
         FAIL("task %u waited %llu ns, not %llu", index + 1,
-             (unsigned long long)(handed_ns - task->submitted_ns),
+             (unsigned long long)(begun_ns - task->submitted_ns),
              (unsigned long long)outcome->pending_ns);
-    if (pending ? outcome->running_ns != 0 : outcome->running_ns > books->now_ns - handed_ns)
-        FAIL("task %u can't have run for %llu ns", index + 1,
-             (unsigned long long)outcome->running_ns);
+    if (outcome->running_ns != ended_ns - begun_ns)
+        FAIL("task %u ran for %llu ns, not %llu", index + 1,
+             (unsigned long long)(ended_ns - begun_ns), (unsigned long long)outcome->running_ns);
 }
 
 static void check_facts(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
@@ -377,16 +464,16 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
     const struct hn_book_task *task = &books->tasks[index];
     const struct lp_event *event = books->call.event;
     bool pending = task->state == LP_TASK_PENDING;
-    bool told = books->must_end == index && event; /* by a result or a death */
+    bool told = event && task->must_say_how; /* by a result or a death */
     if (outcome->certainty != certainty_due(books, index, pending))
         FAIL("I7: task %u ended with certainty %d", index + 1, (int)outcome->certainty);
     if (outcome->slot != (pending ? LP_NONE : task->slot))
         FAIL("task %u ended on slot %u", index + 1, outcome->slot);
     if (outcome->pid != (pending ? 0 : books->slots[task->slot].pid))
         FAIL("task %u ended with pid %d", index + 1, outcome->pid);
-    if (told && books->must_end_cause != LIBPOOL_CORRUPT &&
-        (outcome->code != event->code || outcome->signal != event->signal ||
-         outcome->core_dumped != event->core_dumped))
+    if (outcome->code != (told ? event->code : 0) ||
+        outcome->signal != (told ? event->signal : 0) ||
+        outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
     check_times(books, index, outcome);
 }
@@ -394,17 +481,26 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
 static void enter_end(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
     struct hn_book_task *task = &books->tasks[index];
+    struct hn_book_slot *slot = task->slot == LP_NONE ? NULL : &books->slots[task->slot];
     libpool_stats *stats = &books->stats;
     if (task->state == LP_TASK_PENDING) {
         stats->tasks_pending--;
         stats->backlog_bytes -= task->spec.bytes;
+    } else if (task->state == LP_TASK_PREFETCHED) {
+        uint32_t place = hn_books_place(books, slot, index + UINT64_C(1));
+        stats->tasks_pending--;
+        for (uint32_t i = 0; i < place; i++)
+            books->tasks[slot->queue[i]].doubted = true;
+        if (slot->task != LP_NONE)
+            books->tasks[slot->task].doubted = true;
+        hn_books_dequeue(slot, place);
     } else {
-        struct hn_book_slot *slot = &books->slots[task->slot];
         stats->tasks_running--;
+        if (slot->task == index && slot->state == LP_WORKER_BUSY &&
+            slot->must_kill == LIBPOOL_PENDING)
+            slot->must_kill = cause;
         if (slot->task == index)
             slot->task = LP_NONE;
-        if (slot->state == LP_WORKER_BUSY && slot->must_kill == LIBPOOL_PENDING)
-            slot->must_kill = cause;
     }
     stats->tasks_ended[cause]++;
     stats->tasks_failed += cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED &&
@@ -419,7 +515,7 @@ static void judge_end(struct hn_books *books, const struct lp_pool *pool,
     const struct lp_outcome *outcome = &pool->tasks.table[action->task].outcome;
     uint32_t index = find_task(books, pool, action->task);
     struct hn_book_task *task = &books->tasks[index];
-    if (task->state != LP_TASK_PENDING && task->state != LP_TASK_RUNNING) {
+    if (task->state == LP_TASK_FREE || task->state == LP_TASK_ENDED) {
         FAIL("I1: task %u ended twice", index + 1);
         return;
     }
@@ -429,8 +525,9 @@ static void judge_end(struct hn_books *books, const struct lp_pool *pool,
     if (task->not_started && task->begun)
         FAIL("I7: task %u was begun, but is reported as not started", index + 1);
     enter_end(books, index, outcome->cause);
-    if (books->must_end == index)
-        books->must_end = LP_NONE;
+    books->must_end -= task->must_end != LIBPOOL_PENDING;
+    task->must_end = LIBPOOL_PENDING;
+    task->must_say_how = false;
 }
 
 /* ---- the zygote and the end ------------------------------------------------------------------- */
@@ -466,14 +563,14 @@ static bool is_mute_about(const struct hn_books *books, uint32_t index)
     if (slot->state == LP_WORKER_DEAD && since_ns < books->zygote_since_ns)
         since_ns = books->zygote_since_ns;
     bool asked = slot->state == LP_WORKER_SPAWNING || slot->state == LP_WORKER_DEAD ||
-                 (slot->state == LP_WORKER_DYING && !slot->orphaned && slot->task == LP_NONE);
+                 (slot->state == LP_WORKER_DYING && !slot->orphaned && !hn_books_holds(slot));
     return asked && books->now_ns >= since_ns + books->config.start_timeout_ns;
 }
 
 static void judge_zygote_drop(struct hn_books *books)
 {
     const struct lp_event *event = books->call.event;
-    bool mute = event && event->kind == LP_EVENT_DEADLINE && is_mute_about(books, event->slot);
+    bool mute = event && event->kind < LP_WORKER_EVENTS && is_mute_about(books, event->slot);
     bool no_hello = books->zygote == LP_ZYGOTE_STARTING &&
                     books->now_ns >= books->zygote_since_ns + LP_HELLO_WAIT_NS;
     if (no_hello)
@@ -543,10 +640,15 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
 {
     const struct hn_book_task *task = &books->tasks[slot->task];
     uint64_t limit_ns = task->spec.run_timeout_ns;
-    if (task->begun && limit_ns && late(books, task->begun_ns, limit_ns))
+    /* Begun before its turn was told: the time until then can't be held against anybody. */
+    uint64_t since_ns = task->begun_ns > task->launched_ns ? task->begun_ns : task->launched_ns;
+    if (task->begun && limit_ns && late(books, since_ns, limit_ns))
         FAIL("task %u overran its run timeout", slot->task + 1);
-    if (!task->begun && late(books, task->assigned_ns, books->config.start_timeout_ns))
+    if (!task->begun && late(books, task->launched_ns, books->config.start_timeout_ns))
         FAIL("task %u is not begun, and nothing is done about it", slot->task + 1);
+    if (slot->queued && late(books, slot->quiet_ns, LP_PATIENCE_NS))
+        FAIL("%u tasks wait for slot %u, which has not answered for long", slot->queued,
+             (unsigned)(slot - books->slots));
 }
 
 static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slot)
@@ -571,7 +673,7 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
             limit_ns = config->idle_timeout_ns;
         break;
     case LP_WORKER_DYING:
-        if (slot->task != LP_NONE)
+        if (hn_books_holds(slot))
             limit_ns = LP_KILL_GRACE_NS;
         else if (books->zygote == LP_ZYGOTE_UP && !slot->orphaned && !slot->unproven)
             limit_ns = LP_KILL_GRACE_NS + config->start_timeout_ns;

@@ -10,9 +10,17 @@
 #define FAIL(...) hn_trace_fail(world->trace, __VA_ARGS__)
 #define NEVER UINT64_MAX
 
+static void reset_channel(struct hn_channel *channel)
+{
+    channel->first = channel->n = channel->epoch = channel->claimed = channel->results = 0;
+}
+
 void hn_world_init(struct hn_world *world, uint64_t seed)
 {
-    memset(world, 0, offsetof(struct hn_world, items));
+    memset(world, 0, offsetof(struct hn_world, channels));
+    memset(&world->zygote, 0, offsetof(struct hn_world, items) - offsetof(struct hn_world, zygote));
+    for (uint32_t slot = 0; slot < HN_BOOK_SLOTS; slot++)
+        reset_channel(&world->channels[slot]);
     world->random.state = seed;
     world->next_pid = 1000;
 }
@@ -273,8 +281,10 @@ static void fork_worker(struct hn_world *world, const struct hn_item *item)
         return;
     }
     process->alive = true;
-    process->unkillable = chance(world, HN_FAULT_UNKILLABLE) && chance(world, HN_FAULT_UNKILLABLE);
+    process->unkillable = chance(world, HN_FAULT_UNKILLABLE) &&
+                          (world->tiny || chance(world, HN_FAULT_UNKILLABLE));
     process->liar = chance(world, HN_FAULT_LIE);
+    process->fibs = chance(world, HN_FAULT_FIB);
     process->no_pidfd = chance(world, HN_FAULT_NO_PIDFD);
     process->frozen = !world->calm && world->total != HN_TOTAL_NONE; /* no task gets through */
     report(world, slot, LP_EVENT_SPAWNED, 0)->pid = process->pid;
@@ -309,16 +319,46 @@ static void init_ends(struct hn_world *world, uint32_t slot)
         word(world, slot, LP_EVENT_CORRUPT);
 }
 
-/* The task is in its channel: it begins it, or something is in the way. */
-static void begin(struct hn_world *world, const struct hn_item *item)
+/* Looks into its channel soon, unless it is at work anyway. */
+static void rouse(struct hn_world *world, uint32_t slot, uint64_t delay_ns)
 {
-    uint32_t slot = item->event.slot;
+    if (world->processes[slot].at_work)
+        return;
+    world->processes[slot].at_work = true;
+    put_for(world, HN_ITEM_BEGIN, slot, delay_ns);
+}
+
+/* Claims the next of its channel. What was recalled is dropped. 0: there is none. */
+static uint64_t claim(struct hn_world *world, uint32_t slot)
+{
+    struct hn_channel *channel = &world->channels[slot];
+    while (channel->n) {
+        struct hn_sent *next = &channel->sent[channel->first];
+        channel->first = (channel->first + 1) % HN_CHANNEL;
+        channel->n--;
+        if (next->epoch == channel->epoch) {
+            channel->claimed++;
+            return next->task_id;
+        }
+        SOMETIMES(STALE_DROPPED);
+    }
+    return 0;
+}
+
+static uint64_t run_time(struct hn_world *world)
+{
+    if (world->tiny && hn_random_chance(&world->random, 95))
+        return 1 + hn_random_time_ns(&world->random, world->tiny_ns);
+    return work_time(world, world->work_ns);
+}
+
+/* The function of what it has claimed: from here on the task was begun. */
+static void enter(struct hn_world *world, uint32_t slot)
+{
     struct hn_process *process = &world->processes[slot];
     uint64_t now_ns = world->trace->now_ns;
-    const struct hn_book_task *task = &world->books->tasks[item->event.task_id - 1];
-    if (process->frozen)
-        return;
-    process->task_id = process->started_id = item->event.task_id;
+    const struct hn_book_task *task = &world->books->tasks[process->task_id - 1];
+    process->started_id = process->task_id;
     process->begun_ns = process->started_ns = now_ns;
     if (process->liar)
         process->started_ns = hn_random_chance(&world->random, 50) ? 0 : now_ns + 3600000 * LP_MS;
@@ -328,7 +368,24 @@ static void begin(struct hn_world *world, const struct hn_item *item)
              (unsigned long long)process->task_id);
     if (chance(world, HN_FAULT_TASK_HANG))
         return;
-    put_for(world, HN_ITEM_TASK_END, slot, work_time(world, world->work_ns));
+    put_for(world, HN_ITEM_TASK_END, slot, run_time(world));
+}
+
+/* There may be something in its channel: it begins it, or something is in the way. */
+static void begin(struct hn_world *world, uint32_t slot)
+{
+    struct hn_process *process = &world->processes[slot];
+    process->at_work = false;
+    if (process->frozen)
+        return;
+    process->task_id = claim(world, slot);
+    if (process->task_id == 0)
+        return;
+    process->at_work = true;
+    if (world->tiny && hn_random_chance(&world->random, 20))
+        put_for(world, HN_ITEM_ENTER, slot, soon(world));
+    else
+        enter(world, slot);
 }
 
 static void task_ends(struct hn_world *world, uint32_t slot)
@@ -347,8 +404,12 @@ static void task_ends(struct hn_world *world, uint32_t slot)
     event->code = hn_random_chance(&world->random, 20) ? 5 : 0;
     event->started_ns = process->started_ns;
     event->ended_ns = world->trace->now_ns;
+    event->started_id = process->started_id;
     event->leaves = chance(world, HN_FAULT_LEFTOVERS);
     process->task_id = 0;
+    process->at_work = false;
+    if (world->channels[slot].n)
+        rouse(world, slot, hn_random_chance(&world->random, 90) ? 0 : soon(world));
 }
 
 static void leave(struct hn_world *world, uint32_t slot)
@@ -514,7 +575,8 @@ void hn_world_happen(struct hn_world *world, const struct hn_item *item)
     switch (item->kind) {
     case HN_ITEM_FORK: fork_worker(world, item); return;
     case HN_ITEM_INIT_END: init_ends(world, item->event.slot); return;
-    case HN_ITEM_BEGIN: begin(world, item); return;
+    case HN_ITEM_BEGIN: begin(world, item->event.slot); return;
+    case HN_ITEM_ENTER: enter(world, item->event.slot); return;
     case HN_ITEM_TASK_END: task_ends(world, item->event.slot); return;
     case HN_ITEM_LEAVE: leave(world, item->event.slot); return;
     case HN_ITEM_FINAL_END: final_ends(world, item->event.slot); return;
@@ -547,6 +609,19 @@ static void tell_orphan(struct hn_world *world, struct lp_event *event, libpool_
     }
 }
 
+/* A task that it was sent and may not have begun: it says it has. What it has begun it can't hide. */
+static void fib(struct hn_world *world, struct lp_event *event)
+{
+    const struct hn_book_slot *slot = &world->books->slots[event->slot];
+    uint32_t from = 0;
+    while (from + 1 < slot->queued && world->books->tasks[slot->queue[from + 1]].begun)
+        from++;
+    if (slot->queued == 0)
+        return;
+    uint32_t place = from + hn_random_below(&world->random, slot->queued - from);
+    event->started_id = slot->queue[place] + UINT64_C(1);
+}
+
 /* The supervisor opens a pidfd of those that have none, or finds them gone. */
 static void watch_all(struct hn_world *world)
 {
@@ -573,7 +648,8 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     if (process->generation != event->generation)
         return true; /* an old word */
     *injected = process->death;
-    event->started_id = process->started_id;
+    if (event->kind != LP_EVENT_RESULT || event->started_id == 0) /* nonsense has begun nothing */
+        event->started_id = process->started_id;
     if (event->kind != LP_EVENT_RESULT)
         event->started_ns = process->started_ns;
     if (event->kind == LP_EVENT_SPAWNED) {
@@ -587,7 +663,55 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
         tell_orphan(world, event, injected);
     else if (event->kind == LP_EVENT_GONE)
         event->code = event->signal = 0;
+    if (event->kind == LP_EVENT_EXITED && process->fibs)
+        fib(world, event);
     return true;
+}
+
+/* ---- channels ----------------------------------------------------------------------------------- */
+
+static bool is_word(const struct hn_item *item)
+{
+    enum lp_event_kind kind = item->event.kind;
+    return item->kind == HN_ITEM_EVENT && kind >= LP_EVENT_READY && kind <= LP_EVENT_CORRUPT;
+}
+
+struct hn_item *hn_world_unread(struct hn_world *world, uint32_t slot)
+{
+    uint32_t generation = world->processes[slot].generation;
+    struct hn_item *first = NULL;
+    for (uint32_t i = 0; i < world->n_items; i++) {
+        struct hn_item *item = &world->items[i];
+        if (item->event.slot == slot && item->event.generation == generation && is_word(item) &&
+            (!first || is_before(item, first)))
+            first = item;
+    }
+    return first;
+}
+
+uint32_t hn_world_recall(struct hn_world *world, uint32_t slot)
+{
+    struct hn_channel *channel = &world->channels[slot];
+    const struct hn_process *process = &world->processes[slot];
+    if (process->task_id && process->started_id != process->task_id)
+        SOMETIMES(CLAIMED_UNMARKED);
+    HN_TRACE(world->trace, "world", "gate of slot %u moves: %u claimed, %u results heard", slot,
+             channel->claimed, channel->results);
+    channel->epoch++;
+    return channel->claimed;
+}
+
+void hn_world_send(struct hn_world *world, uint32_t slot, uint32_t task)
+{
+    struct hn_channel *channel = &world->channels[slot];
+    if (channel->n == HN_CHANNEL) {
+        FAIL("the channel of slot %u overflows", slot);
+        return;
+    }
+    channel->sent[(channel->first + channel->n++) % HN_CHANNEL] = (struct hn_sent){
+        .task_id = world->pool->tasks.table[task].id, .epoch = channel->epoch};
+    if (world->processes[slot].alive)
+        rouse(world, slot, soon(world));
 }
 
 static void perform_spawn(struct hn_world *world, const struct lp_action *action)
@@ -595,6 +719,7 @@ static void perform_spawn(struct hn_world *world, const struct lp_action *action
     const struct hn_process *process = &world->processes[action->slot];
     if (process->alive || process->tree_ns > world->trace->now_ns)
         FAIL("I4: spawn into slot %u, where something of the old worker lives", action->slot);
+    reset_channel(&world->channels[action->slot]);
     struct hn_item *item = put(world, HN_ITEM_FORK, world->trace->now_ns + soon(world));
     item->zygote = world->zygote.incarnation;
     item->event.slot = action->slot;
@@ -607,12 +732,16 @@ static void perform_spawn(struct hn_world *world, const struct lp_action *action
 static void perform_assign(struct hn_world *world, const struct lp_action *action)
 {
     struct hn_process *process = &world->processes[action->slot];
+    bool ahead = world->pool->tasks.table[action->task].state == LP_TASK_PREFETCHED;
+    hn_world_send(world, action->slot, action->task);
     if (!process->alive) /* not known yet: the task lies in the channel of a dead one */
         return;
     if (all_fail(world, HN_TOTAL_UNBEGUN)) {
         put_death(world, action->slot, &killed, 0);
         return;
     }
+    if (ahead && !hn_random_chance(&world->random, 5)) /* else no queue would live */
+        return;
     if (hn_random_chance(&world->random, world->percent)) {
         const struct death *death = draw_death(world);
         if (death)
@@ -620,8 +749,6 @@ static void perform_assign(struct hn_world *world, const struct lp_action *actio
     }
     if (chance(world, HN_FAULT_STUCK_START))
         process->frozen = true;
-    struct hn_item *item = put_for(world, HN_ITEM_BEGIN, action->slot, soon(world));
-    item->event.task_id = world->pool->tasks.table[action->task].id;
 }
 
 static void perform_kill(struct hn_world *world, uint32_t slot)

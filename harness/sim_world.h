@@ -14,6 +14,7 @@
  *   - SPAWN is answered by SPAWNED, SPAWN_FAILED or the loss of the zygote; CLEAN by EMPTY
  *   - KILL leads to a death, but not at once, and not at all for the unkillable; when it meets the
  *     news of the empty tree, that is told again
+ *   - a worker begins what it was sent in that order, nothing that was recalled, and each once
  * A hostile worker says any word at any time.
  */
 #ifndef HARNESS_SIM_WORLD_H
@@ -43,6 +44,7 @@ enum hn_fault {
     HN_FAULT_STUCK_START, /* a worker does not begin the task it was given */
     HN_FAULT_CORRUPT,     /* hostile words */
     HN_FAULT_LIE,         /* hostile word on when a task began */
+    HN_FAULT_FIB,         /* hostile word, found after its death, on which task it began */
     HN_FAULT_UNKILLABLE,
     HN_FAULT_TREE_SLOW,    /* descendants outlive the worker for long */
     HN_FAULT_STATUS_SLOW,  /* the zygote is long in reporting a death */
@@ -71,7 +73,8 @@ enum hn_item_kind {
     HN_ITEM_RELEASE,   /* event.task_id: index of the task's record */
     HN_ITEM_FORK,
     HN_ITEM_INIT_END,
-    HN_ITEM_BEGIN, /* event.task_id */
+    HN_ITEM_BEGIN, /* claims the next of its channel */
+    HN_ITEM_ENTER, /* the function of what it has claimed */
     HN_ITEM_TASK_END,
     HN_ITEM_LEAVE,
     HN_ITEM_FINAL_END,
@@ -88,6 +91,26 @@ struct hn_item {
     struct lp_event event;
 };
 
+/* A task as it lies in a channel. */
+struct hn_sent {
+    uint64_t task_id;
+    uint32_t epoch;
+};
+
+#define HN_CHANNEL 1024u /* what was sent since the channel was empty, at most */
+
+/*
+ * A slot's channel and its gate, as os/channel.h promises them: a worker claims what it begins in the
+ * order of sending, and only what is of the gate's epoch; whoever moves the gate knows how many it has
+ * claimed, and that it never begins the rest.
+ */
+struct hn_channel {
+    struct hn_sent sent[HN_CHANNEL];
+    uint32_t first, n;
+    uint32_t epoch, claimed;
+    uint32_t results; /* heard by the host */
+};
+
 /* The process that was last started in a slot. */
 struct hn_process {
     uint32_t generation, zygote;
@@ -100,7 +123,9 @@ struct hn_process {
     uint64_t words_ns;               /* when its last word arrives */
     uint64_t born_ns;                /* when its birth is reported */
     uint64_t tree_ns;                /* its tree can't be empty before */
-    uint64_t task_id;                /* it has it; 0: none */
+    bool at_work;                    /* or about to look into its channel */
+    bool fibs;                       /* its word after its death */
+    uint64_t task_id;                /* it has claimed it; 0: none */
     uint64_t started_id, started_ns; /* its own word in the shared memory */
     uint64_t begun_ns;
     libpool_cause death;
@@ -130,8 +155,11 @@ struct hn_world {
     enum hn_total total;
     uint64_t work_ns;  /* tasks take up to so long */
     uint64_t start_ns; /* initializers and finalizers, too */
+    bool tiny;         /* most tasks take no longer than tiny_ns */
+    uint64_t tiny_ns;
 
     struct hn_process processes[HN_BOOK_SLOTS];
+    struct hn_channel channels[HN_BOOK_SLOTS];
     struct hn_zygote zygote;
     int next_pid;
 
@@ -151,6 +179,12 @@ void hn_world_happen(struct hn_world *world, const struct hn_item *item);
 /* Fills in what the supervisor adds when it tells an event. false: it is not told at all. */
 bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause *injected);
 void hn_world_perform(struct hn_world *world, const struct lp_action *action);
+/* The first word that the worker in a slot has written and nobody has read yet, or NULL. */
+struct hn_item *hn_world_unread(struct hn_world *world, uint32_t slot);
+/* The gate moves on; how many tasks were claimed until then. */
+uint32_t hn_world_recall(struct hn_world *world, uint32_t slot);
+/* Into the channel: the task at an index of the policy's table. */
+void hn_world_send(struct hn_world *world, uint32_t slot, uint32_t task);
 
 /* Faults from outside, on whatever is there. */
 void hn_world_kill_worker(struct hn_world *world);

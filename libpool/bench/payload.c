@@ -48,8 +48,10 @@ static uint64_t echo_once(libpool *pool, size_t size, struct bench_samples *ther
                           struct bench_samples *back)
 {
     uint64_t begun_ns = bench_now_ns();
-    libpool_future *future = bench_submit(
-        pool, &(libpool_task){.function = echo, .input = original, .input_size = size});
+    libpool_future *future = bench_submit(pool, &(libpool_task){.function = echo,
+                                                                .input = original,
+                                                                .input_size = size,
+                                                                .flags = LIBPOOL_BORROW});
     const libpool_result *result = bench_end(future, LIBPOOL_COMPLETED);
     uint64_t ended_ns = bench_now_ns();
     bench_must(result->data_size == size && memcmp(result->data, original, size) == 0,

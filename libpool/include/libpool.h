@@ -218,14 +218,20 @@ int libpool_dispatch(libpool *pool);
 
 /* ---- Tasks and futures ------------------------------------------------------------------- */
 
+/* libpool_task flags */
+enum {
+    LIBPOOL_BORROW = 1u << 0 /* don't copy the input: it stays as it is until the task has ended */
+};
+
 typedef struct libpool_task {
     size_t size; /* sizeof(libpool_task) */
     libpool_task_function *function;
-    const void *input; /* copied by libpool_submit */
+    const void *input; /* copied by libpool_submit, unless LIBPOOL_BORROW */
     size_t input_size;
     uint32_t priority;         /* 0 (highest) to 63; first in, first out inside one */
     uint32_t run_timeout_ms;   /* from its start; default: none. The tree is killed then */
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
+    uint32_t flags;            /* LIBPOOL_BORROW */
 } libpool_task;
 
 /*
@@ -237,6 +243,16 @@ typedef struct libpool_task {
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
+
+/*
+ * Hands over many tasks at once, in their order: cheaper for tiny ones. tasks is an array of elements of
+ * tasks[0].size bytes each, which all have that size. Waits up to timeout_ms for room, for all of them
+ * together. Returns how many were taken, the first ones; futures (NULL, or n places) has a future for
+ * each of those and NULL for the rest. A negative error, as above, if none was taken because of it; an
+ * element that is wrong ends the call before it.
+ */
+int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, int timeout_ms,
+                            libpool_future **futures);
 
 /* 0 when the task has ended, -ETIMEDOUT when it has not; the task goes on in that case. */
 int libpool_future_wait(libpool_future *future, int timeout_ms);

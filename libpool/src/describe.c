@@ -116,6 +116,8 @@ void lp_describe(const libpool_result *result, char *buffer, size_t size)
 {
     struct lp_text text = lp_text_begin(buffer, size);
     lp_text_add(&text, cause_sentences[result->cause]);
+    if (result->cause == LIBPOOL_COMPLETED)
+        return; /* nobody asks where, and it is said a million times a second */
     if (result->signal)
         add_signal(&text, result->signal);
     if (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT) {

@@ -6,50 +6,50 @@
 
 #include "base/alloc.h"
 #include "describe.h"
+#include "os/pages.h"
+#include "supervisor.h"
 #include "sys/sys.h"
 
-libpool_future *lp_future_new(const libpool_allocator *allocator, libpool *pool,
-                              const libpool_task *task)
+libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned char *input)
 {
-    libpool_future *future = lp_alloc(allocator, sizeof *future);
+    libpool_future *future = (libpool_future *)(void *)lp_slab_take(pool->futures);
     if (!future)
         return NULL;
-    memset(future, 0, sizeof *future);
-    future->allocator = *allocator;
+    future->allocator = pool->allocator;
     future->pool = pool;
     future->function = task->function;
-    atomic_store_explicit(&future->holders, 1, memory_order_relaxed);
-    if (task->input_size == 0)
-        return future;
-    future->input = lp_alloc(allocator, task->input_size);
-    if (!future->input) {
-        lp_future_drop(future);
-        return NULL;
-    }
-    memcpy(future->input, task->input, task->input_size);
+    future->borrows = task->flags & LIBPOOL_BORROW;
+    future->input = future->borrows ? task->input : input ? input : future->small;
     future->input_size = task->input_size;
+    if (!input && !future->borrows && task->input_size)
+        memcpy(future->small, task->input, task->input_size);
+    future->data = NULL;
+    future->data_size = future->data_capacity = 0;
+    atomic_store_explicit(&future->holders, 2, memory_order_relaxed);
+    atomic_store_explicit(&future->state, 0, memory_order_relaxed);
     return future;
-}
-
-void lp_future_hold(libpool_future *future)
-{
-    atomic_fetch_add_explicit(&future->holders, 1, memory_order_relaxed);
 }
 
 static void free_input(libpool_future *future)
 {
-    lp_release(&future->allocator, future->input, future->input_size);
-    future->input = NULL;
+    if (future->input != future->small && !future->borrows)
+        lp_release(&future->allocator, (void *)(uintptr_t)future->input, future->input_size);
+    future->input = future->small;
 }
 
 void lp_future_drop(libpool_future *future)
 {
-    if (atomic_fetch_sub_explicit(&future->holders, 1, memory_order_acq_rel) != 1)
+    /* The last holder needs no swap: nobody else can change the count. */
+    if (atomic_load_explicit(&future->holders, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&future->holders, 1, memory_order_acq_rel) != 1)
         return;
     libpool_allocator allocator = future->allocator;
     free_input(future);
     lp_release(&allocator, future->data, future->data_capacity);
-    lp_release(&allocator, future, sizeof *future);
+    if (future->item.slab)
+        lp_slab_give(&future->item);
+    else
+        lp_release(&allocator, future, sizeof *future);
 }
 
 bool lp_future_reserve(libpool_future *future, size_t size)
@@ -59,12 +59,12 @@ bool lp_future_reserve(libpool_future *future, size_t size)
     size_t capacity = future->data_capacity ? future->data_capacity : size;
     while (capacity < size)
         capacity = capacity > SIZE_MAX / 2 ? size : capacity * 2;
-    unsigned char *data = lp_alloc(&future->allocator, capacity);
+    unsigned char *data = lp_grow(&future->allocator, future->data, future->data_capacity,
+                                  future->data_size, capacity);
     if (!data)
         return false;
-    if (future->data_size)
-        memcpy(data, future->data, future->data_size);
-    lp_release(&future->allocator, future->data, future->data_capacity);
+    if (!future->allocator.allocate)
+        lp_pages_will_fill(data, capacity);
     future->data = data;
     future->data_capacity = capacity;
     return true;
@@ -74,21 +74,20 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
                             const struct lp_outcome *outcome)
 {
     bool ran = outcome->certainty == LIBPOOL_HAS_RUN;
-    future->result = (libpool_result){
-        .cause = outcome->cause,
-        .certainty = outcome->certainty,
-        .code = outcome->code,
-        .signal = outcome->signal,
-        .core_dumped = outcome->core_dumped,
-        .slot = outcome->slot,
-        .pid = outcome->pid,
-        .task_id = task_id,
-        .pending_ns = outcome->pending_ns,
-        .running_ns = outcome->running_ns,
-        .data = ran && future->data_size ? future->data : NULL,
-        .data_size = ran ? future->data_size : 0,
-    };
-    lp_describe(&future->result, future->result.text, sizeof future->result.text);
+    libpool_result *result = &future->result; /* each field, not the whole: most of it is text */
+    result->cause = outcome->cause;
+    result->certainty = outcome->certainty;
+    result->code = outcome->code;
+    result->signal = outcome->signal;
+    result->core_dumped = outcome->core_dumped;
+    result->slot = outcome->slot;
+    result->pid = outcome->pid;
+    result->task_id = task_id;
+    result->pending_ns = outcome->pending_ns;
+    result->running_ns = outcome->running_ns;
+    result->data = ran && future->data_size ? future->data : NULL;
+    result->data_size = ran ? future->data_size : 0;
+    lp_describe(result, result->text, sizeof result->text);
     free_input(future);
     uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
                                                memory_order_acq_rel);
@@ -104,6 +103,8 @@ bool lp_future_has_ended(const libpool_future *future)
 
 bool lp_future_visit(libpool_future *future)
 {
+    if (lp_future_has_ended(future))
+        return false;
     uint32_t before = atomic_fetch_add_explicit(&future->state, LP_FUTURE_VISITOR,
                                                 memory_order_acq_rel);
     if (!(before & LP_FUTURE_ENDED))

@@ -16,6 +16,7 @@
 #include <libpool.h>
 
 #include "core/tasks.h"
+#include "slab.h"
 
 /*
  * Its state word: has it ended, does somebody sleep on it, and how many threads came through it to
@@ -26,24 +27,30 @@
 #define LP_FUTURE_AWAITED 2u
 #define LP_FUTURE_VISITOR 0x100u
 
+#define LP_FUTURE_SMALL 64u
+
 struct libpool_future {
+    struct lp_slab_item item;
     _Atomic uint32_t state; /* futex word: LP_FUTURE_... */
     _Atomic uint32_t holders;
     libpool *pool; /* to be touched between visit and leave only */
     uint32_t task; /* index in the core's table; valid until ended */
     libpool_task_function *function;
-    unsigned char *input;
+    const unsigned char *input; /* its own copy, `small`, or the caller's */
+    bool borrows;
     size_t input_size;
     unsigned char *data; /* the result as it arrives */
     size_t data_size, data_capacity;
+    unsigned char small[LP_FUTURE_SMALL]; /* an input that fits here needs no allocation */
     libpool_result result;
     libpool_allocator allocator;
 };
 
-/* One holder: the caller. NULL: no memory. Copies the input. */
-libpool_future *lp_future_new(const libpool_allocator *allocator, libpool *pool,
-                              const libpool_task *task);
-void lp_future_hold(libpool_future *future);
+/*
+ * With the pool's lock held. Two holders: the caller and the pool. NULL: no memory. `input` is a copy of
+ * the task's that becomes the future's, or NULL: a small one is copied here.
+ */
+libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned char *input);
 void lp_future_drop(libpool_future *future);
 
 /* Room for `size` bytes of result in all; false: no memory. */

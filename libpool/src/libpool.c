@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "door.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 #include "watch.h"
 
 #define PAGE_BYTES 4096u
 #define CLOSE_MS 1000
-#define FOREVER UINT64_MAX
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -24,40 +24,6 @@
 const char *libpool_version(void)
 {
     return STRING(LIBPOOL_VERSION_MAJOR) "." STRING(LIBPOOL_VERSION_MINOR) ".0";
-}
-
-/* ---- checks --------------------------------------------------------------------------------- */
-
-/* 0 when the handle is this process's own. */
-static int check_handle(const libpool *pool)
-{
-    if (!pool)
-        return -EINVAL;
-    if (*pool->alive == LP_ALIVE)
-        return 0;
-    return *pool->alive == LP_ALIVE_IN_WORKER ? -EDEADLK : -ECHILD;
-}
-
-/*
- * Copies a caller's struct into ours. A smaller (older) one leaves the rest zero; a larger (newer)
- * one is fine as long as what we don't know is zero.
- */
-static int copy_sized(void *ours, size_t our_size, const void *theirs, size_t their_size)
-{
-    const unsigned char *bytes = theirs;
-    if (their_size < sizeof(size_t))
-        return -EINVAL;
-    for (size_t i = our_size; i < their_size; i++)
-        if (bytes[i])
-            return -E2BIG;
-    memset(ours, 0, our_size);
-    memcpy(ours, theirs, their_size < our_size ? their_size : our_size);
-    return 0;
-}
-
-static uint64_t deadline_of(int timeout_ms)
-{
-    return timeout_ms < 0 ? FOREVER : lp_supervisor_now() + (uint64_t)timeout_ms * LP_MS;
 }
 
 /* ---- pool ----------------------------------------------------------------------------------- */
@@ -122,6 +88,8 @@ static void free_pool(libpool *pool)
     libpool_allocator allocator = pool->allocator;
     if (pool->alive)
         (void)lp_sys.unmap(pool->alive, PAGE_BYTES);
+    if (pool->futures)
+        lp_slab_close(pool->futures);
     lp_release(&allocator, pool, sizeof *pool);
 }
 
@@ -137,7 +105,8 @@ static libpool *new_pool(const libpool_options *options)
     pool->options = *options;
     strncpy(pool->name, options->name, sizeof pool->name - 1);
     pool->alive = lp_sys.map(PAGE_BYTES);
-    if (!pool->alive || lp_sys.wipe_on_fork(pool->alive, PAGE_BYTES)) {
+    pool->futures = lp_slab_open(&allocator, sizeof(libpool_future));
+    if (!pool->alive || !pool->futures || lp_sys.wipe_on_fork(pool->alive, PAGE_BYTES)) {
         free_pool(pool);
         return NULL;
     }
@@ -151,7 +120,7 @@ int libpool_open(libpool **out, const libpool_options *given)
     if (!out)
         return -EINVAL;
     *out = NULL;
-    int error = given ? copy_sized(&options, sizeof options, given, given->size) : 0;
+    int error = given ? lp_door_copy(&options, sizeof options, given, given->size) : 0;
     if (error)
         return error;
     fill_in_defaults(&options);
@@ -173,7 +142,7 @@ int libpool_open(libpool **out, const libpool_options *given)
 
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
@@ -190,13 +159,15 @@ static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     if (deadline_ms >= 0)
         event.deadline_ns = now_ns + (uint64_t)deadline_ms * LP_MS;
     lp_supervisor_rouse(pool);
+    if (flags & LIBPOOL_CANCEL)
+        lp_supervisor_recall_all(pool);
     lp_pool_step(&pool->core, &event);
     lp_supervisor_perform(pool);
 }
 
 int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     if (error)
         return error;
     if (flags & ~(uint32_t)(LIBPOOL_WAIT | LIBPOOL_CANCEL))
@@ -204,7 +175,7 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     pthread_mutex_lock(&pool->lock);
     begin_shutdown(pool, flags, deadline_ms);
     while ((flags & LIBPOOL_WAIT) && !pool->down)
-        lp_supervisor_await(pool, FOREVER);
+        lp_supervisor_await(pool, LP_FOREVER);
     bool overran = (flags & LIBPOOL_WAIT) && pool->core.overran;
     pthread_mutex_unlock(&pool->lock);
     return overran ? -ETIME : 0;
@@ -214,7 +185,7 @@ void libpool_close(libpool *pool)
 {
     if (!pool)
         return;
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     bool forked = error == -ECHILD;
     if (error == -EDEADLK)
         return; /* in a worker it is not ours to close */
@@ -222,7 +193,7 @@ void libpool_close(libpool *pool)
         pthread_mutex_lock(&pool->lock);
         begin_shutdown(pool, LIBPOOL_CANCEL, CLOSE_MS);
         while (!pool->down)
-            lp_supervisor_await(pool, FOREVER);
+            lp_supervisor_await(pool, LP_FOREVER);
         pthread_mutex_unlock(&pool->lock);
         while (atomic_load(&pool->visitors))
             (void)lp_sys.sched_yield(); /* on their way out: every future has ended */
@@ -233,13 +204,13 @@ void libpool_close(libpool *pool)
 
 int libpool_fd(const libpool *pool)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     return error ? error : pool->poller.epoll_fd;
 }
 
 int libpool_dispatch(libpool *pool)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
@@ -249,72 +220,7 @@ int libpool_dispatch(libpool *pool)
     return 0;
 }
 
-/* ---- tasks ---------------------------------------------------------------------------------- */
-
-static int check_task(const libpool *pool, const libpool_task *task)
-{
-    if (!task->function || task->priority >= LIBPOOL_PRIORITIES ||
-        (task->input_size && !task->input))
-        return -EINVAL;
-    return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
-}
-
-/* With the lock held: into the core, waiting for room until the deadline. */
-static int hand_over(libpool *pool, const struct lp_task_spec *spec, int timeout_ms,
-                     uint32_t *index)
-{
-    uint64_t deadline_ns = deadline_of(timeout_ms);
-    for (;;) {
-        int error = lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
-        if (error != -EAGAIN)
-            return error;
-        if (!lp_supervisor_await(pool, deadline_ns))
-            return timeout_ms == 0 ? -EAGAIN : -ETIMEDOUT;
-    }
-}
-
-static int submit_future(libpool *pool, const libpool_task *task, int timeout_ms,
-                         libpool_future *future)
-{
-    struct lp_task_spec spec = {.priority = task->priority,
-                                .bytes = task->input_size,
-                                .run_timeout_ns = task->run_timeout_ms * LP_MS,
-                                .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
-                                .user = future};
-    pthread_mutex_lock(&pool->lock);
-    lp_future_hold(future); /* the pool's share: it may end within this very call */
-    int error = hand_over(pool, &spec, timeout_ms, &future->task);
-    if (error)
-        lp_pool_reject(&pool->core);
-    lp_supervisor_perform(pool);
-    pthread_mutex_unlock(&pool->lock);
-    if (error)
-        lp_future_drop(future);
-    return error;
-}
-
-int libpool_submit(libpool *pool, const libpool_task *given, int timeout_ms, libpool_future **out)
-{
-    libpool_task task;
-    if (out)
-        *out = NULL;
-    int error = check_handle(pool);
-    if (!error)
-        error = given ? copy_sized(&task, sizeof task, given, given->size) : -EINVAL;
-    if (!error)
-        error = check_task(pool, &task);
-    if (error)
-        return error;
-    libpool_future *future = lp_future_new(&pool->allocator, pool, &task);
-    if (!future)
-        return -ENOMEM;
-    error = submit_future(pool, &task, timeout_ms, future);
-    if (error || !out)
-        lp_future_drop(future);
-    else
-        *out = future;
-    return error;
-}
+/* ---- futures -------------------------------------------------------------------------------- */
 
 static int drive_until_ended(libpool *pool, libpool_future *future, uint64_t deadline_ns)
 {
@@ -341,24 +247,33 @@ static void leave(libpool_future *future, libpool *pool)
 /* A short look at the workers' answers, or all the waiting where no thread drives the pool. */
 static int wait_in_pool(libpool *pool, libpool_future *future, int timeout_ms)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     if (error)
         return error;
     if (!pool->has_thread)
-        return drive_until_ended(pool, future, deadline_of(timeout_ms));
+        return drive_until_ended(pool, future, lp_door_deadline(timeout_ms));
     return timeout_ms != 0 && lp_watch(pool, future) ? 0 : -ETIMEDOUT;
+}
+
+static void arm_bells(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    lp_supervisor_before_sleep(pool);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 int libpool_future_wait(libpool_future *future, int timeout_ms)
 {
     if (!future)
         return -EINVAL;
-    uint64_t deadline_ns = deadline_of(timeout_ms);
+    uint64_t deadline_ns = lp_door_deadline(timeout_ms);
     libpool *pool = visit(future);
     if (!pool)
         return 0;
     bool may_sleep = timeout_ms != 0 && pool->has_thread;
     int error = wait_in_pool(pool, future, timeout_ms);
+    if (error == -ETIMEDOUT && may_sleep)
+        arm_bells(pool);
     leave(future, pool);
     return error == -ETIMEDOUT && may_sleep ? lp_future_wait_until(future, deadline_ns) : error;
 }
@@ -368,17 +283,27 @@ const libpool_result *libpool_future_result(const libpool_future *future)
     return future && lp_future_has_ended(future) ? &future->result : NULL;
 }
 
+/* With the lock held. What waits in a worker's channel is taken back first. */
+static int cancel_pending(libpool *pool, libpool_future *future)
+{
+    enum lp_cancel done = LP_CANCEL_RECALL;
+    while (done == LP_CANCEL_RECALL && !lp_future_has_ended(future)) {
+        done = lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
+        if (done == LP_CANCEL_RECALL)
+            lp_supervisor_recall(pool, pool->core.tasks.table[future->task].slot);
+        else
+            lp_supervisor_perform(pool);
+    }
+    return done == LP_CANCEL_RECALL ? LIBPOOL_CANCEL_DONE : (int)done;
+}
+
 static int cancel_in_pool(libpool *pool, libpool_future *future)
 {
-    int done = check_handle(pool);
-    if (done)
-        return done;
-    done = LIBPOOL_CANCEL_DONE;
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
     pthread_mutex_lock(&pool->lock);
-    if (!lp_future_has_ended(future)) {
-        done = (int)lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
-        lp_supervisor_perform(pool);
-    }
+    int done = cancel_pending(pool, future);
     pthread_mutex_unlock(&pool->lock);
     return done;
 }
@@ -409,7 +334,7 @@ static_assert((int)LIBPOOL_CANCEL_KILLED == (int)LP_CANCEL_KILLED, "one list");
 
 int libpool_stats_read(libpool *pool, libpool_stats *stats)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     if (error)
         return error;
     if (!stats || stats->size < sizeof(size_t))
@@ -426,14 +351,14 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
 
 int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms)
 {
-    int error = check_handle(pool);
+    int error = lp_door_check(pool);
     if (error)
         return error;
     if (!event)
         return -EINVAL;
     if (!pool->ring.capacity)
         return -ENOTSUP;
-    uint64_t deadline_ns = deadline_of(timeout_ms);
+    uint64_t deadline_ns = lp_door_deadline(timeout_ms);
     pthread_mutex_lock(&pool->lock);
     struct lp_event_ring *ring = &pool->ring;
     while (ring->taken == ring->written && !error)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -582,5 +583,186 @@ TEST(libpool, who_drives_is_told_what_others_do)
     pthread_join(thread, NULL);
     CU_ASSERT_EQUAL(cause_of(pending), LIBPOOL_CANCELLED);
     libpool_future_free(running);
+    libpool_close(pool);
+}
+
+/* ---- tiny tasks are sent ahead -------------------------------------------------------------- */
+
+static int nap_ms(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    return poll(NULL, 0, *(const int *)input);
+}
+
+/* So many tiny tasks that the pool expects tiny ones; they have ended. */
+static void warm_up(libpool *pool)
+{
+    libpool_future *futures[200];
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 200; i++)
+            futures[i] = submit(pool, noop, NULL, 0, 0);
+        for (int i = 0; i < 200; i++)
+            CU_ASSERT_EQUAL(cause_of(futures[i]), LIBPOOL_COMPLETED);
+    }
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+TEST(libpool, tiny_tasks_sent_ahead_don_t_wait_for_a_long_one)
+{
+    libpool *pool = open_pool(2);
+    libpool_future *futures[100];
+    warm_up(pool);
+    uint64_t begun_ms = now_ms();
+    libpool_future *nap = submit(pool, nap_ms, &(int){2000}, sizeof(int), 0);
+    for (int i = 0; i < 100; i++)
+        futures[i] = submit(pool, noop, NULL, 0, 0);
+    for (int i = 0; i < 100; i++)
+        CU_ASSERT_EQUAL(cause_of(futures[i]), LIBPOOL_COMPLETED);
+    CU_ASSERT(now_ms() - begun_ms < 1000);
+    CU_ASSERT_EQUAL(libpool_future_cancel(nap), LIBPOOL_CANCEL_KILLED);
+    libpool_future_free(nap);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_task_sent_ahead_can_be_cancelled_and_the_others_run)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *futures[50];
+    warm_up(pool);
+    libpool_future *nap = submit(pool, nap_ms, &(int){100}, sizeof(int), 0);
+    for (int i = 0; i < 50; i++)
+        futures[i] = submit(pool, noop, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_future_cancel(futures[20]), LIBPOOL_CANCEL_DEQUEUED);
+    for (int i = 0; i < 50; i++)
+        CU_ASSERT_EQUAL(cause_of(futures[i]), i == 20 ? LIBPOOL_CANCELLED : LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(cause_of(nap), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(stats_of(pool).workers_ended[LIBPOOL_CANCELLED], 0);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_crash_costs_none_of_those_that_were_sent_ahead)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *futures[100];
+    warm_up(pool);
+    for (int i = 0; i < 100; i++)
+        futures[i] = i == 30 ? submit(pool, raise_signal, &(int){SIGKILL}, sizeof(int), 0)
+                             : submit(pool, noop, NULL, 0, 0);
+    for (int i = 0; i < 100; i++)
+        CU_ASSERT_EQUAL(cause_of(futures[i]), i == 30 ? LIBPOOL_KILLED : LIBPOOL_COMPLETED);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_timeout_behind_tiny_ones_is_in_time_and_costs_none_of_them)
+{
+    libpool *pool = open_pool(1);
+    libpool_future *futures[100];
+    warm_up(pool);
+    uint64_t begun_ms = now_ms();
+    for (int i = 0; i < 100; i++)
+        futures[i] = i == 30 ? submit(pool, hang, NULL, 0, 50) : submit(pool, noop, NULL, 0, 0);
+    for (int i = 0; i < 100; i++)
+        CU_ASSERT_EQUAL(cause_of(futures[i]), i == 30 ? LIBPOOL_TIMEOUT : LIBPOOL_COMPLETED);
+    CU_ASSERT(now_ms() - begun_ms < 1000);
+    libpool_close(pool);
+}
+
+/* ---- many at once --------------------------------------------------------------------------- */
+
+TEST(libpool, many_are_submitted_at_once_in_their_order)
+{
+    libpool *pool = open_pool(2);
+    libpool_task tasks[300];
+    libpool_future *futures[300];
+    for (int i = 0; i < 300; i++)
+        tasks[i] = (libpool_task){
+            .size = sizeof tasks[i], .function = echo, .input = &i, .input_size = sizeof i};
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 300, -1, futures), 300);
+    for (int i = 0; i < 300; i++) {
+        CU_ASSERT_EQUAL(libpool_future_wait(futures[i], 20000), 0);
+        CU_ASSERT_EQUAL(libpool_future_result(futures[i])->task_id, (uint64_t)i + 1);
+        CU_ASSERT_EQUAL(libpool_future_result(futures[i])->data_size, sizeof(int));
+        libpool_future_free(futures[i]);
+    }
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, NULL, 0, 0, NULL), 0);
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, NULL, 1, 0, NULL), -EINVAL);
+    libpool_close(pool);
+}
+
+TEST(libpool, many_stop_at_the_first_that_can_t_be_taken)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .min_workers = 1, .max_workers = 1, .backlog_tasks = 4};
+    libpool_task tasks[10];
+    libpool_future *futures[10];
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT(await_stats(pool, 0, 1));
+    for (int i = 0; i < 10; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = hang};
+    tasks[7].function = NULL;
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks + 7, 3, 0, futures), -EINVAL);
+    int64_t taken = libpool_submit_many(pool, tasks, 10, 0, futures);
+    CU_ASSERT(taken == 4 || taken == 5); /* the first may be with the worker by then */
+    for (int64_t i = 0; i < 10; i++)
+        CU_ASSERT_EQUAL(futures[i] != NULL, i < taken);
+    int64_t more = libpool_submit_many(pool, tasks, 10, 20, NULL);
+    CU_ASSERT(more == -ETIMEDOUT || more == 5 - taken);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_CANCEL, -1), 0);
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 1, 0, NULL), -ESHUTDOWN);
+    for (int64_t i = 0; i < taken; i++)
+        CU_ASSERT_EQUAL(cause_of(futures[i]), LIBPOOL_SHUTDOWN);
+    libpool_close(pool);
+}
+
+/* ---- large payloads ------------------------------------------------------------------------- */
+
+static long resident_kib(int pid)
+{
+    char path[64];
+    long pages = 0, resident = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", pid);
+    FILE *file = fopen(path, "r");
+    if (!file || fscanf(file, "%ld %ld", &pages, &resident) != 2)
+        resident = -1;
+    if (file)
+        fclose(file);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+TEST(libpool, a_borrowed_input_is_read_where_it_is_and_the_worker_gives_its_memory_back)
+{
+    const size_t size = (size_t)16 << 20;
+    libpool *pool = open_pool(1);
+    unsigned char *bytes = malloc(size);
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (unsigned char)(i * 7 + i / 4096);
+    libpool_task task = {.size = sizeof task,
+                         .function = echo,
+                         .input = bytes,
+                         .input_size = size,
+                         .flags = LIBPOOL_BORROW};
+    libpool_future *future = NULL;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 20000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_EQUAL(result->data_size, size);
+    CU_ASSERT(result->data_size == size && memcmp(result->data, bytes, size) == 0);
+    long resident = resident_kib(result->pid);
+    for (int i = 0; i < 4000 && resident > 16 << 10; i++) {
+        (void)poll(NULL, 0, 5);
+        resident = resident_kib(result->pid);
+    }
+    CU_ASSERT(resident > 0 && resident < 16 << 10);
+    libpool_future_free(future);
+    task.flags = ~0u;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), -EINVAL);
+    free(bytes);
     libpool_close(pool);
 }

@@ -18,6 +18,7 @@ void lp_line_reset(struct lp_line *line, uint32_t generation)
     line->watched = line->orphaned = line->again = line->broken = false;
     line->future = NULL;
     line->sending = line->receiving = line->no_memory = false;
+    line->results = 0;
 }
 
 void lp_line_post(struct lp_line *line, enum lp_message_kind kind)
@@ -28,21 +29,41 @@ void lp_line_post(struct lp_line *line, enum lp_message_kind kind)
     lp_channel_ring(&line->channel);
 }
 
-void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_id)
+static bool send_header(struct lp_line *line, const libpool_future *future, uint64_t task_id)
 {
     struct lp_message message = {.kind = LP_MESSAGE_TASK,
                                  .task_id = task_id,
                                  .size = future->input_size,
-                                 .function = (uint64_t)(uintptr_t)future->function};
+                                 .function = (uint64_t)(uintptr_t)future->function,
+                                 .epoch = line->channel.epoch};
+    bool sent = lp_channel_send(&line->channel, &message) == 1;
+    line->broken = line->broken || !sent;
+    return sent;
+}
+
+void lp_line_expect(struct lp_line *line, libpool_future *future)
+{
     line->future = future;
     future->data_size = 0; /* of an earlier attempt */
+}
+
+void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_id)
+{
+    lp_line_expect(line, future);
     line->sent = 0;
-    line->sending = future->input_size > 0;
-    if (lp_channel_send(&line->channel, &message) != 1)
-        line->broken = true;
-    else if (line->sending)
+    line->sending = send_header(line, future, task_id) && future->input_size > 0;
+    if (line->sending)
         lp_line_push(line);
     lp_channel_ring(&line->channel);
+}
+
+void lp_line_prefetch(struct lp_line *line, const libpool_future *future, uint64_t task_id)
+{
+    if (!send_header(line, future, task_id) || future->input_size == 0)
+        return;
+    if (lp_channel_write(&line->channel, future->input, future->input_size, true) !=
+        (int64_t)future->input_size)
+        line->broken = true; /* there is room for all that may be prefetched */
 }
 
 void lp_line_push(struct lp_line *line)

@@ -28,12 +28,15 @@ struct lp_line {
     uint32_t generation;
     uint32_t owed;
     bool orphaned; /* the zygote that would report its death is lost */
+    bool scanned;  /* in the pool's list of those that are looked at without a bell */
     bool again;    /* there is more to do without a doorbell */
     bool broken;   /* a send found nonsense: to be told to the core */
 
     libpool_future *future; /* of the task it has; borrowed from the core's table */
     size_t sent;            /* bytes of the input that are in the ring */
     bool sending;
+
+    uint32_t results; /* how many tasks the worker has answered */
 
     struct lp_message message; /* the one being received */
     uint64_t missing;          /* payload bytes of it still to come */
@@ -46,8 +49,13 @@ void lp_line_reset(struct lp_line *line, uint32_t generation);
 
 /* A message without payload. Sets `broken` when the ring is not what it must be. */
 void lp_line_post(struct lp_line *line, enum lp_message_kind kind);
-/* The task's header and as much of its input as fits; the rest follows from lp_line_push. */
+/*
+ * The task's header and as much of its input as fits; the rest follows from lp_line_push. Behind others
+ * (prefetched): all of its input fits, and its result is received when lp_line_expect says so.
+ */
 void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_id);
+void lp_line_prefetch(struct lp_line *line, const libpool_future *future, uint64_t task_id);
+void lp_line_expect(struct lp_line *line, libpool_future *future);
 /* Goes on sending. */
 void lp_line_push(struct lp_line *line);
 /* The task has ended otherwise: nothing more is sent, what still arrives is dropped. */

@@ -19,8 +19,10 @@
 #define CLEAR_WAIT_MS 500
 #define RETRY_NS (20 * LP_MS)          /* until there is a descriptor again */
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
-#define DRAIN_MESSAGES 4096            /* of one whose end is near */
-#define PUMP_MESSAGES 64               /* of one line in one go */
+#define DRAIN_BATCHES 64               /* of one whose end is near */
+#define PUMP_ROUNDS 8                  /* before others get their turn */
+#define POLLING_PAYS 64u               /* tasks whose end was found without a bell in POLL_NS */
+#define POLL_NS 500000u                /* what nobody takes is taken so soon */
 
 /* What a poller event is about: kind, generation, slot. */
 enum tag {
@@ -73,7 +75,8 @@ static void step_worker(libpool *pool, enum lp_event_kind kind, uint32_t slot)
 static void leave_to_driver(libpool *pool)
 {
     pool->work_waits = true;
-    lp_poller_nudge(&pool->poller);
+    if (!pool->awake)
+        lp_poller_nudge(&pool->poller);
 }
 
 static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uint32_t owed)
@@ -133,11 +136,51 @@ static void perform_spawn(libpool *pool, const struct lp_action *action)
     request(pool, action->slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
 }
 
+/* One bell for all that one batch of actions has sent ahead. */
+static void ring_owed_bell(libpool *pool)
+{
+    if (pool->bell_owed_to != LP_NONE)
+        lp_channel_ring(&pool->lines[pool->bell_owed_to].channel);
+    pool->bell_owed_to = LP_NONE;
+}
+
+static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task *task)
+{
+    if (pool->bell_owed_to != slot)
+        ring_owed_bell(pool);
+    pool->bell_owed_to = slot;
+    lp_line_prefetch(&pool->lines[slot], task->spec.user, task->id);
+}
+
+/* Those that were handed something last will answer next. Who falls out is heard by its bell. */
+static void scan_line(libpool *pool, uint32_t slot)
+{
+    uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
+    uint32_t at = pool->next_scanned++ % LP_SCANNED_MAX;
+    if (at < n) {
+        struct lp_line *old =
+            &pool->lines[atomic_load_explicit(&pool->scanned[at], memory_order_relaxed)];
+        old->scanned = false;
+        old->again = old->again || pool->polling; /* unarmed: to be looked at once more */
+        if (old->again)
+            leave_to_driver(pool);
+    }
+    pool->lines[slot].scanned = true;
+    atomic_store_explicit(&pool->scanned[at], slot, memory_order_relaxed);
+    if (at >= n)
+        atomic_store_explicit(&pool->n_scanned, at + 1, memory_order_release);
+}
+
 static void perform_assign(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
+    if (!line->scanned)
+        scan_line(pool, action->slot);
     const struct lp_task *task = &pool->core.tasks.table[action->task];
-    lp_line_assign(line, task->spec.user, task->id);
+    if (task->state == LP_TASK_PREFETCHED)
+        perform_prefetch(pool, action->slot, task);
+    else
+        lp_line_assign(line, task->spec.user, task->id);
     line->again = line->sending && lp_line_arm(line);
     if (line->again || line->broken)
         leave_to_driver(pool);
@@ -166,6 +209,7 @@ static void perform_end(libpool *pool, const struct lp_action *action)
 {
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     libpool_future *future = task->spec.user;
+    pool->ends++;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
@@ -221,6 +265,7 @@ static void perform_batch(libpool *pool)
 {
     for (uint32_t i = 0; i < pool->core.n_actions; i++)
         perform(pool, &pool->core.actions[i]);
+    ring_owed_bell(pool);
     if (pool->core.n_actions && pool->waiters)
         pthread_cond_broadcast(&pool->changed);
     if (pool->core.n_actions && pool->driving)
@@ -242,10 +287,37 @@ void lp_supervisor_perform(libpool *pool)
         lp_pool_step(&pool->core, &tick);
         perform_batch(pool);
     }
-    lp_poller_set_deadline(&pool->poller, lp_pool_next_deadline(&pool->core), pool->core.now_ns);
+    uint64_t next_ns = lp_pool_next_deadline(&pool->core);
+    if (!pool->polling ||
+        next_ns < pool->poll_ns) /* the next look is armed already, or under way */
+        lp_poller_set_deadline(&pool->poller, next_ns, pool->core.now_ns);
 }
 
 /* ---- what a worker says --------------------------------------------------------------------- */
+
+/* What the core decides of it follows with the next settling. */
+static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *message,
+                        uint64_t now_ns)
+{
+    struct lp_line *line = &pool->lines[slot];
+    struct lp_event event = {.kind = LP_EVENT_RESULT,
+                             .slot = slot,
+                             .generation = line->generation,
+                             .now_ns = now_ns,
+                             .code = message->code,
+                             .task_id = message->task_id,
+                             .started_id = message->started_ns ? message->task_id : 0,
+                             .started_ns = message->started_ns,
+                             .ended_ns = message->ended_ns,
+                             .leaves = message->leaves != 0};
+    line->results++;
+    lp_pool_tell(&pool->core, &event);
+    uint32_t next = pool->core.workers[slot].task;
+    if (next == LP_NONE)
+        lp_line_abandon(line);
+    else
+        lp_line_expect(line, pool->core.tasks.table[next].spec.user);
+}
 
 static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
 {
@@ -255,7 +327,7 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
         [LP_MESSAGE_START] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_READY] = LP_EVENT_READY,
         [LP_MESSAGE_INIT_FAILED] = LP_EVENT_INIT_FAILED,
-        [LP_MESSAGE_RESULT] = LP_EVENT_RESULT,
+        [LP_MESSAGE_RESULT] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_FINAL_STARTED] = LP_EVENT_FINAL_STARTED,
         [LP_MESSAGE_FINALIZED] = LP_EVENT_FINALIZED,
     };
@@ -264,11 +336,6 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
                                          slot);
     event.code = message->code;
     event.task_id = message->task_id;
-    if (event.kind == LP_EVENT_RESULT) {
-        event.started_ns = message->started_ns;
-        event.ended_ns = message->ended_ns;
-        event.leaves = message->leaves != 0;
-    }
     step(pool, &event);
 }
 
@@ -279,50 +346,187 @@ static bool is_heard(const libpool *pool, uint32_t slot)
     return state > LP_WORKER_SPAWNING && state < LP_WORKER_DEAD;
 }
 
-/* Takes what the worker has written; true: there is more. */
-static bool pump(libpool *pool, uint32_t slot)
+static void settle(libpool *pool, uint64_t now_ns)
 {
-    struct lp_line *line = &pool->lines[slot];
-    struct lp_message message;
-    for (int i = 0; i < PUMP_MESSAGES; i++) {
-        if (line->sending)
-            lp_line_push(line);
-        int got = lp_line_receive(line, pool->options.result_bytes, &message);
-        if (got < 0 || line->broken) {
-            line->broken = false;
-            step_worker(pool, LP_EVENT_CORRUPT, slot);
-            return false;
-        }
-        if (got == 0)
-            return lp_line_arm(line);
-        hear(pool, slot, &message);
+    lp_pool_settle(&pool->core, now_ns);
+    lp_supervisor_perform(pool);
+}
+
+/*
+ * Results are told to the core one by one, up to a batch; what follows from them is settled later. How
+ * the last look at the channel went: as lp_line_receive. Another message than a result is left to the
+ * caller. *now_ns: of the last result; 0: there was none.
+ */
+static int hear_results(libpool *pool, uint32_t slot, struct lp_message *message, uint64_t *now_ns)
+{
+    *now_ns = 0;
+    for (uint32_t n = 0; n < LP_RESULTS_PER_BATCH; n++) {
+        int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, message);
+        if (got != 1 || message->kind != LP_MESSAGE_RESULT)
+            return got;
+        if (message->ended_ns > *now_ns || n == 0)
+            *now_ns = lp_supervisor_now(); /* it may have come in while we read */
+        hear_result(pool, slot, message, *now_ns);
     }
-    return true;
+    return 1;
+}
+
+/* Hears up to a batch of messages, settled once. */
+static int hear_batch(libpool *pool, uint32_t slot)
+{
+    struct lp_message message;
+    uint64_t now_ns;
+    int got = hear_results(pool, slot, &message, &now_ns);
+    if (now_ns)
+        settle(pool, now_ns);
+    if (got == 1 && message.kind != LP_MESSAGE_RESULT)
+        hear(pool, slot, &message);
+    return got;
 }
 
 /* What is there now, before the worker's fate is decided. Bounded: it may still be writing. */
 static void drain(libpool *pool, uint32_t slot)
 {
-    struct lp_message message;
+    const struct lp_line *line = &pool->lines[slot];
     if (!is_heard(pool, slot))
         return;
-    for (int i = 0; i < DRAIN_MESSAGES; i++) {
-        int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, &message);
-        if (got == 1)
-            hear(pool, slot, &message);
-        else if (got < 0 || !pool->lines[slot].receiving || !lp_line_arm(&pool->lines[slot]))
+    for (int i = 0; i < DRAIN_BATCHES; i++) {
+        int got = hear_batch(pool, slot);
+        if (got < 0 || (got == 0 && (!line->receiving || !lp_line_arm(&pool->lines[slot]))))
             return;
     }
 }
 
-void lp_supervisor_pump(libpool *pool, uint32_t slot)
+/* All results that are there; nothing is settled, so nothing is sent meanwhile. */
+static void take_results(libpool *pool, uint32_t slot)
+{
+    struct lp_message message;
+    uint64_t now_ns;
+    int got = 1;
+    for (uint32_t i = 0; got == 1 && i <= LP_PREFETCH_MAX / LP_RESULTS_PER_BATCH; i++) {
+        got = hear_results(pool, slot, &message, &now_ns);
+        perform_batch(pool);
+        if (got == 1 && message.kind != LP_MESSAGE_RESULT) {
+            hear(pool, slot, &message); /* nothing that a busy worker can say: it is killed */
+            return;
+        }
+    }
+}
+
+/*
+ * Takes back what the worker has not begun: before what may kill it, and when others would have to wait
+ * for it. If it has not begun even the first, that one is sent again: it can't begin it as it was sent.
+ * The core is told, and settled by the caller's next step.
+ */
+static void recall(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    const struct lp_worker *worker = &pool->core.workers[slot];
+    uint32_t claimed;
+    if (!lp_pool_holds_prefetched(&pool->core, slot))
+        return;
+    int error = lp_channel_recall(&line->channel, &claimed);
+    take_results(pool, slot);
+    if (error || claimed - line->results > 1) {
+        step_worker(pool, LP_EVENT_CORRUPT, slot);
+        return;
+    }
+    if (claimed == line->results && worker->state == LP_WORKER_BUSY) {
+        const struct lp_task *task = &pool->core.tasks.table[worker->task];
+        lp_line_assign(line, task->spec.user, task->id);
+    }
+    struct lp_event event = worker_event(pool, LP_EVENT_RECALLED, slot);
+    event.now_ns = lp_supervisor_now();
+    lp_pool_tell(&pool->core, &event);
+}
+
+void lp_supervisor_recall(libpool *pool, uint32_t slot)
+{
+    recall(pool, slot);
+}
+
+void lp_supervisor_recall_all(libpool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++)
+        recall(pool, slot);
+}
+
+/* Takes what the worker has written; true: there is more. */
+static bool pump(libpool *pool, uint32_t slot, bool arm)
+{
+    struct lp_line *line = &pool->lines[slot];
+    if (line->sending)
+        lp_line_push(line);
+    int got = hear_batch(pool, slot);
+    if (got < 0 || line->broken) {
+        line->broken = false;
+        recall(pool, slot);
+        step_worker(pool, LP_EVENT_CORRUPT, slot);
+        return false;
+    }
+    return got == 1 || (arm && lp_line_arm(line));
+}
+
+static void pump_line(libpool *pool, uint32_t slot, bool arm)
 {
     struct lp_line *line = &pool->lines[slot];
     if (!is_heard(pool, slot))
         return; /* nobody, or faster than the zygote's report: heard when that is here */
-    line->again = pump(pool, slot);
+    bool more = true;
+    for (int i = 0; more && i < PUMP_ROUNDS; i++)
+        more = pump(pool, slot, arm);
+    line->again = more && arm; /* else the next look finds it */
     if (line->again)
         leave_to_driver(pool);
+}
+
+/* ---- polling -------------------------------------------------------------------------------- */
+
+bool lp_supervisor_take(libpool *pool)
+{
+    uint32_t before = pool->ends;
+    uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t slot = atomic_load_explicit(&pool->scanned[i], memory_order_relaxed);
+        if (is_heard(pool, slot) && lp_window_has_reply(pool->lines[slot].window))
+            pump_line(pool, slot, !pool->polling);
+    }
+    pool->taken += pool->ends - before;
+    return pool->ends != before;
+}
+
+static void arm_all(libpool *pool)
+{
+    uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
+    pool->polling = false;
+    for (uint32_t i = 0; i < n; i++)
+        pump_line(pool, atomic_load_explicit(&pool->scanned[i], memory_order_relaxed), true);
+}
+
+void lp_supervisor_before_sleep(libpool *pool)
+{
+    if (pool->polling)
+        arm_all(pool);
+}
+
+/*
+ * While other threads take the results by themselves, bells are a waste: they are left unarmed, and the
+ * lines are looked at now and then for what nobody took. The first look that finds nothing to do, and
+ * nobody doing it, arms them again.
+ */
+static void poll_lines(libpool *pool, uint64_t now_ns)
+{
+    if (now_ns < pool->poll_ns)
+        return;
+    pool->poll_ns = now_ns + POLL_NS;
+    bool others = pool->taken - pool->taken_seen >= POLLING_PAYS;
+    pool->polling = pool->polling || others;
+    uint32_t before = pool->taken;
+    if (pool->polling)
+        (void)lp_supervisor_take(pool);
+    if (pool->polling && !others && pool->taken == before)
+        arm_all(pool);
+    pool->taken_seen = pool->taken;
 }
 
 /* The parent that would tell how it ended is lost: the pidfd is asked, if there is one. */
@@ -380,7 +584,7 @@ static void handle_spawned(libpool *pool, const struct lp_report *report, int pi
     struct lp_event event = worker_event(pool, LP_EVENT_SPAWNED, report->slot);
     event.pid = report->pid;
     step(pool, &event);
-    lp_supervisor_pump(pool, report->slot);
+    pump_line(pool, report->slot, true);
 }
 
 static void handle_exited(libpool *pool, const struct lp_report *report)
@@ -592,7 +796,7 @@ static void handle(libpool *pool, const struct lp_poller_event *event)
         if (pool->zygote.pid_fd >= 0 && ((uint32_t)pool->zygote.pid & 0xfffffffu) == generation)
             handle_zygote_death(pool);
         return;
-    case TAG_DOORBELL: lp_supervisor_pump(pool, slot); return;
+    case TAG_DOORBELL: pump_line(pool, slot, !pool->polling || !pool->lines[slot].scanned); return;
     case TAG_PROCESS: /* stale when the slot went on within this batch */
         if (pool->lines[slot].pid_fd >= 0 &&
             (pool->lines[slot].generation & 0xfffffffu) == generation)
@@ -614,7 +818,21 @@ static void handle_left_work(libpool *pool)
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         struct lp_line *line = &pool->lines[slot];
         if (line->again || line->broken)
-            lp_supervisor_pump(pool, slot);
+            pump_line(pool, slot, !pool->polling || !line->scanned);
+    }
+}
+
+static void handle_deadline(libpool *pool, uint32_t slot)
+{
+    uint32_t results = pool->lines[slot].results;
+    drain(pool, slot); /* a result that is there in time counts */
+    if (pool->lines[slot].results != results)
+        return; /* what it does now has a deadline of its own */
+    if (lp_pool_holds_prefetched(&pool->core, slot)) {
+        recall(pool, slot);
+        settle(pool, lp_supervisor_now());
+    } else {
+        step_worker(pool, LP_EVENT_DEADLINE, slot);
     }
 }
 
@@ -623,10 +841,8 @@ static void handle_deadlines(libpool *pool)
     uint32_t slot;
     if (lp_pool_next_deadline(&pool->core) <= lp_supervisor_now())
         handle_reports(pool); /* what has been told in time counts */
-    while ((slot = lp_pool_due(&pool->core, lp_supervisor_now())) != LP_NONE) {
-        drain(pool, slot); /* a result that is there in time counts */
-        step_worker(pool, LP_EVENT_DEADLINE, slot);
-    }
+    while ((slot = lp_pool_due(&pool->core, lp_supervisor_now())) != LP_NONE)
+        handle_deadline(pool, slot);
     if (lp_pool_next_deadline(&pool->core) > lp_supervisor_now())
         return;
     struct lp_event tick = {.kind = LP_EVENT_TICK};
@@ -655,6 +871,8 @@ static void set_next_turn(libpool *pool)
     uint64_t now_ns = lp_supervisor_now(), next_ns = lp_pool_next_deadline(&pool->core);
     if (pool->unwatched && now_ns + RETRY_NS < next_ns)
         next_ns = now_ns + RETRY_NS;
+    if (pool->polling && pool->poll_ns < next_ns)
+        next_ns = pool->poll_ns;
     lp_poller_set_deadline(&pool->poller, next_ns, now_ns);
 }
 
@@ -663,6 +881,7 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     struct lp_poller_event events[LP_POLLER_BATCH];
     int n = lp_poller_wait(&pool->poller, events, timeout_ms, driving);
     pthread_mutex_lock(&pool->lock);
+    pool->awake = pool->has_thread; /* it looks for left work before it sleeps */
     for (int i = 0; i < n; i++)
         handle(pool, &events[i]);
     handle_left_work(pool);
@@ -670,21 +889,25 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     handle_left_work(pool);
     if (pool->unwatched)
         watch_orphans(pool);
+    if (pool->has_thread)
+        poll_lines(pool, lp_supervisor_now());
     handle_quit(pool);
     set_next_turn(pool);
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);
+    pool->awake = pool->has_thread && pool->work_waits;
     pthread_mutex_unlock(&pool->lock);
 }
 
 static void *supervise(void *arg)
 {
     libpool *pool = arg;
-    bool down = false;
+    bool down = false, awake = false;
     while (!down) {
-        lp_supervisor_turn(pool, -1, true);
+        lp_supervisor_turn(pool, awake ? 0 : -1, true);
         pthread_mutex_lock(&pool->lock);
         down = pool->down;
+        awake = pool->awake;
         pthread_mutex_unlock(&pool->lock);
     }
     return NULL;
@@ -715,6 +938,7 @@ static void wait_for_change(libpool *pool, uint64_t deadline_ns)
 {
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
                              .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    lp_supervisor_before_sleep(pool);
     pool->waiters++;
     if (deadline_ns == UINT64_MAX)
         pthread_cond_wait(&pool->changed, &pool->lock);
@@ -902,6 +1126,7 @@ int lp_supervisor_open(libpool *pool)
     struct lp_pool_config config = make_config(&pool->options);
     pool->poller = LP_POLLER_NULL;
     pool->lifeline_fd = -1;
+    pool->bell_owed_to = LP_NONE;
     pool->zygote = LP_ZYGOTE_LINK_NULL;
     int error = init_locks(pool);
     if (!error)

@@ -25,6 +25,7 @@
 #include "os/zygote.h"
 
 #define LP_NAME_BYTES 16
+#define LP_SCANNED_MAX 64              /* looking at more windows costs more than bells */
 #define LP_ALIVE 0x6c69706fu           /* the process that opened the pool */
 #define LP_ALIVE_IN_WORKER 0x776f726bu /* one of its workers; their own children find 0 */
 
@@ -46,6 +47,8 @@ struct libpool {
         changed; /* room in the backlog, an event, opened, down: whoever waits looks again */
     uint32_t waiters;
 
+    struct lp_slab *futures; /* outlives the pool */
+
     struct lp_pool core;
     void *core_memory;
     struct lp_line *lines;
@@ -59,9 +62,20 @@ struct libpool {
     pid_t *heir_pids;
     uint32_t containment, oom_evidence;
     int lifeline_fd; /* its end is the end of all workers */
-    bool unwatched;  /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
+    _Atomic uint32_t
+        scanned[LP_SCANNED_MAX]; /* slots that were assigned a task last: read without the lock */
+    _Atomic uint32_t n_scanned;
+    uint32_t next_scanned; /* where the next one goes */
+    uint32_t bell_owed_to; /* slot whose worker was sent tasks ahead and not told yet, or LP_NONE */
+    bool polling;          /* bells are unarmed: the supervisor looks by itself now and then */
+    uint64_t poll_ns;      /* when the next look is due */
+    uint32_t submits;
+    uint32_t ends;              /* tasks that have ended */
+    uint32_t taken, taken_seen; /* of those, the ones whose result was found without a bell */
+    bool unwatched; /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
     bool start_zygote, drop_zygote; /* left for the driving thread */
     bool socket_full;
+    bool awake;      /* the supervisor's thread looks at work_waits before it sleeps */
     bool work_waits; /* some line's `again` or `broken`, or a zygote matter */
 
     struct lp_event_ring ring;
@@ -99,8 +113,20 @@ void lp_supervisor_perform(libpool *pool);
 /* With the lock held: a zygote that was stopped goes on; it is needed to end things in time. */
 void lp_supervisor_rouse(libpool *pool);
 
-/* With the lock held: takes what the worker in this slot has written. */
-void lp_supervisor_pump(libpool *pool, uint32_t slot);
+/*
+ * With the lock held: takes what the scanned workers have written, without waiting for their bells.
+ * True: a task has ended.
+ */
+bool lp_supervisor_take(libpool *pool);
+/* With the lock held, before this thread sleeps until something ends: bells ring from now on. */
+void lp_supervisor_before_sleep(libpool *pool);
+
+/*
+ * With the lock held: takes back what a worker (all) has been sent ahead of time and has not begun. The
+ * next call into the core settles what follows.
+ */
+void lp_supervisor_recall(libpool *pool, uint32_t slot);
+void lp_supervisor_recall_all(libpool *pool);
 
 /*
  * With the lock held: gives it up until something changed or deadline_ns passed (UINT64_MAX: never);

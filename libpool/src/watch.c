@@ -1,40 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 #include "watch.h"
 
+#include <sched.h>
+
 #include "sys/sys.h"
 
-#define SLOTS_MAX 64      /* looking at more costs more than a wake-up */
-#define LONGEST_NS 50000u /* about what a sleep and a wake-up across cores cost in CPU time */
-#define FIRST_NS 10000u
+#define LONGEST_NS 100000u /* about what a sleep and a wake-up across cores cost in CPU time */
+#define FIRST_NS 20000u
 #define SHORTEST_NS 2000u
 
-static void say_watched(libpool *pool, bool watched)
+/* Calls for each scanned window; the list may change meanwhile, the windows stay. */
+#define FOR_EACH_SCANNED(pool, window)                                                         \
+    for (uint32_t i_ = 0, n_ = atomic_load_explicit(&(pool)->n_scanned, memory_order_acquire); \
+         i_ < n_ && ((window) = window_at((pool), i_)); i_++)
+
+static struct lp_window *window_at(const libpool *pool, uint32_t i)
 {
-    for (uint32_t slot = 0; slot < pool->core.slots; slot++)
-        lp_window_watch(pool->lines[slot].window, watched);
+    return pool->lines[atomic_load_explicit(&pool->scanned[i], memory_order_relaxed)].window;
+}
+
+static void say_watched(const libpool *pool, int cpu)
+{
+    struct lp_window *window;
+    FOR_EACH_SCANNED(pool, window)
+    lp_window_watch(window, cpu);
 }
 
 static void begin(libpool *pool)
 {
     if (atomic_fetch_add_explicit(&pool->watchers, 1, memory_order_relaxed) == 0)
-        say_watched(pool, true);
+        say_watched(pool, sched_getcpu());
 }
 
 static void end(libpool *pool)
 {
     if (atomic_fetch_sub_explicit(&pool->watchers, 1, memory_order_relaxed) == 1)
-        say_watched(pool, false);
+        say_watched(pool, -1);
 }
 
-static void look(libpool *pool)
+static bool is_something_there(const libpool *pool)
 {
-    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
-        if (!lp_window_has_reply(pool->lines[slot].window))
-            continue;
-        pthread_mutex_lock(&pool->lock);
-        lp_supervisor_pump(pool, slot);
-        pthread_mutex_unlock(&pool->lock);
-    }
+    const struct lp_window *window;
+    FOR_EACH_SCANNED(pool, window)
+    if (lp_window_has_reply(window))
+        return true;
+    return false;
+}
+
+static bool look(libpool *pool)
+{
+    if (!is_something_there(pool))
+        return false;
+    pthread_mutex_lock(&pool->lock);
+    bool ended = lp_supervisor_take(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return ended;
 }
 
 /* Twice what a hit took, half of what was not enough: long tasks are soon hardly watched at all. */
@@ -50,16 +70,16 @@ static void adapt(libpool *pool, uint64_t watched_ns, bool hit)
 
 bool lp_watch(libpool *pool, libpool_future *future)
 {
-    if (pool->core.slots > SLOTS_MAX)
-        return lp_future_has_ended(future);
     uint64_t begun_ns = lp_supervisor_now(), now_ns = begun_ns;
     uint32_t watch_ns = atomic_load_explicit(&pool->watch_ns, memory_order_relaxed);
     begin(pool);
     while (!lp_future_has_ended(future) && now_ns - begun_ns <= watch_ns) {
-        look(pool);
-        if (!lp_future_has_ended(future))
+        bool flows = look(pool);
+        if (!flows)
             (void)lp_sys.sched_yield();
         now_ns = lp_supervisor_now();
+        if (flows)
+            begun_ns = now_ns; /* as long as results come it pays to take them */
     }
     end(pool);
     bool hit = lp_future_has_ended(future);

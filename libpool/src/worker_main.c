@@ -22,14 +22,19 @@
 
 #include "os/channel.h"
 #include "os/maps.h"
+#include "os/pages.h"
 #include "os/tree.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 
 #define DOORBELL_FD 3
-#define BUFFER_KEEP_BYTES (1u << 20) /* a larger buffer is given back after its task */
+#define BUFFER_KEEP_BYTES (1u << 20) /* larger buffers are given back... */
+#define IDLE_MS 20                   /* ...when no task came for so long */
 #define LEFTOVERS_MS 1000            /* what can't be killed in that time is the zygote's matter */
 #define KEEPS 64                     /* children of the initializer that are left alone */
+#define BELL_NS 20000u /* an answer may stay unannounced so long while others follow */
+#define TINY_NS 2000u  /* a task like the one before is expected to take no longer */
+#define FORK_NS 1000u  /* no process is created in less: the least measured is 7 us */
 
 struct buffer {
     unsigned char *data;
@@ -42,6 +47,9 @@ struct libpool_worker {
     const uint32_t *alive; /* wiped in a child that a task forks */
     uint32_t slot, generation;
     uint64_t task_id;
+    uint64_t last_ns;  /* when the last task ended; 0: something came between */
+    uint64_t run_ns;   /* how long it took */
+    uint64_t quiet_ns; /* since when there are answers that were not announced; 0: none are */
     void *data;
     struct buffer input, reply;
     uint64_t checked_function; /* the last one found to be mapped */
@@ -79,6 +87,7 @@ static int reserve(struct buffer *buffer, size_t size)
     unsigned char *data = realloc(buffer->data, capacity);
     if (!data)
         return -ENOMEM;
+    lp_pages_will_fill(data, capacity);
     buffer->data = data;
     buffer->capacity = capacity;
     return 0;
@@ -119,7 +128,7 @@ static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t
         if (size)
             lp_channel_ring(&worker->channel);
         if (n == 0)
-            lp_channel_wait(&worker->channel, true);
+            (void)lp_channel_wait(&worker->channel, true, -1);
     }
 }
 
@@ -127,7 +136,7 @@ static void send_header(libpool_worker *worker, const struct lp_message *message
 {
     int sent;
     while ((sent = lp_channel_send(&worker->channel, message)) == 0)
-        lp_channel_wait(&worker->channel, true);
+        (void)lp_channel_wait(&worker->channel, true, -1);
     if (sent < 0)
         give_up();
 }
@@ -139,11 +148,24 @@ static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
     lp_channel_ring(&worker->channel);
 }
 
+static bool holds_much(const libpool_worker *worker)
+{
+    return worker->input.capacity > BUFFER_KEEP_BYTES || worker->reply.capacity > BUFFER_KEEP_BYTES;
+}
+
+static void give_memory_back(libpool_worker *worker)
+{
+    free(worker->input.data);
+    free(worker->reply.data);
+    worker->input = worker->reply = (struct buffer){.data = NULL};
+}
+
 static void receive_message(libpool_worker *worker, struct lp_message *message)
 {
     int got;
     while ((got = lp_channel_receive(&worker->channel, message)) == 0)
-        lp_channel_wait(&worker->channel, false);
+        if (!lp_channel_wait(&worker->channel, false, holds_much(worker) ? IDLE_MS : -1))
+            give_memory_back(worker);
     if (got < 0)
         give_up();
 }
@@ -159,7 +181,7 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
             give_up();
         lp_channel_ring(&worker->channel);
         if (n == 0)
-            lp_channel_wait(&worker->channel, false);
+            (void)lp_channel_wait(&worker->channel, false, -1);
         to = to ? to + n : NULL;
         size -= (size_t)n;
     }
@@ -186,29 +208,30 @@ static bool is_mapped(libpool_worker *worker, uint64_t function)
     return true;
 }
 
+/* Answers that were not announced wait for the next ones, unless those may take long. */
+static void announce(libpool_worker *worker, uint64_t now_ns)
+{
+    if (!worker->quiet_ns || (worker->run_ns <= TINY_NS && now_ns - worker->quiet_ns <= BELL_NS))
+        return;
+    lp_channel_settle_bell(&worker->channel);
+    worker->quiet_ns = 0;
+}
+
 /* The mark is the last thing before the function: it tells what may have run, and since when. */
 static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
 {
     if (!is_mapped(worker, message->function))
         return -EFAULT;
     libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
-    lp_channel_settle_bell(&worker->channel); /* the task may take long */
-    result->started_ns = lp_supervisor_now();
+    result->started_ns = worker->last_ns ? worker->last_ns : lp_supervisor_now();
+    announce(worker, result->started_ns);
     lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
     int code = function(worker, worker->input.data, worker->input.size);
     if (*worker->alive != LP_ALIVE_IN_WORKER)
         _exit(code); /* a child that the task forked has returned, too: it is not the worker */
     result->ended_ns = lp_supervisor_now();
+    worker->run_ns = result->ended_ns - result->started_ns;
     return code;
-}
-
-static void shrink(struct buffer *buffer)
-{
-    buffer->size = 0;
-    if (buffer->capacity <= BUFFER_KEEP_BYTES)
-        return;
-    free(buffer->data);
-    *buffer = (struct buffer){.data = NULL};
 }
 
 /* False: something may be left, and ends with the worker. */
@@ -220,21 +243,44 @@ static bool kill_leftovers(libpool_worker *worker)
     return lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS) == 0;
 }
 
+/* While more is to do at once, the host learns of it soon enough with the answers to come. */
+static void ring_for_answer(libpool_worker *worker, uint64_t now_ns)
+{
+    if (!lp_channel_has_more(&worker->channel)) {
+        lp_channel_ring_unless_watched(&worker->channel);
+        worker->quiet_ns = worker->last_ns = 0;
+        return;
+    }
+    worker->last_ns = now_ns;
+    if (!worker->quiet_ns)
+        worker->quiet_ns = now_ns ? now_ns : 1;
+    lp_channel_owe_bell(&worker->channel);
+}
+
+static void answer(libpool_worker *worker, struct lp_message *result)
+{
+    result->size = worker->reply.size;
+    if (__fpending(stdout))
+        (void)fflush(
+            stdout); /* the process ends by _exit: what a task printed must not wait for it */
+    if (result->started_ns && worker->run_ns >= FORK_NS)
+        result->leaves = !kill_leftovers(worker);
+    send_header(worker, result);
+    send_bytes(worker, worker->reply.data, worker->reply.size);
+    ring_for_answer(worker, result->ended_ns);
+}
+
 static void serve_task(libpool_worker *worker, const struct lp_message *message)
 {
-    worker->task_id = message->task_id;
     struct lp_message result = {.kind = LP_MESSAGE_RESULT, .task_id = message->task_id};
     result.code = receive_input(worker, message);
+    if (!lp_channel_claim(&worker->channel, message))
+        return; /* it was taken back */
+    worker->task_id = message->task_id;
     if (!result.code)
         result.code = run(worker, message, &result);
-    result.size = worker->reply.size;
-    (void)fflush(stdout); /* the process ends by _exit: what a task printed must not wait for it */
-    result.leaves = !kill_leftovers(worker);
-    send_header(worker, &result);
-    send_bytes(worker, worker->reply.data, worker->reply.size);
-    lp_channel_ring_unless_watched(&worker->channel);
-    shrink(&worker->input);
-    shrink(&worker->reply);
+    answer(worker, &result);
+    worker->reply.size = 0;
     worker->task_id = 0;
 }
 

@@ -21,6 +21,19 @@ void *lp_alloc_zeroed(const libpool_allocator *allocator, size_t size)
     return memory;
 }
 
+void *lp_grow(const libpool_allocator *allocator, void *pointer, size_t size, size_t used,
+              size_t new_size)
+{
+    if (!allocator->allocate)
+        return realloc(pointer, new_size); /* large ones are moved without a copy */
+    void *memory = lp_alloc(allocator, new_size);
+    if (memory && used)
+        memcpy(memory, pointer, used);
+    if (memory)
+        lp_release(allocator, pointer, size);
+    return memory;
+}
+
 void lp_release(const libpool_allocator *allocator, void *pointer, size_t size)
 {
     if (!pointer)

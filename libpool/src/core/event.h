@@ -26,6 +26,7 @@ enum lp_event_kind {
     LP_EVENT_EXITED,        /* dead: code, signal, core_dumped, oom_kills, unknown; started_* */
     LP_EVENT_EMPTY,         /* nothing of its tree is left: the slot may be used again */
     LP_EVENT_DEADLINE,      /* the deadline lp_pool_due() told has passed; started_* */
+    LP_EVENT_RECALLED,      /* it will not begin what was prefetched: all results it had are told */
     LP_WORKER_EVENTS,
     /* About the pool. */
     LP_EVENT_ZYGOTE_UP = LP_WORKER_EVENTS, /* pid */
@@ -59,7 +60,7 @@ struct lp_event {
 
 enum lp_action_kind {
     LP_ACTION_SPAWN = 0,    /* ask the zygote for a worker in slot */
-    LP_ACTION_ASSIGN,       /* send task to the worker in slot */
+    LP_ACTION_ASSIGN,       /* send task to the worker in slot, to run at once or after others */
     LP_ACTION_RETIRE,       /* tell the worker in slot to finalize and leave */
     LP_ACTION_KILL,         /* SIGKILL the worker in slot; have the zygote end its tree */
     LP_ACTION_CLEAN,        /* have the (new) zygote prove the tree of a dead worker empty */

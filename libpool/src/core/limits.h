@@ -18,6 +18,16 @@
 #define LP_BACKLOG_MAX (1u << 24) /* pending tasks at most */
 #define LP_RETURNS_MAX 3u         /* a task may go back to the backlog so often */
 #define LP_ENDS_PER_STEP 64u      /* futures ended by one step, so that a step is bounded */
+#define LP_PREFETCH_MAX 256u      /* tasks that may wait in one worker's channel */
+#define LP_PREFETCH_NS 50000u     /* of work may wait there, as far as can be foreseen */
+#define LP_PREFETCH_BYTES 256u    /* of input that a task may have to be sent ahead */
+#define LP_PREFETCH_STEP 256u     /* sent ahead by one step */
+#define LP_WAKE_NS 25000u         /* what it takes to wake a sleeping worker, about */
+#define LP_LEAP_NS 1000u    /* a task of so long, or four times the usual, may be an accident */
+#define LP_FEED_TASKS 16u   /* submitted, before they are sent ahead to somebody */
+#define LP_FEEDS_PER_STEP 8 /* workers that are sent something ahead */
+#define LP_PATIENCE_NS (4 * LP_MS) /* no result for so long: what waits there is taken back */
+#define LP_RESULTS_PER_BATCH 64u   /* applied before settling */
 #define LP_STATUS_WAIT_NS \
     (1000 *               \
      LP_MS) /* from the loss of who would tell how a worker died, before that counts as lost */
@@ -27,9 +37,13 @@
     (600000 * LP_MS) /* waits for the proof of one death are doubled up to so long */
 #define LP_HELLO_WAIT_NS (5000 * LP_MS) /* a zygote's first word */
 
-/* What one step may emit: each slot a handful, each ended task an END, a NOTE and a ROOM. */
+/*
+ * What one step may emit: each slot a handful, each ended task an END, a NOTE and a ROOM. A result or a
+ * death may tell of a task's beginning, too, and a death of all that one worker was sent ahead.
+ */
 #define LP_ACTIONS_PER_SLOT 8u
-#define LP_ACTIONS_FIXED (4 * LP_ENDS_PER_STEP + 64)
+#define LP_ACTIONS_FIXED \
+    (4 * LP_ENDS_PER_STEP + 3 * LP_RESULTS_PER_BATCH + 3 * LP_PREFETCH_MAX + LP_PREFETCH_STEP + 64)
 
 static_assert(LP_WORKERS_MAX + LP_SPARES_MAX < LP_NONE, "a slot is not LP_NONE");
 static_assert(LIBPOOL_PRIORITIES == 64, "one bit a level in a 64-bit map");

@@ -70,9 +70,12 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->deadlines.items = (struct lp_heap_item *)(void *)(base + at.heap_items);
     pool->deadlines.places = (uint32_t *)(void *)(base + at.heap_places);
     lp_tasks_init(&pool->tasks, tasks_needed(config), base + at.tasks);
-    pool->idle_oldest = pool->idle_newest = pool->probe = LP_NONE;
+    pool->idle_oldest = pool->idle_newest = pool->probe = pool->hungry_first = LP_NONE;
+    pool->favourite = LP_NONE;
+    pool->run_ns = LP_PREFETCH_NS; /* nothing is sent ahead until something was seen */
     for (uint32_t slot = 0; slot < pool->slots; slot++)
-        pool->workers[slot].task = LP_NONE;
+        pool->workers[slot].task = pool->workers[slot].queue_first =
+            pool->workers[slot].queue_last = LP_NONE;
     pool->in_state[LP_WORKER_VACANT] = pool->slots;
     lp_backoff_init(&pool->spawn_backoff, config->backoff_min_ns, config->backoff_max_ns,
                     config->seed);
@@ -97,10 +100,9 @@ struct lp_action *lp_pool_emit(struct lp_pool *pool, enum lp_action_kind kind, u
 libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint32_t slot,
                             uint32_t task)
 {
-    /* Without a reader the note is written to the next free action and forgotten. */
-    struct lp_action *action = &pool->actions[pool->n_actions];
-    if (pool->config.notes)
-        action = lp_pool_emit(pool, LP_ACTION_NOTE, slot);
+    if (!pool->config.notes)
+        return &pool->unread;
+    struct lp_action *action = lp_pool_emit(pool, LP_ACTION_NOTE, slot);
     action->note = (libpool_event){.time_ns = pool->now_ns, .kind = kind, .slot = slot};
     if (slot != LP_NONE)
         action->note.pid = pool->workers[slot].pid;
@@ -119,10 +121,11 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
     struct lp_task *task = &pool->tasks.table[index];
     bool was_running = task->state == LP_TASK_RUNNING;
     uint64_t handed_ns = was_running ? task->assigned_ns : pool->now_ns;
-    outcome->pending_ns = handed_ns - task->submitted_ns;
+    if (outcome->pending_ns == 0)
+        outcome->pending_ns = handed_ns - task->submitted_ns;
     if (was_running && outcome->running_ns == 0)
         outcome->running_ns = pool->now_ns - handed_ns;
-    if (!was_running)
+    if (task->state == LP_TASK_PENDING)
         outcome->slot = LP_NONE;
     lp_tasks_end(&pool->tasks, index, outcome);
     pool->stats.tasks_ended[outcome->cause]++;
@@ -177,7 +180,8 @@ static uint32_t wanted(const struct lp_pool *pool)
 {
     if (pool->phase > LP_PHASE_DRAINING)
         return 0;
-    uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + pool->tasks.pending;
+    uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + pool->tasks.pending +
+                      pool->tasks.prefetched;
     uint32_t least = pool->phase == LP_PHASE_OPEN ? least_wanted(pool) : 0;
     if (demand < least)
         demand = least;
@@ -219,15 +223,104 @@ static void settle_excess(struct lp_pool *pool)
         lp_worker_retire(pool, pool->idle_oldest);
 }
 
+/*
+ * Waking an idle worker takes longer than the tasks that the last one has still to do. What is accepted
+ * because somebody is idle may not wait beyond the backlog's bound.
+ */
+static bool is_soon_done(const struct lp_pool *pool, uint32_t slot)
+{
+    return slot != LP_NONE && pool->workers[slot].state == LP_WORKER_BUSY &&
+           pool->tasks.prefetched < pool->config.backlog_tasks &&
+           (pool->workers[slot].queued + 1) * pool->run_ns <= LP_WAKE_NS;
+}
+
 static void settle_assignments(struct lp_pool *pool)
 {
-    bool assigned = false;
     while (pool->idle_newest != LP_NONE && pool->tasks.pending) {
-        lp_worker_assign(pool, pool->idle_newest);
-        assigned = true;
+        if (!is_soon_done(pool, pool->favourite) || !lp_worker_send_ahead(pool, pool->favourite)) {
+            pool->favourite = pool->idle_newest;
+            lp_worker_assign(pool, pool->idle_newest);
+        }
     }
-    if (assigned)
+}
+
+/* ---- prefetching ------------------------------------------------------------------------------ */
+
+void lp_pool_learn_run(struct lp_pool *pool, uint64_t run_ns)
+{
+    uint64_t leap_ns = 4 * pool->run_ns + LP_LEAP_NS;
+    if (run_ns >= pool->run_ns)
+        pool->run_ns = run_ns < leap_ns ? run_ns : leap_ns;
+    else
+        pool->run_ns -= (pool->run_ns - run_ns + 7) / 8;
+}
+
+uint32_t lp_pool_prefetch_limit(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    uint64_t depth = pool->run_ns ? LP_PREFETCH_NS / pool->run_ns : LP_PREFETCH_MAX;
+    uint32_t left = LP_PREFETCH_MAX;
+    if (pool->config.tasks_per_worker)
+        left = pool->config.tasks_per_worker - worker->tasks_done - 1;
+    if (left > LP_PREFETCH_MAX)
+        left = LP_PREFETCH_MAX;
+    if (depth < 2)
+        return 0; /* it would only wait */
+    return depth < left ? (uint32_t)depth : left;
+}
+
+/* What is left of the backlog is shared by all who work. */
+uint32_t lp_pool_prefetch_depth(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    uint32_t workers = pool->in_state[LP_WORKER_BUSY];
+    uint32_t share = (pool->tasks.pending + pool->tasks.prefetched + workers - 1) / workers;
+    uint32_t limit = lp_pool_prefetch_limit(pool, worker);
+    return limit < share ? limit : share;
+}
+
+void lp_pool_mark_hungry(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->hungry)
+        return;
+    worker->hungry = true;
+    worker->hungry_next = LP_NONE;
+    if (pool->hungry_first == LP_NONE)
+        pool->hungry_first = slot;
+    else
+        pool->workers[pool->hungry_last].hungry_next = slot;
+    pool->hungry_last = slot;
+}
+
+static uint32_t take_hungry(struct lp_pool *pool)
+{
+    uint32_t slot = pool->hungry_first;
+    pool->hungry_first = pool->workers[slot].hungry_next;
+    pool->workers[slot].hungry = false;
+    return slot;
+}
+
+/* Only what is left when every idle worker has got a task. Who could take more comes again. */
+static void settle_prefetch(struct lp_pool *pool)
+{
+    for (int i = 0; i < LP_FEEDS_PER_STEP && pool->tasks.pending && pool->hungry_first != LP_NONE;
+         i++) {
+        uint32_t slot = take_hungry(pool);
+        if (lp_worker_prefetch(pool, slot))
+            lp_pool_mark_hungry(pool, slot);
+    }
+}
+
+/* Bytes are freed by what is handed out, places by what is run or may be. Told once for all of it. */
+static void settle_room(struct lp_pool *pool)
+{
+    if (pool->made_room)
         lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+    pool->made_room = false;
+}
+
+bool lp_pool_holds_prefetched(const struct lp_pool *pool, uint32_t slot)
+{
+    return pool->workers[slot].state == LP_WORKER_BUSY && pool->workers[slot].queued;
 }
 
 /* ---- steadiness: who has lived for a while shows that the failures are over -------------------- */
@@ -306,7 +399,8 @@ static void settle_zygote(struct lp_pool *pool)
 static bool may_shrink(const struct lp_pool *pool)
 {
     return pool->phase == LP_PHASE_OPEN && pool->tasks.pending == 0 &&
-           pool->idle_oldest != LP_NONE && strength(pool) > pool->config.min_workers;
+           pool->tasks.prefetched == 0 && pool->idle_oldest != LP_NONE &&
+           strength(pool) > pool->config.min_workers;
 }
 
 static uint64_t shrink_ns(const struct lp_pool *pool)
@@ -381,8 +475,20 @@ static void kill_running(struct lp_pool *pool)
 static void down(struct lp_pool *pool)
 {
     pool->phase = LP_PHASE_DOWN;
+    pool->made_room = false; /* for nobody: this is the last word */
     lp_pool_note(pool, LIBPOOL_EVENT_SHUTDOWN_DONE, LP_NONE, LP_NONE);
     lp_pool_emit(pool, LP_ACTION_DOWN, LP_NONE);
+}
+
+/* No more waiting for deaths to tell what they had begun. */
+static void give_up(struct lp_pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->slots && pool->tasks.prefetched; slot++)
+        for (; pool->workers[slot].queued && pool->ends_left; pool->ends_left--)
+            lp_worker_drop_prefetched(pool, pool->workers[slot].queue_first, LIBPOOL_SHUTDOWN);
+    pool->more = pool->more || pool->tasks.prefetched;
+    if (!pool->tasks.pending && !pool->tasks.prefetched)
+        down(pool);
 }
 
 /* Drained: nothing pending or running. Those who were to start are not needed any more. */
@@ -408,10 +514,10 @@ static void settle_shutdown(struct lp_pool *pool)
         kill_all(pool);
     if (pool->cancel_pending && pool->tasks.pending)
         end_pending(pool, LIBPOOL_SHUTDOWN);
-    if (pool->tasks.pending == 0 && pool->tasks.running == 0)
+    if (pool->tasks.pending == 0 && pool->tasks.prefetched == 0 && pool->tasks.running == 0)
         leave(pool);
-    if (pool->phase == LP_PHASE_KILLING && pool->now_ns >= pool->give_up_ns && !pool->tasks.pending)
-        down(pool);
+    if (pool->phase == LP_PHASE_KILLING && pool->now_ns >= pool->give_up_ns)
+        give_up(pool);
 }
 
 static void shut_down(struct lp_pool *pool, const struct lp_event *event)
@@ -489,19 +595,31 @@ static void settle(struct lp_pool *pool)
 {
     pool->more = false;
     pool->ends_left = LP_ENDS_PER_STEP;
+    pool->prefetch_left = LP_PREFETCH_STEP;
     settle_overdue(pool);
     fail_uninitialisable(pool);
     settle_shutdown(pool);
     settle_excess(pool);
-    settle_assignments(pool);
+    if (!pool->cancel_pending) { /* else what is left of the backlog ends in the next steps */
+        settle_assignments(pool);
+        settle_prefetch(pool);
+    }
+    settle_room(pool);
     settle_shrink(pool);
     settle_steady(pool);
     settle_spawns(pool);
     settle_zygote(pool);
 }
 
-int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
-                   uint32_t *task)
+static void feed(struct lp_pool *pool)
+{
+    pool->prefetch_left = LP_PREFETCH_STEP;
+    settle_prefetch(pool);
+    settle_room(pool);
+}
+
+int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
+                uint32_t *task)
 {
     pool->now_ns = now_ns;
     if (pool->phase != LP_PHASE_OPEN)
@@ -509,7 +627,7 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
     bool direct = pool->idle_newest != LP_NONE && pool->tasks.pending == 0;
-    bool has_room = pool->tasks.pending < pool->config.backlog_tasks &&
+    bool has_room = pool->tasks.pending + pool->tasks.prefetched < pool->config.backlog_tasks &&
                     pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
     if (!direct && !has_room)
         return -EAGAIN;
@@ -518,13 +636,32 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
         return -EAGAIN; /* ended ones wait for their release: the caller performs actions first */
     pool->stats.tasks_received++;
     lp_pool_note(pool, LIBPOOL_EVENT_TASK_RECEIVED, LP_NONE, *task);
-    settle(pool);
+    return 0;
+}
+
+int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
+                   uint32_t *task)
+{
+    int error = lp_pool_add(pool, spec, now_ns, task);
+    if (error)
+        return error;
+    bool all_busy = pool->in_state[LP_WORKER_BUSY] == pool->config.max_workers &&
+                    pool->idle_newest == LP_NONE; /* there may be one who has not left yet */
+    if (!all_busy || spec->queue_timeout_ns)
+        settle(pool);
+    else if (pool->tasks.pending >= LP_FEED_TASKS) /* else nothing follows but waiting */
+        feed(pool);
     return 0;
 }
 
 void lp_pool_reject(struct lp_pool *pool)
 {
     pool->stats.tasks_rejected++;
+}
+
+static bool is_in_worker(const struct lp_task *task)
+{
+    return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
 }
 
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
@@ -536,11 +673,13 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
         lp_pool_end_task(pool, index, &(struct lp_outcome){.cause = LIBPOOL_CANCELLED});
         lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
         done = LP_CANCEL_DEQUEUED;
+    } else if (is_in_worker(task) && lp_pool_holds_prefetched(pool, task->slot)) {
+        return LP_CANCEL_RECALL; /* nobody else is to suffer from the kill */
+    } else if (task->state == LP_TASK_PREFETCHED) {
+        lp_worker_drop_prefetched(pool, index, LIBPOOL_CANCELLED);
+        done = LP_CANCEL_KILLED;
     } else if (task->state == LP_TASK_RUNNING) {
-        uint32_t slot = 0;
-        while (pool->workers[slot].task != index)
-            slot++;
-        lp_worker_kill(pool, slot, LIBPOOL_CANCELLED);
+        lp_worker_kill(pool, task->slot, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;
     }
     settle(pool);
@@ -575,7 +714,8 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     case LP_EVENT_GONE:
     case LP_EVENT_EXITED:
     case LP_EVENT_EMPTY:
-    case LP_EVENT_DEADLINE: lp_worker_step(pool, event->slot, event); break;
+    case LP_EVENT_DEADLINE:
+    case LP_EVENT_RECALLED: lp_worker_step(pool, event->slot, event); break;
     case LP_EVENT_ZYGOTE_UP: zygote_up(pool, event); break;
     case LP_EVENT_ZYGOTE_FAILED: zygote_failed(pool, event); break;
     case LP_EVENT_ZYGOTE_LOST: zygote_lost(pool); break;
@@ -586,6 +726,21 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     settle(pool);
     if (over)
         pool->n_actions = 0; /* DOWN was the last word; late deaths are counted, no more */
+}
+
+void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event)
+{
+    pool->now_ns = event->now_ns;
+    lp_worker_step(pool, event->slot, event);
+}
+
+void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns)
+{
+    bool over = pool->phase == LP_PHASE_DOWN;
+    pool->now_ns = now_ns;
+    settle(pool);
+    if (over)
+        pool->n_actions = 0;
 }
 
 void lp_pool_release(struct lp_pool *pool, uint32_t task)
@@ -669,7 +824,7 @@ void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
     size_t size = stats->size;
     *stats = pool->stats;
     stats->size = size;
-    stats->tasks_pending = pool->tasks.pending;
+    stats->tasks_pending = pool->tasks.pending + pool->tasks.prefetched;
     stats->tasks_running = pool->tasks.running;
     stats->backlog_bytes = pool->tasks.pending_bytes;
     const uint32_t *in = pool->in_state;
@@ -698,16 +853,17 @@ static bool check_books(const struct lp_pool *pool)
 static bool check_states(const struct lp_pool *pool)
 {
     uint32_t in_state[LP_WORKER_STATES] = {0};
-    uint32_t with_task = 0;
+    uint32_t with_task = 0, queued = 0;
     for (uint32_t slot = 0; slot < pool->slots; slot++) {
         const struct lp_worker *worker = &pool->workers[slot];
         in_state[worker->state]++;
         with_task += worker->task != LP_NONE;
+        queued += worker->queued;
         if (!lp_worker_check(pool, slot))
             return false;
     }
     return memcmp(in_state, pool->in_state, sizeof in_state) == 0 &&
-           with_task == pool->tasks.running;
+           with_task == pool->tasks.running && queued == pool->tasks.prefetched;
 }
 
 static bool check_idle_list(const struct lp_pool *pool)

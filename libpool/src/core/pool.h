@@ -5,6 +5,16 @@
  *
  * Use: call one of submit, cancel, step; then perform actions[0..n_actions) in order and set
  * n_actions to 0; as long as `more` is set, step a TICK again. Sleep until lp_pool_next_deadline().
+ * RESULT, LP_RESULTS_PER_BATCH in a row at most, and RECALLED may be told instead; any of the calls
+ * above, or lp_pool_settle(), draws the conclusions before anything is performed.
+ *
+ * Prefetching. A worker whose tasks are tiny is sent some ahead of time, LP_PREFETCH_NS worth of work
+ * by what was seen last; the longest run seen counts until shorter ones have outweighed it. They may
+ * be taken back as long as it has not begun them: whoever runs the policy then makes sure that it
+ * never will, tells the results that are there, and tells or steps RECALLED. In between nothing may be
+ * settled: more would be sent, and would not be recalled. That is due instead of LP_EVENT_DEADLINE when
+ * lp_pool_holds_prefetched, and before a cancel that asks for it; it is wise before whatever may kill:
+ * what waits in the channel of one that was killed stays there until its death tells what it has begun.
  *
  * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
@@ -54,6 +64,8 @@ enum lp_zygote_state {
 };
 
 enum lp_cancel {
+    LP_CANCEL_RECALL =
+        0, /* it waits in a channel, or others do behind it: RECALLED, then ask again */
     LP_CANCEL_DONE = 1,
     LP_CANCEL_DEQUEUED,
     LP_CANCEL_KILLED
@@ -68,6 +80,11 @@ struct lp_pool {
     uint32_t slots;           /* max_workers and the spares */
     struct lp_heap deadlines; /* by slot: when to look at a worker */
     uint32_t idle_oldest, idle_newest;
+    uint32_t hungry_first, hungry_last; /* workers that may be sent tasks ahead of time */
+    uint32_t prefetch_left;
+    uint32_t favourite;                  /* the worker that was assigned a task last, or LP_NONE */
+    bool made_room;                      /* in the backlog, since that was told last */
+    uint64_t run_ns;                     /* how long a task takes, as far as can be foreseen */
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
 
     struct lp_backoff spawn_backoff;
@@ -89,6 +106,7 @@ struct lp_pool {
 
     libpool_stats stats; /* the counters; gauges are filled in by lp_pool_stats */
 
+    libpool_event unread; /* where notes go that nobody wants */
     struct lp_action *actions;
     uint32_t n_actions, actions_capacity;
     uint32_t ends_left; /* pending tasks that may still be ended in this step */
@@ -103,6 +121,9 @@ uint32_t lp_pool_slots(const struct lp_pool_config *config);
 /* 0 and the task's index; -EAGAIN: full; -ESHUTDOWN; -E2BIG: larger than the backlog may ever be. */
 int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                    uint32_t *task);
+/* The same without what follows from it: lp_pool_settle() once for several. */
+int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
+                uint32_t *task);
 /* Counts a task that was refused for good. */
 void lp_pool_reject(struct lp_pool *pool);
 /* The task must not have been released. */
@@ -111,6 +132,10 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
                    uint64_t now_ns);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
+void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT, RECALLED */
+void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);
+/* Tasks wait in the channel of the worker in this slot, and it may live to begin them. */
+bool lp_pool_holds_prefetched(const struct lp_pool *pool, uint32_t slot);
 /* An ended task's record may be used again. */
 void lp_pool_release(struct lp_pool *pool, uint32_t task);
 
@@ -130,6 +155,12 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
                             uint32_t task);
 /* Ends a task: counters, END, note. outcome->cause and certainty are set, its times are filled in. */
 void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
+/* A task has taken so long. */
+void lp_pool_learn_run(struct lp_pool *pool, uint64_t run_ns);
+/* How many tasks may wait in this worker's channel, as they are; and with a fair share to others. */
+uint32_t lp_pool_prefetch_limit(const struct lp_pool *pool, const struct lp_worker *worker);
+uint32_t lp_pool_prefetch_depth(const struct lp_pool *pool, const struct lp_worker *worker);
+void lp_pool_mark_hungry(struct lp_pool *pool, uint32_t slot);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
 /* A death's classification from facts alone. */

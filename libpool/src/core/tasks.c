@@ -92,26 +92,47 @@ uint32_t lp_tasks_first(const struct lp_tasks *tasks)
     return tasks->levels[__builtin_ctzll(tasks->occupied)].first;
 }
 
-uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns)
+uint32_t lp_tasks_prefetch(struct lp_tasks *tasks, uint64_t now_ns)
 {
     uint32_t index = lp_tasks_first(tasks);
     if (index == LP_NONE)
         return LP_NONE;
     unlink_task(tasks, index);
-    tasks->table[index].state = LP_TASK_RUNNING;
+    tasks->table[index].state = LP_TASK_PREFETCHED;
     tasks->table[index].assigned_ns = now_ns;
-    tasks->running++;
+    tasks->prefetched++;
     return index;
+}
+
+void lp_tasks_start(struct lp_tasks *tasks, uint32_t index)
+{
+    tasks->table[index].state = LP_TASK_RUNNING;
+    tasks->prefetched--;
+    tasks->running++;
+}
+
+uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns)
+{
+    uint32_t index = lp_tasks_prefetch(tasks, now_ns);
+    if (index != LP_NONE)
+        lp_tasks_start(tasks, index);
+    return index;
+}
+
+/* The count of a state that tasks in workers are in. */
+static uint32_t *count_of(struct lp_tasks *tasks, const struct lp_task *task)
+{
+    return task->state == LP_TASK_RUNNING ? &tasks->running : &tasks->prefetched;
 }
 
 void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index)
 {
     struct lp_task *task = &tasks->table[index];
-    task->returns++;
-    tasks->running--;
+    --*count_of(tasks, task);
+    task->doubted = false;
     uint32_t next = tasks->levels[task->spec.priority].first;
     while (next != LP_NONE && tasks->table[next].id < task->id)
-        next = tasks->table[next].next; /* others that were returned: never more than workers */
+        next = tasks->table[next].next; /* others that were returned: no more than workers had */
     link_task(tasks, index, next);
 }
 
@@ -121,7 +142,7 @@ void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcom
     if (task->state == LP_TASK_PENDING)
         unlink_task(tasks, index);
     else
-        tasks->running--;
+        --*count_of(tasks, task);
     task->state = LP_TASK_ENDED;
     task->outcome = *outcome;
     tasks->ended++;
@@ -170,5 +191,6 @@ bool lp_tasks_check(const struct lp_tasks *tasks)
     for (uint32_t i = 0; i < tasks->untouched; i++)
         states[tasks->table[i].state]++;
     return listed == tasks->pending && states[LP_TASK_PENDING] == tasks->pending &&
+           states[LP_TASK_PREFETCHED] == tasks->prefetched &&
            states[LP_TASK_RUNNING] == tasks->running && states[LP_TASK_ENDED] == tasks->ended;
 }

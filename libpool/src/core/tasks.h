@@ -4,9 +4,14 @@
  *
  *            add             take               end                 free
  *     FREE -------> PENDING -------> RUNNING -------> ENDED ---------------> FREE
- *                     ^  |  give_back   |               ^
- *                     |  +--------------|---------------+
- *                     +-----------------+     end (cancelled, queue timeout, shutdown)
+ *                   ^ |   | prefetch    ^ ^             ^
+ *         give_back | |   v             | |             |
+ *                   | |  PREFETCHED ----+ |             |
+ *                   | |  |         start  |             |
+ *                   +----+----------------+             |
+ *                     +-------- end (cancelled...) -----+
+ *
+ * PREFETCHED: in a worker's channel already, behind the one it runs; not begun as far as is known.
  *
  * The backlog is 64 first-in-first-out levels and a bitmap: 3 to 40 ns whatever the depth. Tasks
  * with a queue timeout are also in a heap of deadlines. Counts and bytes are kept here, in the same
@@ -25,6 +30,7 @@
 enum lp_task_state {
     LP_TASK_FREE = 0,
     LP_TASK_PENDING,
+    LP_TASK_PREFETCHED,
     LP_TASK_RUNNING,
     LP_TASK_ENDED,
     LP_TASK_STATES
@@ -55,12 +61,14 @@ struct lp_task_spec {
 struct lp_task {
     uint64_t id; /* 1, 2, 3... in order of submission */
     enum lp_task_state state;
-    uint32_t next, previous; /* in its level, or in the free list */
-    uint32_t returns;
+    uint32_t next, previous; /* in its level, its worker's queue, or the free list */
+    uint32_t slot;           /* PREFETCHED, RUNNING: whose it is */
+    uint32_t returns;        /* how often it came back from a worker that had died */
+    bool doubted;  /* begun or not: its dead worker's word was on one that has ended meanwhile */
     bool launched; /* counted as launched: once, however often it was returned */
     struct lp_task_spec spec;
     uint64_t submitted_ns;
-    uint64_t assigned_ns;
+    uint64_t assigned_ns;      /* handed to a worker: from then on it may begin */
     struct lp_outcome outcome; /* ENDED */
 };
 
@@ -77,6 +85,7 @@ struct lp_tasks {
     uint64_t occupied; /* bit n: level n is not empty */
     uint64_t last_id;
     uint32_t pending;
+    uint32_t prefetched;
     uint32_t running;
     uint32_t ended; /* waiting for their release */
     uint64_t pending_bytes;
@@ -91,9 +100,12 @@ void lp_tasks_init(struct lp_tasks *tasks, uint32_t capacity, void *memory);
 uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns);
 /* The next one to run leaves the backlog. LP_NONE: there is none. */
 uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns);
-/* A running one goes back to where it came from: its place in submission order. */
+/* The same, to wait in a worker's channel; from there it is started or given back. */
+uint32_t lp_tasks_prefetch(struct lp_tasks *tasks, uint64_t now_ns);
+void lp_tasks_start(struct lp_tasks *tasks, uint32_t index);
+/* One that a worker has goes back to where it came from: its place in submission order. */
 void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index);
-/* Pending or running to ended. The outcome's times are the caller's. */
+/* To ended, from any state before it. The outcome's times are the caller's. */
 void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome);
 void lp_tasks_free(struct lp_tasks *tasks, uint32_t index);
 

@@ -25,6 +25,7 @@ static void idle_link(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
     worker->idle_since_ns = pool->now_ns;
+    pool->made_room = true; /* for a task that it can begin at once */
     worker->idle_newer = LP_NONE;
     worker->idle_older = pool->idle_newest;
     if (pool->idle_newest == LP_NONE)
@@ -57,6 +58,45 @@ static void set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_
     lp_heap_set(&pool->deadlines, slot, deadline_ns);
 }
 
+/* ---- the queue of prefetched tasks ----------------------------------------------------------- */
+
+static void queue_add(struct lp_pool *pool, uint32_t slot, uint32_t index)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    struct lp_task *task = &pool->tasks.table[index];
+    task->slot = slot;
+    task->next = LP_NONE;
+    task->previous = worker->queue_last;
+    if (worker->queue_last == LP_NONE)
+        worker->queue_first = index;
+    else
+        pool->tasks.table[worker->queue_last].next = index;
+    worker->queue_last = index;
+    worker->queued++;
+}
+
+static void queue_remove(struct lp_pool *pool, uint32_t slot, uint32_t index)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    const struct lp_task *task = &pool->tasks.table[index];
+    if (task->previous == LP_NONE)
+        worker->queue_first = task->next;
+    else
+        pool->tasks.table[task->previous].next = task->next;
+    if (task->next == LP_NONE)
+        worker->queue_last = task->previous;
+    else
+        pool->tasks.table[task->next].previous = task->previous;
+    worker->queued--;
+}
+
+static uint32_t queue_take(struct lp_pool *pool, uint32_t slot)
+{
+    uint32_t index = pool->workers[slot].queue_first;
+    queue_remove(pool, slot, index);
+    return index;
+}
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
@@ -65,6 +105,10 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
     *worker = (struct lp_worker){.state = LP_WORKER_VACANT,
                                  .generation = worker->generation + 1,
                                  .task = LP_NONE,
+                                 .queue_first = LP_NONE,
+                                 .queue_last = LP_NONE,
+                                 .hungry = worker->hungry,
+                                 .hungry_next = worker->hungry_next,
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
@@ -80,24 +124,49 @@ static uint64_t first_look_ns(const struct lp_pool *pool, const struct lp_task *
     return pool->now_ns + limit;
 }
 
-void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
+/* The worker has nothing before this task any more. */
+static void launch(struct lp_pool *pool, uint32_t slot, uint32_t index)
 {
-    struct lp_worker *worker = &pool->workers[slot];
-    uint32_t index = lp_tasks_take(&pool->tasks, pool->now_ns);
     struct lp_task *task = &pool->tasks.table[index];
-    move(pool, slot, LP_WORKER_BUSY);
-    worker->task = index;
-    worker->assigned = true;
-    worker->run_deadline_ns = 0;
-    set_deadline(pool, slot, first_look_ns(pool, task));
+    pool->workers[slot].task = index;
+    pool->workers[slot].launched_ns = pool->now_ns;
     if (!task->launched)
         pool->stats.tasks_launched++;
     task->launched = true;
+    pool->made_room = true;
+    lp_pool_note(pool, LIBPOOL_EVENT_TASK_LAUNCHED, slot, index);
+}
+
+static void launch_queued(struct lp_pool *pool, uint32_t slot)
+{
+    uint32_t index = queue_take(pool, slot);
+    lp_tasks_start(&pool->tasks, index);
+    launch(pool, slot, index);
+}
+
+/* From now on its task is the worker's next word. */
+static void watch_task(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    uint64_t look_ns = first_look_ns(pool, &pool->tasks.table[worker->task]);
+    uint64_t patience_ns = pool->now_ns + LP_PATIENCE_NS;
+    worker->run_deadline_ns = 0;
+    set_deadline(pool, slot, worker->queued && patience_ns < look_ns ? patience_ns : look_ns);
+}
+
+void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
+{
+    uint32_t index = lp_tasks_take(&pool->tasks, pool->now_ns);
+    move(pool, slot, LP_WORKER_BUSY);
+    pool->workers[slot].assigned = true;
+    pool->tasks.table[index].slot = slot;
     uint32_t busy = pool->in_state[LP_WORKER_BUSY];
     if (busy > pool->stats.max_workers_busy_concurrently)
         pool->stats.max_workers_busy_concurrently = busy;
     lp_pool_emit(pool, LP_ACTION_ASSIGN, slot)->task = index;
-    lp_pool_note(pool, LIBPOOL_EVENT_TASK_LAUNCHED, slot, index);
+    launch(pool, slot, index);
+    watch_task(pool, slot);
+    lp_pool_mark_hungry(pool, slot);
 }
 
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
@@ -107,6 +176,67 @@ void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
     set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
     lp_pool_emit(pool, LP_ACTION_RETIRE, slot);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
+}
+
+/* Waiting in a channel must not break a promise: not about time, and not about size. */
+static bool may_be_prefetched(const struct lp_task *task)
+{
+    return !task->spec.queue_timeout_ns && task->spec.bytes <= LP_PREFETCH_BYTES;
+}
+
+static void be_patient(struct lp_pool *pool, uint32_t slot)
+{
+    uint64_t patience_ns = pool->now_ns + LP_PATIENCE_NS;
+    uint64_t deadline_ns = pool->workers[slot].deadline_ns;
+    if (pool->workers[slot].queued && (deadline_ns == 0 || deadline_ns > patience_ns))
+        set_deadline(pool, slot, patience_ns);
+}
+
+static bool send_ahead(struct lp_pool *pool, uint32_t slot)
+{
+    if (!may_be_prefetched(&pool->tasks.table[lp_tasks_first(&pool->tasks)]))
+        return false;
+    uint32_t index = lp_tasks_prefetch(&pool->tasks, pool->now_ns);
+    queue_add(pool, slot, index);
+    lp_pool_emit(pool, LP_ACTION_ASSIGN, slot)->task = index;
+    pool->prefetch_left--;
+    pool->made_room = true;
+    return true;
+}
+
+/* Not behind what takes long to send or to run, and not when it is to leave. */
+static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    bool excess = pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] >
+                  pool->config.max_workers; /* one of them leaves as it falls idle */
+    return worker->state == LP_WORKER_BUSY && !worker->leave && !excess &&
+           pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
+           may_be_prefetched(&pool->tasks.table[worker->task]);
+}
+
+bool lp_worker_send_ahead(struct lp_pool *pool, uint32_t slot)
+{
+    const struct lp_worker *worker = &pool->workers[slot];
+    if (!may_be_sent_more(pool, worker) || pool->prefetch_left == 0 ||
+        worker->queued >= lp_pool_prefetch_limit(pool, worker) || !send_ahead(pool, slot))
+        return false;
+    be_patient(pool, slot);
+    return true;
+}
+
+bool lp_worker_prefetch(struct lp_pool *pool, uint32_t slot)
+{
+    const struct lp_worker *worker = &pool->workers[slot];
+    if (!may_be_sent_more(pool, worker))
+        return false; /* its next result makes it hungry again */
+    uint32_t depth = lp_pool_prefetch_depth(pool, worker);
+    if (worker->queued > depth / 2)
+        return false;
+    while (worker->queued < depth && pool->prefetch_left && pool->tasks.pending)
+        if (!send_ahead(pool, slot))
+            break;
+    be_patient(pool, slot);
+    return worker->queued < depth;
 }
 
 /* Ends the task of a worker that is dead or being killed. */
@@ -120,17 +250,62 @@ static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     lp_pool_end_task(pool, task, outcome);
 }
 
+static bool has_tasks(const struct lp_worker *worker)
+{
+    return worker->task != LP_NONE || worker->queued;
+}
+
 static void kill_process(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
 {
     struct lp_worker *worker = &pool->workers[slot];
     if (worker->doom == LIBPOOL_PENDING)
         worker->doom = doom;
     move(pool, slot, LP_WORKER_DYING);
-    uint64_t wait_ns = worker->task == LP_NONE ? worker->proof_wait_ns : LP_KILL_GRACE_NS;
+    uint64_t wait_ns = has_tasks(worker) ? LP_KILL_GRACE_NS : worker->proof_wait_ns;
     set_deadline(pool, slot, pool->now_ns + wait_ns);
     lp_pool_emit(pool, LP_ACTION_KILL, slot);
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_WORKER_KILLED, slot, LP_NONE);
     note->cause = worker->doom;
+}
+
+/* DYING: without tasks it is the zygote's to tell of its death. */
+static void await_death(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->state == LP_WORKER_DYING && !has_tasks(worker))
+        set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
+}
+
+/* If the worker names this one as begun, those before it have begun, too: nobody will know them by it. */
+static void doubt_those_before(struct lp_pool *pool, uint32_t slot, uint32_t index)
+{
+    struct lp_task *table = pool->tasks.table;
+    while ((index = table[index].previous) != LP_NONE)
+        table[index].doubted = true;
+    if (pool->workers[slot].task != LP_NONE)
+        table[pool->workers[slot].task].doubted = true;
+}
+
+void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_cause cause)
+{
+    uint32_t slot = pool->tasks.table[task].slot;
+    doubt_those_before(pool, slot, task);
+    queue_remove(pool, slot, task);
+    pool->made_room = true;
+    lp_pool_end_task(pool, task,
+                     &(struct lp_outcome){.cause = cause,
+                                          .certainty = LIBPOOL_MAY_HAVE_RUN,
+                                          .pid = pool->workers[slot].pid,
+                                          .slot = slot});
+    await_death(pool, slot);
+}
+
+/* Ends what it runs: it is possible that it has begun. */
+static void drop_task(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
+{
+    end_its_task(pool, slot,
+                 &(struct lp_outcome){.cause = cause, .certainty = LIBPOOL_MAY_HAVE_RUN});
+    await_death(pool, slot);
 }
 
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
@@ -146,18 +321,13 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
     case LP_WORKER_RETIRING: kill_process(pool, slot, doom); return;
     case LP_WORKER_BUSY:
         /* The future ends now: the proof may take long, and what was sent can't be stopped. */
-        end_its_task(pool, slot,
-                     &(struct lp_outcome){.cause = doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
+        drop_task(pool, slot, doom);
         kill_process(pool, slot, doom);
         return;
     case LP_WORKER_DYING:
-    case LP_WORKER_GONE: /* it may keep a task that looked unstarted: that one ends, too */
-        if (worker->task == LP_NONE)
-            return;
-        end_its_task(pool, slot,
-                     &(struct lp_outcome){.cause = doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
-        if (worker->state == LP_WORKER_DYING)
-            set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
+    case LP_WORKER_GONE: /* it may keep a task that looked unstarted: it ends, too */
+        if (worker->task != LP_NONE)
+            drop_task(pool, slot, doom);
         return;
     case LP_WORKER_VACANT:
     case LP_WORKER_DEAD:
@@ -207,17 +377,64 @@ void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
-/* What becomes of the task of a worker that died without the pool's doing. */
+/* Its word is on none that it has. */
+static void settle_doubted(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    const struct lp_task *table = pool->tasks.table;
+    if (worker->task != LP_NONE && table[worker->task].doubted)
+        drop_task(pool, slot, cause);
+    while (worker->queued && table[worker->queue_first].doubted)
+        lp_worker_drop_prefetched(pool, worker->queue_first, cause);
+}
+
+/* It has begun a prefetched task without a result of those before: they have begun, too. */
+static void settle_begun(struct lp_pool *pool, uint32_t slot, const struct lp_event *event,
+                         libpool_cause cause)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    const struct lp_task *table = pool->tasks.table;
+    if (worker->task != LP_NONE && table[worker->task].id == event->started_id)
+        return;
+    uint32_t index = worker->queue_first;
+    while (index != LP_NONE && table[index].id != event->started_id)
+        index = table[index].next;
+    if (index == LP_NONE)
+        settle_doubted(pool, slot, cause);
+    while (index != LP_NONE && worker->task != index) {
+        if (worker->task != LP_NONE)
+            drop_task(pool, slot, cause);
+        launch_queued(pool, slot);
+    }
+}
+
+/* From the last to the first: each goes to the head of its level. */
+static void give_back_queue(struct lp_pool *pool, uint32_t slot, bool died)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    for (; worker->queued; worker->queued--) {
+        uint32_t index = worker->queue_last;
+        worker->queue_last = pool->tasks.table[index].previous;
+        pool->tasks.table[index].returns += died;
+        lp_tasks_give_back(&pool->tasks, index);
+    }
+    worker->queue_first = worker->queue_last = LP_NONE;
+}
+
+/* What becomes of the tasks of a worker that died without the pool's doing. */
 static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_event *event,
                         libpool_cause cause)
 {
     struct lp_worker *worker = &pool->workers[slot];
+    settle_begun(pool, slot, event, cause);
+    give_back_queue(pool, slot, true);
     if (worker->task == LP_NONE)
         return;
     struct lp_task *task = &pool->tasks.table[worker->task];
     bool started = event->started_id == task->id;
     if (!started && task->returns < LP_RETURNS_MAX) {
         lp_pool_note(pool, LIBPOOL_EVENT_TASK_RETURNED, slot, worker->task);
+        task->returns++;
         lp_tasks_give_back(&pool->tasks, worker->task);
         pool->stats.tasks_returned++;
         worker->task = LP_NONE;
@@ -356,18 +573,19 @@ static void unproven(struct lp_pool *pool, uint32_t slot, const struct lp_event 
     lp_pool_drop_zygote(pool);
 }
 
-/* A task of which is not known whether it was begun can't wait for ever. */
+/* Tasks of which is not known whether they were begun can't wait for ever. */
 static void kill_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
     worker->kill_overran = true;
-    if (worker->task == LP_NONE) {
+    if (!has_tasks(worker)) {
         unproven(pool, slot, event);
         return;
     }
-    end_its_task(pool, slot,
-                 &(struct lp_outcome){.cause = worker->doom, .certainty = LIBPOOL_MAY_HAVE_RUN});
-    set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
+    if (worker->task != LP_NONE)
+        drop_task(pool, slot, worker->doom);
+    while (worker->queued)
+        lp_worker_drop_prefetched(pool, worker->queue_first, worker->doom);
 }
 
 static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -459,15 +677,25 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     };
     /* Its own word on the times, as far as it can be true. */
     if (event->started_ns >= task->assigned_ns && event->started_ns < event->ended_ns &&
-        event->ended_ns <= pool->now_ns)
+        event->ended_ns <= pool->now_ns) {
         outcome.running_ns = event->ended_ns - event->started_ns;
+        outcome.pending_ns = event->started_ns - task->submitted_ns;
+        lp_pool_learn_run(pool, outcome.running_ns);
+    }
     end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
     prove_spawns(pool, worker);
+    worker->leave = worker->leave || event->leaves;
+    if (worker->queued) {
+        launch_queued(pool, slot);
+        watch_task(pool, slot);
+        lp_pool_mark_hungry(pool, slot);
+        return;
+    }
     move(pool, slot, LP_WORKER_IDLE);
     bool recycled = pool->config.tasks_per_worker &&
                     worker->tasks_done >= pool->config.tasks_per_worker;
-    if (worker->leave || event->leaves || recycled)
+    if (worker->leave || recycled)
         lp_worker_retire(pool, slot);
 }
 
@@ -496,12 +724,26 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
             set_deadline(pool, slot, deadline_ns);
         return;
     }
-    uint64_t start_by_ns = task->assigned_ns + pool->config.start_timeout_ns;
+    uint64_t start_by_ns = worker->launched_ns + pool->config.start_timeout_ns;
     uint64_t look_ns = first_look_ns(pool, task); /* it may begin meanwhile, and overrun then */
     if (start_by_ns > pool->now_ns)
         set_deadline(pool, slot, look_ns < start_by_ns ? look_ns : start_by_ns);
     else /* the worker is stuck, not the task: it keeps the task until the death tells its fate */
         kill_process(pool, slot, LIBPOOL_LOST);
+}
+
+/*
+ * What waited behind a task that takes long may go to others. Of one that was killed or is dead nobody
+ * counts the results: what it has begun its death tells.
+ */
+static void recalled(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    give_back_queue(pool, slot, false);
+    uint64_t waited_ns = pool->now_ns - worker->launched_ns;
+    if (waited_ns >= LP_PATIENCE_NS)
+        lp_pool_learn_run(pool, waited_ns);
+    busy_overran(pool, slot, event);
 }
 
 static void final_started(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -571,6 +813,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
     [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, kill_overran,  untold,  unproven),
+    [LP_EVENT_RECALLED]       = ROW(nothing, nothing,       nothing,      nothing, recalled,     nothing,        nothing,       nothing, nothing),
 };
 #undef ROW
 // clang-format on
@@ -596,13 +839,33 @@ static bool may_keep_task(const struct lp_worker *worker)
     return worker->state == LP_WORKER_DYING || worker->state == LP_WORKER_GONE;
 }
 
+static bool check_queue(const struct lp_pool *pool, uint32_t slot)
+{
+    const struct lp_worker *worker = &pool->workers[slot];
+    uint32_t count = 0, last = LP_NONE;
+    if (worker->state == LP_WORKER_VACANT)
+        return worker->queued == 0;
+    for (uint32_t index = worker->queue_first; index != LP_NONE;
+         index = pool->tasks.table[index].next) {
+        const struct lp_task *task = &pool->tasks.table[index];
+        if (task->state != LP_TASK_PREFETCHED || task->slot != slot || task->previous != last)
+            return false;
+        if (++count > LP_PREFETCH_MAX)
+            return false;
+        last = index;
+    }
+    return count == worker->queued && last == worker->queue_last;
+}
+
 bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
 {
     const struct lp_worker *worker = &pool->workers[slot];
     bool has_task = worker->state != LP_WORKER_VACANT && worker->task != LP_NONE;
     if (worker->state == LP_WORKER_BUSY && !has_task)
         return false;
-    if (worker->state != LP_WORKER_BUSY && has_task && !may_keep_task(worker))
+    if (worker->state != LP_WORKER_BUSY && has_tasks(worker) && !may_keep_task(worker))
+        return false;
+    if (!check_queue(pool, slot))
         return false;
     if (has_task && pool->tasks.table[worker->task].state != LP_TASK_RUNNING)
         return false;

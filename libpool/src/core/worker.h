@@ -22,13 +22,14 @@
  *             The worker's own words may come first: they are kept for SPAWNED
  *   STARTING  the process runs the initializer. Deadline: initializer timeout
  *   IDLE      in the idle list; no task
- *   BUSY      exactly one task, which is RUNNING. Deadline: its run timeout, or the start timeout
- *             until it is known to have begun
+ *   BUSY      exactly one task, which is RUNNING, and a queue of those PREFETCHED behind it. Deadline:
+ *             its run timeout, or the start timeout until it is known to have begun; patience while
+ *             others wait behind it
  *   RETIRING  told to leave; no task. Deadline: finalizer timeout
- *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps a task only if that task may
- *             turn out never to have been started, and for a second at most. Deadline: then the
- *             zygote may be mute, and is dropped
- *   GONE      dead; may keep a task until the status says what became of it. Deadline: the start
+ *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps tasks only if they may turn out
+ *             never to have been started, and for a second at most. Deadline: then the zygote may be
+ *             mute, and is dropped
+ *   GONE      dead; may keep tasks until the status says what became of them. Deadline: the start
  *             timeout, then the zygote that should tell is dropped; a second where it is lost
  *   DEAD      cause known and counted; its tree is not proven empty yet. Deadline, while there is a
  *             zygote: it may be mute, and is dropped
@@ -60,7 +61,11 @@ struct lp_worker {
     enum lp_worker_state state;
     uint32_t generation; /* grows with each SPAWN: late words about an old process are ignored */
     int pid;
-    uint32_t task;      /* index, or LP_NONE */
+    uint32_t task;                    /* index, or LP_NONE */
+    uint32_t queue_first, queue_last; /* prefetched tasks, in the order in which they were sent */
+    uint32_t queued;
+    uint32_t hungry_next; /* in the list of those that may be sent more in this step */
+    bool hungry;
     libpool_cause doom; /* why the pool ended it; LIBPOOL_PENDING: it did not */
     bool ready;         /* reached READY */
     bool ready_early;   /* SPAWNING: it said so before the zygote reported its birth */
@@ -74,6 +79,7 @@ struct lp_worker {
     bool final_started;
     bool finalized;
     uint32_t tasks_done;
+    uint64_t launched_ns; /* its task: since then nothing is before it */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
     uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */
@@ -88,6 +94,15 @@ void lp_worker_step(struct lp_pool *pool, uint32_t slot, const struct lp_event *
 /* Commands of the pool's policy; each is legal only in the states its comment names. */
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot);  /* VACANT */
 void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
+/*
+ * Tasks are sent ahead of their time if they are tiny, a fair share of the backlog at most. True: it is
+ * BUSY and could have taken more.
+ */
+bool lp_worker_prefetch(struct lp_pool *pool, uint32_t slot);
+/* One of them. False: it is not tiny, or there is no room. */
+bool lp_worker_send_ahead(struct lp_pool *pool, uint32_t slot);
+/* DYING, GONE: ends a task that it was sent ahead and may have begun. */
+void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot,
                     libpool_cause doom); /* any: VACANT, DYING... ignore it */

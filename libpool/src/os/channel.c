@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -34,7 +35,10 @@
 #define RING_BYTES ((uint64_t)256 * 1024)
 #define ROOM_BYTES (RING_BYTES / 4)
 #define LINE_BYTES ((uint64_t)64)
-#define SPIN_NS 10000
+#define SPIN_LONGEST_NS 50000u
+#define SPIN_FIRST_NS 10000u
+#define SPIN_SHORTEST_NS 2000u
+#define YIELDS_FOR_WATCHER 2
 #define PAUSES 16
 #define STARTED_LOOKS 8
 
@@ -56,7 +60,8 @@ struct lp_window {
     alignas(64) _Atomic uint32_t worker_waits; /* a futex */
     alignas(64) _Atomic uint32_t host_waits;
     _Atomic uint32_t host_watches;
-    alignas(64) _Atomic uint64_t started_task;
+    alignas(64) _Atomic uint64_t gate; /* epoch << 32 | claimed */
+    _Atomic uint64_t started_task;
     _Atomic uint64_t started_ns;
     alignas(4096) uint8_t request_bytes[RING_BYTES];
     uint8_t reply_bytes[RING_BYTES];
@@ -70,7 +75,8 @@ size_t lp_channel_window_bytes(void)
 
 static void init(struct lp_channel *channel, struct lp_window *window, int doorbell_fd, bool host)
 {
-    *channel = (struct lp_channel){.window = window, .doorbell_fd = doorbell_fd, .is_host = host};
+    *channel = (struct lp_channel){
+        .window = window, .doorbell_fd = doorbell_fd, .is_host = host, .spin_ns = SPIN_FIRST_NS};
 }
 
 static void wipe_ring(struct ring *ring)
@@ -87,6 +93,7 @@ static void wipe(struct lp_window *window)
     atomic_store_explicit(&window->worker_waits, 0, memory_order_relaxed);
     atomic_store_explicit(&window->host_waits, 0, memory_order_relaxed);
     atomic_store_explicit(&window->host_watches, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->gate, 0, memory_order_relaxed);
     atomic_store_explicit(&window->started_task, 0, memory_order_relaxed);
     atomic_store_explicit(&window->started_ns, 0, memory_order_relaxed);
 }
@@ -283,9 +290,17 @@ void lp_channel_ring(struct lp_channel *channel)
         (void)lp_sys.write(channel->doorbell_fd, &(uint64_t){1}, sizeof(uint64_t));
 }
 
-void lp_window_watch(struct lp_window *window, bool watched)
+void lp_window_watch(struct lp_window *window, int cpu)
 {
-    atomic_store_explicit(&window->host_watches, watched, memory_order_relaxed);
+    atomic_store_explicit(&window->host_watches, (uint32_t)(cpu + 1), memory_order_relaxed);
+}
+
+/* It can't look as long as we keep its processor, and yielding has not made it look. */
+static bool keeps_watcher_out(const struct lp_channel *channel)
+{
+    return channel->bell_owed && lp_window_has_reply(channel->window) &&
+           atomic_load_explicit(&channel->window->host_watches, memory_order_relaxed) ==
+               (uint32_t)(sched_getcpu() + 1);
 }
 
 bool lp_window_has_reply(const struct lp_window *window)
@@ -299,6 +314,11 @@ void lp_channel_ring_unless_watched(struct lp_channel *channel)
     channel->bell_owed = true;
     if (!atomic_load_explicit(&channel->window->host_watches, memory_order_relaxed))
         lp_channel_settle_bell(channel);
+}
+
+void lp_channel_owe_bell(struct lp_channel *channel)
+{
+    channel->bell_owed = true;
 }
 
 void lp_channel_settle_bell(struct lp_channel *channel)
@@ -349,37 +369,78 @@ static void pause_briefly(void)
  * True when it became ready. Yielding leaves a shared core to the peer; a yield that takes long
  * uses up the time at once, because then the core is wanted by others.
  */
-static bool spin(struct lp_channel *channel, uint32_t wanted)
+static bool spin_until(struct lp_channel *channel, uint32_t wanted, uint64_t end_ns)
 {
-    uint64_t begun_ns = clock_ns();
+    int yields = 0;
     do {
         if (is_ready(channel, wanted))
             return true;
         pause_briefly();
         if (is_ready(channel, wanted))
             return true;
+        if (yields++ >= YIELDS_FOR_WATCHER && keeps_watcher_out(channel))
+            return false;
         (void)lp_sys.sched_yield();
-    } while (clock_ns() - begun_ns < SPIN_NS);
+    } while (clock_ns() < end_ns);
     return is_ready(channel, wanted);
 }
 
-void lp_channel_wait(struct lp_channel *channel, bool want_room)
+/* Twice what a hit took, half of what was not enough: who has nothing to do soon sleeps at once. */
+static bool spin(struct lp_channel *channel, uint32_t wanted)
+{
+    if (is_ready(channel, wanted))
+        return true;
+    uint64_t begun_ns = clock_ns();
+    bool hit = spin_until(channel, wanted, begun_ns + channel->spin_ns);
+    uint64_t next_ns = hit ? SPIN_FIRST_NS + 2 * (clock_ns() - begun_ns) : channel->spin_ns / 2;
+    if (next_ns > SPIN_LONGEST_NS)
+        next_ns = SPIN_LONGEST_NS;
+    channel->spin_ns = next_ns > SPIN_SHORTEST_NS ? (uint32_t)next_ns : SPIN_SHORTEST_NS;
+    return hit;
+}
+
+bool lp_channel_wait(struct lp_channel *channel, bool want_room, int timeout_ms)
 {
     uint32_t wanted = want_room ? WAITS_FOR_ROOM : WAITS_FOR_DATA;
     _Atomic uint32_t *waits = &channel->window->worker_waits;
-    if (spin(channel, wanted))
-        return;
+    bool ready = spin(channel, wanted);
+    if (ready)
+        return true;
     lp_channel_settle_bell(channel);
-    for (;;) {
+    for (int error = 0; !ready && error != -ETIMEDOUT;) {
         (void)atomic_exchange_explicit(waits, wanted, memory_order_acq_rel);
-        if (is_ready(channel, wanted))
-            break;
-        (void)lp_sys.futex_wait(waits, wanted);
+        ready = is_ready(channel, wanted);
+        if (!ready)
+            error = lp_sys.futex_wait(waits, wanted, timeout_ms);
     }
     atomic_store_explicit(waits, 0, memory_order_relaxed);
+    return ready;
+}
+
+bool lp_channel_has_more(struct lp_channel *channel)
+{
+    return data_there(channel, 1) > 0;
 }
 
 /* ---- What runs --------------------------------------------------------------------------- */
+
+bool lp_channel_claim(struct lp_channel *channel, const struct lp_message *message)
+{
+    _Atomic uint64_t *gate = &channel->window->gate;
+    uint64_t before = atomic_load_explicit(gate, memory_order_relaxed);
+    uint64_t after = (before & ~(uint64_t)UINT32_MAX) | (uint32_t)(before + 1);
+    return before >> 32 == message->epoch &&
+           atomic_compare_exchange_strong_explicit(gate, &before, after, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+int lp_channel_recall(struct lp_channel *channel, uint32_t *claimed)
+{
+    _Atomic uint64_t *gate = &channel->window->gate;
+    uint64_t before = atomic_fetch_add_explicit(gate, UINT64_C(1) << 32, memory_order_acq_rel);
+    *claimed = (uint32_t)before;
+    return before >> 32 == channel->epoch++ ? 0 : -EPROTO;
+}
 
 void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns)
 {

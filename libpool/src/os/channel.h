@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum lp_message_kind {
-    LP_MESSAGE_TASK = 1, /* to the worker: function, task_id, priority; payload: the input */
+    LP_MESSAGE_TASK = 1, /* to the worker: function, task_id, epoch; payload: the input */
     LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
     LP_MESSAGE_START,    /* to the worker, first of all: the host knows it (its pid was reported) */
     LP_MESSAGE_READY,    /* to the host: initializer done */
@@ -31,11 +31,13 @@ struct lp_message { /* 64 bytes: one cache line */
     uint32_t kind;
     int32_t code;
     uint64_t task_id;
-    uint64_t size;                 /* payload bytes that follow */
-    uint64_t function;             /* address, TASK only */
-    uint64_t started_ns, ended_ns; /* RESULT: when the function was entered and left */
-    uint32_t leaves;               /* RESULT: 1 when the worker asks to be retired */
-    uint32_t reserved[3];
+    uint64_t size;     /* payload bytes that follow */
+    uint64_t function; /* address, TASK only */
+    uint64_t started_ns,
+        ended_ns;    /* RESULT: when the function was entered (0: it was not) and left */
+    uint64_t epoch;  /* TASK */
+    uint32_t leaves; /* RESULT: 1 when the worker asks to be retired */
+    uint32_t reserved;
 };
 
 struct lp_window; /* the shared memory */
@@ -44,7 +46,9 @@ struct lp_channel { /* private to one side */
     struct lp_window *window;
     int doorbell_fd; /* eventfd, non-blocking: host reads, worker writes; borrowed */
     bool is_host;
+    uint32_t spin_ns;    /* worker: for how long it pays to wait awake */
     bool bell_owed;      /* worker: it has not rung for what it wrote last */
+    uint32_t epoch;      /* host */
     uint64_t head, tail; /* own copies: head of the ring we write, tail of the ring we read */
     uint64_t peer_tail, peer_head; /* the other side's, as last seen and found plausible */
 };
@@ -83,20 +87,34 @@ bool lp_channel_arm(struct lp_channel *channel, bool want_room);
 void lp_channel_hush(struct lp_channel *channel);
 /*
  * Worker: waits (bounded yield-spin, then futex) until there is something to read; with want_room
- * until the ring it writes to has room, whatever there is to read.
+ * until the ring it writes to has room, whatever there is to read. False: timeout_ms (-1: none) passed.
  */
-void lp_channel_wait(struct lp_channel *channel, bool want_room);
+bool lp_channel_wait(struct lp_channel *channel, bool want_room, int timeout_ms);
 
 /*
  * A bell that may not be needed. A host thread that looks into the window by itself says so; then the
- * worker keeps its bell back until its own spinning has missed, or it begins a task, and rings only if
- * what it wrote is still unread. Both words are hints: with a wrong one the bell is rung once too often
- * or a spin too late.
+ * worker keeps its bell back until its own spinning has missed, or it begins a task that may take long,
+ * and rings only if what it wrote is still unread. Both words are hints: with a wrong one the bell is
+ * rung once too often or a spin too late.
  */
-void lp_window_watch(struct lp_window *window, bool watched); /* host, any thread, no lock */
-bool lp_window_has_reply(const struct lp_window *window);     /* host, any thread, no lock */
+/* Host, any thread, no lock. `cpu`: where it runs, a worker there had better not spin; < 0: over. */
+void lp_window_watch(struct lp_window *window, int cpu);
+bool lp_window_has_reply(const struct lp_window *window); /* host, any thread, no lock */
 void lp_channel_ring_unless_watched(struct lp_channel *channel);
+void lp_channel_owe_bell(struct lp_channel *channel); /* the worker will settle it later */
+/* Worker: there is something to read without waiting. */
+bool lp_channel_has_more(struct lp_channel *channel);
 void lp_channel_settle_bell(struct lp_channel *channel);
+
+/*
+ * Who may begin a task that was sent: the gate, one word of an epoch and a count. The worker claims
+ * each task before it begins it, in the order in which they came, and only if the task is of the gate's
+ * epoch; what is not is dropped. The host recalls all that is not claimed by moving the gate to the
+ * next epoch: of that it is certain that it never begins, and *claimed tells how many (of all that were
+ * ever sent, modulo 2^32) were begun. 0, or -EPROTO: the worker has written nonsense there.
+ */
+bool lp_channel_claim(struct lp_channel *channel, const struct lp_message *message);
+int lp_channel_recall(struct lp_channel *channel, uint32_t *claimed);
 
 /*
  * The worker's own word on what it has begun: written before the task's function is entered, read by

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,7 @@ static void sleep_once(struct lp_channel *channel, bool want_room)
     if (channel->is_host)
         host_sleeps(channel, want_room);
     else
-        lp_channel_wait(channel, want_room);
+        (void)lp_channel_wait(channel, want_room, -1);
 }
 
 static void put(struct lp_channel *channel, const struct lp_message *message, const uint8_t *data)
@@ -316,7 +317,7 @@ TEST(channel, tells_what_was_started)
 static _Atomic uint64_t *find_reply_head(struct line *line)
 {
     uint64_t *words = (uint64_t *)(void *)line->host.window;
-    struct lp_message message = {.kind = LP_MESSAGE_READY, .reserved = {1, 2}};
+    struct lp_message message = {.kind = LP_MESSAGE_READY, .reserved = 1};
     for (int i = 0; i < 3; i++)
         lp_channel_send(&line->worker, &message);
     size_t at = 0;
@@ -446,5 +447,61 @@ TEST(channel, window_that_changes_under_the_host_is_at_worst_eproto)
 {
     struct line line = open_line();
     CU_ASSERT_EQUAL(hn_test_child(scribbled_rounds, &line, 25000), TEST_EXIT(0));
+    close_line(&line);
+}
+
+/* ---- The gate ---------------------------------------------------------------------------- */
+
+TEST(channel, what_is_claimed_is_begun_what_is_recalled_never)
+{
+    struct line line = open_line();
+    struct lp_message first = {.kind = LP_MESSAGE_TASK}, second = first, third = first;
+    uint32_t claimed = 7;
+    CU_ASSERT(lp_channel_claim(&line.worker, &first));
+    CU_ASSERT_EQUAL(lp_channel_recall(&line.host, &claimed), 0);
+    CU_ASSERT_EQUAL(claimed, 1);
+    CU_ASSERT_FALSE(lp_channel_claim(&line.worker, &second));
+    third.epoch = line.host.epoch;
+    CU_ASSERT(lp_channel_claim(&line.worker, &third));
+    CU_ASSERT_EQUAL(lp_channel_recall(&line.host, &claimed), 0);
+    CU_ASSERT_EQUAL(claimed, 2);
+    close_line(&line);
+}
+
+static void *claim_many(void *arg)
+{
+    struct lp_channel *worker = arg;
+    uintptr_t claims = 0;
+    while (lp_channel_claim(worker, &(struct lp_message){.kind = LP_MESSAGE_TASK}))
+        claims++;
+    return (void *)claims;
+}
+
+TEST(channel, a_recall_in_the_midst_of_claims_knows_how_many_there_were)
+{
+    for (int i = 0; i < 200; i++) {
+        struct line line = open_line();
+        pthread_t thread;
+        void *claims = NULL;
+        uint32_t claimed = 0;
+        pthread_create(&thread, NULL, claim_many, &line.worker);
+        for (int yields = 0; yields < i % 20; yields++)
+            sched_yield();
+        CU_ASSERT_EQUAL(lp_channel_recall(&line.host, &claimed), 0);
+        pthread_join(thread, &claims);
+        CU_ASSERT_EQUAL((uintptr_t)claims, claimed);
+        close_line(&line);
+    }
+}
+
+TEST(channel, an_epoch_that_a_worker_made_up_is_nonsense)
+{
+    struct line line = open_line(), other = open_line();
+    uint32_t claimed = 0;
+    other.host.window = line.host.window; /* moves the gate as a hostile worker would */
+    CU_ASSERT_EQUAL(lp_channel_recall(&other.host, &claimed), 0);
+    CU_ASSERT_EQUAL(lp_channel_recall(&line.host, &claimed), -EPROTO);
+    other.host.window = other.worker.window;
+    close_line(&other);
     close_line(&line);
 }

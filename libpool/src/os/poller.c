@@ -66,8 +66,9 @@ void lp_poller_remove(struct lp_poller *poller, int fd)
 
 void lp_poller_set_deadline(struct lp_poller *poller, uint64_t deadline_ns, uint64_t now_ns)
 {
-    if (poller->armed_ns <= now_ns)
-        poller->armed_ns = UINT64_MAX; /* it has fired */
+    (void)now_ns;
+    if (atomic_exchange_explicit(&poller->fired, false, memory_order_relaxed))
+        poller->armed_ns = UINT64_MAX;
     if (deadline_ns >= poller->armed_ns)
         return;
     if (deadline_ns == 0)
@@ -105,6 +106,7 @@ int lp_poller_wait(struct lp_poller *poller, struct lp_poller_event events[LP_PO
                 take_count(poller->nudge_fd);
         } else if (got[i].data.u64 == TAG_TIMER) {
             take_count(poller->timer_fd);
+            atomic_store_explicit(&poller->fired, true, memory_order_relaxed);
         } else {
             events[stored++] = (struct lp_poller_event){.tag = got[i].data.u64,
                                                         .writable = got[i].events & EPOLLOUT};

@@ -9,12 +9,14 @@
 #ifndef LP_OS_POLLER_H
 #define LP_OS_POLLER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct lp_poller {
     int epoll_fd, timer_fd, nudge_fd;
-    uint64_t armed_ns; /* what the timer is set to; UINT64_MAX: off */
+    uint64_t armed_ns;  /* what the timer is set to; UINT64_MAX: off */
+    _Atomic bool fired; /* and was taken since */
 };
 
 #define LP_POLLER_NULL ((struct lp_poller){.epoll_fd = -1, .timer_fd = -1, .nudge_fd = -1})

@@ -295,7 +295,7 @@ TEST(zygote, tells_the_signal_that_a_worker_died_of)
 static int answer(struct board *board, uint32_t slot)
 {
     ring();
-    (void)lp_sys.futex_wait((const _Atomic uint32_t *)(const void *)&board->numbers[0], 0);
+    (void)lp_sys.futex_wait((const _Atomic uint32_t *)(const void *)&board->numbers[0], 0, -1);
     return wait_for_ever(board, slot);
 }
 
@@ -1198,7 +1198,7 @@ static int hog(struct board *board, uint32_t slot)
 {
     (void)slot;
     ring();
-    (void)lp_sys.futex_wait((const _Atomic uint32_t *)(const void *)&board->numbers[0], 0);
+    (void)lp_sys.futex_wait((const _Atomic uint32_t *)(const void *)&board->numbers[0], 0, -1);
     for (size_t size = 0; size < 256; size++) {
         void *volatile block = malloc(1 << 20); /* volatile: or nothing of this is done */
         memset(block, 1, 1 << 20);

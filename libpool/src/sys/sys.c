@@ -72,13 +72,12 @@ ROW(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
     sendmsg(fd, message, flags))
 ROW(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), recvmsg(fd, message, flags))
 ROW(int, eventfd, (unsigned count, int flags), eventfd(count, flags))
-ROW(int, futex_wait, (const _Atomic uint32_t *word, uint32_t value),
-    syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0))
 ROW(int, futex_wake, (const _Atomic uint32_t *word),
     syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0))
 ROW(int, futex_wake_all, (const _Atomic uint32_t *word),
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0))
 ROW(int, wipe_on_fork, (void *memory, size_t size), madvise(memory, size, MADV_WIPEONFORK))
+ROW(int, use_huge_pages, (void *memory, size_t size), madvise(memory, size, MADV_HUGEPAGE))
 
 ROW(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms), poll(fds, count, timeout_ms))
 ROW(int, epoll_create, (int flags), epoll_create1(flags))
@@ -117,6 +116,15 @@ ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigactio
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
 ROW(int, unmap, (void *memory, size_t size), munmap(memory, size))
+
+static int sys_futex_wait(const _Atomic uint32_t *word, uint32_t value, int timeout_ms)
+{
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+                               .tv_nsec = timeout_ms % 1000 * 1000000L};
+    long done = syscall(SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &timeout, NULL,
+                        0);
+    return done < 0 ? -errno : 0;
+}
 
 static int sys_futex_wait_until(const _Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns)
 {
@@ -225,7 +233,8 @@ static size_t sys_stack_left(void)
         .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                       \
         .map_shared = sys_map_shared, .futex_wait_until = sys_futex_wait_until,                   \
         .futex_wake_all = sys_futex_wake_all, .wipe_on_fork = sys_wipe_on_fork,                   \
-        .map_stack = sys_map_stack, .stack_left = sys_stack_left,                                 \
+        .use_huge_pages = sys_use_huge_pages, .map_stack = sys_map_stack,                         \
+        .stack_left = sys_stack_left,                                                             \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

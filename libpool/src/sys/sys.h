@@ -46,8 +46,8 @@ struct lp_sys {
     ssize_t (*sendmsg)(int fd, const struct msghdr *message, int flags);
     ssize_t (*recvmsg)(int fd, struct msghdr *message, int flags);
     int (*eventfd)(unsigned count, int flags);
-    int (*futex_wait)(const _Atomic uint32_t *word, uint32_t value); /* shared, for ever */
-    int (*futex_wake)(const _Atomic uint32_t *word);                 /* shared, one */
+    int (*futex_wait)(const _Atomic uint32_t *word, uint32_t value, int timeout_ms); /* shared */
+    int (*futex_wake)(const _Atomic uint32_t *word); /* shared, one */
     int (*futex_wait_until)(const _Atomic uint32_t *word, uint32_t value,
                             uint64_t deadline_ns); /* private; CLOCK_MONOTONIC, UINT64_MAX: never */
     int (*futex_wake_all)(const _Atomic uint32_t *word); /* private */
@@ -84,6 +84,7 @@ struct lp_sys {
     int (*unmap)(void *memory, size_t size);
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
     int (*wipe_on_fork)(void *memory, size_t size);
+    int (*use_huge_pages)(void *memory, size_t size); /* where the kernel has them */
     void *(*map_stack)(size_t size); /* a page that must not be touched, and the rest; unmap both */
     size_t (*stack_left)(void); /* of the calling thread's; 0: it runs on one of its own making */
 };

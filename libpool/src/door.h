@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * door: what every public function checks before it calls inward.
+ */
+#ifndef LP_DOOR_H
+#define LP_DOOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libpool.h>
+
+#define LP_FOREVER UINT64_MAX
+
+/* 0 when the handle is this process's own; -EINVAL, -EDEADLK (in a worker), -ECHILD (forked copy). */
+int lp_door_check(const libpool *pool);
+
+/*
+ * Copies a caller's struct into ours. A smaller (older) one leaves the rest zero; a larger (newer)
+ * one is fine as long as what we don't know is zero: else -E2BIG. -EINVAL: it has no size.
+ */
+int lp_door_copy(void *ours, size_t our_size, const void *theirs, size_t their_size);
+
+/* Absolute; negative: never. */
+uint64_t lp_door_deadline(int timeout_ms);
+
+#endif
