@@ -2,7 +2,9 @@
 /*
  * storm: very many tiny tasks while a random worker is SIGKILLed every 20 ms.
  *
- *     build/storm [TASKS [INTERVAL_MS]]     1000000 tasks, 20 ms
+ *     build/storm [TASKS [INTERVAL_MS [KILLS]]]     1000000 tasks, 20 ms, 200 kills
+ *
+ * It lasts until there were so many tasks and so many kills.
  *
  * What has to hold: every future ends, once, within its time; a completed one has brought back exactly
  * its bytes; the books balance in the end; descriptors and memory of this process are where they were.
@@ -31,10 +33,11 @@
 
 struct storm {
     libpool *pool;
-    long interval_ms;
+    long least_tasks, interval_ms, least_kills;
+    long tasks; /* in all */
     _Atomic int pids[SLOTS]; /* of the latest result from there; 0: none yet */
     unsigned seed;
-    long kills;
+    _Atomic long kills;
     atomic_bool over;
 };
 
@@ -132,14 +135,22 @@ static int count_fds(void)
     return count;
 }
 
+static bool goes_on(const struct storm *storm, long submitted)
+{
+    return submitted < storm->least_tasks || atomic_load(&storm->kills) < storm->least_kills;
+}
+
 /* Returns by how many KiB memory grew once everything was warm. */
-static long run_load(struct storm *storm, long tasks, struct tally *tally)
+static long run_load(struct storm *storm, struct tally *tally)
 {
     static libpool_future *window[WINDOW];
     static long values[WINDOW];
     long warm_kib = memory_kib();
-    for (long i = 0; i < tasks + WINDOW && !tally->hung; i++) {
+    long end = -1;
+    for (long i = 0; (end < 0 || i < end + WINDOW) && !tally->hung; i++) {
         long at = i % WINDOW;
+        if (end < 0 && !goes_on(storm, i))
+            storm->tasks = end = i;
         collect(storm, tally, window[at], values[at]);
         window[at] = NULL;
         values[at] = i;
@@ -147,7 +158,7 @@ static long run_load(struct storm *storm, long tasks, struct tally *tally)
                              .function = echo,
                              .input = &values[at],
                              .input_size = sizeof values[at]};
-        if (i < tasks && libpool_submit(storm->pool, &task, WAIT_MS, &window[at]) != 0)
+        if (end < 0 && libpool_submit(storm->pool, &task, WAIT_MS, &window[at]) != 0)
             tally->hung++;
         if (i == WARM_TASKS)
             warm_kib = memory_kib();
@@ -175,9 +186,10 @@ static int check(const char *what, bool holds, int *failed)
     return *failed;
 }
 
-static int judge(struct storm *storm, long tasks, const struct tally *tally, long grown_kib)
+static int judge(struct storm *storm, const struct tally *tally, long grown_kib)
 {
     int failed = 0;
+    long tasks = storm->tasks;
     libpool_stats stats = {.size = sizeof stats};
     (void)libpool_stats_read(storm->pool, &stats);
     long others = tasks - tally->ended[LIBPOOL_COMPLETED] - tally->ended[LIBPOOL_KILLED];
@@ -189,7 +201,7 @@ static int judge(struct storm *storm, long tasks, const struct tally *tally, lon
     check("no result is wrong", tally->wrong == 0, &failed);
     check("no other cause than completed and killed", others == 0, &failed);
     check("a kill costs one task at most", tally->ended[LIBPOOL_KILLED] <= storm->kills, &failed);
-    check("some worker was killed", storm->kills > 0, &failed);
+    check("as many workers were killed as should be", storm->kills >= storm->least_kills, &failed);
     check("the books balance", balanced(&stats, tasks), &failed);
     check("memory is where it was", grown_kib <= MEMORY_SLACK_KIB, &failed);
     return failed;
@@ -202,8 +214,10 @@ static long number(int argc, char **argv, int index, long fallback)
 
 int main(int argc, char **argv)
 {
-    long tasks = number(argc, argv, 1, 1000000);
-    struct storm storm = {.interval_ms = number(argc, argv, 2, 20), .seed = (unsigned)getpid()};
+    struct storm storm = {.least_tasks = number(argc, argv, 1, 1000000),
+                          .interval_ms = number(argc, argv, 2, 20),
+                          .least_kills = number(argc, argv, 3, 200),
+                          .seed = (unsigned)getpid()};
     struct tally tally = {.hung = 0};
     libpool_options options = {.size = sizeof options,
                                .min_workers = WORKERS,
@@ -212,15 +226,15 @@ int main(int argc, char **argv)
                                .name = "storm"};
     int fds = count_fds();
     pthread_t killer;
-    if (tasks <= 0 || storm.interval_ms <= 0 || libpool_open(&storm.pool, &options) < 0 ||
+    if (storm.least_tasks <= 0 || storm.interval_ms <= 0 || libpool_open(&storm.pool, &options) < 0 ||
         pthread_create(&killer, NULL, kill_on, &storm) != 0) {
-        (void)fprintf(stderr, "usage: storm [TASKS [INTERVAL_MS]]\n");
+        (void)fprintf(stderr, "usage: storm [TASKS [INTERVAL_MS [KILLS]]]\n");
         return 2;
     }
-    long grown_kib = run_load(&storm, tasks, &tally);
+    long grown_kib = run_load(&storm, &tally);
     atomic_store(&storm.over, true);
     pthread_join(killer, NULL);
-    int failed = judge(&storm, tasks, &tally, grown_kib);
+    int failed = judge(&storm, &tally, grown_kib);
     libpool_close(storm.pool);
     check("descriptors are where they were", count_fds() == fds, &failed);
     return failed ? 1 : 0;
