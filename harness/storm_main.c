@@ -34,7 +34,7 @@
 struct storm {
     libpool *pool;
     long least_tasks, interval_ms, least_kills;
-    long tasks; /* in all */
+    long tasks;              /* in all */
     _Atomic int pids[SLOTS]; /* of the latest result from there; 0: none yet */
     unsigned seed;
     _Atomic long kills;
@@ -226,7 +226,8 @@ int main(int argc, char **argv)
                                .name = "storm"};
     int fds = count_fds();
     pthread_t killer;
-    if (storm.least_tasks <= 0 || storm.interval_ms <= 0 || libpool_open(&storm.pool, &options) < 0 ||
+    if (storm.least_tasks <= 0 || storm.interval_ms <= 0 ||
+        libpool_open(&storm.pool, &options) < 0 ||
         pthread_create(&killer, NULL, kill_on, &storm) != 0) {
         (void)fprintf(stderr, "usage: storm [TASKS [INTERVAL_MS [KILLS]]]\n");
         return 2;
