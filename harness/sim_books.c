@@ -414,7 +414,9 @@ static void settle_queue(struct hn_books *books, struct hn_book_slot *slot, libp
     books->coverage->sometimes[HN_DEATH_WITH_QUEUE] += slot->queued != 0;
     books->coverage->sometimes[HN_DEATH_IN_QUEUE] += begun != LP_NONE;
     if (begun == LP_NONE) {
-        bool known = slot->task != LP_NONE && books->call.event->started_id == slot->task + 1u;
+        uint64_t started_id = books->call.event->started_id;
+        bool known = started_id == slot->last_id ||
+                     (slot->task != LP_NONE && started_id == slot->task + 1u);
         give_back(books, slot, known ? 0 : end_doubted(books, slot, cause), true);
         return;
     }

@@ -59,6 +59,7 @@ struct hn_book_slot {
     bool init_failed, final_started, finalized;
     bool leaves; /* it has asked to */
     uint32_t tasks_done;
+    uint64_t last_id;  /* the last task of its that it ran and that has ended */
     uint64_t since_ns; /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;

@@ -496,6 +496,7 @@ static void enter_end(struct hn_books *books, uint32_t index, libpool_cause caus
         hn_books_dequeue(slot, place);
     } else {
         stats->tasks_running--;
+        slot->last_id = index + UINT64_C(1);
         if (slot->task == index && slot->state == LP_WORKER_BUSY &&
             slot->must_kill == LIBPOOL_PENDING)
             slot->must_kill = cause;

@@ -23,6 +23,8 @@
 struct rig {
     struct lp_pool pool;
     uint64_t now_ns;
+    uint64_t started_id; /* what workers say they have begun when a deadline of theirs passes */
+    bool told_room;
     char said[RIG_SAID];
     char taken[RIG_SAID]; /* what rig_said gave */
     struct lp_text text;
@@ -82,8 +84,10 @@ static inline void rig_say(struct rig *rig, const struct lp_action *action)
                                                   "clean",       "end",    "room",   "zygote-start",
                                                   "zygote-drop", "note",   "down"};
     if (action->kind == LP_ACTION_ROOM)
-        return; /* said so often that it would hide the rest: rig_told_room */
-    lp_text_add(&rig->text, names[action->kind]);
+        return; /* said so often that it would hide the rest: told_room */
+    bool ahead = action->kind == LP_ACTION_ASSIGN &&
+                 rig->pool.tasks.table[action->task].state == LP_TASK_PREFETCHED;
+    lp_text_add(&rig->text, ahead ? "ahead" : names[action->kind]);
     if (action->kind == LP_ACTION_ASSIGN) {
         lp_text_add(&rig->text, " ");
         lp_text_add_number(&rig->text, (int64_t)rig->pool.tasks.table[action->task].id);
@@ -106,6 +110,7 @@ static inline void rig_perform(struct rig *rig)
     if (!lp_pool_check(pool))
         lp_text_add(&rig->text, "BROKEN; ");
     for (uint32_t i = 0; i < pool->n_actions; i++) {
+        rig->told_room = rig->told_room || pool->actions[i].kind == LP_ACTION_ROOM;
         rig_say(rig, &pool->actions[i]);
         if (pool->actions[i].kind == LP_ACTION_END)
             lp_pool_release(pool, pool->actions[i].task);
@@ -121,13 +126,34 @@ static inline void rig_step(struct rig *rig, struct lp_event event)
 }
 
 /* About the worker that is in the slot now. */
-static inline void rig_tell(struct rig *rig, uint32_t slot, struct lp_event event)
+static inline struct lp_event rig_about(const struct rig *rig, uint32_t slot, struct lp_event event)
 {
     event.slot = slot;
     event.generation = rig->pool.workers[slot].generation;
+    event.now_ns = rig->now_ns;
     if (event.kind == LP_EVENT_RESULT && event.started_id == 0)
         event.started_id = event.task_id; /* what a worker has a result of, it has begun */
-    rig_step(rig, event);
+    return event;
+}
+
+static inline void rig_tell(struct rig *rig, uint32_t slot, struct lp_event event)
+{
+    rig_step(rig, rig_about(rig, slot, event));
+}
+
+/* Without settling; nothing is performed until rig_settle, or another call. */
+static inline void rig_tell_only(struct rig *rig, uint32_t slot, struct lp_event event)
+{
+    event = rig_about(rig, slot, event);
+    lp_pool_tell(&rig->pool, &event);
+}
+#define RIG_TELL_ONLY(rig, slot, event_kind, ...) \
+    rig_tell_only((rig), (slot), (struct lp_event){.kind = LP_EVENT_##event_kind, ##__VA_ARGS__})
+
+static inline void rig_settle(struct rig *rig)
+{
+    lp_pool_settle(&rig->pool, rig->now_ns);
+    rig_perform(rig);
 }
 #define RIG_TELL(rig, slot, event_kind, ...) \
     rig_tell((rig), (slot), (struct lp_event){.kind = LP_EVENT_##event_kind, ##__VA_ARGS__})
@@ -165,8 +191,10 @@ static inline void rig_pass(struct rig *rig, uint64_t ms)
         uint32_t slot = lp_pool_due(&rig->pool, rig->now_ns);
         if (slot == LP_NONE)
             RIG_STEP(rig, TICK);
+        else if (lp_pool_holds_prefetched(&rig->pool, slot))
+            RIG_TELL(rig, slot, RECALLED, .started_id = rig->started_id);
         else
-            RIG_TELL(rig, slot, DEADLINE);
+            RIG_TELL(rig, slot, DEADLINE, .started_id = rig->started_id);
     }
     rig->now_ns = until_ns;
 }

@@ -130,6 +130,57 @@ TEST(tasks, counts_and_bytes_follow_each_move)
     CU_ASSERT_EQUAL(table.tasks.occupied, 0);
 }
 
+TEST(tasks, one_that_waits_in_a_channel_is_neither_in_the_backlog_nor_runs)
+{
+    struct table table;
+    open_table(&table);
+    struct lp_tasks *tasks = &table.tasks;
+    uint32_t one = add(&table, 5), two = add(&table, 5);
+    CU_ASSERT_EQUAL(lp_tasks_prefetch(tasks, 2000), one);
+    CU_ASSERT_EQUAL(tasks->table[one].state, LP_TASK_PREFETCHED);
+    CU_ASSERT_EQUAL(tasks->table[one].assigned_ns, 2000);
+    CU_ASSERT_EQUAL(tasks->pending, 1);
+    CU_ASSERT_EQUAL(tasks->prefetched, 1);
+    CU_ASSERT_EQUAL(tasks->running, 0);
+    CU_ASSERT_EQUAL(tasks->pending_bytes, 10);
+    CU_ASSERT_EQUAL(lp_tasks_first(tasks), two);
+    CU_ASSERT(lp_tasks_check(tasks));
+}
+
+TEST(tasks, from_a_channel_it_is_started_or_given_back_or_ended)
+{
+    struct table table;
+    open_table(&table);
+    struct lp_tasks *tasks = &table.tasks;
+    uint32_t one = add(&table, 5), two = add(&table, 5), three = add(&table, 5);
+    for (int i = 0; i < 3; i++)
+        lp_tasks_prefetch(tasks, 2000);
+    CU_ASSERT_EQUAL(lp_tasks_prefetch(tasks, 2000), LP_NONE);
+    lp_tasks_start(tasks, one);
+    CU_ASSERT_EQUAL(tasks->running, 1);
+    CU_ASSERT_EQUAL(tasks->prefetched, 2);
+    lp_tasks_give_back(tasks, two);
+    CU_ASSERT_EQUAL(tasks->prefetched, 1);
+    CU_ASSERT_EQUAL(tasks->pending_bytes, 10);
+    CU_ASSERT_EQUAL(tasks->table[two].returns, 0); /* whoever gives back counts */
+    end(&table, three);
+    CU_ASSERT_EQUAL(tasks->prefetched, 0);
+    CU_ASSERT_EQUAL(tasks->ended, 1);
+    CU_ASSERT(lp_tasks_check(tasks));
+    CU_ASSERT_EQUAL(take(&table), 2);
+}
+
+TEST(tasks, whoever_is_given_back_is_beyond_doubt)
+{
+    struct table table;
+    open_table(&table);
+    uint32_t one = add(&table, 5);
+    take(&table);
+    table.tasks.table[one].doubted = true;
+    lp_tasks_give_back(&table.tasks, one);
+    CU_ASSERT_FALSE(table.tasks.table[one].doubted);
+}
+
 TEST(tasks, the_first_queue_timeout_to_pass_is_found)
 {
     struct table table;
@@ -177,6 +228,9 @@ TEST(tasks, the_checker_notices)
     table.tasks.pending++;
     CU_ASSERT_FALSE(lp_tasks_check(&table.tasks));
     table.tasks.pending--;
+    table.tasks.prefetched++;
+    CU_ASSERT_FALSE(lp_tasks_check(&table.tasks));
+    table.tasks.prefetched--;
     table.tasks.occupied = 0;
     CU_ASSERT_FALSE(lp_tasks_check(&table.tasks));
 }

@@ -245,6 +245,7 @@ static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     struct lp_worker *worker = &pool->workers[slot];
     uint32_t task = worker->task;
     worker->task = LP_NONE;
+    worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
     outcome->pid = worker->pid;
     lp_pool_end_task(pool, task, outcome);
@@ -377,7 +378,7 @@ void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
-/* Its word is on none that it has. */
+/* Its word is on none that it has, and not on the one before. */
 static void settle_doubted(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -399,7 +400,7 @@ static void settle_begun(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     uint32_t index = worker->queue_first;
     while (index != LP_NONE && table[index].id != event->started_id)
         index = table[index].next;
-    if (index == LP_NONE)
+    if (index == LP_NONE && event->started_id != worker->last_id)
         settle_doubted(pool, slot, cause);
     while (index != LP_NONE && worker->task != index) {
         if (worker->task != LP_NONE)

@@ -79,6 +79,7 @@ struct lp_worker {
     bool final_started;
     bool finalized;
     uint32_t tasks_done;
+    uint64_t last_id;     /* the last task of its that has ended; 0: none has */
     uint64_t launched_ns; /* its task: since then nothing is before it */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
