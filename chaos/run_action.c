@@ -352,6 +352,21 @@ static bool do_expect(struct ch_run *run, uint32_t step)
 
 /* ---- Undo -------------------------------------------------------------------------------------- */
 
+static bool undoes(const struct ch_undo_action *undo, const struct ch_action *other)
+{
+    return has_trait(other, CH_ACTION_UNDONE) &&
+           (undo->name != CH_NOBODY ? other->name == undo->name : other->kind == undo->kind);
+}
+
+bool ch_action_is_early(const struct ch_run *run, const struct ch_action *action)
+{
+    for (uint32_t i = 0; action->kind == CH_ACTION_UNDO && i < run->scenario->steps_count; i++)
+        if (run->steps[i].phase == CH_STEP_ACTING &&
+            undoes(&action->undo, &run->scenario->steps[i].action))
+            return true;
+    return false;
+}
+
 static void undo_step(struct ch_run *run, uint32_t step)
 {
     struct ch_step_state *state = &run->steps[step];
@@ -379,11 +394,9 @@ static void undo_step(struct ch_run *run, uint32_t step)
 static bool do_undo(struct ch_run *run, uint32_t step)
 {
     const struct ch_undo_action *action = &run->scenario->steps[step].action.undo;
-    for (uint32_t i = 0; i < run->scenario->steps_count; i++) {
-        const struct ch_action *other = &run->scenario->steps[i].action;
-        if (action->name != CH_NOBODY ? other->name == action->name : other->kind == action->kind)
+    for (uint32_t i = 0; i < run->scenario->steps_count; i++)
+        if (undoes(action, &run->scenario->steps[i].action))
             undo_step(run, i);
-    }
     run->steps[step].fired++;
     return true;
 }

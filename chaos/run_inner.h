@@ -114,6 +114,8 @@ bool ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand
 bool ch_action_perform(struct ch_run *run, uint32_t step);
 void ch_action_finish(struct ch_run *run, uint32_t step); /* its reply has come */
 bool ch_action_is_fault(const struct ch_action *action);
+/* An undo of what is still under way: that would come into force with nobody left to undo it. */
+bool ch_action_is_early(const struct ch_run *run, const struct ch_action *action);
 void ch_action_heal(struct ch_run *run);
 
 /* run_expect.c */

@@ -9,7 +9,8 @@
  *     `kill ...` and then `on worker-ready` means the worker that comes after the kill; without a
  *     step before, from the run's begin;
  *   - gates that name a group of tasks or nobody are armed before the pool is opened, and count
- *     from there: their nth is the nth of the run.
+ *     from there: their nth is the nth of the run;
+ *   - an undo waits until what it undoes is in force, when that is under way already.
  * "The step before" is the nearest one that has to fire: no optional one.
  * `within` counts from the effect of the step before. All this is of event times, not of the time
  * when the judge got to read them: the history keeps.
@@ -305,7 +306,7 @@ static uint64_t clock_due_ns(const struct ch_run *run, uint32_t step)
     return HN_NEVER;
 }
 
-bool ch_trigger_met(struct ch_run *run, uint32_t step)
+static bool has_come(struct ch_run *run, uint32_t step)
 {
     const struct ch_trigger *trigger = &run->scenario->steps[step].trigger;
     switch (trigger->kind) {
@@ -317,6 +318,12 @@ bool ch_trigger_met(struct ch_run *run, uint32_t step)
     case CH_TRIGGER_KINDS: break;
     }
     return false;
+}
+
+/* The event is looked for all the same: if it came in time, the step is not late. */
+bool ch_trigger_met(struct ch_run *run, uint32_t step)
+{
+    return has_come(run, step) && !ch_action_is_early(run, &run->scenario->steps[step].action);
 }
 
 static uint64_t late_ns(const struct ch_run *run, uint32_t step)
@@ -342,8 +349,9 @@ uint64_t ch_trigger_due_ns(const struct ch_run *run)
 {
     uint64_t due_ns = HN_NEVER;
     for (uint32_t i = 0; i < run->scenario->steps_count; i++) {
-        if (run->steps[i].phase != CH_STEP_WAITING)
-            continue;
+        if (run->steps[i].phase != CH_STEP_WAITING ||
+            ch_action_is_early(run, &run->scenario->steps[i].action))
+            continue; /* what it waits for rings */
         uint64_t clock_ns = clock_due_ns(run, i), late = late_ns(run, i);
         if (clock_ns < due_ns)
             due_ns = clock_ns;

@@ -216,6 +216,45 @@ TEST(run_trigger, then_is_due_after_the_effect_and_not_before)
     free_fixture(fixture);
 }
 
+/* Step 0 is a fault that takes its time, step 1 its undo. */
+static void under_way(struct fixture *fixture)
+{
+    fixture->steps[0].action.kind = CH_ACTION_FILL_FDS;
+    fixture->steps[1].action.kind = CH_ACTION_UNDO;
+    fixture->steps[1].action.undo =
+        (struct ch_undo_action){.name = CH_NOBODY, .kind = CH_ACTION_FILL_FDS};
+    fixture->run->steps[0].phase = CH_STEP_ACTING;
+    fixture->run->steps[0].fired_ns = 2 * HN_S;
+}
+
+TEST(run_trigger, an_undo_waits_for_the_fault_that_is_under_way)
+{
+    struct fixture *fixture = new_fixture();
+    under_way(fixture);
+    fixture->steps[1].trigger.kind = CH_TRIGGER_AT;
+    fixture->steps[1].trigger.time_us = 0;
+    CU_ASSERT_FALSE(ch_trigger_met(fixture->run, 1));
+    CU_ASSERT_EQUAL(ch_trigger_due_ns(fixture->run), HN_NEVER); /* the judge does not spin on it */
+    fixture->run->steps[0].phase = CH_STEP_DONE;
+    CU_ASSERT(ch_trigger_met(fixture->run, 1));
+    CU_ASSERT_EQUAL(ch_trigger_due_ns(fixture->run), 2 * HN_S);
+    free_fixture(fixture);
+}
+
+TEST(run_trigger, an_undo_that_had_to_wait_is_not_late)
+{
+    struct fixture *fixture = new_fixture();
+    under_way(fixture);
+    fixture->steps[1].trigger.within_us = SECONDS_IN_US;
+    ready(fixture, 0, 100, 2 * HN_S + 900 * HN_MS);
+    CU_ASSERT_FALSE(ch_trigger_met(fixture->run, 1));
+    fixture->run->steps[0].phase = CH_STEP_DONE;
+    fixture->run->steps[0].effect_ns = 2 * HN_S;
+    CU_ASSERT_FALSE(ch_trigger_is_late(fixture->run, 1)); /* though the second is over by now */
+    CU_ASSERT(ch_trigger_met(fixture->run, 1));
+    free_fixture(fixture);
+}
+
 TEST(run_trigger, gates_of_a_group_are_armed_before_anything_runs)
 {
     struct fixture *fixture = new_fixture();

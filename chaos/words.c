@@ -140,7 +140,7 @@ static const struct ch_word actions[] = {
     {"pressure", CH_ACTION_PRESSURE, UNDONE, NULL, ch_keys_pressure,
      "Runs stress-ng beside the target."},
     {"undo", CH_ACTION_UNDO, 0, "undo NAME|memcg|pids|fill-fds|pressure", NULL,
-     "Takes a fault back: a named one, or all of a kind."},
+     "Takes a fault back: a named one, or all of a kind. Waits for one that is under way."},
     {"cancel", CH_ACTION_CANCEL, 0, "cancel NAME [nth=N]", ch_keys_cancel,
      "Cancels tasks of a group. It has to find one that has not ended."},
     {"shutdown", CH_ACTION_SHUTDOWN, 0, NULL, ch_keys_shutdown, "Calls libpool_shutdown."},
