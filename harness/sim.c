@@ -551,13 +551,21 @@ static void shut_down(struct hn_sim *sim, uint32_t flags, uint64_t deadline_ns)
     step_all(sim, &event, LIBPOOL_PENDING);
 }
 
+static void fill(struct hn_sim *sim);
+
 static void any_shutdown(struct hn_sim *sim)
 {
     static const uint32_t modes[] = {0, LIBPOOL_WAIT, LIBPOOL_CANCEL,
                                      LIBPOOL_WAIT | LIBPOOL_CANCEL};
-    uint64_t deadline_ns = 0;
+    uint64_t deadline_ns = 0, most_ns = 5000 * LP_MS;
+    if (sim->world.tiny && !sim->world.calm && !sim->books.shutting &&
+        hn_random_chance(&sim->random, 30)) {
+        fill(sim); /* so that the deadline meets full channels */
+        hn_world_harden(&sim->world);
+        most_ns = LP_PREFETCH_NS;
+    }
     if (hn_random_chance(&sim->random, 60))
-        deadline_ns = sim->trace.now_ns + hn_random_time_ns(&sim->random, 5000 * LP_MS);
+        deadline_ns = sim->trace.now_ns + hn_random_time_ns(&sim->random, most_ns);
     shut_down(sim, modes[hn_random_below(&sim->random, 4)], deadline_ns);
 }
 
@@ -717,9 +725,12 @@ static void release(struct hn_sim *sim, const struct hn_item *item)
 /* Any call draws the conclusions of what was told before. */
 static void call_unsettled(struct hn_sim *sim)
 {
-    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize, maybe_shut_down};
+    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize};
     sim->coverage->sometimes[HN_UNSETTLED_CALL]++;
-    calls[hn_random_below(&sim->random, sizeof calls / sizeof calls[0])](sim);
+    if (hn_random_chance(&sim->random, 1))
+        maybe_shut_down(sim);
+    else
+        calls[hn_random_below(&sim->random, sizeof calls / sizeof calls[0])](sim);
 }
 
 /* The next thing to happen, if it happens before until_ns. false: it does not. */
@@ -798,7 +809,8 @@ static void draw_tiny(struct hn_sim *sim)
     if (!sim->world.tiny)
         return;
     sim->world.tiny_ns = hn_random_time_ns(random, LP_PREFETCH_NS / 2);
-    sim->config.backlog_tasks = hn_random_between(random, 20, 300);
+    sim->config.backlog_tasks = hn_random_between(random, 20,
+                                                  hn_random_chance(random, 20) ? 800 : 200);
     sim->config.backlog_bytes = hn_random_chance(random, 80) ? 1u << 20 : 1000;
     if (sim->config.tasks_per_worker)
         sim->config.tasks_per_worker = hn_random_between(random, 1, 60);

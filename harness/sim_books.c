@@ -96,13 +96,12 @@ void hn_books_launch(struct hn_books *books, struct hn_book_task *task)
 }
 
 /* All from a place on goes back to the backlog. */
-static void give_back(struct hn_books *books, struct hn_book_slot *slot, uint32_t from, bool died)
+static void give_back(struct hn_books *books, struct hn_book_slot *slot, uint32_t from)
 {
     while (slot->queued > from) {
         struct hn_book_task *task = &books->tasks[slot->queue[--slot->queued]];
         task->state = LP_TASK_PENDING;
         task->doubted = false;
-        task->returns += died;
         books->stats.backlog_bytes += task->spec.bytes;
     }
 }
@@ -326,6 +325,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     learn(books, &books->tasks[slot->task]);
     slot->task = LP_NONE;
     slot->tasks_done++;
+    slot->recalled = false;
     slot->leaves = slot->leaves || event->leaves;
     if (slot->queued == 0) {
         enter(books, slot, LP_WORKER_IDLE);
@@ -417,10 +417,10 @@ static void settle_queue(struct hn_books *books, struct hn_book_slot *slot, libp
         uint64_t started_id = books->call.event->started_id;
         bool known = started_id == slot->last_id ||
                      (slot->task != LP_NONE && started_id == slot->task + 1u);
-        give_back(books, slot, known ? 0 : end_doubted(books, slot, cause), true);
+        give_back(books, slot, known ? 0 : end_doubted(books, slot, cause));
         return;
     }
-    give_back(books, slot, ends, true);
+    give_back(books, slot, ends);
     if (ends && slot->task != LP_NONE)
         must_end(books, slot->task, cause, false);
     for (uint32_t i = 0; i < ends; i++) {
@@ -548,7 +548,8 @@ static void recalled(struct hn_books *books, struct hn_book_slot *slot)
     if (slot->state != LP_WORKER_BUSY)
         return;
     books->coverage->sometimes[HN_RECALLED] += slot->queued != 0;
-    give_back(books, slot, 0, false);
+    give_back(books, slot, 0);
+    slot->recalled = true;
     for (uint32_t i = books->oldest; i < books->n_tasks; i++)
         if (books->tasks[i].state == LP_TASK_PENDING && books->tasks[i].begun)
             FAIL("I7: task %u was recalled after it was begun", i + 1);
@@ -677,7 +678,7 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
 {
     books->call = *call;
     books->now_ns = books->trace->now_ns;
-    books->must_end = 0;
+    books->must_end = books->ends = 0;
     books->died_slot = LP_NONE;
     books->room_told = books->room_told && !books->settled;
     books->settled = false;
@@ -789,6 +790,15 @@ static void check_dues(struct hn_books *books)
             FAIL("slot %u had to be killed (%s)", i, libpool_cause_name(books->slots[i].must_kill));
 }
 
+/* One call ends no more than it can tell: a batch, what each worker runs, and what one had. */
+static void check_ends(struct hn_books *books)
+{
+    const struct lp_event *event = books->call.event;
+    bool of_worker = event && event->kind < LP_WORKER_EVENTS;
+    if (books->ends > LP_ENDS_PER_STEP + books->n_slots + (of_worker ? LP_PREFETCH_MAX : 0))
+        FAIL("I6: %u tasks ended by one call", books->ends);
+}
+
 static void check_room(struct hn_books *books)
 {
     if (books->waiting && books->room_told)
@@ -842,6 +852,7 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
     if (books->over)
         return; /* lp_pool_check() goes on; no action may follow, not even a kill that is due */
     check_dues(books);
+    check_ends(books);
     compare_slots(books, pool);
     compare_stats(books, pool);
     compare_notes(books);

@@ -59,6 +59,7 @@ struct hn_book_slot {
     bool init_failed, final_started, finalized;
     bool leaves; /* it has asked to */
     uint32_t tasks_done;
+    bool recalled;     /* what was taken back still lies in its channel */
     uint64_t last_id;  /* the last task of its that it ran and that has ended */
     uint64_t since_ns; /* of the state */
     uint64_t idle_order;
@@ -107,6 +108,7 @@ struct hn_books {
     struct hn_call call;
     uint64_t now_ns;
     uint32_t must_end; /* tasks that this call has to end */
+    uint32_t ends;     /* tasks that it has ended */
     bool must_drop;
     uint32_t died_slot; /* whose death this call tells, or LP_NONE */
     libpool_cause died_cause;

@@ -164,6 +164,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         FAIL("task %u is sent ahead, large or behind a large one", index + 1);
     if (slot->queued >= LP_PREFETCH_MAX)
         FAIL("task %u is one too many in a channel", index + 1);
+    if (slot->recalled)
+        FAIL("task %u is sent behind what was recalled", index + 1);
     if (idle + busy > books->max_workers)
         FAIL("task %u is sent ahead to one of too many workers", index + 1);
     if (books->least_run_ns == UINT64_MAX ||
@@ -527,6 +529,7 @@ static void judge_end(struct hn_books *books, const struct lp_pool *pool,
         FAIL("I7: task %u was begun, but is reported as not started", index + 1);
     enter_end(books, index, outcome->cause);
     books->must_end -= task->must_end != LIBPOOL_PENDING;
+    books->ends++;
     task->must_end = LIBPOOL_PENDING;
     task->must_say_how = false;
 }
@@ -639,6 +642,8 @@ static bool late(const struct hn_books *books, uint64_t since_ns, uint64_t limit
 
 static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slot)
 {
+    if (slot->task == LP_NONE)
+        return; /* has failed already */
     const struct hn_book_task *task = &books->tasks[slot->task];
     uint64_t limit_ns = task->spec.run_timeout_ns;
     /* Begun before its turn was told: the time until then can't be held against anybody. */

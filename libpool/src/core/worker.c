@@ -209,7 +209,7 @@ static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker 
 {
     bool excess = pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] >
                   pool->config.max_workers; /* one of them leaves as it falls idle */
-    return worker->state == LP_WORKER_BUSY && !worker->leave && !excess &&
+    return worker->state == LP_WORKER_BUSY && !worker->leave && !worker->recalled && !excess &&
            pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
            may_be_prefetched(&pool->tasks.table[worker->task]);
 }
@@ -410,13 +410,12 @@ static void settle_begun(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 }
 
 /* From the last to the first: each goes to the head of its level. */
-static void give_back_queue(struct lp_pool *pool, uint32_t slot, bool died)
+static void give_back_queue(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
     for (; worker->queued; worker->queued--) {
         uint32_t index = worker->queue_last;
         worker->queue_last = pool->tasks.table[index].previous;
-        pool->tasks.table[index].returns += died;
         lp_tasks_give_back(&pool->tasks, index);
     }
     worker->queue_first = worker->queue_last = LP_NONE;
@@ -428,7 +427,7 @@ static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_eve
 {
     struct lp_worker *worker = &pool->workers[slot];
     settle_begun(pool, slot, event, cause);
-    give_back_queue(pool, slot, true);
+    give_back_queue(pool, slot);
     if (worker->task == LP_NONE)
         return;
     struct lp_task *task = &pool->tasks.table[worker->task];
@@ -685,6 +684,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     }
     end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
+    worker->recalled = false;
     prove_spawns(pool, worker);
     worker->leave = worker->leave || event->leaves;
     if (worker->queued) {
@@ -740,7 +740,8 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 static void recalled(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
-    give_back_queue(pool, slot, false);
+    give_back_queue(pool, slot);
+    worker->recalled = true;
     uint64_t waited_ns = pool->now_ns - worker->launched_ns;
     if (waited_ns >= LP_PATIENCE_NS)
         lp_pool_learn_run(pool, waited_ns);

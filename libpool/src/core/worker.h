@@ -64,6 +64,7 @@ struct lp_worker {
     uint32_t task;                    /* index, or LP_NONE */
     uint32_t queue_first, queue_last; /* prefetched tasks, in the order in which they were sent */
     uint32_t queued;
+    bool recalled; /* what was taken back still lies in its channel: nothing is added to it */
     uint32_t hungry_next; /* in the list of those that may be sent more in this step */
     bool hungry;
     libpool_cause doom; /* why the pool ended it; LIBPOOL_PENDING: it did not */
