@@ -110,10 +110,26 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
 
 /* ---- talking to the host -------------------------------------------------------------------- */
 
-/* A host that breaks the protocol is a bug, or its memory was overwritten by a task: no way on. */
+/* The host broke the protocol, or a task what the worker needs to be heard: its death tells. */
 static _Noreturn void give_up(void)
 {
     _exit(EXIT_FAILURE);
+}
+
+/* Until the ring that is written to has room. */
+static void await_room(libpool_worker *worker)
+{
+    if (!lp_channel_wait(&worker->channel, true, -1))
+        give_up();
+}
+
+/* False: the timeout has passed. */
+static bool await_data(libpool_worker *worker, int timeout_ms)
+{
+    bool there = lp_channel_wait(&worker->channel, false, timeout_ms);
+    if (worker->channel.mute)
+        give_up();
+    return there;
 }
 
 /* The bell for the last piece is the caller's. */
@@ -128,7 +144,7 @@ static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t
         if (size)
             lp_channel_ring(&worker->channel);
         if (n == 0)
-            (void)lp_channel_wait(&worker->channel, true, -1);
+            await_room(worker);
     }
 }
 
@@ -136,7 +152,7 @@ static void send_header(libpool_worker *worker, const struct lp_message *message
 {
     int sent;
     while ((sent = lp_channel_send(&worker->channel, message)) == 0)
-        (void)lp_channel_wait(&worker->channel, true, -1);
+        await_room(worker);
     if (sent < 0)
         give_up();
 }
@@ -164,7 +180,7 @@ static void receive_message(libpool_worker *worker, struct lp_message *message)
 {
     int got;
     while ((got = lp_channel_receive(&worker->channel, message)) == 0)
-        if (!lp_channel_wait(&worker->channel, false, holds_much(worker) ? IDLE_MS : -1))
+        if (!await_data(worker, holds_much(worker) ? IDLE_MS : -1))
             give_memory_back(worker);
     if (got < 0)
         give_up();
@@ -181,7 +197,7 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
             give_up();
         lp_channel_ring(&worker->channel);
         if (n == 0)
-            (void)lp_channel_wait(&worker->channel, false, -1);
+            (void)await_data(worker, -1);
         to = to ? to + n : NULL;
         size -= (size_t)n;
     }
@@ -223,7 +239,9 @@ static int run(libpool_worker *worker, const struct lp_message *message, struct 
     if (!is_mapped(worker, message->function))
         return -EFAULT;
     libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
-    result->started_ns = worker->last_ns ? worker->last_ns : lp_supervisor_now();
+    bool follows = worker->last_ns &&
+                   worker->run_ns < FORK_NS; /* else there was more to clear up */
+    result->started_ns = follows ? worker->last_ns : lp_supervisor_now();
     announce(worker, result->started_ns);
     lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
     int code = function(worker, worker->input.data, worker->input.size);
@@ -274,8 +292,10 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
 {
     struct lp_message result = {.kind = LP_MESSAGE_RESULT, .task_id = message->task_id};
     result.code = receive_input(worker, message);
-    if (!lp_channel_claim(&worker->channel, message))
+    if (!lp_channel_claim(&worker->channel, message)) {
+        worker->last_ns = 0;
         return; /* it was taken back */
+    }
     worker->task_id = message->task_id;
     if (!result.code)
         result.code = run(worker, message, &result);

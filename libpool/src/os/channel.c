@@ -107,6 +107,10 @@ void lp_channel_init_host(struct lp_channel *channel, struct lp_window *window, 
 void lp_channel_init_worker(struct lp_channel *channel, struct lp_window *window, int doorbell_fd)
 {
     init(channel, window, doorbell_fd, false);
+    struct stat bell = {0};
+    (void)lp_sys.fstat(doorbell_fd, &bell);
+    channel->bell_device = bell.st_dev;
+    channel->bell_inode = bell.st_ino;
 }
 
 /* ---- The two rings, seen from one side --------------------------------------------------- */
@@ -286,8 +290,9 @@ void lp_channel_ring(struct lp_channel *channel)
         return;
     if (channel->is_host)
         (void)lp_sys.futex_wake(waits);
-    else
-        (void)lp_sys.write(channel->doorbell_fd, &(uint64_t){1}, sizeof(uint64_t));
+    else if (lp_sys.write(channel->doorbell_fd, &(uint64_t){1}, sizeof(uint64_t)) !=
+             sizeof(uint64_t))
+        channel->mute = true;
 }
 
 void lp_window_watch(struct lp_window *window, int cpu)
@@ -399,6 +404,14 @@ static bool spin(struct lp_channel *channel, uint32_t wanted)
     return hit;
 }
 
+/* Closed, or another file by now. */
+static bool has_lost_bell(const struct lp_channel *channel)
+{
+    struct stat bell;
+    return lp_sys.fstat(channel->doorbell_fd, &bell) != 0 || bell.st_dev != channel->bell_device ||
+           bell.st_ino != channel->bell_inode;
+}
+
 bool lp_channel_wait(struct lp_channel *channel, bool want_room, int timeout_ms)
 {
     uint32_t wanted = want_room ? WAITS_FOR_ROOM : WAITS_FOR_DATA;
@@ -407,7 +420,8 @@ bool lp_channel_wait(struct lp_channel *channel, bool want_room, int timeout_ms)
     if (ready)
         return true;
     lp_channel_settle_bell(channel);
-    for (int error = 0; !ready && error != -ETIMEDOUT;) {
+    channel->mute = channel->mute || has_lost_bell(channel);
+    for (int error = 0; !ready && error != -ETIMEDOUT && !channel->mute;) {
         (void)atomic_exchange_explicit(waits, wanted, memory_order_acq_rel);
         ready = is_ready(channel, wanted);
         if (!ready)

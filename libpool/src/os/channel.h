@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum lp_message_kind {
     LP_MESSAGE_TASK = 1, /* to the worker: function, task_id, epoch; payload: the input */
@@ -46,8 +47,11 @@ struct lp_channel { /* private to one side */
     struct lp_window *window;
     int doorbell_fd; /* eventfd, non-blocking: host reads, worker writes; borrowed */
     bool is_host;
-    uint32_t spin_ns;    /* worker: for how long it pays to wait awake */
-    bool bell_owed;      /* worker: it has not rung for what it wrote last */
+    uint32_t spin_ns;  /* worker: for how long it pays to wait awake */
+    bool bell_owed;    /* worker: it has not rung for what it wrote last */
+    bool mute;         /* worker: its bell is gone, as user code may have closed it */
+    dev_t bell_device; /* worker: what its bell is */
+    ino_t bell_inode;
     uint32_t epoch;      /* host */
     uint64_t head, tail; /* own copies: head of the ring we write, tail of the ring we read */
     uint64_t peer_tail, peer_head; /* the other side's, as last seen and found plausible */
@@ -87,7 +91,8 @@ bool lp_channel_arm(struct lp_channel *channel, bool want_room);
 void lp_channel_hush(struct lp_channel *channel);
 /*
  * Worker: waits (bounded yield-spin, then futex) until there is something to read; with want_room
- * until the ring it writes to has room, whatever there is to read. False: timeout_ms (-1: none) passed.
+ * until the ring it writes to has room, whatever there is to read. False: timeout_ms (-1: none)
+ * passed, or the channel is mute: it can't be heard, only its death can.
  */
 bool lp_channel_wait(struct lp_channel *channel, bool want_room, int timeout_ms);
 

@@ -59,6 +59,7 @@ ROW(ssize_t, read, (int fd, void *data, size_t size), read(fd, data, size))
 ROW(ssize_t, pread, (int fd, void *data, size_t size, off_t offset), pread(fd, data, size, offset))
 ROW(ssize_t, readlinkat, (int directory_fd, const char *path, char *text, size_t size),
     readlinkat(directory_fd, path, text, size))
+ROW(int, fstat, (int fd, struct stat *status), fstat(fd, status))
 ROW(ssize_t, write, (int fd, const void *data, size_t size), write(fd, data, size))
 ROW(int, mkdirat, (int directory_fd, const char *path, mode_t mode),
     mkdirat(directory_fd, path, mode))
@@ -218,11 +219,11 @@ static size_t sys_stack_left(void)
         .fcntl = sys_fcntl, .pipe = sys_pipe, .close = sys_close, .close_range = sys_close_range, \
         .dup_from = sys_dup_from, .dup_to = sys_dup_to, .set_cloexec = sys_set_cloexec,           \
         .is_open = sys_is_open, .openat = sys_openat, .read = sys_read, .pread = sys_pread,       \
-        .write = sys_write, .readlinkat = sys_readlinkat, .mkdirat = sys_mkdirat,                 \
-        .unlinkat = sys_unlinkat, .getdents = sys_getdents, .socketpair = sys_socketpair,         \
-        .sendmsg = sys_sendmsg, .recvmsg = sys_recvmsg, .eventfd = sys_eventfd,                   \
-        .futex_wait = sys_futex_wait, .futex_wake = sys_futex_wake, .poll = sys_poll,             \
-        .epoll_create = sys_epoll_create, .epoll_ctl = sys_epoll_ctl,                             \
+        .fstat = sys_fstat, .write = sys_write, .readlinkat = sys_readlinkat,                     \
+        .mkdirat = sys_mkdirat, .unlinkat = sys_unlinkat, .getdents = sys_getdents,               \
+        .socketpair = sys_socketpair, .sendmsg = sys_sendmsg, .recvmsg = sys_recvmsg,             \
+        .eventfd = sys_eventfd, .futex_wait = sys_futex_wait, .futex_wake = sys_futex_wake,       \
+        .poll = sys_poll, .epoll_create = sys_epoll_create, .epoll_ctl = sys_epoll_ctl,           \
         .epoll_wait = sys_epoll_wait, .timerfd_create = sys_timerfd_create,                       \
         .timerfd_settime = sys_timerfd_settime, .signalfd = sys_signalfd,                         \
         .clock_gettime = sys_clock_gettime, .sched_yield = sys_sched_yield, .fork = sys_fork,     \

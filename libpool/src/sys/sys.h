@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -30,6 +31,7 @@ struct lp_sys {
     int (*fcntl)(int fd, int command, long argument);
     int (*pipe)(int fds[2], int flags);
     int (*is_open)(int fd); /* -EBADF when not */
+    int (*fstat)(int fd, struct stat *status);
 
     /* files */
     int (*openat)(int directory_fd, const char *path, int flags);
