@@ -211,10 +211,12 @@ int libpool_fd(const libpool *pool)
 int libpool_dispatch(libpool *pool)
 {
     int error = lp_door_check(pool);
+    if (!error && pool->has_thread)
+        error = -EINVAL; /* its thread would wait for what was taken here */
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
-    bool driving = !pool->driving && !pool->has_thread;
+    bool driving = !pool->driving;
     pthread_mutex_unlock(&pool->lock);
     lp_supervisor_turn(pool, 0, driving);
     return 0;
@@ -245,14 +247,14 @@ static void leave(libpool_future *future, libpool *pool)
 }
 
 /* A short look at the workers' answers, or all the waiting where no thread drives the pool. */
-static int wait_in_pool(libpool *pool, libpool_future *future, int timeout_ms)
+static int wait_in_pool(libpool *pool, libpool_future *future, int timeout_ms, uint64_t deadline_ns)
 {
     int error = lp_door_check(pool);
     if (error)
         return error;
     if (!pool->has_thread)
-        return drive_until_ended(pool, future, lp_door_deadline(timeout_ms));
-    return timeout_ms != 0 && lp_watch(pool, future) ? 0 : -ETIMEDOUT;
+        return drive_until_ended(pool, future, deadline_ns);
+    return timeout_ms != 0 && lp_watch(pool, future, deadline_ns) ? 0 : -ETIMEDOUT;
 }
 
 static void arm_bells(libpool *pool)
@@ -271,7 +273,7 @@ int libpool_future_wait(libpool_future *future, int timeout_ms)
     if (!pool)
         return 0;
     bool may_sleep = timeout_ms != 0 && pool->has_thread;
-    int error = wait_in_pool(pool, future, timeout_ms);
+    int error = wait_in_pool(pool, future, timeout_ms, deadline_ns);
     if (error == -ETIMEDOUT && may_sleep)
         arm_bells(pool);
     leave(future, pool);
@@ -291,9 +293,10 @@ static int cancel_pending(libpool *pool, libpool_future *future)
         done = lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
         if (done == LP_CANCEL_RECALL)
             lp_supervisor_recall(pool, pool->core.tasks.table[future->task].slot);
-        else
-            lp_supervisor_perform(pool);
     }
+    if (done == LP_CANCEL_RECALL) /* its result was there already: what was recalled goes on */
+        lp_pool_settle(&pool->core, lp_supervisor_now());
+    lp_supervisor_perform(pool);
     return done == LP_CANCEL_RECALL ? LIBPOOL_CANCEL_DONE : (int)done;
 }
 
@@ -345,7 +348,9 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
     ours.containment = pool->containment;
     ours.oom_evidence = pool->oom_evidence;
     pthread_mutex_unlock(&pool->lock);
-    memcpy(stats, &ours, stats->size < sizeof ours ? stats->size : sizeof ours);
+    if (ours.size > sizeof ours) /* what a newer caller knows and we don't */
+        memset((char *)stats + sizeof ours, 0, ours.size - sizeof ours);
+    memcpy(stats, &ours, ours.size < sizeof ours ? ours.size : sizeof ours);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #define TURN_BYTES (1u << 20)            /* taken from one line in one go: others wait, too */
 #define RESERVE_BYTES ((size_t)64 << 20) /* a larger result has to arrive before it gets its room */
 #define SCRATCH_BYTES 4096u
+#define TURN_PIECES (TURN_BYTES / SCRATCH_BYTES) /* however small they come */
 
 void lp_line_reset(struct lp_line *line, uint32_t generation)
 {
@@ -63,12 +64,13 @@ void lp_line_prefetch(struct lp_line *line, const libpool_future *future, uint64
         return;
     if (lp_channel_write(&line->channel, future->input, future->input_size, true) !=
         (int64_t)future->input_size)
-        line->broken = true; /* there is room for all that may be prefetched */
+        line->broken = true; /* there is room for all that may be prefetched, twice */
 }
 
 void lp_line_push(struct lp_line *line)
 {
-    for (size_t begun = line->sent; line->sending && line->sent - begun < TURN_BYTES;) {
+    size_t begun = line->sent;
+    for (uint32_t i = 0; i < TURN_PIECES && line->sending && line->sent - begun < TURN_BYTES; i++) {
         const libpool_future *future = line->future;
         size_t left = future->input_size - line->sent;
         int64_t n = lp_channel_write(&line->channel, future->input + line->sent, left, true);
@@ -127,8 +129,9 @@ int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_messa
     int got = line->receiving ? 1 : begin_message(line, result_bytes);
     if (got != 1)
         return got;
-    for (size_t taken = 0; line->missing;) {
-        int64_t n = taken < TURN_BYTES ? take_piece(line) : 0;
+    size_t taken = 0;
+    for (uint32_t i = 0; line->missing; i++) {
+        int64_t n = i < TURN_PIECES && taken < TURN_BYTES ? take_piece(line) : 0;
         if (n <= 0)
             return (int)n;
         line->missing -= (uint64_t)n;

@@ -16,8 +16,7 @@
 #include "supervisor.h"
 
 #define TAKE_EVERY \
-    128          /* tasks: who submits without ever waiting looks at the results now and then */
-#define BATCH 64 /* tasks handed over before the lock is given up */
+    128 /* tasks: who submits without ever waiting looks at the results now and then */
 
 static int check_task(const libpool *pool, const libpool_task *task)
 {
@@ -58,19 +57,14 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .user = future};
 }
 
-static void perform(libpool *pool)
-{
-    if (pool->core.n_actions || pool->core.more)
-        lp_supervisor_perform(pool);
-}
-
 /* Into the core, waiting for room until the deadline (0: not at all). */
 static int hand_over(libpool *pool, const struct lp_task_spec *spec, uint64_t deadline_ns,
                      uint32_t *index)
 {
     for (;;) {
         int error = lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
-        perform(pool);
+        if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
+            lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
             return error;
         if (lp_supervisor_take(pool))
@@ -88,14 +82,15 @@ static void count(libpool *pool, uint32_t tasks)
         (void)lp_supervisor_take(pool);
 }
 
-/* Gives back both shares of a future that the pool did not take. */
-static int refuse(libpool *pool, libpool_future *future, int error)
+/* The future's two shares: the pool's, and the caller's who may not want it. */
+static int settle_shares(libpool_future *future, int error, libpool_future **out)
 {
-    if (future) {
-        lp_pool_reject(&pool->core);
+    if (error)
         lp_future_drop(future);
+    if (error || !out)
         lp_future_drop(future);
-    }
+    else
+        *out = future;
     return error;
 }
 
@@ -109,13 +104,19 @@ static int submit_one(libpool *pool, const libpool_task *task, unsigned char *in
     }
     struct lp_task_spec spec = make_spec(task, future);
     int error = hand_over(pool, &spec, deadline_ns, &future->task);
-    if (error)
-        return refuse(pool, future, error);
-    if (out)
-        *out = future;
-    else
-        lp_future_drop(future);
-    return 0;
+    count(pool, 1);
+    return settle_shares(future, error, out);
+}
+
+/* One of a batch, if there is room; what follows is settled for the whole batch. */
+static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
+{
+    libpool_future *future = lp_future_new(pool, task, NULL);
+    if (!future)
+        return -ENOMEM;
+    struct lp_task_spec spec = make_spec(task, future);
+    int error = lp_pool_add(&pool->core, &spec, now_ns, &future->task);
+    return settle_shares(future, error, out);
 }
 
 /* ---- the doors ------------------------------------------------------------------------------ */
@@ -125,95 +126,109 @@ static uint64_t deadline_of(int timeout_ms)
     return timeout_ms == 0 ? 0 : lp_door_deadline(timeout_ms);
 }
 
+/* Refused for want of room or of a pool, not because the caller was wrong. */
+static void count_refused(libpool *pool, int error, size_t tasks)
+{
+    bool refused = error == -EAGAIN || error == -ETIMEDOUT || error == -ESHUTDOWN;
+    for (; refused && tasks; tasks--)
+        lp_pool_reject(&pool->core);
+}
+
+static int submit_alone(libpool *pool, const libpool_task *task, uint64_t deadline_ns,
+                        libpool_future **out)
+{
+    unsigned char *input;
+    int error = copy_input(pool, task, &input);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    error = submit_one(pool, task, input, deadline_ns, out);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
 int libpool_submit(libpool *pool, const libpool_task *given, int timeout_ms, libpool_future **out)
 {
     libpool_task task;
-    unsigned char *input;
     if (out)
         *out = NULL;
     int error = lp_door_check(pool);
     if (!error)
         error = read_task(pool, &task, given);
-    if (!error)
-        error = copy_input(pool, &task, &input);
     if (error)
         return error;
-    uint64_t deadline_ns = deadline_of(timeout_ms);
-    pthread_mutex_lock(&pool->lock);
-    error = submit_one(pool, &task, input, deadline_ns, out);
-    count(pool, 1);
-    pthread_mutex_unlock(&pool->lock);
+    error = submit_alone(pool, &task, deadline_of(timeout_ms), out);
+    if (error) {
+        pthread_mutex_lock(&pool->lock);
+        count_refused(pool, error, 1);
+        pthread_mutex_unlock(&pool->lock);
+    }
     return error;
 }
 
-static const libpool_task *task_at(const libpool_task *tasks, size_t i)
+/* ---- many ----------------------------------------------------------------------------------- */
+
+struct many {
+    libpool *pool;
+    const libpool_task *tasks;
+    size_t n, done;
+    libpool_future **out;
+    uint64_t deadline_ns;
+};
+
+/* The next one; -EINVAL, too, when it is not of the size of the first. */
+static int read_next(const struct many *many, libpool_task *task)
 {
-    return (const libpool_task *)(const void *)((const char *)tasks + i * tasks->size);
+    size_t size = many->tasks->size;
+    const void *next = (const char *)many->tasks + many->done * size;
+    if (((const libpool_task *)next)->size != size)
+        return -EINVAL;
+    return read_task(many->pool, task, next);
 }
 
-/* One of a batch, into the core only if there is room; what follows is settled for the whole batch. */
-static int add_one(libpool *pool, const libpool_task *given, uint64_t now_ns, libpool_future **out)
+static libpool_future **next_out(const struct many *many)
 {
+    return many->out ? &many->out[many->done] : NULL;
+}
+
+static bool needs_copy(const libpool_task *task)
+{
+    return task->input_size > LP_FUTURE_SMALL && !(task->flags & LIBPOOL_BORROW);
+}
+
+/* A run of tasks whose inputs are small, under one lock. 0, or why it ended before LP_ADDS_PER_BATCH. */
+static int add_batch(struct many *many)
+{
+    libpool *pool = many->pool;
     libpool_task task;
-    unsigned char *input;
-    int error = read_task(pool, &task, given);
-    if (!error)
-        error = copy_input(pool, &task, &input);
-    if (error)
-        return error;
-    libpool_future *future = lp_future_new(pool, &task, input);
-    if (!future) {
-        lp_release(&pool->allocator, input, task.input_size);
-        return -ENOMEM;
-    }
-    struct lp_task_spec spec = make_spec(&task, future);
-    error = lp_pool_add(&pool->core, &spec, now_ns, &future->task);
-    if (error) {
-        lp_future_drop(future);
-        lp_future_drop(future);
-        return error;
-    }
-    if (out)
-        *out = future;
-    else
-        lp_future_drop(future);
-    return 0;
-}
-
-/* How many of up to BATCH tasks were taken; *error tells why not all. */
-static uint32_t add_batch(libpool *pool, const libpool_task *tasks, size_t from, size_t n,
-                          libpool_future **out, int *error)
-{
-    uint64_t now_ns = lp_supervisor_now();
+    int error = 0;
     uint32_t added = 0;
-    *error = 0;
-    while (added < BATCH && from + added < n && !*error) {
-        size_t i = from + added;
-        *error = add_one(pool, task_at(tasks, i), now_ns, out ? &out[i] : NULL);
-        added += *error == 0;
+    pthread_mutex_lock(&pool->lock);
+    uint64_t now_ns = lp_supervisor_now();
+    for (; added < LP_ADDS_PER_BATCH && many->done < many->n && !error; added += error == 0) {
+        error = read_next(many, &task);
+        if (!error && needs_copy(&task))
+            break;
+        if (!error)
+            error = add_one(pool, &task, now_ns, next_out(many));
+        many->done += error == 0;
     }
     lp_pool_settle(&pool->core, now_ns);
     lp_supervisor_perform(pool);
     count(pool, added);
-    return added;
+    pthread_mutex_unlock(&pool->lock);
+    return error == -EAGAIN && added ? 0 : error; /* settling may have made room */
 }
 
-static size_t submit_all(libpool *pool, const libpool_task *tasks, size_t n, uint64_t deadline_ns,
-                         libpool_future **out, int *error)
+/* One by itself: it is large, or has to wait for room. */
+static int add_alone(struct many *many)
 {
-    size_t done = 0;
-    while (done < n) {
-        done += add_batch(pool, tasks, done, n, out, error);
-        if (*error == -EAGAIN && lp_supervisor_take(pool))
-            continue;
-        if (*error == -EAGAIN && lp_supervisor_await(pool, deadline_ns))
-            continue;
-        if (*error)
-            break;
-        pthread_mutex_unlock(&pool->lock); /* others may have something to hand over, too */
-        pthread_mutex_lock(&pool->lock);
-    }
-    return done;
+    libpool_task task;
+    int error = read_next(many, &task);
+    if (!error)
+        error = submit_alone(many->pool, &task, many->deadline_ns, next_out(many));
+    many->done += error == 0;
+    return error;
 }
 
 int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, int timeout_ms,
@@ -224,15 +239,19 @@ int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, 
         return error;
     if (n > INT64_MAX || (n && (!tasks || tasks->size < sizeof(size_t))))
         return -EINVAL;
+    if (n && tasks->size % _Alignof(libpool_task))
+        return -EINVAL;
     for (size_t i = 0; out && i < n; i++)
         out[i] = NULL;
-    uint64_t deadline_ns = deadline_of(timeout_ms);
+    struct many many = {pool, tasks, n, 0, out, deadline_of(timeout_ms)};
+    while (many.done < n && !error) {
+        size_t before = many.done;
+        error = add_batch(&many);
+        if (error == -EAGAIN || (!error && many.done == before))
+            error = add_alone(&many);
+    }
     pthread_mutex_lock(&pool->lock);
-    size_t done = submit_all(pool, tasks, n, deadline_ns, out, &error);
-    if (done < n)
-        lp_pool_reject(&pool->core);
+    count_refused(pool, error, n - many.done);
     pthread_mutex_unlock(&pool->lock);
-    if (error == -EAGAIN && deadline_ns)
-        error = -ETIMEDOUT;
-    return done || !error ? (int64_t)done : error;
+    return many.done || !error ? (int64_t)many.done : error;
 }

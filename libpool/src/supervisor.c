@@ -181,7 +181,7 @@ static void perform_assign(libpool *pool, const struct lp_action *action)
         perform_prefetch(pool, action->slot, task);
     else
         lp_line_assign(line, task->spec.user, task->id);
-    line->again = line->sending && lp_line_arm(line);
+    line->again = line->again || (line->sending && lp_line_arm(line));
     if (line->again || line->broken)
         leave_to_driver(pool);
 }
@@ -824,10 +824,9 @@ static void handle_left_work(libpool *pool)
 
 static void handle_deadline(libpool *pool, uint32_t slot)
 {
-    uint32_t results = pool->lines[slot].results;
     drain(pool, slot); /* a result that is there in time counts */
-    if (pool->lines[slot].results != results)
-        return; /* what it does now has a deadline of its own */
+    if (pool->core.workers[slot].deadline_ns)
+        return; /* something has happened, and what it does now has a deadline of its own */
     if (lp_pool_holds_prefetched(&pool->core, slot)) {
         recall(pool, slot);
         settle(pool, lp_supervisor_now());
@@ -938,7 +937,10 @@ static void wait_for_change(libpool *pool, uint64_t deadline_ns)
 {
     struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
                              .tv_nsec = (long)(deadline_ns % 1000000000u)};
-    lp_supervisor_before_sleep(pool);
+    if (pool->polling) {
+        arm_all(pool); /* which may bring the change that is waited for: the caller looks again */
+        return;
+    }
     pool->waiters++;
     if (deadline_ns == UINT64_MAX)
         pthread_cond_wait(&pool->changed, &pool->lock);

@@ -68,12 +68,12 @@ static void adapt(libpool *pool, uint64_t watched_ns, bool hit)
     atomic_store_explicit(&pool->watch_ns, (uint32_t)next_ns, memory_order_relaxed);
 }
 
-bool lp_watch(libpool *pool, libpool_future *future)
+bool lp_watch(libpool *pool, libpool_future *future, uint64_t deadline_ns)
 {
     uint64_t begun_ns = lp_supervisor_now(), now_ns = begun_ns;
     uint32_t watch_ns = atomic_load_explicit(&pool->watch_ns, memory_order_relaxed);
     begin(pool);
-    while (!lp_future_has_ended(future) && now_ns - begun_ns <= watch_ns) {
+    while (!lp_future_has_ended(future) && now_ns - begun_ns <= watch_ns && now_ns < deadline_ns) {
         bool flows = look(pool);
         if (!flows)
             (void)lp_sys.sched_yield();

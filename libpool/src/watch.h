@@ -13,7 +13,10 @@
 
 #include "supervisor.h"
 
-/* True when the future has ended. Not longer than 50 us; the pool must stay while it lasts. */
-bool lp_watch(libpool *pool, libpool_future *future);
+/*
+ * True when the future has ended. Until nothing has ended for 100 us at most, and not beyond the
+ * deadline; the pool must stay while it lasts.
+ */
+bool lp_watch(libpool *pool, libpool_future *future, uint64_t deadline_ns);
 
 #endif

@@ -27,6 +27,7 @@
 #define LP_FEED_TASKS 16u   /* submitted, before they are sent ahead to somebody */
 #define LP_FEEDS_PER_STEP 8 /* workers that are sent something ahead */
 #define LP_PATIENCE_NS (4 * LP_MS) /* no result for so long: what waits there is taken back */
+#define LP_ADDS_PER_BATCH 64u      /* tasks added before settling */
 #define LP_RESULTS_PER_BATCH 64u   /* applied before settling */
 #define LP_STATUS_WAIT_NS \
     (1000 *               \
@@ -42,8 +43,9 @@
  * death may tell of a task's beginning, too, and a death of all that one worker was sent ahead.
  */
 #define LP_ACTIONS_PER_SLOT 8u
-#define LP_ACTIONS_FIXED \
-    (4 * LP_ENDS_PER_STEP + 3 * LP_RESULTS_PER_BATCH + 3 * LP_PREFETCH_MAX + LP_PREFETCH_STEP + 64)
+#define LP_ACTIONS_FIXED                                                                        \
+    (4 * LP_ENDS_PER_STEP + 3 * LP_RESULTS_PER_BATCH + 3 * LP_PREFETCH_MAX + LP_PREFETCH_STEP + \
+     LP_ADDS_PER_BATCH + 64)
 
 static_assert(LP_WORKERS_MAX + LP_SPARES_MAX < LP_NONE, "a slot is not LP_NONE");
 static_assert(LIBPOOL_PRIORITIES == 64, "one bit a level in a 64-bit map");
