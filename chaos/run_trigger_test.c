@@ -221,8 +221,8 @@ static void under_way(struct fixture *fixture)
 {
     fixture->steps[0].action.kind = CH_ACTION_FILL_FDS;
     fixture->steps[1].action.kind = CH_ACTION_UNDO;
-    fixture->steps[1].action.undo =
-        (struct ch_undo_action){.name = CH_NOBODY, .kind = CH_ACTION_FILL_FDS};
+    fixture->steps[1].action.undo = (struct ch_undo_action){.name = CH_NOBODY,
+                                                            .kind = CH_ACTION_FILL_FDS};
     fixture->run->steps[0].phase = CH_STEP_ACTING;
     fixture->run->steps[0].fired_ns = 2 * HN_S;
 }

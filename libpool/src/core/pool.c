@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/pool.h"
 
+#include "core/prefetch.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -223,90 +225,14 @@ static void settle_excess(struct lp_pool *pool)
         lp_worker_retire(pool, pool->idle_oldest);
 }
 
-/*
- * Waking an idle worker takes longer than the tasks that the last one has still to do. What is accepted
- * because somebody is idle may not wait beyond the backlog's bound.
- */
-static bool is_soon_done(const struct lp_pool *pool, uint32_t slot)
-{
-    return slot != LP_NONE && pool->workers[slot].state == LP_WORKER_BUSY &&
-           pool->tasks.prefetched < pool->config.backlog_tasks &&
-           (pool->workers[slot].queued + 1) * pool->run_ns <= LP_WAKE_NS;
-}
-
 static void settle_assignments(struct lp_pool *pool)
 {
     while (pool->idle_newest != LP_NONE && pool->tasks.pending) {
-        if (!is_soon_done(pool, pool->favourite) || !lp_worker_send_ahead(pool, pool->favourite)) {
+        if (!lp_prefetch_is_soon_done(pool, pool->favourite) ||
+            !lp_prefetch_one(pool, pool->favourite)) {
             pool->favourite = pool->idle_newest;
             lp_worker_assign(pool, pool->idle_newest);
         }
-    }
-}
-
-/* ---- prefetching ------------------------------------------------------------------------------ */
-
-void lp_pool_learn_run(struct lp_pool *pool, uint64_t run_ns)
-{
-    uint64_t leap_ns = 4 * pool->run_ns + LP_LEAP_NS;
-    if (run_ns >= pool->run_ns)
-        pool->run_ns = run_ns < leap_ns ? run_ns : leap_ns;
-    else
-        pool->run_ns -= (pool->run_ns - run_ns + 7) / 8;
-}
-
-uint32_t lp_pool_prefetch_limit(const struct lp_pool *pool, const struct lp_worker *worker)
-{
-    uint64_t depth = pool->run_ns ? LP_PREFETCH_NS / pool->run_ns : LP_PREFETCH_MAX;
-    uint32_t left = LP_PREFETCH_MAX;
-    if (pool->config.tasks_per_worker)
-        left = pool->config.tasks_per_worker - worker->tasks_done - 1;
-    if (left > LP_PREFETCH_MAX)
-        left = LP_PREFETCH_MAX;
-    if (depth < 2)
-        return 0; /* it would only wait */
-    return depth < left ? (uint32_t)depth : left;
-}
-
-/* What is left of the backlog is shared by all who work. */
-uint32_t lp_pool_prefetch_depth(const struct lp_pool *pool, const struct lp_worker *worker)
-{
-    uint32_t workers = pool->in_state[LP_WORKER_BUSY];
-    uint32_t share = (pool->tasks.pending + pool->tasks.prefetched + workers - 1) / workers;
-    uint32_t limit = lp_pool_prefetch_limit(pool, worker);
-    return limit < share ? limit : share;
-}
-
-void lp_pool_mark_hungry(struct lp_pool *pool, uint32_t slot)
-{
-    struct lp_worker *worker = &pool->workers[slot];
-    if (worker->hungry)
-        return;
-    worker->hungry = true;
-    worker->hungry_next = LP_NONE;
-    if (pool->hungry_first == LP_NONE)
-        pool->hungry_first = slot;
-    else
-        pool->workers[pool->hungry_last].hungry_next = slot;
-    pool->hungry_last = slot;
-}
-
-static uint32_t take_hungry(struct lp_pool *pool)
-{
-    uint32_t slot = pool->hungry_first;
-    pool->hungry_first = pool->workers[slot].hungry_next;
-    pool->workers[slot].hungry = false;
-    return slot;
-}
-
-/* Only what is left when every idle worker has got a task. Who could take more comes again. */
-static void settle_prefetch(struct lp_pool *pool)
-{
-    for (int i = 0; i < LP_FEEDS_PER_STEP && pool->tasks.pending && pool->hungry_first != LP_NONE;
-         i++) {
-        uint32_t slot = take_hungry(pool);
-        if (lp_worker_prefetch(pool, slot))
-            lp_pool_mark_hungry(pool, slot);
     }
 }
 
@@ -602,7 +528,7 @@ static void settle(struct lp_pool *pool)
     settle_excess(pool);
     if (!pool->cancel_pending) { /* else what is left of the backlog ends in the next steps */
         settle_assignments(pool);
-        settle_prefetch(pool);
+        lp_prefetch_settle(pool);
     }
     settle_room(pool);
     settle_shrink(pool);
@@ -614,7 +540,7 @@ static void settle(struct lp_pool *pool)
 static void feed(struct lp_pool *pool)
 {
     pool->prefetch_left = LP_PREFETCH_STEP;
-    settle_prefetch(pool);
+    lp_prefetch_settle(pool);
     settle_room(pool);
 }
 

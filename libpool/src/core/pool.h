@@ -155,12 +155,6 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
                             uint32_t task);
 /* Ends a task: counters, END, note. outcome->cause and certainty are set, its times are filled in. */
 void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
-/* A task has taken so long. */
-void lp_pool_learn_run(struct lp_pool *pool, uint64_t run_ns);
-/* How many tasks may wait in this worker's channel, as they are; and with a fair share to others. */
-uint32_t lp_pool_prefetch_limit(const struct lp_pool *pool, const struct lp_worker *worker);
-uint32_t lp_pool_prefetch_depth(const struct lp_pool *pool, const struct lp_worker *worker);
-void lp_pool_mark_hungry(struct lp_pool *pool, uint32_t slot);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
 /* A death's classification from facts alone. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/pool.h"
+#include "core/prefetch.h"
 #include "core/rig.h"
 #include "harness/test.h"
 
@@ -103,13 +104,13 @@ TEST(prefetch, one_long_run_may_be_an_accident_several_are_not)
 {
     OPEN_TINY(1000, .min_workers = 1, .max_workers = 1);
     struct lp_pool *pool = &rig.pool;
-    lp_pool_learn_run(pool, 4000);
+    lp_prefetch_learn(pool, 4000);
     CU_ASSERT_EQUAL(pool->run_ns, 4000); /* longer counts at once... */
-    lp_pool_learn_run(pool, 1000000);
+    lp_prefetch_learn(pool, 1000000);
     CU_ASSERT_EQUAL(pool->run_ns, 17000); /* ...but not so much longer */
-    lp_pool_learn_run(pool, 1000000);
+    lp_prefetch_learn(pool, 1000000);
     CU_ASSERT_EQUAL(pool->run_ns, 69000);
-    lp_pool_learn_run(pool, 5000);
+    lp_prefetch_learn(pool, 5000);
     CU_ASSERT_EQUAL(pool->run_ns, 61000); /* shorter ones have to outweigh it */
 }
 

@@ -2,6 +2,7 @@
 #include "core/worker.h"
 
 #include "core/pool.h"
+#include "core/prefetch.h"
 
 typedef void cell(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
 
@@ -49,52 +50,12 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
     worker->deadline_ns = 0;
 }
 
-/* The heap keeps the earliest time to look; a later deadline needs no work there. */
-static void set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_ns)
+void lp_worker_set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_ns)
 {
     pool->workers[slot].deadline_ns = deadline_ns;
     if (lp_heap_has(&pool->deadlines, slot) && lp_heap_key(&pool->deadlines, slot) <= deadline_ns)
         return;
     lp_heap_set(&pool->deadlines, slot, deadline_ns);
-}
-
-/* ---- the queue of prefetched tasks ----------------------------------------------------------- */
-
-static void queue_add(struct lp_pool *pool, uint32_t slot, uint32_t index)
-{
-    struct lp_worker *worker = &pool->workers[slot];
-    struct lp_task *task = &pool->tasks.table[index];
-    task->slot = slot;
-    task->next = LP_NONE;
-    task->previous = worker->queue_last;
-    if (worker->queue_last == LP_NONE)
-        worker->queue_first = index;
-    else
-        pool->tasks.table[worker->queue_last].next = index;
-    worker->queue_last = index;
-    worker->queued++;
-}
-
-static void queue_remove(struct lp_pool *pool, uint32_t slot, uint32_t index)
-{
-    struct lp_worker *worker = &pool->workers[slot];
-    const struct lp_task *task = &pool->tasks.table[index];
-    if (task->previous == LP_NONE)
-        worker->queue_first = task->next;
-    else
-        pool->tasks.table[task->previous].next = task->next;
-    if (task->next == LP_NONE)
-        worker->queue_last = task->previous;
-    else
-        pool->tasks.table[task->next].previous = task->previous;
-    worker->queued--;
-}
-
-static uint32_t queue_take(struct lp_pool *pool, uint32_t slot)
-{
-    uint32_t index = pool->workers[slot].queue_first;
-    queue_remove(pool, slot, index);
-    return index;
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
@@ -112,7 +73,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
-    set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
     lp_pool_emit(pool, LP_ACTION_SPAWN, slot);
 }
 
@@ -139,7 +100,7 @@ static void launch(struct lp_pool *pool, uint32_t slot, uint32_t index)
 
 static void launch_queued(struct lp_pool *pool, uint32_t slot)
 {
-    uint32_t index = queue_take(pool, slot);
+    uint32_t index = lp_prefetch_take(pool, slot);
     lp_tasks_start(&pool->tasks, index);
     launch(pool, slot, index);
 }
@@ -151,7 +112,8 @@ static void watch_task(struct lp_pool *pool, uint32_t slot)
     uint64_t look_ns = first_look_ns(pool, &pool->tasks.table[worker->task]);
     uint64_t patience_ns = pool->now_ns + LP_PATIENCE_NS;
     worker->run_deadline_ns = 0;
-    set_deadline(pool, slot, worker->queued && patience_ns < look_ns ? patience_ns : look_ns);
+    lp_worker_set_deadline(pool, slot,
+                           worker->queued && patience_ns < look_ns ? patience_ns : look_ns);
 }
 
 void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
@@ -166,77 +128,16 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
     lp_pool_emit(pool, LP_ACTION_ASSIGN, slot)->task = index;
     launch(pool, slot, index);
     watch_task(pool, slot);
-    lp_pool_mark_hungry(pool, slot);
+    lp_prefetch_mark_hungry(pool, slot);
 }
 
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
 {
     move(pool, slot, LP_WORKER_RETIRING);
     pool->workers[slot].retiring = true;
-    set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
     lp_pool_emit(pool, LP_ACTION_RETIRE, slot);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
-}
-
-/* Waiting in a channel must not break a promise: not about time, and not about size. */
-static bool may_be_prefetched(const struct lp_task *task)
-{
-    return !task->spec.queue_timeout_ns && task->spec.bytes <= LP_PREFETCH_BYTES;
-}
-
-static void be_patient(struct lp_pool *pool, uint32_t slot)
-{
-    uint64_t patience_ns = pool->now_ns + LP_PATIENCE_NS;
-    uint64_t deadline_ns = pool->workers[slot].deadline_ns;
-    if (pool->workers[slot].queued && (deadline_ns == 0 || deadline_ns > patience_ns))
-        set_deadline(pool, slot, patience_ns);
-}
-
-static bool send_ahead(struct lp_pool *pool, uint32_t slot)
-{
-    if (!may_be_prefetched(&pool->tasks.table[lp_tasks_first(&pool->tasks)]))
-        return false;
-    uint32_t index = lp_tasks_prefetch(&pool->tasks, pool->now_ns);
-    queue_add(pool, slot, index);
-    lp_pool_emit(pool, LP_ACTION_ASSIGN, slot)->task = index;
-    pool->prefetch_left--;
-    pool->made_room = true;
-    return true;
-}
-
-/* Not behind what takes long to send or to run, and not when it is to leave. */
-static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker *worker)
-{
-    bool excess = pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] >
-                  pool->config.max_workers; /* one of them leaves as it falls idle */
-    return worker->state == LP_WORKER_BUSY && !worker->leave && !worker->recalled && !excess &&
-           pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
-           may_be_prefetched(&pool->tasks.table[worker->task]);
-}
-
-bool lp_worker_send_ahead(struct lp_pool *pool, uint32_t slot)
-{
-    const struct lp_worker *worker = &pool->workers[slot];
-    if (!may_be_sent_more(pool, worker) || pool->prefetch_left == 0 ||
-        worker->queued >= lp_pool_prefetch_limit(pool, worker) || !send_ahead(pool, slot))
-        return false;
-    be_patient(pool, slot);
-    return true;
-}
-
-bool lp_worker_prefetch(struct lp_pool *pool, uint32_t slot)
-{
-    const struct lp_worker *worker = &pool->workers[slot];
-    if (!may_be_sent_more(pool, worker))
-        return false; /* its next result makes it hungry again */
-    uint32_t depth = lp_pool_prefetch_depth(pool, worker);
-    if (worker->queued > depth / 2)
-        return false;
-    while (worker->queued < depth && pool->prefetch_left && pool->tasks.pending)
-        if (!send_ahead(pool, slot))
-            break;
-    be_patient(pool, slot);
-    return worker->queued < depth;
 }
 
 /* Ends the task of a worker that is dead or being killed. */
@@ -263,7 +164,7 @@ static void kill_process(struct lp_pool *pool, uint32_t slot, libpool_cause doom
         worker->doom = doom;
     move(pool, slot, LP_WORKER_DYING);
     uint64_t wait_ns = has_tasks(worker) ? LP_KILL_GRACE_NS : worker->proof_wait_ns;
-    set_deadline(pool, slot, pool->now_ns + wait_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + wait_ns);
     lp_pool_emit(pool, LP_ACTION_KILL, slot);
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_WORKER_KILLED, slot, LP_NONE);
     note->cause = worker->doom;
@@ -274,7 +175,7 @@ static void await_death(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
     if (worker->state == LP_WORKER_DYING && !has_tasks(worker))
-        set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
+        lp_worker_set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
 }
 
 /* If the worker names this one as begun, those before it have begun, too: nobody will know them by it. */
@@ -291,7 +192,7 @@ void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_caus
 {
     uint32_t slot = pool->tasks.table[task].slot;
     doubt_those_before(pool, slot, task);
-    queue_remove(pool, slot, task);
+    lp_prefetch_remove(pool, slot, task);
     pool->made_room = true;
     lp_pool_end_task(pool, task,
                      &(struct lp_outcome){.cause = cause,
@@ -339,7 +240,7 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
 void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
-    set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + worker->proof_wait_ns);
     if (worker->orphaned)
         lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
 }
@@ -349,7 +250,7 @@ static void await_status(struct lp_pool *pool, uint32_t slot)
 {
     bool orphaned = pool->workers[slot].orphaned;
     uint64_t wait_ns = orphaned ? LP_STATUS_WAIT_NS : pool->config.start_timeout_ns;
-    set_deadline(pool, slot, pool->now_ns + wait_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + wait_ns);
 }
 
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
@@ -409,25 +310,13 @@ static void settle_begun(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     }
 }
 
-/* From the last to the first: each goes to the head of its level. */
-static void give_back_queue(struct lp_pool *pool, uint32_t slot)
-{
-    struct lp_worker *worker = &pool->workers[slot];
-    for (; worker->queued; worker->queued--) {
-        uint32_t index = worker->queue_last;
-        worker->queue_last = pool->tasks.table[index].previous;
-        lp_tasks_give_back(&pool->tasks, index);
-    }
-    worker->queue_first = worker->queue_last = LP_NONE;
-}
-
 /* What becomes of the tasks of a worker that died without the pool's doing. */
 static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_event *event,
                         libpool_cause cause)
 {
     struct lp_worker *worker = &pool->workers[slot];
     settle_begun(pool, slot, event, cause);
-    give_back_queue(pool, slot);
+    lp_prefetch_give_back(pool, slot);
     if (worker->task == LP_NONE)
         return;
     struct lp_task *task = &pool->tasks.table[worker->task];
@@ -623,7 +512,7 @@ static void spawned(struct lp_pool *pool, uint32_t slot, const struct lp_event *
     worker->spawned_ns = pool->now_ns;
     pool->stats.worker_processes_created++;
     move(pool, slot, LP_WORKER_STARTING);
-    set_deadline(pool, slot, pool->now_ns + pool->config.initializer_timeout_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.initializer_timeout_ns);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_SPAWNED, slot, LP_NONE);
     if (worker->doom != LIBPOOL_PENDING)
         kill_process(pool, slot, worker->doom);
@@ -644,7 +533,7 @@ static void spawn_failed(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 static void spawn_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     (void)event;
-    set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
+    lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
     if (pool->zygote == LP_ZYGOTE_UP)
         lp_pool_drop_zygote(pool);
 }
@@ -680,7 +569,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         event->ended_ns <= pool->now_ns) {
         outcome.running_ns = event->ended_ns - event->started_ns;
         outcome.pending_ns = event->started_ns - task->submitted_ns;
-        lp_pool_learn_run(pool, outcome.running_ns);
+        lp_prefetch_learn(pool, outcome.running_ns);
     }
     end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
@@ -690,7 +579,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     if (worker->queued) {
         launch_queued(pool, slot);
         watch_task(pool, slot);
-        lp_pool_mark_hungry(pool, slot);
+        lp_prefetch_mark_hungry(pool, slot);
         return;
     }
     move(pool, slot, LP_WORKER_IDLE);
@@ -722,13 +611,13 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
         if (deadline_ns && deadline_ns <= pool->now_ns)
             lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);
         else if (deadline_ns)
-            set_deadline(pool, slot, deadline_ns);
+            lp_worker_set_deadline(pool, slot, deadline_ns);
         return;
     }
     uint64_t start_by_ns = worker->launched_ns + pool->config.start_timeout_ns;
     uint64_t look_ns = first_look_ns(pool, task); /* it may begin meanwhile, and overrun then */
     if (start_by_ns > pool->now_ns)
-        set_deadline(pool, slot, look_ns < start_by_ns ? look_ns : start_by_ns);
+        lp_worker_set_deadline(pool, slot, look_ns < start_by_ns ? look_ns : start_by_ns);
     else /* the worker is stuck, not the task: it keeps the task until the death tells its fate */
         kill_process(pool, slot, LIBPOOL_LOST);
 }
@@ -740,11 +629,11 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 static void recalled(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
-    give_back_queue(pool, slot);
+    lp_prefetch_give_back(pool, slot);
     worker->recalled = true;
     uint64_t waited_ns = pool->now_ns - worker->launched_ns;
     if (waited_ns >= LP_PATIENCE_NS)
-        lp_pool_learn_run(pool, waited_ns);
+        lp_prefetch_learn(pool, waited_ns);
     busy_overran(pool, slot, event);
 }
 
@@ -841,24 +730,6 @@ static bool may_keep_task(const struct lp_worker *worker)
     return worker->state == LP_WORKER_DYING || worker->state == LP_WORKER_GONE;
 }
 
-static bool check_queue(const struct lp_pool *pool, uint32_t slot)
-{
-    const struct lp_worker *worker = &pool->workers[slot];
-    uint32_t count = 0, last = LP_NONE;
-    if (worker->state == LP_WORKER_VACANT)
-        return worker->queued == 0;
-    for (uint32_t index = worker->queue_first; index != LP_NONE;
-         index = pool->tasks.table[index].next) {
-        const struct lp_task *task = &pool->tasks.table[index];
-        if (task->state != LP_TASK_PREFETCHED || task->slot != slot || task->previous != last)
-            return false;
-        if (++count > LP_PREFETCH_MAX)
-            return false;
-        last = index;
-    }
-    return count == worker->queued && last == worker->queue_last;
-}
-
 bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
 {
     const struct lp_worker *worker = &pool->workers[slot];
@@ -867,7 +738,7 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
         return false;
     if (worker->state != LP_WORKER_BUSY && has_tasks(worker) && !may_keep_task(worker))
         return false;
-    if (!check_queue(pool, slot))
+    if (!lp_prefetch_check(pool, slot))
         return false;
     if (has_task && pool->tasks.table[worker->task].state != LP_TASK_RUNNING)
         return false;

@@ -96,13 +96,6 @@ void lp_worker_step(struct lp_pool *pool, uint32_t slot, const struct lp_event *
 /* Commands of the pool's policy; each is legal only in the states its comment names. */
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot);  /* VACANT */
 void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
-/*
- * Tasks are sent ahead of their time if they are tiny, a fair share of the backlog at most. True: it is
- * BUSY and could have taken more.
- */
-bool lp_worker_prefetch(struct lp_pool *pool, uint32_t slot);
-/* One of them. False: it is not tiny, or there is no room. */
-bool lp_worker_send_ahead(struct lp_pool *pool, uint32_t slot);
 /* DYING, GONE: ends a task that it was sent ahead and may have begun. */
 void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */
@@ -110,6 +103,9 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot,
                     libpool_cause doom); /* any: VACANT, DYING... ignore it */
 void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot); /* DEAD, the zygote is up */
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot); /* any */
+
+/* The heap keeps the earliest time to look; a later deadline needs no work there. */
+void lp_worker_set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_ns);
 
 const char *lp_worker_state_name(enum lp_worker_state state);
 

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * prefetch: which tasks are sent to a worker ahead of their time, and what waits in its channel.
+ *
+ * Handing over a task that takes 1 us by a wake-up that takes 10 us would leave the worker idle for most
+ * of its time. So the pool learns how long tasks take, and a busy worker gets as many tiny ones on top
+ * of the one it runs as it does in LP_PREFETCH_NS; a fair share of the backlog at most, and only what
+ * is left when everybody idle has a task. A worker has a queue of them in the order of sending: each
+ * is LP_TASK_PREFETCHED until the result of the one before it is told. What turns out to wait behind a
+ * task that takes long is recalled, and goes back to the head of its level.
+ */
+#ifndef LP_CORE_PREFETCH_H
+#define LP_CORE_PREFETCH_H
+
+#include "core/worker.h"
+
+struct lp_pool;
+
+/* A task has taken so long. */
+void lp_prefetch_learn(struct lp_pool *pool, uint64_t run_ns);
+
+/* The slot's worker may be sent more in the steps to come: it has begun something. */
+void lp_prefetch_mark_hungry(struct lp_pool *pool, uint32_t slot);
+/* Sends what is left of the backlog to those who are hungry, within the bounds of a step. */
+void lp_prefetch_settle(struct lp_pool *pool);
+
+/*
+ * For who is idle, too: waking an idle worker takes longer than the tasks that this one has still to
+ * do. What is accepted because somebody is idle may not wait beyond the backlog's bound. `slot` may
+ * be LP_NONE.
+ */
+bool lp_prefetch_is_soon_done(const struct lp_pool *pool, uint32_t slot);
+/* One task. False: it is not tiny, or there is no room. */
+bool lp_prefetch_one(struct lp_pool *pool, uint32_t slot);
+
+/* The queue: its first leaves it (there is one); any leaves it; all go back to the backlog. */
+uint32_t lp_prefetch_take(struct lp_pool *pool, uint32_t slot);
+void lp_prefetch_remove(struct lp_pool *pool, uint32_t slot, uint32_t task);
+void lp_prefetch_give_back(struct lp_pool *pool, uint32_t slot);
+
+/* The slot's queue is what it says. */
+bool lp_prefetch_check(const struct lp_pool *pool, uint32_t slot);
+
+#endif
