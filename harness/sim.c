@@ -551,21 +551,13 @@ static void shut_down(struct hn_sim *sim, uint32_t flags, uint64_t deadline_ns)
     step_all(sim, &event, LIBPOOL_PENDING);
 }
 
-static void fill(struct hn_sim *sim);
-
 static void any_shutdown(struct hn_sim *sim)
 {
     static const uint32_t modes[] = {0, LIBPOOL_WAIT, LIBPOOL_CANCEL,
                                      LIBPOOL_WAIT | LIBPOOL_CANCEL};
-    uint64_t deadline_ns = 0, most_ns = 5000 * LP_MS;
-    if (sim->world.tiny && !sim->world.calm && !sim->books.shutting &&
-        hn_random_chance(&sim->random, 30)) {
-        fill(sim); /* so that the deadline meets full channels */
-        hn_world_harden(&sim->world);
-        most_ns = LP_PREFETCH_NS;
-    }
+    uint64_t deadline_ns = 0;
     if (hn_random_chance(&sim->random, 60))
-        deadline_ns = sim->trace.now_ns + hn_random_time_ns(&sim->random, most_ns);
+        deadline_ns = sim->trace.now_ns + hn_random_time_ns(&sim->random, 5000 * LP_MS);
     shut_down(sim, modes[hn_random_below(&sim->random, 4)], deadline_ns);
 }
 

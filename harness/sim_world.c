@@ -820,13 +820,6 @@ void hn_world_kill_worker(struct hn_world *world)
         put_death(world, slot, death, soon(world));
 }
 
-void hn_world_harden(struct hn_world *world)
-{
-    for (uint32_t slot = 0; slot < world->books->n_slots; slot++)
-        if (hn_world_has(world, HN_FAULT_UNKILLABLE) && hn_random_chance(&world->random, 50))
-            world->processes[slot].unkillable = true;
-}
-
 void hn_world_hurt_zygote(struct hn_world *world)
 {
     struct hn_zygote *zygote = &world->zygote;

@@ -188,7 +188,6 @@ void hn_world_send(struct hn_world *world, uint32_t slot, uint32_t task);
 
 /* Faults from outside, on whatever is there. */
 void hn_world_kill_worker(struct hn_world *world);
-void hn_world_harden(struct hn_world *world); /* some can't be killed any more */
 void hn_world_hurt_zygote(struct hn_world *world);
 void hn_world_say_nonsense(struct hn_world *world); /* a living worker says any word */
 void hn_world_old_word(struct hn_world *world);     /* about a process that is no more */

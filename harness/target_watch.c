@@ -49,7 +49,7 @@ void *hn_target_observer(void *argument)
     struct hn_target *target = argument;
     uint64_t last = 0;
     for (;;) {
-        libpool_event event;
+        libpool_event event = {.size = sizeof event};
         bool stopping = atomic_load(&target->stopping);
         int rc = libpool_event_next(target->pool, &event, stopping ? 0 : OBSERVE_MS);
         if (rc == 0) {
