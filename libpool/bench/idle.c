@@ -74,7 +74,7 @@ struct family {
 static struct family find_family(libpool *pool)
 {
     struct family family = {.pids = {getpid()}, .count = 1};
-    libpool_event event;
+    libpool_event event = {.size = sizeof event};
     while (family.count < WORKERS + 2) {
         int error = libpool_event_next(pool, &event, 0);
         bench_must(error == 0, "only %zu processes of the pool are known", family.count);

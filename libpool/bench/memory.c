@@ -27,7 +27,7 @@ static void mean_of(const pid_t pids[WORKERS], struct bench_round *round)
 
 static void collect_pids(libpool *pool, pid_t pids[WORKERS])
 {
-    libpool_event event;
+    libpool_event event = {.size = sizeof event};
     for (int found = 0; found < WORKERS;) {
         int error = libpool_event_next(pool, &event, 0);
         bench_must(error == 0, "%d of %d workers are ready", found, WORKERS);

@@ -30,7 +30,7 @@ static struct crowd *crowd; /* shared with the workers */
 
 static void await_exit(libpool *pool, pid_t pid)
 {
-    libpool_event event = {.number = 0};
+    libpool_event event = {.size = sizeof event};
     do {
         int error = libpool_event_next(pool, &event, LATE_MS);
         bench_must(error == 0, "an idle worker has not left: %s", strerror(-error));
@@ -88,7 +88,7 @@ static void measure_zygote(struct bench_round *round)
 
 static void await_ready(libpool *pool, size_t workers)
 {
-    libpool_event event;
+    libpool_event event = {.size = sizeof event};
     while (workers) {
         int error = libpool_event_next(pool, &event, LATE_MS);
         bench_must(error == 0, "%zu workers are not ready: %s", workers, strerror(-error));

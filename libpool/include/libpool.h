@@ -24,11 +24,13 @@
  *              outcomes that the function's own comment lists. errno itself is left alone.
  *   Times      unsigned milliseconds in options; int timeouts: -1 waits for ever, 0 does not wait.
  *              All clocks are CLOCK_MONOTONIC.
+ *              Every function that takes a pool or future returns -EINVAL without one, -EDEADLK in a
+ *              worker of that pool and -ECHILD in another forked copy of the application.
  *   Structs    options start with `size`, set by the caller to sizeof its own struct; zero in any
  *              other field means the default. A newer caller is accepted by an older library only
  *              if what that library does not know is zero (-E2BIG otherwise).
+ *              A struct that is filled gets what it has room for.
  *   Threads    every function may be called from any thread, unless it says otherwise.
- *   fork       a handle used in a forked copy of the application returns -ECHILD and does nothing.
  */
 #ifndef LIBPOOL_H
 #define LIBPOOL_H
@@ -99,6 +101,7 @@ const char *libpool_cause_name(libpool_cause cause);
  *
  * The function's address must be mapped when the pool is opened;
  * otherwise the task ends as LIBPOOL_ERROR with code -EFAULT and the worker lives on.
+ * Descriptor 3 is the pool's: a task that closes or replaces it costs its worker.
  */
 typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
 
@@ -209,7 +212,8 @@ void libpool_close(libpool *pool);
 
 /*
  * For event loops (LIBPOOL_NO_THREAD): one descriptor, readable when libpool_dispatch has work, timers
- * included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0. Tasks have
+ * included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0; -EINVAL: the
+ * pool has a thread of its own. Tasks have
  * the stack of the thread that drove the pool when their zygote was started, or 8 MiB when that thread
  * had less than 256 KiB left (64 KiB are enough to drive).
  */
@@ -254,7 +258,10 @@ int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
 int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, int timeout_ms,
                             libpool_future **futures);
 
-/* 0 when the task has ended, -ETIMEDOUT when it has not; the task goes on in that case. */
+/*
+ * 0 when the task has ended, -ETIMEDOUT when it has not; the task goes on in that case. Without a thread
+ * of its own (LIBPOOL_NO_THREAD) the pool is driven meanwhile, with timeout 0 for one turn.
+ */
 int libpool_future_wait(libpool_future *future, int timeout_ms);
 
 /* What a task came to. Immutable; lives until its future is freed. */
@@ -281,7 +288,7 @@ const libpool_result *libpool_future_result(const libpool_future *future);
 enum {
     LIBPOOL_CANCEL_DONE = 1, /* nothing: the task had ended already */
     LIBPOOL_CANCEL_DEQUEUED, /* it never started; its place in the backlog is free */
-    LIBPOOL_CANCEL_KILLED    /* it was running: its worker's tree was killed */
+    LIBPOOL_CANCEL_KILLED    /* it ran, or was to at once: its worker's tree was killed */
 };
 
 /* One of the three above, or a negative error. The future has ended on return. */
@@ -362,6 +369,7 @@ typedef enum libpool_event_kind {
 } libpool_event_kind;
 
 typedef struct libpool_event {
+    size_t size;      /* sizeof(libpool_event), set by the caller */
     uint64_t number;  /* 1, 2, 3...; a gap says how many a slow reader missed */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
     libpool_event_kind kind;
@@ -374,7 +382,7 @@ typedef struct libpool_event {
 } libpool_event;
 
 /*
- * Takes the oldest event kept (options.event_buffer); waits up to timeout_ms for one. The pool
+ * Fills *event with the oldest kept (options.event_buffer) and takes it; waits up to timeout_ms for one. The pool
  * never waits for a reader. -ETIMEDOUT: none came; -ESHUTDOWN: all is down and none is left;
  * -ENOTSUP: event_buffer is 0.
  */

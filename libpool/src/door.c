@@ -6,6 +6,8 @@
 
 #include "supervisor.h"
 
+#define LARGEST_STRUCT_BYTES 4096u /* more is no size, but what lay there */
+
 int lp_door_check(const libpool *pool)
 {
     if (!pool)
@@ -15,17 +17,32 @@ int lp_door_check(const libpool *pool)
     return *pool->alive == LP_ALIVE_IN_WORKER ? -EDEADLK : -ECHILD;
 }
 
+int lp_door_check_size(size_t their_size)
+{
+    if (their_size < sizeof(size_t))
+        return -EINVAL;
+    return their_size > LARGEST_STRUCT_BYTES ? -E2BIG : 0;
+}
+
 int lp_door_copy(void *ours, size_t our_size, const void *theirs, size_t their_size)
 {
     const unsigned char *bytes = theirs;
-    if (their_size < sizeof(size_t))
-        return -EINVAL;
+    int error = lp_door_check_size(their_size);
+    if (error)
+        return error;
     for (size_t i = our_size; i < their_size; i++)
         if (bytes[i])
             return -E2BIG;
     memset(ours, 0, our_size);
     memcpy(ours, theirs, their_size < our_size ? their_size : our_size);
     return 0;
+}
+
+void lp_door_give(void *theirs, size_t their_size, const void *ours, size_t our_size)
+{
+    if (their_size > our_size)
+        memset((char *)theirs + our_size, 0, their_size - our_size);
+    memcpy(theirs, ours, their_size < our_size ? their_size : our_size);
 }
 
 uint64_t lp_door_deadline(int timeout_ms)

@@ -21,6 +21,14 @@ int lp_door_check(const libpool *pool);
  */
 int lp_door_copy(void *ours, size_t our_size, const void *theirs, size_t their_size);
 
+/*
+ * The other way: a smaller one gets what it has room for, in a larger one the rest is zero. Both keep
+ * the caller's size, which was checked by lp_door_check_size.
+ */
+void lp_door_give(void *theirs, size_t their_size, const void *ours, size_t our_size);
+/* -EINVAL: there is none; -E2BIG: nobody's struct is so large, it was not set. */
+int lp_door_check_size(size_t their_size);
+
 /* Absolute; negative: never. */
 uint64_t lp_door_deadline(int timeout_ms);
 

@@ -340,17 +340,16 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
     int error = lp_door_check(pool);
     if (error)
         return error;
-    if (!stats || stats->size < sizeof(size_t))
-        return -EINVAL;
+    error = stats ? lp_door_check_size(stats->size) : -EINVAL;
+    if (error)
+        return error;
     libpool_stats ours = {.size = stats->size};
     pthread_mutex_lock(&pool->lock);
     lp_pool_stats(&pool->core, &ours);
     ours.containment = pool->containment;
     ours.oom_evidence = pool->oom_evidence;
     pthread_mutex_unlock(&pool->lock);
-    if (ours.size > sizeof ours) /* what a newer caller knows and we don't */
-        memset((char *)stats + sizeof ours, 0, ours.size - sizeof ours);
-    memcpy(stats, &ours, ours.size < sizeof ours ? ours.size : sizeof ours);
+    lp_door_give(stats, ours.size, &ours, sizeof ours);
     return 0;
 }
 
@@ -359,8 +358,9 @@ int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms)
     int error = lp_door_check(pool);
     if (error)
         return error;
-    if (!event)
-        return -EINVAL;
+    error = event ? lp_door_check_size(event->size) : -EINVAL;
+    if (error)
+        return error;
     if (!pool->ring.capacity)
         return -ENOTSUP;
     uint64_t deadline_ns = lp_door_deadline(timeout_ms);
@@ -371,8 +371,11 @@ int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms)
             error = -ESHUTDOWN;
         else if (!lp_supervisor_await(pool, deadline_ns))
             error = -ETIMEDOUT;
-    if (!error)
-        *event = ring->events[ring->taken++ % ring->capacity];
+    if (!error) {
+        libpool_event *oldest = &ring->events[ring->taken++ % ring->capacity];
+        oldest->size = event->size;
+        lp_door_give(event, event->size, oldest, sizeof *oldest);
+    }
     pthread_mutex_unlock(&pool->lock);
     return error;
 }

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "line.h"
 
+#include <assert.h>
 #include <errno.h>
+
+#include "core/limits.h"
 
 #define PIECE_BYTES (64u * 1024)
 #define TURN_BYTES (1u << 20)            /* taken from one line in one go: others wait, too */
 #define RESERVE_BYTES ((size_t)64 << 20) /* a larger result has to arrive before it gets its room */
 #define SCRATCH_BYTES 4096u
 #define TURN_PIECES (TURN_BYTES / SCRATCH_BYTES) /* however small they come */
+
+/* Twice, because what was recalled lies there until the worker has dropped it. */
+static_assert(2 * (LP_PREFETCH_MAX + 1) * (LP_PREFETCH_BYTES + sizeof(struct lp_message)) <=
+                  LP_CHANNEL_RING_BYTES,
+              "what is sent ahead has room");
+static_assert(LP_PREFETCH_BYTES % sizeof(struct lp_message) == 0, "padding included");
 
 void lp_line_reset(struct lp_line *line, uint32_t generation)
 {
@@ -64,7 +73,7 @@ void lp_line_prefetch(struct lp_line *line, const libpool_future *future, uint64
         return;
     if (lp_channel_write(&line->channel, future->input, future->input_size, true) !=
         (int64_t)future->input_size)
-        line->broken = true; /* there is room for all that may be prefetched, twice */
+        line->broken = true; /* there is room, unless the worker lies about it */
 }
 
 void lp_line_push(struct lp_line *line)

@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_BYTES ((uint64_t)256 * 1024)
+#define RING_BYTES ((uint64_t)LP_CHANNEL_RING_BYTES)
 #define ROOM_BYTES (RING_BYTES / 4)
 #define LINE_BYTES ((uint64_t)64)
 #define SPIN_LONGEST_NS 50000u

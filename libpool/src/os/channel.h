@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
+
 enum lp_message_kind {
     LP_MESSAGE_TASK = 1, /* to the worker: function, task_id, epoch; payload: the input */
     LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
