@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Handing over: one and many, what is refused and counted, and who is woken by it. */
+#include <libpool.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness/test.h"
+
+#define WAIT_MS 20000
+#define MANY 900
+#define ROUNDS 10
+
+/* ---- tasks and helpers ---------------------------------------------------------------------- */
+
+static int noop(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    return 0;
+}
+
+static int hang(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+static libpool *open_pool(uint32_t flags, uint32_t workers, uint32_t backlog_tasks)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .flags = flags,
+                               .min_workers = workers,
+                               .max_workers = workers,
+                               .backlog_tasks = backlog_tasks};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    return pool;
+}
+
+static libpool_cause cause_of(libpool_future *future)
+{
+    if (!future || libpool_future_wait(future, WAIT_MS) != 0)
+        return LIBPOOL_PENDING;
+    libpool_cause cause = libpool_future_result(future)->cause;
+    libpool_future_free(future);
+    return cause;
+}
+
+/* All of them have been idle once. */
+static void raise_workers(libpool *pool, uint32_t workers)
+{
+    libpool_future *futures[8];
+    libpool_task hangs = {.size = sizeof hangs, .function = hang};
+    libpool_stats stats = {.size = sizeof stats};
+    uint64_t end = (uint64_t)time(NULL) + WAIT_MS / 1000;
+    for (uint32_t i = 0; i < workers; i++)
+        CU_ASSERT_EQUAL(libpool_submit(pool, &hangs, WAIT_MS, &futures[i]), 0);
+    while (libpool_stats_read(pool, &stats) == 0 && stats.worker_processes_busy < workers &&
+           (uint64_t)time(NULL) < end)
+        (void)libpool_future_wait(futures[0], 5);
+    for (uint32_t i = 0; i < workers; i++) {
+        CU_ASSERT(libpool_future_cancel(futures[i]) > 0);
+        libpool_future_free(futures[i]);
+    }
+    while (libpool_stats_read(pool, &stats) == 0 && stats.worker_processes_idle < workers &&
+           (uint64_t)time(NULL) < end) {
+        libpool_task task = {.size = sizeof task, .function = noop};
+        libpool_future *future = NULL;
+        CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+        CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+    }
+    CU_ASSERT_EQUAL_FATAL(stats.worker_processes_idle, workers);
+}
+
+/* ---- one ------------------------------------------------------------------------------------ */
+
+TEST(submit, a_queue_timeout_is_kept_when_nothing_else_happens)
+{
+    libpool *pool = open_pool(0, 1, 10);
+    raise_workers(pool, 1);
+    libpool_future *busy = NULL, *queued = NULL;
+    libpool_task task = {.size = sizeof task, .function = hang};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &busy), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(busy, 50), -ETIMEDOUT); /* the driver sleeps by now */
+    task.queue_timeout_ms = 20;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &queued), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(queued, 2000), 0);
+    CU_ASSERT_EQUAL(cause_of(queued), LIBPOOL_QUEUE_TIMEOUT);
+    libpool_future_free(busy);
+    libpool_close(pool);
+}
+
+/* ---- many ----------------------------------------------------------------------------------- */
+
+TEST(submit, many_find_the_idle_and_then_the_backlog)
+{
+    libpool *pool = open_pool(0, 3, 1);
+    raise_workers(pool, 3);
+    libpool_task tasks[6];
+    for (int i = 0; i < 6; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = hang};
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 6, 0, NULL), 4);
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.tasks_received, 3 + stats.tasks_ended[LIBPOOL_COMPLETED] + 4);
+    CU_ASSERT_EQUAL(stats.tasks_rejected, 2);
+    libpool_close(pool);
+}
+
+TEST(submit, an_element_of_another_size_ends_the_batch_before_it)
+{
+    libpool *pool = open_pool(0, 1, 10);
+    libpool_task tasks[3];
+    libpool_future *futures[3];
+    for (int i = 0; i < 3; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = noop};
+    tasks[2].size = sizeof tasks[2] - sizeof(uint64_t);
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 3, -1, futures), 2);
+    CU_ASSERT_PTR_NULL(futures[2]);
+    CU_ASSERT_EQUAL(cause_of(futures[0]), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(cause_of(futures[1]), LIBPOOL_COMPLETED);
+    tasks[0].size = sizeof(size_t) + 1; /* the second would not be aligned */
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 2, -1, NULL), -EINVAL);
+    libpool_close(pool);
+}
+
+TEST(submit, a_large_input_among_small_ones_keeps_its_place)
+{
+    static unsigned char large[300000];
+    libpool *pool = open_pool(0, 1, 100);
+    libpool_task tasks[40];
+    libpool_future *futures[40];
+    for (int i = 0; i < 40; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i],
+                                  .function = noop,
+                                  .input = large,
+                                  .input_size = i % 10 == 5 ? sizeof large : 1};
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 40, -1, futures), 40);
+    for (uint64_t i = 0; i < 40; i++) {
+        CU_ASSERT_EQUAL(libpool_future_wait(futures[i], WAIT_MS), 0);
+        CU_ASSERT_EQUAL(libpool_future_result(futures[i])->task_id, i + 1);
+        libpool_future_free(futures[i]);
+    }
+    libpool_close(pool);
+}
+
+/* ---- regressions: who sends ahead must not forget anybody -------------------------------------- */
+
+/* A result may be there already when its task is cancelled: what was recalled for it has to go on. */
+TEST(submit, cancels_that_race_with_results_lose_nothing)
+{
+    libpool *pool = open_pool(0, 2, 2 * MANY);
+    static libpool_task tasks[MANY];
+    static libpool_future *futures[MANY];
+    for (int i = 0; i < MANY; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = noop};
+    for (int round = 0; round < ROUNDS; round++) {
+        CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, MANY, -1, futures), MANY);
+        for (int i = round; i < MANY; i += 7)
+            CU_ASSERT(libpool_future_cancel(futures[i]) > 0);
+        for (int i = 0; i < MANY; i++) {
+            libpool_cause cause = cause_of(futures[i]);
+            CU_ASSERT(cause == LIBPOOL_COMPLETED || cause == LIBPOOL_CANCELLED);
+        }
+    }
+    libpool_close(pool);
+}
+
+static void *submit_and_wait(void *arg)
+{
+    libpool_task tasks[20];
+    libpool_future *futures[20];
+    for (int i = 0; i < 20; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = noop};
+    for (int round = 0; round < 50 * ROUNDS; round++) {
+        if (libpool_submit_many(arg, tasks, 20, -1, futures) != 20)
+            return arg;
+        for (int i = 0; i < 20; i++)
+            if (cause_of(futures[i]) != LIBPOOL_COMPLETED)
+                return arg;
+    }
+    return NULL;
+}
+
+/* Who drives leaves the driving to another, and that one may have looked before. */
+TEST(submit, waiters_without_a_thread_wake_each_other)
+{
+    libpool *pool = open_pool(LIBPOOL_NO_THREAD, 2, 1000);
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, submit_and_wait, pool), 0);
+    for (int i = 0; i < 4; i++) {
+        void *failed = pool;
+        CU_ASSERT_EQUAL(pthread_join(threads[i], &failed), 0);
+        CU_ASSERT_PTR_NULL(failed);
+    }
+    libpool_close(pool);
+}
