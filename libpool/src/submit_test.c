@@ -3,8 +3,11 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +23,12 @@ static int noop(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)input, (void)size;
     return 0;
+}
+
+static int nap_ms(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    return poll(NULL, 0, *(const int *)input);
 }
 
 static int hang(libpool_worker *worker, const void *input, size_t size)
@@ -152,6 +161,33 @@ TEST(submit, a_large_input_among_small_ones_keeps_its_place)
 /* ---- regressions: who sends ahead must not forget anybody -------------------------------------- */
 
 /* A result may be there already when its task is cancelled: what was recalled for it has to go on. */
+TEST(submit, cancels_that_race_with_results_keep_nobody_waiting)
+{
+    libpool *pool = open_pool(0, 3, 100);
+    libpool_task tasks[4];
+    libpool_future *futures[4];
+    raise_workers(pool, 3);
+    for (int round = 0; round < 4 * ROUNDS; round++) {
+        for (int i = 0; i < 4; i++)
+            tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = noop};
+        tasks[2].function = nap_ms, tasks[2].input = &(int){150}, tasks[2].input_size = sizeof(int);
+        for (int i = 0; i < 30; i++) { /* tiny tasks are usual here */
+            libpool_future *future = NULL;
+            CU_ASSERT_EQUAL(libpool_submit(pool, tasks, -1, &future), 0);
+            CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+        }
+        CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 4, -1, futures), 4);
+        (void)poll(NULL, 0, 0);
+        CU_ASSERT(libpool_future_cancel(futures[1]) > 0);
+        CU_ASSERT_EQUAL(libpool_future_wait(futures[3], 100), 0);
+        for (int i = 0; i < 4; i++) {
+            (void)libpool_future_cancel(futures[i]);
+            libpool_future_free(futures[i]);
+        }
+    }
+    libpool_close(pool);
+}
+
 TEST(submit, cancels_that_race_with_results_lose_nothing)
 {
     libpool *pool = open_pool(0, 2, 2 * MANY);
@@ -171,19 +207,33 @@ TEST(submit, cancels_that_race_with_results_lose_nothing)
     libpool_close(pool);
 }
 
+/* Now and then a nap, and a wait that gives up: so that driving goes from one to the other. */
+static bool submit_and_wait_for(libpool *pool, unsigned *seed)
+{
+    libpool_task tasks[40];
+    libpool_future *futures[40];
+    int n = 1 + rand_r(seed) % 40, ms = rand_r(seed) % 5, good = 0;
+    for (int i = 0; i < n; i++) {
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = noop};
+        if (rand_r(seed) % 20 == 0)
+            tasks[i].function = nap_ms, tasks[i].input = &ms, tasks[i].input_size = sizeof ms;
+    }
+    if (libpool_submit_many(pool, tasks, (size_t)n, -1, futures) != n)
+        return false;
+    for (int i = 0; i < n; i++) {
+        if (rand_r(seed) % 3 == 0)
+            (void)libpool_future_wait(futures[i], rand_r(seed) % 3);
+        good += cause_of(futures[i]) == LIBPOOL_COMPLETED;
+    }
+    return good == n;
+}
+
 static void *submit_and_wait(void *arg)
 {
-    libpool_task tasks[20];
-    libpool_future *futures[20];
-    for (int i = 0; i < 20; i++)
-        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = noop};
-    for (int round = 0; round < 50 * ROUNDS; round++) {
-        if (libpool_submit_many(arg, tasks, 20, -1, futures) != 20)
+    unsigned seed = (unsigned)(uintptr_t)&seed >> 4;
+    for (int round = 0; round < 60 * ROUNDS; round++)
+        if (!submit_and_wait_for(arg, &seed))
             return arg;
-        for (int i = 0; i < 20; i++)
-            if (cause_of(futures[i]) != LIBPOOL_COMPLETED)
-                return arg;
-    }
     return NULL;
 }
 
