@@ -382,9 +382,9 @@ typedef struct libpool_event {
 } libpool_event;
 
 /*
- * Fills *event with the oldest kept (options.event_buffer) and takes it; waits up to timeout_ms for one. The pool
- * never waits for a reader. -ETIMEDOUT: none came; -ESHUTDOWN: all is down and none is left;
- * -ENOTSUP: event_buffer is 0.
+ * Fills *event with the oldest kept (options.event_buffer) and takes it; waits up to timeout_ms for
+ * one. The pool never waits for a reader. -ETIMEDOUT: none came; -ESHUTDOWN: all is down and none is
+ * left; -ENOTSUP: event_buffer is 0.
  */
 int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms);
 
