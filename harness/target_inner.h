@@ -10,6 +10,7 @@
 
 #define HN_HANDS 4 /* threads that take commands */
 #define HN_FDS_MAX 32768
+#define HN_PIDS_MAX 4100 /* the slots of the largest pool, and the zygote's place */
 
 struct hn_target {
     const struct hn_target_options *options;
@@ -36,7 +37,9 @@ struct hn_target {
     int filled_count;
     _Atomic uint32_t stopping; /* futex: observer, sampler and thief leave */
     _Atomic uint32_t tick;     /* futex: a sample was taken */
-    _Atomic bool shut;         /* a shutdown has begun: strength 0 is what the pool wants */
+    _Atomic int32_t
+        pids[HN_PIDS_MAX]; /* whom the pool has told of, by slot; the last: its zygote */
+    _Atomic bool shut;     /* a shutdown has begun: strength 0 is what the pool wants */
 };
 
 /* One call into the pool, timed against its bound and watched for what it does to errno. */

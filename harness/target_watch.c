@@ -5,6 +5,7 @@
 
 #include "harness/check.h"
 #include "harness/clock.h"
+#include "harness/procfs.h"
 #include "harness/target_inner.h"
 
 #define SAMPLE_NS (2 * HN_MS)
@@ -26,6 +27,22 @@ static void note_event(struct hn_target *target, const libpool_event *event)
     record.b = event->number;
     hn_sabotage_event(target->options->sabotage, &record);
     hn_history_append(&target->world->history, &record);
+}
+
+/* Whom the pool holds for alive, as far as its events were read. */
+static void note_process(struct hn_target *target, const libpool_event *event)
+{
+    bool born = event->kind == LIBPOOL_EVENT_WORKER_SPAWNED ||
+                event->kind == LIBPOOL_EVENT_ZYGOTE_STARTED;
+    bool of_zygote = event->kind == LIBPOOL_EVENT_ZYGOTE_STARTED ||
+                     event->kind == LIBPOOL_EVENT_ZYGOTE_LOST;
+    uint32_t place = of_zygote ? HN_PIDS_MAX - 1 : event->slot;
+    if (place >= HN_PIDS_MAX)
+        return;
+    if (born)
+        atomic_store(&target->pids[place], event->pid);
+    else if (of_zygote || event->kind == LIBPOOL_EVENT_WORKER_EXITED)
+        atomic_store(&target->pids[place], 0);
 }
 
 /* A gap is our own fault: we read too slowly, and the history is not to be judged. */
@@ -56,6 +73,7 @@ void *hn_target_observer(void *argument)
             check_gap(target, last, event.number);
             last = event.number;
             note_event(target, &event);
+            note_process(target, &event);
         } else if (rc != -ETIMEDOUT || stopping) {
             check_end(target, rc);
             return NULL;
@@ -119,6 +137,22 @@ static bool all_collected(const struct hn_world *world)
     return true;
 }
 
+/* A pool that has not noticed a death yet looks settled: those it holds for alive have to live. */
+static bool all_live(const struct hn_target *target, const libpool_stats *stats)
+{
+    uint64_t workers = 0;
+    if (target->shut)
+        return true; /* nobody is held for alive, and no event tells that the zygote has left */
+    for (uint32_t i = 0; i < HN_PIDS_MAX; i++) {
+        struct hn_process process;
+        int32_t pid = atomic_load(&target->pids[i]);
+        if (pid && (hn_process_look(pid, &process) != 0 || process.state == 'Z'))
+            return false;
+        workers += pid && i != HN_PIDS_MAX - 1;
+    }
+    return workers == stats->worker_processes_still_alive;
+}
+
 /* Nothing under way, and as many workers as the pool keeps: surplus ones have had their idle time. */
 static bool is_settled(const struct hn_target *target, const libpool_stats *stats)
 {
@@ -140,7 +174,8 @@ static bool settles_now(struct hn_target *target, uint64_t since_ns)
     pthread_mutex_lock(&target->lock);
     bool idle = target->loaded && target->submitting == 0;
     pthread_mutex_unlock(&target->lock);
-    return idle && all_collected(target->world) && is_settled(target, &stats);
+    return idle && all_collected(target->world) && is_settled(target, &stats) &&
+           all_live(target, &stats);
 }
 
 int hn_target_settle(struct hn_target *target, uint64_t deadline_ns)

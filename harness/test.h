@@ -74,6 +74,23 @@ void hn_test_child_ends(int (*body)(void *arg), void *arg, int limit_ms, int exp
     }                                                                                            \
     static int child_##suite_##_##name_(void *unused __attribute__((unused)))
 
+/* Whether this is a build with that sanitizer, whose own memory and stacks some tests can't bear. */
+#if defined(__has_feature)
+#define TEST_HAS_FEATURE(feature_) __has_feature(feature_)
+#else
+#define TEST_HAS_FEATURE(feature_) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || TEST_HAS_FEATURE(address_sanitizer)
+#define TEST_ADDRESS_SANITIZER 1
+#else
+#define TEST_ADDRESS_SANITIZER 0
+#endif
+#if defined(__SANITIZE_THREAD__) || TEST_HAS_FEATURE(thread_sanitizer)
+#define TEST_THREAD_SANITIZER 1
+#else
+#define TEST_THREAD_SANITIZER 0
+#endif
+
 /* Leaves the test as skipped: for what this machine cannot do, never for what fails. */
 #define TEST_SKIP(why_)     \
     do {                    \

@@ -23,14 +23,6 @@
 #include "os/file.h"
 #include "sys/sys.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define HAS_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#define HAS_THREAD_SANITIZER __has_feature(thread_sanitizer)
-#else
-#define HAS_THREAD_SANITIZER 0
-#endif
-
 #define WAIT_MS 15000
 #define BOMB_PIDS 60
 
@@ -315,7 +307,7 @@ static int drive_on_a_small_stack(void *unused)
 
 TEST(supervisor, a_thread_with_a_small_stack_drives)
 {
-    if (HAS_THREAD_SANITIZER)
+    if (TEST_THREAD_SANITIZER)
         TEST_SKIP("ThreadSanitizer itself wants 900 KiB of every stack");
     CU_ASSERT_EQUAL(hn_test_child(drive_on_a_small_stack, NULL, 20000), TEST_EXIT(0));
 }

@@ -34,14 +34,6 @@
 #define WAIT_MS 10000
 #define NAMED_MAX 256
 
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#define HAS_ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#else
-#define HAS_ADDRESS_SANITIZER 0
-#endif
-
 struct board;
 typedef int life_story(struct board *board, uint32_t slot);
 
@@ -445,7 +437,7 @@ static void run_one_worker(uint32_t slot)
 
 TEST(zygote, has_a_working_libc_though_threads_of_the_host_allocate)
 {
-    if (HAS_ADDRESS_SANITIZER)
+    if (TEST_ADDRESS_SANITIZER)
         TEST_SKIP("AddressSanitizer's own allocator can't be forked beside threads");
     _Atomic bool stop = false;
     pthread_t threads[8];
