@@ -18,11 +18,15 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->allocator = pool->allocator;
     future->pool = pool;
     future->function = task->function;
+    bool maps = task->flags & LIBPOOL_MAP;
+    future->mapped_size = maps ? task->input_size : 0;
+    future->mapped_fd = task->input_fd;
+    future->writable = task->flags & LIBPOOL_MAP_SHARED;
     future->borrows = task->flags & LIBPOOL_BORROW;
     future->input = future->borrows ? task->input : input ? input : future->small;
-    future->input_size = task->input_size;
-    if (!input && !future->borrows && task->input_size)
-        memcpy(future->small, task->input, task->input_size);
+    future->input_size = maps ? 0 : task->input_size;
+    if (!input && !future->borrows && future->input_size)
+        memcpy(future->small, task->input, future->input_size);
     future->data = NULL;
     future->data_size = future->data_capacity = 0;
     atomic_store_explicit(&future->holders, 2, memory_order_relaxed);

@@ -38,6 +38,9 @@ struct libpool_future {
     libpool_task_function *function;
     const unsigned char *input; /* its own copy, `small`, or the caller's */
     bool borrows;
+    bool writable;
+    int mapped_fd;
+    size_t mapped_size; /* LIBPOOL_MAP; there is no other input then */
     size_t input_size;
     unsigned char *data; /* the result as it arrives */
     size_t data_size, data_capacity;

@@ -45,6 +45,9 @@ static bool send_header(struct lp_line *line, const libpool_future *future, uint
                                  .task_id = task_id,
                                  .size = future->input_size,
                                  .function = (uint64_t)(uintptr_t)future->function,
+                                 .mapped_size = future->mapped_size,
+                                 .mapped_fd = future->mapped_fd,
+                                 .writable = future->writable,
                                  .epoch = line->channel.epoch};
     bool sent = lp_channel_send(&line->channel, &message) == 1;
     line->broken = line->broken || !sent;

@@ -14,14 +14,31 @@
 #include "door.h"
 #include "os/pages.h"
 #include "supervisor.h"
+#include "sys/sys.h"
 
 #define TAKE_EVERY \
     128 /* tasks: who submits without ever waiting looks at the results now and then */
 
+/* Not what the worker will find there, but most mistakes. */
+static int check_file(const libpool_task *task)
+{
+    struct stat file;
+    if (task->input || !task->input_size || (task->flags & LIBPOOL_BORROW))
+        return -EINVAL;
+    int error = lp_sys.fstat(task->input_fd, &file);
+    if (error)
+        return error;
+    return file.st_size >= 0 && (uint64_t)file.st_size >= task->input_size ? 0 : -EINVAL;
+}
+
 static int check_task(const libpool *pool, const libpool_task *task)
 {
-    if (!task->function || task->priority >= LIBPOOL_PRIORITIES ||
-        (task->input_size && !task->input) || (task->flags & ~(uint32_t)LIBPOOL_BORROW))
+    const uint32_t known = LIBPOOL_BORROW | LIBPOOL_MAP | LIBPOOL_MAP_SHARED;
+    if (!task->function || task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
+        return -EINVAL;
+    if (task->flags & LIBPOOL_MAP)
+        return check_file(task);
+    if ((task->input_size && !task->input) || (task->flags & LIBPOOL_MAP_SHARED))
         return -EINVAL;
     return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
 }
@@ -32,10 +49,15 @@ static int read_task(const libpool *pool, libpool_task *task, const libpool_task
     return error ? error : check_task(pool, task);
 }
 
+static bool needs_copy(const libpool_task *task)
+{
+    return task->input_size > LP_FUTURE_SMALL && !(task->flags & (LIBPOOL_BORROW | LIBPOOL_MAP));
+}
+
 static int copy_input(libpool *pool, const libpool_task *task, unsigned char **copy)
 {
     *copy = NULL;
-    if (task->input_size <= LP_FUTURE_SMALL || (task->flags & LIBPOOL_BORROW))
+    if (!needs_copy(task))
         return 0;
     *copy = lp_alloc(&pool->allocator, task->input_size);
     if (!*copy)
@@ -51,7 +73,7 @@ static int copy_input(libpool *pool, const libpool_task *task, unsigned char **c
 static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future)
 {
     return (struct lp_task_spec){.priority = task->priority,
-                                 .bytes = task->input_size,
+                                 .bytes = future->input_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
                                  .user = future};
@@ -189,11 +211,6 @@ static int read_next(const struct many *many, libpool_task *task)
 static libpool_future **next_out(const struct many *many)
 {
     return many->out ? &many->out[many->done] : NULL;
-}
-
-static bool needs_copy(const libpool_task *task)
-{
-    return task->input_size > LP_FUTURE_SMALL && !(task->flags & LIBPOOL_BORROW);
 }
 
 /* A run of tasks whose inputs are small, under one lock. 0, or why it ended before LP_ADDS_PER_BATCH. */

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,6 +156,129 @@ TEST(submit, a_large_input_among_small_ones_keeps_its_place)
         CU_ASSERT_EQUAL(libpool_future_result(futures[i])->task_id, i + 1);
         libpool_future_free(futures[i]);
     }
+    libpool_close(pool);
+}
+
+/* ---- mapped inputs ----------------------------------------------------------------------------- */
+
+static int sum_up(libpool_worker *worker, const void *input, size_t size)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum += ((const unsigned char *)input)[i];
+    return libpool_reply(worker, &sum, sizeof sum);
+}
+
+static int turn_round(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker;
+    unsigned char *bytes = (void *)(uintptr_t)input;
+    for (size_t i = 0; i < size / 2; i++) {
+        unsigned char byte = bytes[i];
+        bytes[i] = bytes[size - 1 - i];
+        bytes[size - 1 - i] = byte;
+    }
+    return 0;
+}
+
+/* Holds 0, 1, 2... and reads back what of it is there. */
+static int make_file(size_t size, unsigned char **bytes)
+{
+    int fd = memfd_create("input", MFD_CLOEXEC);
+    CU_ASSERT_EQUAL_FATAL(ftruncate(fd, (off_t)size), 0);
+    *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CU_ASSERT_FATAL(*bytes != MAP_FAILED);
+    for (size_t i = 0; i < size; i++)
+        (*bytes)[i] = (unsigned char)i;
+    return fd;
+}
+
+static libpool_future *submit_file(libpool *pool, libpool_task_function *function, int fd,
+                                   size_t size, uint32_t flags)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = function,
+                         .input_fd = fd,
+                         .input_size = size,
+                         .flags = LIBPOOL_MAP | flags};
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    return future;
+}
+
+TEST(submit, a_file_is_mapped_and_read_only_unless_shared)
+{
+    enum {
+        SIZE = 1 << 20
+    };
+    libpool *pool = open_pool(0, 1, 10);
+    unsigned char *bytes;
+    int fd = make_file(SIZE, &bytes);
+    libpool_future *future = submit_file(pool, sum_up, fd, SIZE, 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, WAIT_MS), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_FATAL(result->data_size == sizeof(uint64_t));
+    CU_ASSERT_EQUAL(*(const uint64_t *)result->data, (uint64_t)SIZE / 256 * (255 * 256 / 2));
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(cause_of(submit_file(pool, turn_round, fd, SIZE, 0)), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(bytes[0], 0);
+    CU_ASSERT_EQUAL(cause_of(submit_file(pool, turn_round, fd, SIZE, LIBPOOL_MAP_SHARED)),
+                    LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(bytes[0], 255);
+    munmap(bytes, SIZE);
+    close(fd);
+    libpool_close(pool);
+}
+
+TEST(submit, a_file_that_shrinks_costs_its_task_and_one_that_is_gone_is_an_error)
+{
+    enum {
+        SIZE = 1 << 20
+    };
+    libpool *pool = open_pool(0, 1, 10);
+    unsigned char *bytes;
+    int fd = make_file(SIZE, &bytes);
+    libpool_task hangs = {
+        .size = sizeof hangs, .function = nap_ms, .input = &(int){100}, .input_size = sizeof(int)};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &hangs, -1, NULL), 0);
+    libpool_future *cut = submit_file(pool, sum_up, fd, SIZE, 0);
+    CU_ASSERT_EQUAL(ftruncate(fd, 4096), 0);
+    CU_ASSERT_EQUAL(cause_of(cut), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &hangs, -1, NULL), 0);
+    libpool_future *gone = submit_file(pool, sum_up, fd, 4096, 0);
+    close(fd);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(gone, WAIT_MS), 0);
+    CU_ASSERT_EQUAL(libpool_future_result(gone)->cause, LIBPOOL_ERROR);
+    CU_ASSERT_EQUAL(libpool_future_result(gone)->code, -ENOENT);
+    CU_ASSERT_EQUAL(libpool_future_result(gone)->certainty, LIBPOOL_NOT_STARTED);
+    libpool_future_free(gone);
+    munmap(bytes, SIZE);
+    libpool_close(pool);
+}
+
+TEST(submit, what_can_not_be_mapped_is_refused)
+{
+    libpool *pool = open_pool(0, 1, 10);
+    unsigned char *bytes;
+    int fd = make_file(4096, &bytes);
+    libpool_task task = {.size = sizeof task,
+                         .function = sum_up,
+                         .input_fd = fd,
+                         .input_size = 4097,
+                         .flags = LIBPOOL_MAP};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL); /* longer than the file */
+    task.input_size = 0;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
+    task.input_size = 4096, task.input = bytes;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
+    task.input = NULL, task.flags |= LIBPOOL_BORROW;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
+    task.flags = LIBPOOL_MAP_SHARED;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
+    task.flags = LIBPOOL_MAP, task.input_fd = -1;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EBADF);
+    munmap(bytes, 4096);
+    close(fd);
     libpool_close(pool);
 }
 

@@ -41,6 +41,7 @@ struct libpool {
     libpool_options options;
     libpool_allocator allocator;
     char name[LP_NAME_BYTES];
+    pid_t pid; /* of the process that opened it */
 
     pthread_mutex_t lock;
     pthread_cond_t

@@ -11,6 +11,7 @@
  * that can't do that (a task has taken all descriptors) asks to be retired, and the zygote does it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,7 +52,10 @@ struct libpool_worker {
     uint64_t run_ns;   /* how long it took */
     uint64_t quiet_ns; /* since when there are answers that were not announced; 0: none are */
     void *data;
+    pid_t host_pid;
     struct buffer input, reply;
+    void *mapped; /* the input, when it is a file: then it is nowhere else */
+    size_t mapped_size;
     uint64_t checked_function; /* the last one found to be mapped */
     pid_t keeps[KEEPS];        /* started by the initializer: not a task's */
     size_t n_keeps;
@@ -205,6 +209,34 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
 
 /* ---- tasks ---------------------------------------------------------------------------------- */
 
+/* By its name in the host: a descriptor can be passed without a socket for each worker. */
+static int map_input(libpool_worker *worker, const struct lp_message *message)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->host_pid, message->mapped_fd);
+    int fd = lp_sys.openat(AT_FDCWD, path, (message->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    int error = lp_sys.map_file(fd, message->mapped_size, (int)message->writable, &worker->mapped);
+    (void)lp_sys.close(fd);
+    worker->mapped_size = error ? 0 : message->mapped_size;
+    return error;
+}
+
+static void unmap_input(libpool_worker *worker)
+{
+    if (worker->mapped_size)
+        (void)lp_sys.unmap(worker->mapped, worker->mapped_size);
+    worker->mapped_size = 0;
+}
+
+static int call(libpool_worker *worker, libpool_task_function *function)
+{
+    if (worker->mapped_size)
+        return function(worker, worker->mapped, worker->mapped_size);
+    return function(worker, worker->input.data, worker->input.size);
+}
+
 static int receive_input(libpool_worker *worker, const struct lp_message *message)
 {
     int error = reserve(&worker->input, message->size);
@@ -244,7 +276,7 @@ static int run(libpool_worker *worker, const struct lp_message *message, struct 
     result->started_ns = follows ? worker->last_ns : lp_supervisor_now();
     announce(worker, result->started_ns);
     lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
-    int code = function(worker, worker->input.data, worker->input.size);
+    int code = call(worker, function);
     if (*worker->alive != LP_ALIVE_IN_WORKER)
         _exit(code); /* a child that the task forked has returned, too: it is not the worker */
     result->ended_ns = lp_supervisor_now();
@@ -297,8 +329,11 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
         return; /* it was taken back */
     }
     worker->task_id = message->task_id;
+    if (!result.code && message->mapped_size)
+        result.code = map_input(worker, message);
     if (!result.code)
         result.code = run(worker, message, &result);
+    unmap_input(worker);
     answer(worker, &result);
     worker->reply.size = 0;
     worker->task_id = 0;
@@ -379,8 +414,11 @@ static struct lp_window *keep_own_window(libpool *pool, uint32_t slot)
 
 _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generation)
 {
-    libpool_worker worker = {
-        .options = &pool->options, .alive = pool->alive, .slot = slot, .generation = generation};
+    libpool_worker worker = {.options = &pool->options,
+                             .alive = pool->alive,
+                             .host_pid = pool->pid,
+                             .slot = slot,
+                             .generation = generation};
     *pool->alive = LP_ALIVE_IN_WORKER;
     __fpurge(stdout); /* what the application had not flushed is its own to print */
     __fpurge(stderr);

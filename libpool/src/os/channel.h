@@ -19,10 +19,11 @@
 #define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
 
 enum lp_message_kind {
-    LP_MESSAGE_TASK = 1, /* to the worker: function, task_id, epoch; payload: the input */
-    LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
-    LP_MESSAGE_START,    /* to the worker, first of all: the host knows it (its pid was reported) */
-    LP_MESSAGE_READY,    /* to the host: initializer done */
+    LP_MESSAGE_TASK =
+        1,             /* to the worker: function, task_id, epoch; payload: the input, or mapped */
+    LP_MESSAGE_RETIRE, /* to the worker: run the finalizer and leave */
+    LP_MESSAGE_START,  /* to the worker, first of all: the host knows it (its pid was reported) */
+    LP_MESSAGE_READY,  /* to the host: initializer done */
     LP_MESSAGE_INIT_FAILED,   /* to the host: code */
     LP_MESSAGE_RESULT,        /* to the host: task_id, code; payload: the result */
     LP_MESSAGE_FINAL_STARTED, /* to the host */
@@ -36,11 +37,19 @@ struct lp_message { /* 64 bytes: one cache line */
     uint64_t task_id;
     uint64_t size;     /* payload bytes that follow */
     uint64_t function; /* address, TASK only */
-    uint64_t started_ns,
-        ended_ns;    /* RESULT: when the function was entered (0: it was not) and left */
-    uint64_t epoch;  /* TASK */
-    uint32_t leaves; /* RESULT: 1 when the worker asks to be retired */
-    uint32_t reserved;
+    union {
+        struct {                           /* RESULT */
+            uint64_t started_ns, ended_ns; /* the function was entered (0: it was not) and left */
+            uint32_t leaves;               /* 1 when the worker asks to be retired */
+        };
+        struct { /* TASK */
+            uint64_t epoch;
+            uint64_t mapped_size; /* 0: nothing is */
+            int32_t mapped_fd;    /* the host's */
+            uint32_t writable;
+        };
+    };
+    uint64_t reserved;
 };
 
 struct lp_window; /* the shared memory */

@@ -184,6 +184,16 @@ static void *sys_map_shared(size_t size)
     return map_pages(size, MAP_SHARED);
 }
 
+static int sys_map_file(int fd, size_t size, int writable, void **memory)
+{
+    int saved_errno = errno, error = 0;
+    *memory = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    if (*memory == MAP_FAILED)
+        error = -errno;
+    errno = saved_errno;
+    return error;
+}
+
 static void *sys_map_stack(size_t size)
 {
     int saved_errno = errno;
@@ -232,10 +242,10 @@ static size_t sys_stack_left(void)
         .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,                   \
         .prctl = sys_prctl, .register_rseq = sys_register_rseq, .sigaction = sys_sigaction,       \
         .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                       \
-        .map_shared = sys_map_shared, .futex_wait_until = sys_futex_wait_until,                   \
-        .futex_wake_all = sys_futex_wake_all, .wipe_on_fork = sys_wipe_on_fork,                   \
-        .use_huge_pages = sys_use_huge_pages, .map_stack = sys_map_stack,                         \
-        .stack_left = sys_stack_left,                                                             \
+        .map_shared = sys_map_shared, .map_file = sys_map_file,                                   \
+        .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,           \
+        .wipe_on_fork = sys_wipe_on_fork, .use_huge_pages = sys_use_huge_pages,                   \
+        .map_stack = sys_map_stack, .stack_left = sys_stack_left,                                 \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

@@ -85,6 +85,7 @@ struct lp_sys {
     void *(*map)(size_t size); /* private, anonymous; NULL when there is none */
     int (*unmap)(void *memory, size_t size);
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
+    int (*map_file)(int fd, size_t size, int writable, void **memory); /* its beginning, shared */
     int (*wipe_on_fork)(void *memory, size_t size);
     int (*use_huge_pages)(void *memory, size_t size); /* where the kernel has them */
     void *(*map_stack)(size_t size); /* a page that must not be touched, and the rest; unmap both */
