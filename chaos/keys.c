@@ -62,6 +62,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "alive at most"},
     {VALUE("workers", CH_VALUE_WORKERS, 1, 1024, ch_pool, min_workers),
      .help = "sets min-workers and max-workers"},
+    {NUMBER("spare-workers", 0, 1024, ch_pool, spare_workers), .standard = "0",
+     .help = "kept ready beyond those"},
     {NUMBER("backlog", 1, 1000000, ch_pool, backlog_tasks), .standard = "1000",
      .help = "pending tasks at most"},
     {SIZE("backlog-bytes", 1, TIB, ch_pool, backlog_bytes), .standard = "256MiB",

@@ -74,6 +74,7 @@ static libpool_options options_of(const struct ch_pool *pool)
                  (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u),
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
+        .spare_workers = pool->spare_workers,
         .idle_timeout_ms = pool->idle_timeout_ms,
         .tasks_per_worker = pool->tasks_per_worker,
         .backlog_tasks = pool->backlog_tasks,

@@ -470,7 +470,7 @@ struct recovery {
 static void follow(const struct ch_run *run, const struct hn_record *record, uint64_t since_ns,
                    struct recovery *recovery)
 {
-    uint32_t wanted = run->scenario->pool.min_workers;
+    uint32_t wanted = run->scenario->pool.min_workers + run->scenario->pool.spare_workers;
     hn_roster_note(recovery->roster, record);
     if (record->time_ns < since_ns)
         return;

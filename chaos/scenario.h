@@ -77,6 +77,7 @@ struct ch_pool {
     const char *name;
     uint32_t min_workers;
     uint32_t max_workers;
+    uint32_t spare_workers;
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
     uint32_t idle_timeout_ms;

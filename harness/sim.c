@@ -410,7 +410,8 @@ static uint64_t draw_timeout(struct hn_sim *sim)
 static bool submit_settles(const struct hn_sim *sim, const struct lp_task_spec *spec)
 {
     return hn_books_in(&sim->books, LP_WORKER_BUSY) != sim->books.max_workers ||
-           hn_books_in(&sim->books, LP_WORKER_IDLE) || spec->queue_timeout_ns;
+           hn_books_in(&sim->books, LP_WORKER_IDLE) > sim->config.spare_workers ||
+           spec->queue_timeout_ns;
 }
 
 /* `many`: others follow, and what follows from all of them is settled then. */
@@ -776,6 +777,7 @@ static void draw_config(struct hn_sim *sim)
     config->workers_limit = config->max_workers;
     if (hn_random_chance(random, 30))
         config->workers_limit += hn_random_below(random, 4);
+    config->spare_workers = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 3);
     config->tasks_per_worker = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 4);
     sim->deep = hn_random_chance(random, 2);
     config->backlog_tasks = hn_random_between(random, 1, sim->deep ? 300 : 12);
@@ -950,9 +952,10 @@ static void cancel_the_hung(struct hn_sim *sim)
 static uint32_t capacity(const struct hn_sim *sim)
 {
     uint32_t stuck = hn_world_stuck(&sim->world);
-    uint32_t slots = sim->config.exclusive ? sim->books.max_workers : sim->books.n_slots;
+    uint32_t most = sim->books.max_workers + sim->config.spare_workers;
+    uint32_t slots = sim->config.exclusive ? most : sim->books.n_slots;
     uint32_t left = slots > stuck ? slots - stuck : 0;
-    return left < sim->books.max_workers ? left : sim->books.max_workers;
+    return left < most ? left : most;
 }
 
 static bool nobody_is_dying(const struct hn_sim *sim)
@@ -967,7 +970,8 @@ static bool nobody_is_dying(const struct hn_sim *sim)
 static bool at_strength(const struct hn_sim *sim)
 {
     const struct hn_books *books = &sim->books;
-    uint32_t want = books->min_workers < capacity(sim) ? books->min_workers : capacity(sim);
+    uint32_t least = books->min_workers + (books->shutting ? 0 : sim->config.spare_workers);
+    uint32_t want = least < capacity(sim) ? least : capacity(sim);
     return !hn_books_pending(books) && !hn_books_running(books) &&
            (books->init_failures < sim->config.initializer_failures ||
             hn_books_in(books, LP_WORKER_IDLE)) &&
@@ -1015,7 +1019,10 @@ static void probe(struct hn_sim *sim)
         FAIL("I3: a probe task did not complete");
     libpool_stats stats = {.size = sizeof stats};
     lp_pool_stats(&sim->pool, &stats);
-    if (hn_books_in(&sim->books, LP_WORKER_IDLE) >= sim->books.min_workers && stats.degraded)
+    bool hopeless = sim->books.init_failures >= sim->config.initializer_failures;
+    uint32_t least = (hopeless && !sim->books.min_workers ? 1 : sim->books.min_workers) +
+                     sim->config.spare_workers;
+    if (hn_books_in(&sim->books, LP_WORKER_IDLE) >= least && stats.degraded)
         FAIL("at strength, and still degraded");
     sim->coverage->sometimes[HN_PROBED] += !failed(sim);
 }

@@ -40,6 +40,12 @@ uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
     return count;
 }
 
+bool hn_books_has_free(const struct hn_books *books)
+{
+    return hn_books_in(books, LP_WORKER_IDLE) &&
+           hn_books_in(books, LP_WORKER_BUSY) < books->max_workers;
+}
+
 uint32_t hn_books_pending(const struct hn_books *books)
 {
     return (uint32_t)books->stats.tasks_pending;
@@ -166,7 +172,7 @@ static bool has_room(const struct hn_books *books, uint64_t bytes)
 /* A task that an idle worker will run at once needs no room. */
 static bool is_welcome(const struct hn_books *books, uint64_t bytes)
 {
-    bool direct = hn_books_in(books, LP_WORKER_IDLE) && hn_books_backlog(books) == 0;
+    bool direct = hn_books_has_free(books) && hn_books_backlog(books) == 0;
     return direct || has_room(books, bytes);
 }
 
@@ -837,7 +843,7 @@ static void check_work(struct hn_books *books, bool more)
         return;
     if (books->down)
         FAIL("I1: down, but not every future has ended");
-    if (!more && hn_books_backlog(books) && hn_books_in(books, LP_WORKER_IDLE))
+    if (!more && hn_books_backlog(books) && hn_books_has_free(books))
         FAIL("I3: a worker is idle beside a backlog");
     bool hopeless = books->init_failures >= books->config.initializer_failures &&
                     !hn_books_in(books, LP_WORKER_IDLE) && !hn_books_in(books, LP_WORKER_BUSY);

@@ -138,6 +138,8 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
                      const struct lp_action *action);
 void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 
+/* Somebody idle may be given a task. */
+bool hn_books_has_free(const struct hn_books *books);
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
 uint32_t hn_books_pending(const struct hn_books *books); /* in the backlog or a channel */
 uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog */

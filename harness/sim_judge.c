@@ -36,7 +36,13 @@ static uint32_t wanted(const struct hn_books *books)
     if (books->killing || books->down)
         return 0;
     demand = demand < least ? least : demand;
-    return demand < books->max_workers ? demand : books->max_workers;
+    demand = demand < books->max_workers ? demand : books->max_workers;
+    return demand + (books->shutting ? 0 : books->config.spare_workers);
+}
+
+static uint32_t most_ready(const struct hn_books *books)
+{
+    return books->max_workers + books->config.spare_workers;
 }
 
 /* ---- spawns ----------------------------------------------------------------------------------- */
@@ -74,9 +80,9 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
         FAIL("spawn without a zygote");
     if (strength(books) >= wanted(books))
         FAIL("spawn beyond the %u workers wanted", wanted(books));
-    if (books->config.exclusive && occupied >= books->max_workers)
+    if (books->config.exclusive && occupied >= most_ready(books))
         FAIL("exclusive: spawn beside %u occupied slots", occupied);
-    if (occupied >= books->max_workers)
+    if (occupied >= most_ready(books))
         SOMETIMES(SPARE_USED);
     *slot = (struct hn_book_slot){.state = LP_WORKER_SPAWNING,
                                   .generation = action->generation,
@@ -156,7 +162,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
     const struct hn_book_task *task = &books->tasks[index];
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY), idle = hn_books_in(books, LP_WORKER_IDLE);
     uint32_t share = (hn_books_pending(books) + busy - 1) / busy;
-    uint64_t most_ns = idle ? LP_WAKE_NS : LP_PREFETCH_NS;
+    bool has_free = hn_books_has_free(books);
+    uint64_t most_ns = has_free ? LP_WAKE_NS : LP_PREFETCH_NS;
     if (task->spec.queue_timeout_ns)
         FAIL("task %u has a queue timeout and is sent ahead", index + 1);
     if (task->spec.bytes > LP_PREFETCH_BYTES ||
@@ -166,18 +173,18 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         FAIL("task %u is one too many in a channel", index + 1);
     if (slot->recalled)
         FAIL("task %u is sent behind what was recalled", index + 1);
-    if (idle + busy > books->max_workers)
+    if (idle + busy > most_ready(books))
         FAIL("task %u is sent ahead to one of too many workers", index + 1);
     if (books->least_run_ns == UINT64_MAX ||
         (slot->queued + UINT64_C(1)) * books->least_run_ns > most_ns)
         FAIL("task %u is sent ahead behind %u of %llu ns each at least", index + 1, slot->queued,
              (unsigned long long)books->least_run_ns);
-    if (idle && slot != &books->slots[books->favourite])
+    if (has_free && slot != &books->slots[books->favourite])
         FAIL("task %u is sent ahead beside an idle worker", index + 1);
-    if (!idle && slot->queued >= share)
+    if (!has_free && slot->queued >= share)
         FAIL("task %u is more than a fair share of %u", index + 1, share);
     SOMETIMES(PREFETCHED);
-    books->coverage->sometimes[HN_PREFETCHED_BESIDE_IDLE] += idle != 0;
+    books->coverage->sometimes[HN_PREFETCHED_BESIDE_IDLE] += has_free;
     books->coverage->sometimes[HN_QUEUE_LONG] += slot->queued == 100;
 }
 
@@ -238,13 +245,15 @@ static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_sl
 static bool is_excess(const struct hn_books *books)
 {
     return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) >
-           books->max_workers;
+           most_ready(books);
 }
 
 static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     return !books->shutting && hn_books_pending(books) == 0 &&
-           strength(books) > books->min_workers && is_oldest_idle(books, slot) &&
+           hn_books_in(books, LP_WORKER_IDLE) > books->config.spare_workers &&
+           strength(books) > books->min_workers + books->config.spare_workers &&
+           is_oldest_idle(books, slot) &&
            books->now_ns >= slot->since_ns + books->config.idle_timeout_ns;
 }
 
@@ -700,9 +709,9 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
 void hn_judge_lateness(struct hn_books *books)
 {
     if (is_excess(books) && hn_books_in(books, LP_WORKER_IDLE))
-        FAIL("an idle worker stays beyond max_workers");
+        FAIL("an idle worker stays beyond max_workers and its spares");
     if (books->config.exclusive && strength(books) < wanted(books) &&
-        books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= books->max_workers)
+        books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= most_ready(books))
         SOMETIMES(EXCLUSIVE_WAIT);
     for (uint32_t i = 0; i < books->n_slots; i++)
         slot_lateness(books, &books->slots[i]);

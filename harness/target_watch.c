@@ -162,7 +162,8 @@ static bool is_settled(const struct hn_target *target, const libpool_stats *stat
     if (target->shut)
         return stats->worker_processes_still_alive == 0;
     return stats->worker_processes_idle == stats->worker_processes_still_alive &&
-           stats->worker_processes_still_alive == options->min_workers && !stats->degraded;
+           stats->worker_processes_still_alive == options->min_workers + options->spare_workers &&
+           !stats->degraded;
 }
 
 static bool settles_now(struct hn_target *target, uint64_t since_ns)

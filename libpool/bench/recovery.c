@@ -24,7 +24,8 @@
 #define FAT_BYTES (1024 * BENCH_MIB)
 #define FAT_SAMPLES 4
 
-static _Atomic uint32_t *busy; /* set by the task that is about to be killed */
+static _Atomic uint32_t *busy;  /* set by the task that is about to be killed */
+static _Atomic pid_t *busy_pid; /* before that: by whom */
 
 static void stay_for_ever(void)
 {
@@ -37,6 +38,7 @@ static void stay_for_ever(void)
 static int hang(libpool_worker *worker, const void *input, size_t input_size)
 {
     (void)worker, (void)input_size;
+    atomic_store(busy_pid, getpid());
     size_t size;
     memcpy(&size, input, sizeof size);
     if (size) {
@@ -48,51 +50,66 @@ static int hang(libpool_worker *worker, const void *input, size_t input_size)
     return 0;
 }
 
-/* The pid of the replacement; its answer took *took_ns. */
-static pid_t kill_one(libpool *pool, pid_t pid, size_t fat, uint64_t *took_ns)
+/* The replacement's answer took so long. */
+static uint64_t kill_one(libpool *pool, size_t fat)
 {
     atomic_store(busy, 0);
     libpool_future *victim = bench_submit(
         pool, &(libpool_task){.function = hang, .input = &fat, .input_size = sizeof fat});
     bench_await(busy);
     libpool_future *next = bench_submit(pool, &(libpool_task){.function = bench_tell_pid});
+    pid_t pid = atomic_load(busy_pid);
     int pid_fd = bench_pidfd(pid);
     uint64_t begun_ns = bench_now_ns();
     bench_pidfd_kill(pid_fd);
     (void)bench_end(next, LIBPOOL_COMPLETED);
-    *took_ns = bench_now_ns() - begun_ns;
+    uint64_t took_ns = bench_now_ns() - begun_ns;
     (void)close(pid_fd);
     bench_must(bench_end(victim, LIBPOOL_KILLED)->pid == pid, "another worker was killed");
     libpool_future_free(victim);
-    pid_t replacement = bench_pid_of(next);
-    bench_must(replacement != pid, "a killed worker has answered");
-    return replacement;
+    bench_must(bench_pid_of(next) != pid, "a killed worker has answered");
+    return took_ns;
 }
 
-static void kill_all(struct bench_round *round, size_t times, size_t fat)
+/* Where there are spares, until there are again. */
+static void await_spares(libpool *pool, uint32_t spares)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    uint64_t until_ns = bench_now_ns() + DEATH_MS * BENCH_MS;
+    while (libpool_stats_read(pool, &stats) == 0 && stats.worker_processes_idle < 1 + spares)
+        bench_must(poll(NULL, 0, 1) == 0 && bench_now_ns() < until_ns, "no spare comes");
+}
+
+static void kill_all(struct bench_round *round, size_t times, size_t fat, uint32_t spares)
 {
     struct bench_samples samples = bench_samples_new(times);
     busy = bench_share(sizeof *busy);
-    libpool *pool = bench_pool_open((libpool_options){.min_workers = 1, .max_workers = 1});
-    pid_t pid = bench_pid_of(bench_submit(pool, &(libpool_task){.function = bench_tell_pid}));
+    busy_pid = bench_share(sizeof *busy_pid);
+    libpool *pool = bench_pool_open(
+        (libpool_options){.min_workers = 1, .max_workers = 1, .spare_workers = spares});
     for (size_t i = 0; i < times; i++) {
-        uint64_t took_ns;
-        pid = kill_one(pool, pid, fat, &took_ns);
-        bench_sample(&samples, took_ns);
+        if (spares)
+            await_spares(pool, spares);
+        bench_sample(&samples, kill_one(pool, fat));
     }
-    bench_pool_close(pool, times + 1);
+    bench_pool_close(pool, times);
     round->values[0] = bench_percentile_us(&samples, 50);
     round->values[1] = bench_percentile_us(&samples, 90);
 }
 
 static void measure_recovery(struct bench_round *round)
 {
-    kill_all(round, round->samples, 0);
+    kill_all(round, round->samples, 0, 0);
+}
+
+static void measure_spare_of_pool(struct bench_round *round)
+{
+    kill_all(round, round->samples, 0, 1);
 }
 
 static void measure_fat(struct bench_round *round)
 {
-    kill_all(round, round->quick ? 1 : FAT_SAMPLES, FAT_BYTES);
+    kill_all(round, round->quick ? 1 : FAT_SAMPLES, FAT_BYTES, 0);
 }
 
 /* ---- without a pool ----------------------------------------------------------------------- */
@@ -281,6 +298,7 @@ static void measure_death(struct bench_round *round)
 }
 
 BENCH(recovery, BENCH_POOL, measure_recovery, {"recovery_p50", "us"}, {"recovery_p90", "us"});
+BENCH(recovery_spare, BENCH_POOL, measure_spare_of_pool, {"recovery_spare_p50", "us"});
 BENCH(recovery_1gib, BENCH_POOL, measure_fat, {"recovery_1gib_p50", "us"},
       {"recovery_1gib_p90", "us"});
 BENCH(floor_recovery, BENCH_FLOOR, measure_overlapped, {"floor_recovery_overlapped_p50", "us"},

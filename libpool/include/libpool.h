@@ -130,23 +130,24 @@ enum {
 };
 
 typedef struct libpool_options {
-    size_t size;                      /* sizeof(libpool_options) */
-    uint32_t flags;                   /* LIBPOOL_NO_THREAD ... */
-    uint32_t min_workers;             /* kept alive when idle; default 0: spawned on demand */
-    uint32_t max_workers;             /* default: the CPUs this process may use */
-    uint32_t workers_limit;           /* libpool_resize may go up to; default: max_workers */
-    uint32_t idle_timeout_ms;         /* above min_workers, an idle worker leaves after; 1000 */
-    uint32_t tasks_per_worker;        /* a worker is replaced after so many; default: never */
-    uint32_t backlog_tasks;           /* pending tasks at most; default 1000 */
-    uint64_t backlog_bytes;           /* their input at most; default 256 MiB */
-    uint64_t result_bytes;            /* one result at most; default 1 GiB */
-    uint32_t start_timeout_ms;        /* fork to first word of a worker; default 10000 */
-    uint32_t initializer_timeout_ms;  /* default 60000 */
-    uint32_t finalizer_timeout_ms;    /* default 5000 */
-    uint32_t initializer_failures;    /* in a row, before pending tasks fail; default 5 */
-    uint32_t backoff_min_ms;          /* first pause after a failed spawn; default 10 */
-    uint32_t backoff_max_ms;          /* longest pause; default 1000 */
-    uint32_t event_buffer;            /* events kept for libpool_event_next; default 0: none */
+    size_t size;                     /* sizeof(libpool_options) */
+    uint32_t flags;                  /* LIBPOOL_NO_THREAD ... */
+    uint32_t min_workers;            /* kept alive when idle; default 0: spawned on demand */
+    uint32_t max_workers;            /* default: the CPUs this process may use */
+    uint32_t workers_limit;          /* libpool_resize may go up to; default: max_workers */
+    uint32_t spare_workers;          /* kept ready beyond those, to stand in for one that dies; 0 */
+    uint32_t idle_timeout_ms;        /* above min_workers, an idle worker leaves after; 1000 */
+    uint32_t tasks_per_worker;       /* a worker is replaced after so many; default: never */
+    uint32_t backlog_tasks;          /* pending tasks at most; default 1000 */
+    uint64_t backlog_bytes;          /* their input at most; default 256 MiB */
+    uint64_t result_bytes;           /* one result at most; default 1 GiB */
+    uint32_t start_timeout_ms;       /* fork to first word of a worker; default 10000 */
+    uint32_t initializer_timeout_ms; /* default 60000 */
+    uint32_t finalizer_timeout_ms;   /* default 5000 */
+    uint32_t initializer_failures;   /* in a row, before pending tasks fail; default 5 */
+    uint32_t backoff_min_ms;         /* first pause after a failed spawn; default 10 */
+    uint32_t backoff_max_ms;         /* longest pause; default 1000 */
+    uint32_t event_buffer;           /* events kept for libpool_event_next; default 0: none */
     libpool_initializer *initializer; /* may be NULL */
     void *initializer_arg;            /* as seen in the zygote: a copy of the host's memory */
     libpool_finalizer *finalizer;     /* may be NULL */
@@ -165,7 +166,7 @@ typedef struct libpool_options {
 
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
- * kept. Of descriptors, all CLOEXEC, it holds 6 and 2 for each of workers_limit + 2 slots. Full
+ * kept. Of descriptors, all CLOEXEC, it holds 6 and 2 for each of workers_limit + spare_workers + 2 slots. Full
  * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone. A limit
  * that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
  * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN;
@@ -317,7 +318,7 @@ void libpool_future_free(libpool_future *future);
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
-/* 0 to workers_limit + 1, no two live workers share one; a replacement may get a spare one. */
+/* 0 to workers_limit + spare_workers + 1, no two live workers share one; a replacement may get a spare one. */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
 void libpool_worker_set_data(libpool_worker *worker, void *data); /* kept for later tasks */

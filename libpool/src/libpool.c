@@ -71,6 +71,7 @@ static int check_options(const libpool_options *options)
     bool known = (options->flags &
                   ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP | LIBPOOL_EXCLUSIVE)) == 0;
     bool sized = options->workers_limit <= LP_WORKERS_MAX &&
+                 options->spare_workers <= LP_WORKERS_MAX - options->workers_limit &&
                  options->max_workers <= options->workers_limit &&
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;

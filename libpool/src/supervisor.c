@@ -973,6 +973,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .min_workers = options->min_workers,
         .max_workers = options->max_workers,
         .workers_limit = options->workers_limit,
+        .spare_workers = options->spare_workers,
         .tasks_per_worker = options->tasks_per_worker,
         .backlog_tasks = options->backlog_tasks,
         .backlog_bytes = options->backlog_bytes,

@@ -18,7 +18,7 @@ static uint32_t most_workers(const struct lp_pool_config *config)
 uint32_t lp_pool_slots(const struct lp_pool_config *config)
 {
     uint32_t most = most_workers(config);
-    return most + (most < LP_SPARES_MAX ? 1 : LP_SPARES_MAX);
+    return most + config->spare_workers + (most < LP_SPARES_MAX ? 1 : LP_SPARES_MAX);
 }
 
 static uint32_t actions_needed(const struct lp_pool_config *config)
@@ -184,10 +184,30 @@ static uint32_t wanted(const struct lp_pool *pool)
         return 0;
     uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + pool->tasks.pending +
                       pool->tasks.prefetched;
-    uint32_t least = pool->phase == LP_PHASE_OPEN ? least_wanted(pool) : 0;
+    bool open = pool->phase == LP_PHASE_OPEN;
+    uint32_t least = open ? least_wanted(pool) : 0, spare = open ? pool->config.spare_workers : 0;
     if (demand < least)
         demand = least;
-    return demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers;
+    return (demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers) +
+           spare;
+}
+
+/* As many as may run tasks, and those who stand in for one that dies. */
+static uint32_t most_ready(const struct lp_pool *pool)
+{
+    return pool->config.max_workers + pool->config.spare_workers;
+}
+
+bool lp_pool_is_excessive(const struct lp_pool *pool)
+{
+    return pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] > most_ready(pool);
+}
+
+/* An idle worker that may be given a task. */
+static bool has_free_worker(const struct lp_pool *pool)
+{
+    return pool->idle_newest != LP_NONE &&
+           pool->in_state[LP_WORKER_BUSY] < pool->config.max_workers;
 }
 
 /* Slots in any use, up to the proof that a dead worker's tree is empty. */
@@ -200,7 +220,7 @@ static bool may_spawn(const struct lp_pool *pool)
 {
     if (strength(pool) >= wanted(pool) || pool->in_state[LP_WORKER_VACANT] == 0)
         return false;
-    return !pool->config.exclusive || not_gone(pool) < pool->config.max_workers;
+    return !pool->config.exclusive || not_gone(pool) < most_ready(pool);
 }
 
 static uint32_t lowest_vacant(const struct lp_pool *pool)
@@ -219,15 +239,13 @@ static uint32_t lowest_vacant(const struct lp_pool *pool)
  */
 static void settle_excess(struct lp_pool *pool)
 {
-    const uint32_t *in = pool->in_state;
-    while (in[LP_WORKER_IDLE] + in[LP_WORKER_BUSY] > pool->config.max_workers &&
-           pool->idle_oldest != LP_NONE)
+    while (lp_pool_is_excessive(pool) && pool->idle_oldest != LP_NONE)
         lp_worker_retire(pool, pool->idle_oldest);
 }
 
 static void settle_assignments(struct lp_pool *pool)
 {
-    while (pool->idle_newest != LP_NONE && pool->tasks.pending) {
+    while (has_free_worker(pool) && pool->tasks.pending) {
         if (!lp_prefetch_is_soon_done(pool, pool->favourite) ||
             !lp_prefetch_one(pool, pool->favourite)) {
             pool->favourite = pool->idle_newest;
@@ -326,7 +344,8 @@ static bool may_shrink(const struct lp_pool *pool)
 {
     return pool->phase == LP_PHASE_OPEN && pool->tasks.pending == 0 &&
            pool->tasks.prefetched == 0 && pool->idle_oldest != LP_NONE &&
-           strength(pool) > pool->config.min_workers;
+           pool->in_state[LP_WORKER_IDLE] > pool->config.spare_workers &&
+           strength(pool) > pool->config.min_workers + pool->config.spare_workers;
 }
 
 static uint64_t shrink_ns(const struct lp_pool *pool)
@@ -552,7 +571,7 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
-    bool direct = pool->idle_newest != LP_NONE && pool->tasks.pending == 0;
+    bool direct = has_free_worker(pool) && pool->tasks.pending == 0;
     bool has_room = pool->tasks.pending + pool->tasks.prefetched < pool->config.backlog_tasks &&
                     pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
     if (!direct && !has_room)
@@ -572,7 +591,7 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     if (error)
         return error;
     bool all_busy = pool->in_state[LP_WORKER_BUSY] == pool->config.max_workers &&
-                    pool->idle_newest == LP_NONE; /* there may be one who has not left yet */
+                    !lp_pool_is_excessive(pool); /* there may be one who has not left yet */
     if (!all_busy || spec->queue_timeout_ns)
         settle(pool);
     else if (pool->tasks.pending >= LP_FEED_TASKS) /* else nothing follows but waiting */
@@ -811,7 +830,7 @@ static bool check_liveness(const struct lp_pool *pool)
 {
     if (pool->tasks.pending == 0 || pool->more)
         return true;
-    if (pool->in_state[LP_WORKER_IDLE] && pool->phase != LP_PHASE_DOWN)
+    if (has_free_worker(pool) && pool->phase != LP_PHASE_DOWN)
         return false;
     return pool->tasks.running || lp_pool_next_deadline(pool) != UINT64_MAX ||
            pool->in_state[LP_WORKER_VACANT] != pool->slots || pool->zygote == LP_ZYGOTE_DROPPED;

@@ -34,6 +34,7 @@
 
 struct lp_pool_config {
     uint32_t min_workers, max_workers;
+    uint32_t spare_workers;    /* kept ready beyond those that are wanted, run nothing themselves */
     uint32_t workers_limit;    /* what a resize may raise max_workers to; at least max_workers */
     uint32_t tasks_per_worker; /* 0: never recycled */
     uint32_t backlog_tasks;
@@ -157,6 +158,8 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
 void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
+/* More are ready than are ever wanted: one of them leaves as it falls idle. */
+bool lp_pool_is_excessive(const struct lp_pool *pool);
 /* A death's classification from facts alone. */
 libpool_cause lp_pool_classify(const struct lp_event *exited);
 

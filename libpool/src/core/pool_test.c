@@ -468,6 +468,61 @@ TEST(pool, a_worker_is_replaced_after_its_tasks)
     CU_ASSERT_EQUAL(WORKERS_ENDED(COMPLETED), 1);
 }
 
+TEST(pool, a_spare_worker_stands_in_for_one_that_dies_and_is_replaced)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .spare_workers = 1);
+    rig_raise(&rig, 2);
+    SUBMIT();
+    SUBMIT();
+    SAID("assign 1 1.1; "); /* the other one is ready, and nobody's */
+    TELL(1, EXITED, .signal = SIGKILL, .started_id = 1);
+    SAID("end 1 killed may-have-run; assign 2 0.1; spawn 2.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).max_workers_busy_concurrently, 1);
+}
+
+TEST(pool, an_idle_spare_makes_room_when_a_worker_is_killed)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .spare_workers = 1, .backlog_tasks = 1);
+    rig_raise(&rig, 2);
+    SUBMIT();
+    rig_said(&rig);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_KILLED);
+    SUBMIT();
+    CU_ASSERT(strstr(rig_said(&rig), "assign 2 0.1; ") != NULL);
+}
+
+TEST(pool, spares_stay_when_workers_leave_for_want_of_work)
+{
+    OPEN(.min_workers = 0, .max_workers = 2, .spare_workers = 1, .idle_timeout_ns = 10 * LP_MS);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SAID("assign 1 0.1; spawn 1.1; ");
+    TELL(1, SPAWNED, .pid = 102);
+    TELL(1, READY);
+    TELL(0, RESULT, .task_id = 1);
+    rig_said(&rig);
+    rig_pass(&rig, 1000);
+    SAID("retire 1.1; ");
+    TELL(1, EXITED);
+    TELL(1, EMPTY);
+    rig_pass(&rig, 1000);
+    SAID("");
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_IDLE), 1);
+}
+
+TEST(pool, spares_are_not_wanted_by_a_pool_that_ends)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .spare_workers = 2);
+    rig_raise(&rig, 3);
+    SUBMIT();
+    rig_said(&rig);
+    STEP(SHUTDOWN, .flags = LIBPOOL_WAIT);
+    TELL(0, EXITED, .signal = SIGKILL);
+    SAID("");
+    TELL(2, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; retire 1.1; retire 2.1; ");
+}
+
 TEST(pool, an_exclusive_pool_waits_until_the_old_tree_is_gone)
 {
     OPEN(.min_workers = 1, .max_workers = 1, .exclusive = true, .tasks_per_worker = 1);

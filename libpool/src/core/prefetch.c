@@ -125,10 +125,8 @@ static bool send_ahead(struct lp_pool *pool, uint32_t slot)
 /* Not behind what takes long to send or to run, and not when it is to leave. */
 static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker *worker)
 {
-    bool excess = pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] >
-                  pool->config.max_workers; /* one of them leaves as it falls idle */
-    return worker->state == LP_WORKER_BUSY && !worker->leave && !worker->recalled && !excess &&
-           pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
+    return worker->state == LP_WORKER_BUSY && !worker->leave && !worker->recalled &&
+           !lp_pool_is_excessive(pool) && pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
            may_be_prefetched(&pool->tasks.table[worker->task]);
 }
 

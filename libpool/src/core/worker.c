@@ -42,6 +42,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
     struct lp_worker *worker = &pool->workers[slot];
     if (worker->state == LP_WORKER_IDLE)
         idle_unlink(pool, slot);
+    if (worker->state == LP_WORKER_BUSY && pool->idle_newest != LP_NONE)
+        pool->made_room = true; /* for a task that a spare one can begin at once */
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
