@@ -201,6 +201,7 @@ install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, pkg-config file 
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libpool/libpool.pc.in \
 	    >$(DESTDIR)$(LIBDIR)/pkgconfig/libpool.pc
 	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
+	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that what was just linked starts
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile libpool/bench/peers.mk | expand -t 14

@@ -239,7 +239,7 @@ static bool have_required(const struct arguments *arguments)
 {
     bool all = true;
     for (size_t i = 0; i < arguments->required_count; i++) {
-        char why[160] = "";
+        char why[256] = "";
         enum ch_capability capability = arguments->required[i];
         if (ch_capability_probe(capability, why, sizeof(why)) == 0)
             continue;

@@ -41,7 +41,7 @@ static bool needs_are_met(struct ch_run *run)
     bool met = true;
     for (size_t i = 0; i < run->scenario->needs_count; i++) {
         const struct ch_need *need = &run->scenario->needs[i];
-        char why[160];
+        char why[256];
         if (ch_capability_probe(need->capability, why, sizeof why) == 0)
             continue;
         ch_result_object(run->result, CH_SKIP, need->place, "needs", "the capability", why,
@@ -77,11 +77,16 @@ static void missed(struct ch_run *run, uint32_t step)
     const struct ch_step *what = &run->scenario->steps[step];
     struct ch_step_state *state = &run->steps[step];
     state->phase = CH_STEP_MISSED;
+    uint32_t matches = ch_trigger_matches(run, step);
     ch_trigger_release(run, step, HN_ERRAND_NONE);
-    if (what->action.optional || ch_action_is_fault(&what->action))
-        return; /* a fault that did not fire is told of at the end */
-    ch_result_objectf(run->result, CH_FAIL, what->trigger.place, "within", "the event in time",
-                      "the event history", "%u of %u came", state->matches, what->trigger.nth);
+    if (what->action.optional)
+        return;
+    if (ch_action_is_fault(&what->action)) /* told of at the end */
+        snprintf(state->trouble, sizeof state->trouble, "%u of %u events came in time", matches,
+                 what->trigger.nth);
+    else
+        ch_result_objectf(run->result, CH_FAIL, what->trigger.place, "within", "the event in time",
+                          "the event history", "%u of %u came", matches, what->trigger.nth);
 }
 
 /* The step's action holds: whoever waits at its gate goes on. */

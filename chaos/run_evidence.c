@@ -77,10 +77,11 @@ static void sum_up(struct ch_run *run)
         if (state->phase == CH_STEP_DONE || run->scenario->steps[i].action.optional)
             continue;
         ch_result_objectf(run->result, CH_FAIL, run->scenario->steps[i].trigger.place, "limit",
-                          "this step done", "the timeline", "%s; %u of %u events came. %s",
+                          "this step done", "the timeline", "%s; %u of %u events came.%s%s",
                           state->phase == CH_STEP_ACTING ? "its command has not returned"
                                                          : "its trigger was not met",
-                          state->matches, run->scenario->steps[i].trigger.nth, state->trouble);
+                          ch_trigger_matches(run, (uint32_t)i), run->scenario->steps[i].trigger.nth,
+                          state->trouble[0] ? " " : "", state->trouble);
     }
 }
 

@@ -157,6 +157,14 @@ static void expect_field(struct ch_run *run, const struct ch_check *check, const
     compare(run, &check->bound, actual, name, "the event that triggered it");
 }
 
+static void expect_cause(struct ch_run *run, const struct ch_check *check, libpool_cause actual)
+{
+    if (!holds(&check->bound, (uint64_t)actual))
+        ch_result_object(run->result, CH_FAIL, check->bound.place, "expect cause",
+                         libpool_cause_name((libpool_cause)check->bound.low),
+                         libpool_cause_name(actual), "the event that triggered it");
+}
+
 /* Nobody is not another one: two processes or slots are compared, or nothing is shown. */
 static void expect_identity(struct ch_run *run, uint32_t step, const struct ch_check *check,
                             const char *name, uint64_t actual, uint64_t reference, uint64_t nobody)
@@ -175,7 +183,7 @@ static void expect_check(struct ch_run *run, uint32_t step, const struct ch_chec
     const struct hn_record *event = &run->steps[step].event;
     const struct ch_binding *other = binding_of(run, check->reference);
     switch (check->kind) {
-    case CH_CHECK_CAUSE: expect_field(run, check, "expect cause", (uint64_t)event->cause); break;
+    case CH_CHECK_CAUSE: expect_cause(run, check, (libpool_cause)event->cause); break;
     case CH_CHECK_SIGNAL: expect_field(run, check, "expect signal", (uint64_t)event->signal); break;
     case CH_CHECK_CODE:
         expect_field(run, check, "expect code", (uint64_t)(int64_t)event->code);
@@ -233,7 +241,8 @@ static void expect_all_fired(struct ch_run *run)
         if (!ch_action_is_fault(action) || action->optional || state->fired)
             continue;
         ch_result_objectf(run->result, CH_INCONCLUSIVE, action->place, "fired", "this fault",
-                          "the timeline", "it never fired. %s", state->trouble);
+                          "the timeline", "it never fired%s%s", state->trouble[0] ? ": " : "",
+                          state->trouble);
     }
 }
 

@@ -107,6 +107,7 @@ bool ch_trigger_met(struct ch_run *run, uint32_t step);
 uint64_t ch_trigger_due_ns(const struct ch_run *run);
 bool ch_trigger_is_late(const struct ch_run *run, uint32_t step);
 /* True when somebody was held there, who goes on, errand first. */
+uint32_t ch_trigger_matches(const struct ch_run *run, uint32_t step); /* events that came so far */
 bool ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand);
 
 /* run_action.c */

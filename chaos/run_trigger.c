@@ -118,6 +118,14 @@ void ch_trigger_arm(struct ch_run *run)
     }
 }
 
+/* A gate counts by itself. */
+uint32_t ch_trigger_matches(const struct ch_run *run, uint32_t step)
+{
+    const struct ch_step_state *state = &run->steps[step];
+    return state->gate >= 0 ? atomic_load(&run->world->gates.list[state->gate].arrivals)
+                            : state->matches;
+}
+
 bool ch_trigger_release(struct ch_run *run, uint32_t step, enum hn_errand errand)
 {
     struct ch_step_state *state = &run->steps[step];

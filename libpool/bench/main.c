@@ -23,11 +23,14 @@ static const char usage[] =
     "  --rounds N     measure so often, tell the median (5)\n"
     "  --only NAME    what has NAME in its name, and what that is held to\n"
     "  --quick        one short round of all: does every number come out?\n"
-    "  --json FILE    where to write the results (bench.json beside this program, unless --only)\n"
-    "  --html FILE    the same as a page with plots (bench.html beside it, unless --only)\n"
+    "  --json FILE    where to write the results (bench.json beside this program, or\n"
+    "                 bench-quick.json; none with --only)\n"
+    "  --html FILE    the same as a page with plots (bench.html, or bench-quick.html)\n"
     "  --compare OLD  old, new and ratio; OLD is a file that --json wrote\n"
     "  --markdown     the table of ratios as PERFORMANCE.md has it\n"
-    "  --list         the benches and their numbers\n";
+    "  --list         the benches and their numbers\n"
+    "exit code: 0 every number came out, met or missed; 1 one did not; 2 mistake on the command "
+    "line\n";
 
 static const struct option long_options[] = {
     {"rounds", required_argument, NULL, 'r'}, {"only", required_argument, NULL, 'o'},
@@ -51,7 +54,12 @@ static bool read_options(int argc, char **argv, struct bench_options *options, i
     *code = EXIT_SUCCESS;
     while ((letter = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (letter) {
-        case 'r': options->rounds = read_rounds(optarg); break;
+        case 'r':
+            options->rounds = read_rounds(optarg);
+            if (!options->rounds)
+                (void)fprintf(stderr, "bench: --rounds: expected 1 to %d, not '%s'\n",
+                              BENCH_ROUNDS_MAX, optarg);
+            break;
         case 'o': options->only = optarg; break;
         case 'q': options->quick = true; break;
         case 'j': options->json = optarg; break;
@@ -157,11 +165,15 @@ int main(int argc, char **argv)
     if (!read_options(argc, argv, &options, &code))
         return code;
     if (!options.json && !options.only)
-        options.json = beside(argv[0], "bench.json", json);
+        options.json = beside(argv[0], options.quick ? "bench-quick.json" : "bench.json", json);
     if (!options.html && !options.only)
-        options.html = beside(argv[0], "bench.html", html);
+        options.html = beside(argv[0], options.quick ? "bench-quick.html" : "bench.html", html);
     if (options.quick)
         options.rounds = 1;
+    if (options.compare && access(options.compare, R_OK) != 0) {
+        (void)succeeded(options.compare, -errno); /* now, and not after minutes of measuring */
+        return USAGE_CODE;
+    }
     allow_descriptors();
     int error = bench_run_all(&options, &run);
     code = EXIT_FAILURE;

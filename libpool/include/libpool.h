@@ -105,6 +105,13 @@ const char *libpool_cause_name(libpool_cause cause);
  */
 typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
 
+/*
+ * What a task sees of the application's memory is a copy: each worker is forked from the zygote, and
+ * that from the application when the pool is opened (once more, if it is killed: with the memory of that
+ * moment). What is set later reaches a task as its input only, and what a task writes stays in its
+ * worker, for the tasks that follow there.
+ */
+
 /* Runs in each worker before its first task; non-zero is failure. */
 typedef int libpool_initializer(libpool_worker *worker, void *arg);
 
@@ -166,9 +173,9 @@ typedef struct libpool_options {
 
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
- * kept. Of descriptors, all CLOEXEC, it holds 6 and 2 for each of workers_limit + spare_workers + 2 slots. Full
- * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone. A limit
- * that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
+ * kept. Of descriptors, all CLOEXEC, it holds 6, and 2 for each of workers_limit + spare_workers + 2
+ * slots. Full tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
+ * A limit that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
  * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
@@ -284,8 +291,8 @@ typedef struct libpool_result {
     int code;            /* what the function returned, or the exit code (EXIT) */
     int signal;          /* CRASH, OOM, KILLED: the signal the worker died of */
     int core_dumped;     /* CRASH: 1 when a core was written */
-    uint32_t slot;       /* worker slot it ran on; UINT32_MAX when it never started */
-    int pid;             /* of that worker; 0 when it never started */
+    uint32_t slot;       /* of the worker that had it last; UINT32_MAX: none ever had */
+    int pid;             /* of that worker; 0: none ever had it */
     uint64_t task_id;    /* unique in the pool, in order of submission, from 1 */
     uint64_t pending_ns; /* submission to hand-over */
     uint64_t running_ns; /* start to end */
@@ -318,7 +325,7 @@ void libpool_future_free(libpool_future *future);
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
-/* 0 to workers_limit + spare_workers + 1, no two live workers share one; a replacement may get a spare one. */
+/* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
 void libpool_worker_set_data(libpool_worker *worker, void *data); /* kept for later tasks */
