@@ -133,7 +133,7 @@ typedef struct libpool_options {
     size_t size;                      /* sizeof(libpool_options) */
     uint32_t flags;                   /* LIBPOOL_NO_THREAD ... */
     uint32_t min_workers;             /* kept alive when idle; default 0: spawned on demand */
-    uint32_t max_workers;             /* default: the CPUs this process may use */
+    uint32_t max_workers;             /* default: libpool_default_workers() */
     uint32_t workers_limit;           /* libpool_resize may go up to; default: max_workers */
     uint32_t idle_timeout_ms;         /* above min_workers, an idle worker leaves after; 1000 */
     uint32_t tasks_per_worker;        /* a worker is replaced after so many; default: never */
@@ -173,6 +173,14 @@ typedef struct libpool_options {
  * there), -ENAMETOOLONG.
  */
 int libpool_open(libpool **pool, const libpool_options *options);
+
+/*
+ * How many workers can run at once here: the CPUs of the calling thread's affinity mask, or fewer when
+ * the process's cgroup, or one above it, has a quota (v2 cpu.max, v1 cpu.cfs_quota_us, rounded up to
+ * whole CPUs). At least 1; reads /proc each time, so it follows what changes. What can't be read is no
+ * limit.
+ */
+uint32_t libpool_default_workers(void);
 
 /*
  * New bounds for the number of workers, without a pause: missing ones are started, idle ones leave

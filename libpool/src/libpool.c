@@ -5,12 +5,11 @@
 #include <libpool.h>
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "door.h"
+#include "os/cpus.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 #include "watch.h"
@@ -28,14 +27,10 @@ const char *libpool_version(void)
 
 /* ---- pool ----------------------------------------------------------------------------------- */
 
-static uint32_t usable_cpus(void)
+uint32_t libpool_default_workers(void)
 {
-    int saved_errno = errno;
-    cpu_set_t set;
-    long count = sched_getaffinity(0, sizeof set, &set) ? sysconf(_SC_NPROCESSORS_ONLN) /* > 1024 */
-                                                        : CPU_COUNT(&set);
-    errno = saved_errno;
-    return count > 0 ? (uint32_t)count : 1;
+    uint32_t cpus = lp_cpus_usable();
+    return cpus < LP_WORKERS_MAX ? cpus : LP_WORKERS_MAX;
 }
 
 static void default_to(uint32_t *field, uint32_t value)
@@ -46,8 +41,10 @@ static void default_to(uint32_t *field, uint32_t value)
 
 static void fill_in_defaults(libpool_options *options)
 {
-    uint32_t cpus = usable_cpus();
-    default_to(&options->max_workers, options->min_workers > cpus ? options->min_workers : cpus);
+    if (options->max_workers == 0) {
+        uint32_t workers = libpool_default_workers();
+        options->max_workers = options->min_workers > workers ? options->min_workers : workers;
+    }
     default_to(&options->workers_limit, options->max_workers);
     default_to(&options->idle_timeout_ms, 1000);
     default_to(&options->backlog_tasks, 1000);
