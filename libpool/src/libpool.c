@@ -83,6 +83,7 @@ static int check_options(const libpool_options *options)
 static void free_pool(libpool *pool)
 {
     libpool_allocator allocator = pool->allocator;
+    lp_outfit_release(pool->outfit, &allocator);
     if (pool->alive)
         (void)lp_sys.unmap(pool->alive, PAGE_BYTES);
     if (pool->futures)
@@ -111,6 +112,15 @@ static libpool *new_pool(const libpool_options *options)
     return pool;
 }
 
+/* Into memory that every worker will find in its copy. */
+static int copy_outfit(libpool *pool, const libpool_outfit *given)
+{
+    libpool_outfit outfit;
+    pool->options.outfit = NULL;
+    int error = given ? lp_door_copy(&outfit, sizeof outfit, given, given->size) : 0;
+    return error ? error : lp_outfit_copy(&pool->outfit, given ? &outfit : NULL, &pool->allocator);
+}
+
 int libpool_open(libpool **out, const libpool_options *given)
 {
     libpool_options options = {.size = sizeof options};
@@ -127,7 +137,9 @@ int libpool_open(libpool **out, const libpool_options *given)
     libpool *pool = new_pool(&options);
     if (!pool)
         return -ENOMEM;
-    error = lp_supervisor_open(pool);
+    error = copy_outfit(pool, options.outfit);
+    if (!error)
+        error = lp_supervisor_open(pool);
     if (error) {
         lp_supervisor_close(pool, false);
         free_pool(pool);

@@ -1079,6 +1079,7 @@ static void describe_zygote(libpool *pool)
     pool->zygote_options = (struct lp_zygote_options){
         .slots = pool->core.slots,
         .doorbell_fds = pool->doorbell_fds,
+        .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .lifeline_fd = pool->lifeline_fd,
         .heir_fds = pool->heir_fds,
         .heir_pids = pool->heir_pids,
