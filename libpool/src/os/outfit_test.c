@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,6 +296,20 @@ TEST(outfit, it_is_worn_before_the_initializer)
     libpool_close(pool);
 }
 
+static void kill_zygote(libpool *pool)
+{
+    libpool_event event = {.size = sizeof event};
+    int error = libpool_event_next(pool, &event, 20000);
+    while (!error && event.kind != LIBPOOL_EVENT_ZYGOTE_STARTED)
+        error = libpool_event_next(pool, &event, 20000);
+    CU_ASSERT_EQUAL_FATAL(error, 0);
+    CU_ASSERT_EQUAL(kill(event.pid, SIGKILL), 0);
+    while (!error && event.kind != LIBPOOL_EVENT_ZYGOTE_LOST)
+        error = libpool_event_next(pool, &event, 20000);
+    CU_ASSERT_EQUAL(error, 0);
+}
+
+/* The next zygote is a copy of what the application has by then. */
 TEST(outfit, nothing_of_the_applications_is_needed_after_opening)
 {
     char given[2][32] = {"LIBPOOL_TEST_1=kept", "/proc"};
@@ -307,13 +322,15 @@ TEST(outfit, nothing_of_the_applications_is_needed_after_opening)
                                .environment_count = 1};
     struct seen seen;
     libpool *pool = NULL;
-    libpool_options options = {.size = sizeof options, .max_workers = 1, .outfit = outfit};
+    libpool_options options = {
+        .size = sizeof options, .max_workers = 1, .event_buffer = 16, .outfit = outfit};
     CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
     memset(given, 'x', sizeof given);
     environment[0] = NULL;
     memset(outfit, 'x', sizeof *outfit);
     free(outfit);
-    CU_ASSERT_EQUAL(ask(pool, &seen), LIBPOOL_COMPLETED); /* min_workers is 0: starts only now */
+    kill_zygote(pool);
+    CU_ASSERT_EQUAL(ask(pool, &seen), LIBPOOL_COMPLETED);
     CU_ASSERT_STRING_EQUAL(seen.one, "kept");
     CU_ASSERT_STRING_EQUAL(seen.directory, "/proc");
     libpool_close(pool);
@@ -378,6 +395,7 @@ static const char *const null_name[] = {NULL};
 static const libpool_limit upside_down[] = {{RLIMIT_CORE, 2, 1}};
 static const libpool_limit unknown_low[] = {{-1, 1, 1}};
 static const libpool_limit unknown_high[] = {{RLIM_NLIMITS, 1, 1}};
+static const uint32_t too_many[4097];
 static const uint32_t cpu_too_high[] = {0, 8192};
 
 TEST(outfit, what_is_malformed_is_refused)
@@ -394,7 +412,7 @@ TEST(outfit, what_is_malformed_is_refused)
         {.nice = -40},
         {.environment_count = 1},
         {.environment = good_names},
-        {.environment = good_names, .environment_count = 4097},
+        {.cpus = too_many, .cpus_count = COUNT(too_many)},
         {.environment = no_name, .environment_count = 1},
         {.environment = empty_name, .environment_count = 1},
         {.environment = null_name, .environment_count = 1},
@@ -438,7 +456,7 @@ TEST(outfit, its_size_is_checked_as_all_are)
 /* ---- memory --------------------------------------------------------------------------------- */
 
 struct counted {
-    size_t taken, given_back;
+    _Atomic size_t taken, given_back; /* the pool has a thread of its own */
     bool refuses;
 };
 
@@ -476,4 +494,19 @@ TEST(outfit, memory_comes_from_the_allocator_and_goes_back)
     CU_ASSERT_PTR_NULL(copy);
     CU_ASSERT_EQUAL(lp_outfit_wear(copy, 0), 0);
     lp_outfit_release(copy, &allocator);
+}
+
+TEST(outfit, a_closed_pool_has_given_its_outfit_back)
+{
+    struct counted counted = {0};
+    const libpool_allocator allocator = {&counted, take, give_back};
+    const libpool_outfit outfit = {
+        .size = sizeof outfit, .environment = good_names, .environment_count = 1};
+    libpool_options options = {
+        .size = sizeof options, .max_workers = 1, .allocator = &allocator, .outfit = &outfit};
+    libpool *pool;
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_close(pool);
+    CU_ASSERT_TRUE(counted.taken > 0);
+    CU_ASSERT_EQUAL(counted.taken, counted.given_back);
 }
