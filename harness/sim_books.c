@@ -248,6 +248,7 @@ static void hostile(struct hn_books *books, struct hn_book_slot *slot)
 static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
 {
     slot->ready = true;
+    slot->ready_ns = books->now_ns;
     if (books->init_failures >= books->config.initializer_failures)
         books->coverage->sometimes[HN_RECOVERED]++;
     books->init_failures = 0;
@@ -312,6 +313,19 @@ static void learn(struct hn_books *books, const struct hn_book_task *task)
         books->least_run_ns = run_ns;
 }
 
+bool hn_books_age_over(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    uint64_t age_ns = books->config.max_age_ns;
+    return age_ns && slot->ready && books->now_ns >= slot->ready_ns + age_ns;
+}
+
+bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    uint64_t age_ns = books->config.max_age_ns;
+    uint64_t least_ns = age_ns - age_ns * books->config.jitter_percent / 100;
+    return age_ns && slot->ready && books->now_ns >= slot->ready_ns + least_ns;
+}
+
 static void result(struct hn_books *books, struct hn_book_slot *slot)
 {
     const struct lp_event *event = books->call.event;
@@ -327,6 +341,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     slot->tasks_done++;
     slot->recalled = false;
     slot->leaves = slot->leaves || event->leaves;
+    slot->aged = slot->aged || hn_books_age_over(books, slot);
     if (slot->queued == 0) {
         enter(books, slot, LP_WORKER_IDLE);
         return;
@@ -531,8 +546,11 @@ static void deadline(struct hn_books *books, uint32_t index)
     case LP_WORKER_DYING: slot->grace_ended = true; /* fall through */
     case LP_WORKER_DEAD: slot->unproven = !hn_books_holds(slot); return;
     case LP_WORKER_BUSY: return; /* judged when it is killed */
-    case LP_WORKER_VACANT:
     case LP_WORKER_IDLE:
+        if (!hn_books_age_may_be_over(books, slot))
+            FAIL("slot %u is idle, and too young to leave", index);
+        return;
+    case LP_WORKER_VACANT:
     case LP_WORKER_STATES:
         FAIL("a deadline for slot %u in %s", index, lp_worker_state_name(slot->state));
     }

@@ -138,6 +138,8 @@ static void check_handed(struct hn_books *books, uint32_t index, const struct lp
         FAIL("I7: task %u handed out again after it was begun", index + 1);
     if (books->config.tasks_per_worker && handed >= books->config.tasks_per_worker)
         FAIL("slot %u has got %u tasks and is handed another", action->slot, handed);
+    if (slot->aged)
+        FAIL("task %u handed to a worker that is too old", index + 1);
     if (slot->orphaned)
         FAIL("task %u handed to a worker whose zygote is lost", index + 1);
     if (slot->leaves)
@@ -223,7 +225,9 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
 
 static bool is_recycled(const struct hn_books *books, const struct hn_book_slot *slot)
 {
-    return books->config.tasks_per_worker && slot->tasks_done >= books->config.tasks_per_worker;
+    uint32_t most = books->config.tasks_per_worker;
+    uint32_t least = most - most * books->config.jitter_percent / 100;
+    return most && slot->tasks_done && slot->tasks_done >= least;
 }
 
 static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_slot *slot)
@@ -259,6 +263,8 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         SOMETIMES(EXCESS_LEFT);
     else if (is_recycled(books, slot))
         SOMETIMES(RECYCLED);
+    else if (hn_books_age_may_be_over(books, slot))
+        books->coverage->sometimes[slot->aged ? HN_AGED_BUSY : HN_AGED_IDLE]++;
     else if (slot->leaves)
         SOMETIMES(ASKED_TO_LEAVE);
     else if (may_shrink(books, slot))
@@ -677,6 +683,8 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
     case LP_WORKER_IDLE:
         if (may_shrink(books, slot))
             limit_ns = config->idle_timeout_ns;
+        if (config->max_age_ns && late(books, slot->ready_ns, config->max_age_ns))
+            FAIL("slot %u is idle beyond its age", (unsigned)(slot - books->slots));
         break;
     case LP_WORKER_DYING:
         if (hn_books_holds(slot))

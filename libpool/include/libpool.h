@@ -218,6 +218,13 @@ typedef struct libpool_options {
     const char *cgroup; /* a delegated v2 directory, see below; default: the host's own */
     const libpool_allocator *allocator; /* copied; may be NULL */
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
+    uint32_t
+        max_age_ms; /* a worker is replaced, so long after its initializer, when it is idle or after
+                            its task; default: never */
+    uint32_t
+        recycle_jitter_percent; /* a worker is given up to so much less of tasks_per_worker and of
+                                        max_age_ms, drawn for each, so that not all are replaced at
+                                        once; 0 to 100 */
 } libpool_options;
 
 /*

@@ -974,6 +974,8 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .max_workers = options->max_workers,
         .workers_limit = options->workers_limit,
         .tasks_per_worker = options->tasks_per_worker,
+        .max_age_ns = options->max_age_ms * LP_MS,
+        .jitter_percent = options->recycle_jitter_percent,
         .backlog_tasks = options->backlog_tasks,
         .backlog_bytes = options->backlog_bytes,
         .idle_timeout_ns = options->idle_timeout_ms * LP_MS,

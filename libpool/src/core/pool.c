@@ -65,6 +65,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     memset(pool, 0, sizeof *pool);
     pool->config = *config;
     pool->config.workers_limit = most_workers(config);
+    pool->random = config->seed | 1;
     pool->slots = lp_pool_slots(config);
     pool->workers = (struct lp_worker *)(void *)(base + at.workers);
     pool->actions = (struct lp_action *)(void *)(base + at.actions);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/worker.h"
 
+#include "core/jitter.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
 
@@ -48,6 +49,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
     if (state == LP_WORKER_IDLE)
         idle_link(pool, slot);
     worker->deadline_ns = 0;
+    if (state == LP_WORKER_IDLE && worker->aged_ns)
+        lp_worker_set_deadline(pool, slot, worker->aged_ns);
 }
 
 void lp_worker_set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_ns)
@@ -60,9 +63,16 @@ void lp_worker_set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadli
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
+/* What all have the same limit for, they would all do at once. */
+static uint64_t jittered(struct lp_pool *pool, uint64_t limit)
+{
+    return lp_jitter_less(&pool->random, limit, pool->config.jitter_percent);
+}
+
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
+    uint32_t tasks_limit = (uint32_t)jittered(pool, pool->config.tasks_per_worker);
     *worker = (struct lp_worker){.state = LP_WORKER_VACANT,
                                  .generation = worker->generation + 1,
                                  .task = LP_NONE,
@@ -70,6 +80,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .queue_last = LP_NONE,
                                  .hungry = worker->hungry,
                                  .hungry_next = worker->hungry_next,
+                                 .tasks_limit = tasks_limit,
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
@@ -492,6 +503,8 @@ static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *ev
     struct lp_worker *worker = &pool->workers[slot];
     worker->ready = true;
     pool->initializer_failures = 0;
+    if (pool->config.max_age_ns)
+        worker->aged_ns = pool->now_ns + jittered(pool, pool->config.max_age_ns);
     move(pool, slot, LP_WORKER_IDLE);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
     if (worker->leave)
@@ -551,6 +564,19 @@ static void init_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     kill_process(pool, slot, LIBPOOL_INIT_FAILED);
 }
 
+static bool is_aged(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    return worker->aged_ns && worker->aged_ns <= pool->now_ns;
+}
+
+/* There is no task that it could begin: it would have been handed to it. */
+static void aged(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    if (is_aged(pool, &pool->workers[slot]))
+        lp_worker_retire(pool, slot);
+}
+
 static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -575,7 +601,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     worker->tasks_done++;
     worker->recalled = false;
     prove_spawns(pool, worker);
-    worker->leave = worker->leave || event->leaves;
+    worker->leave = worker->leave || event->leaves || is_aged(pool, worker);
     if (worker->queued) {
         launch_queued(pool, slot);
         watch_task(pool, slot);
@@ -583,8 +609,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         return;
     }
     move(pool, slot, LP_WORKER_IDLE);
-    bool recycled = pool->config.tasks_per_worker &&
-                    worker->tasks_done >= pool->config.tasks_per_worker;
+    bool recycled = worker->tasks_limit && worker->tasks_done >= worker->tasks_limit;
     if (worker->leave || recycled)
         lp_worker_retire(pool, slot);
 }
@@ -703,7 +728,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
-    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, kill_overran,  untold,  unproven),
+    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, aged,    busy_overran, retire_overran, kill_overran,  untold,  unproven),
     [LP_EVENT_RECALLED]       = ROW(nothing, nothing,       nothing,      nothing, recalled,     nothing,        nothing,       nothing, nothing),
 };
 #undef ROW
