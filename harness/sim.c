@@ -824,7 +824,7 @@ static void draw_total(struct hn_sim *sim)
     sim->config.backoff_min_ns = 10 * LP_MS;
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
-    sim->config.max_age_ns = 0; /* who leaves for it has not failed */
+    sim->config.max_age_ns = 0; /* who reaches it has not failed */
     sim->will_shut_down = sim->will_resize = false;
     sim->gap_ns = 500 * LP_MS;
 }

@@ -313,17 +313,22 @@ static void learn(struct hn_books *books, const struct hn_book_task *task)
         books->least_run_ns = run_ns;
 }
 
+/* An age of so much was over; none is less than a second. */
+static bool is_older(const struct hn_books *books, const struct hn_book_slot *slot, uint64_t age_ns)
+{
+    uint64_t least_ns = age_ns > LP_STEADY_NS ? age_ns : LP_STEADY_NS;
+    return books->config.max_age_ns && slot->ready && books->now_ns >= slot->ready_ns + least_ns;
+}
+
 bool hn_books_age_over(const struct hn_books *books, const struct hn_book_slot *slot)
 {
-    uint64_t age_ns = books->config.max_age_ns;
-    return age_ns && slot->ready && books->now_ns >= slot->ready_ns + age_ns;
+    return is_older(books, slot, books->config.max_age_ns);
 }
 
 bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     uint64_t age_ns = books->config.max_age_ns;
-    uint64_t least_ns = age_ns - age_ns * books->config.jitter_percent / 100;
-    return age_ns && slot->ready && books->now_ns >= slot->ready_ns + least_ns;
+    return is_older(books, slot, age_ns - age_ns * books->config.jitter_percent / 100);
 }
 
 static void result(struct hn_books *books, struct hn_book_slot *slot)

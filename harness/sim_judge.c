@@ -252,6 +252,11 @@ static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *
            books->now_ns >= slot->since_ns + books->config.idle_timeout_ns;
 }
 
+static bool tells_result(const struct hn_books *books)
+{
+    return books->call.event && books->call.event->kind == LP_EVENT_RESULT;
+}
+
 static void judge_retire(struct hn_books *books, const struct lp_action *action)
 {
     struct hn_book_slot *slot = &books->slots[action->slot];
@@ -264,7 +269,7 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
     else if (is_recycled(books, slot))
         SOMETIMES(RECYCLED);
     else if (hn_books_age_may_be_over(books, slot))
-        books->coverage->sometimes[slot->aged ? HN_AGED_BUSY : HN_AGED_IDLE]++;
+        books->coverage->sometimes[tells_result(books) ? HN_AGED_BUSY : HN_AGED_IDLE]++;
     else if (slot->leaves)
         SOMETIMES(ASKED_TO_LEAVE);
     else if (may_shrink(books, slot))
@@ -683,7 +688,8 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
     case LP_WORKER_IDLE:
         if (may_shrink(books, slot))
             limit_ns = config->idle_timeout_ns;
-        if (config->max_age_ns && late(books, slot->ready_ns, config->max_age_ns))
+        if (hn_books_age_over(books, slot) &&
+            late(books, slot->ready_ns + LP_STEADY_NS, config->max_age_ns))
             FAIL("slot %u is idle beyond its age", (unsigned)(slot - books->slots));
         break;
     case LP_WORKER_DYING:

@@ -218,16 +218,15 @@ typedef struct libpool_options {
     const char *cgroup; /* a delegated v2 directory, see below; default: the host's own */
     const libpool_allocator *allocator; /* copied; may be NULL */
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
-    uint32_t
-        max_age_ms; /* a worker is replaced, so long after its initializer, when it is idle or after
-                            its task; default: never */
-    uint32_t
-        recycle_jitter_percent; /* a worker is given up to so much less of tasks_per_worker and of
-                                        max_age_ms, drawn for each, so that not all are replaced at
-                                        once; 0 to 100 */
+    uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
+    uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
 } libpool_options;
 
 /*
+ * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
+ * worker that has reached it leaves when it is idle, or after its task, and another takes its place.
+ * Of max_age_ms and tasks_per_worker each worker is given up to recycle_jitter_percent less, at random.
+ *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
  * Delegate=yes. An absolute path. Without it the pool uses what cgroups it can, and libpool_stats says

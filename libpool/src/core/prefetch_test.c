@@ -151,11 +151,11 @@ TEST(prefetch, no_worker_gets_more_than_it_may_run)
 
 TEST(prefetch, who_has_aged_runs_what_it_has_and_gets_no_more)
 {
-    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1, .max_age_ns = 10);
+    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1, .max_age_ns = LP_STEADY_NS);
     submit_many(2);
     STEP(TICK);
     SAID("assign 1 0.1; ahead 2 0.1; ");
-    rig.now_ns += 10;
+    rig.now_ns += LP_STEADY_NS;
     TELL(0, RESULT, .task_id = 1);
     submit_many(2);
     SAID("end 1 completed has-run; ");

@@ -69,6 +69,13 @@ static uint64_t jittered(struct lp_pool *pool, uint64_t limit)
     return lp_jitter_less(&pool->random, limit, pool->config.jitter_percent);
 }
 
+/* Whoever lives for so long has not failed; and replacing them all is no endless work. */
+static uint64_t draw_age_ns(struct lp_pool *pool)
+{
+    uint64_t age_ns = jittered(pool, pool->config.max_age_ns);
+    return age_ns > LP_STEADY_NS ? age_ns : LP_STEADY_NS;
+}
+
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -504,7 +511,7 @@ static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *ev
     worker->ready = true;
     pool->initializer_failures = 0;
     if (pool->config.max_age_ns)
-        worker->aged_ns = pool->now_ns + jittered(pool, pool->config.max_age_ns);
+        worker->aged_ns = pool->now_ns + draw_age_ns(pool);
     move(pool, slot, LP_WORKER_IDLE);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
     if (worker->leave)
