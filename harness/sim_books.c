@@ -296,10 +296,12 @@ static void ready(struct hn_books *books, struct hn_book_slot *slot)
 
 static void init_failed(struct hn_books *books, struct hn_book_slot *slot)
 {
-    if (slot->state == LP_WORKER_STARTING || slot->state == LP_WORKER_SPAWNING)
-        slot->init_failed = true;
-    else
+    if (slot->state != LP_WORKER_STARTING && slot->state != LP_WORKER_SPAWNING) {
         hostile(books, slot);
+        return;
+    }
+    slot->init_failed = true;
+    slot->init_code = books->call.event->code;
 }
 
 static void learn(struct hn_books *books, const struct hn_book_task *task)
@@ -404,6 +406,7 @@ static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
     if (!slot->ready && (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM)) {
         books->stats.initializers_failed++;
         books->init_failures++;
+        books->init_code = slot->init_code;
         books->notes_due[LIBPOOL_EVENT_INIT_FAILED]++;
     }
     if (slot->final_started && !slot->finalized)

@@ -58,6 +58,7 @@ struct hn_book_slot {
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;
     bool leaves; /* it has asked to */
+    int init_code;
     uint32_t tasks_done;
     uint64_t ready_ns; /* when it was */
     bool aged;         /* it has told a result, and was too old by then */
@@ -94,6 +95,7 @@ struct hn_books {
     uint32_t favourite;    /* the slot that was assigned a task last */
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
+    int init_code; /* of the last of them */
 
     enum lp_zygote_state zygote;
     uint64_t zygote_since_ns;

@@ -484,7 +484,8 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
         FAIL("task %u ended on slot %u", index + 1, outcome->slot);
     if (outcome->pid != (pending ? 0 : books->slots[task->slot].pid))
         FAIL("task %u ended with pid %d", index + 1, outcome->pid);
-    if (outcome->code != (told ? event->code : 0) ||
+    int untold_code = outcome->cause == LIBPOOL_INIT_FAILED ? books->init_code : 0;
+    if (outcome->code != (told ? event->code : untold_code) ||
         outcome->signal != (told ? event->signal : 0) ||
         outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);

@@ -154,7 +154,7 @@ typedef struct libpool_limit {
  * What each worker process wears: put on in the worker, before the initializer runs, in the order of
  * enum libpool_step. What can't be had is a failed initializer: the worker leaves, the INIT_FAILED
  * event's code tells which step it was and why, and after options.initializer_failures in a row
- * pending tasks end as LIBPOOL_INIT_FAILED. Zero or NULL in a field: as the application has it
+ * pending tasks end as LIBPOOL_INIT_FAILED with that code. Zero or NULL in a field: as the application has it
  * when the pool is opened, or later, when a new zygote has to be started.
  *
  * A limit is that of one process, not of its tree, and of address space, not of memory (RLIMIT_AS);
@@ -180,8 +180,8 @@ typedef struct libpool_outfit {
 } libpool_outfit;
 
 /*
- * The step of the outfit that failed: -code / 1000 * 1000 of an INIT_FAILED event with a code up to
- * -1000; -code % 1000 is the errno. Initializers that return such codes are not told apart.
+ * The step of the outfit that failed: -code / 1000 * 1000 of an INIT_FAILED event or result with a code
+ * of -1000 or less; -code % 1000 is the errno. Initializers that return such codes are not told apart.
  */
 typedef enum libpool_step {
     LIBPOOL_STEP_STDIO = 1000,
@@ -347,12 +347,13 @@ int libpool_future_wait(libpool_future *future, int timeout_ms);
 typedef struct libpool_result {
     libpool_cause cause;
     libpool_certainty certainty;
-    int code;            /* what the function returned, or the exit code (EXIT) */
-    int signal;          /* CRASH, OOM, KILLED: the signal the worker died of */
-    int core_dumped;     /* CRASH: 1 when a core was written */
-    uint32_t slot;       /* worker slot it ran on; UINT32_MAX when it never started */
-    int pid;             /* of that worker; 0 when it never started */
-    uint64_t task_id;    /* unique in the pool, in order of submission, from 1 */
+    int code;         /* what the function returned, the exit code (EXIT), or what the initializer
+                            that failed last returned (INIT_FAILED; 0: it died or hung) */
+    int signal;       /* CRASH, OOM, KILLED: the signal the worker died of */
+    int core_dumped;  /* CRASH: 1 when a core was written */
+    uint32_t slot;    /* worker slot it ran on; UINT32_MAX when it never started */
+    int pid;          /* of that worker; 0 when it never started */
+    uint64_t task_id; /* unique in the pool, in order of submission, from 1 */
     uint64_t pending_ns; /* submission to hand-over */
     uint64_t running_ns; /* start to end */
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */

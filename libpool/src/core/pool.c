@@ -344,8 +344,10 @@ static void settle_shrink(struct lp_pool *pool)
 /* Ends pending tasks, at most a batch a step; the rest follows in the next. */
 static void end_pending(struct lp_pool *pool, libpool_cause cause)
 {
+    int code = cause == LIBPOOL_INIT_FAILED ? pool->init_code : 0;
     for (; pool->tasks.pending && pool->ends_left; pool->ends_left--)
-        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks), &(struct lp_outcome){.cause = cause});
+        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks),
+                         &(struct lp_outcome){.cause = cause, .code = code});
     pool->more = pool->more || pool->tasks.pending;
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }

@@ -93,6 +93,7 @@ struct lp_pool {
     struct lp_backoff spawn_backoff;
     struct lp_backoff zygote_backoff;
     uint32_t initializer_failures; /* in a row */
+    int init_code;                 /* what the last of them returned; 0: it did not */
     uint32_t probe;                /* slot of the worker that was spawned last, or LP_NONE */
     uint32_t probe_generation;
 

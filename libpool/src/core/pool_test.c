@@ -733,6 +733,7 @@ TEST(pool, without_an_initialised_worker_tasks_fail_and_the_pool_goes_on_trying)
         rig_pass(&rig, 30);
     }
     SAID("zygote-start; spawn 0.1; spawn 1.1; end 1 init-failed not-started; ");
+    CU_ASSERT_EQUAL(rig.pool.tasks.table[0].outcome.code, 3);
     TELL(0, EMPTY);
     TELL(1, EMPTY);
     CU_ASSERT_EQUAL(SUBMIT(), 0);

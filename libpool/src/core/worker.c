@@ -390,6 +390,7 @@ static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_caus
         return;
     pool->stats.initializers_failed++;
     pool->initializer_failures++;
+    pool->init_code = pool->workers[slot].init_code;
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_INIT_FAILED, slot, LP_NONE);
     note->cause = cause;
     note->code = pool->workers[slot].init_code;

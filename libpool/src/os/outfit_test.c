@@ -77,7 +77,7 @@ static libpool *open_in(const libpool_outfit *outfit, libpool_initializer *initi
     return pool;
 }
 
-static libpool_cause ask(libpool *pool, struct seen *seen)
+static libpool_cause ask(libpool *pool, struct seen *seen, int *code)
 {
     libpool_future *future = NULL;
     libpool_task task = {.size = sizeof task, .function = tell};
@@ -85,6 +85,9 @@ static libpool_cause ask(libpool *pool, struct seen *seen)
     CU_ASSERT_EQUAL(libpool_future_wait(future, 20000), 0);
     const libpool_result *result = libpool_future_result(future);
     libpool_cause cause = result ? result->cause : LIBPOOL_PENDING;
+    *code = result ? result->code : 0;
+    if (result && cause == LIBPOOL_INIT_FAILED)
+        CU_ASSERT_PTR_NOT_NULL(strstr(result->text, ", code -"));
     memset(seen, 0, sizeof *seen);
     if (cause == LIBPOOL_COMPLETED)
         memcpy(seen, result->data, sizeof *seen);
@@ -95,9 +98,10 @@ static libpool_cause ask(libpool *pool, struct seen *seen)
 static struct seen see(libpool_outfit outfit)
 {
     struct seen seen;
+    int code;
     outfit.size = sizeof outfit;
     libpool *pool = open_in(&outfit, NULL, 1);
-    CU_ASSERT_EQUAL(ask(pool, &seen), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
     libpool_close(pool);
     return seen;
 }
@@ -108,12 +112,14 @@ static int failure(libpool_outfit outfit)
     struct seen seen;
     outfit.size = sizeof outfit;
     libpool *pool = open_in(&outfit, NULL, 1);
-    CU_ASSERT_EQUAL(ask(pool, &seen), LIBPOOL_INIT_FAILED);
+    int told;
+    CU_ASSERT_EQUAL(ask(pool, &seen, &told), LIBPOOL_INIT_FAILED);
     libpool_event event = {.size = sizeof event};
     int error = libpool_event_next(pool, &event, 20000);
     while (!error && event.kind != LIBPOOL_EVENT_INIT_FAILED)
         error = libpool_event_next(pool, &event, 20000);
     CU_ASSERT_EQUAL(error, 0);
+    CU_ASSERT_EQUAL(event.code, told);
     libpool_close(pool);
     return event.code;
 }
@@ -291,8 +297,9 @@ TEST(outfit, it_is_worn_before_the_initializer)
                              .environment = environment,
                              .environment_count = 1};
     struct seen seen;
+    int code;
     libpool *pool = open_in(&outfit, expect_outfit, 1);
-    CU_ASSERT_EQUAL(ask(pool, &seen), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
     libpool_close(pool);
 }
 
@@ -321,6 +328,7 @@ TEST(outfit, nothing_of_the_applications_is_needed_after_opening)
                                .environment = environment,
                                .environment_count = 1};
     struct seen seen;
+    int code;
     libpool *pool = NULL;
     libpool_options options = {
         .size = sizeof options, .max_workers = 1, .event_buffer = 16, .outfit = outfit};
@@ -330,7 +338,7 @@ TEST(outfit, nothing_of_the_applications_is_needed_after_opening)
     memset(outfit, 'x', sizeof *outfit);
     free(outfit);
     kill_zygote(pool);
-    CU_ASSERT_EQUAL(ask(pool, &seen), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
     CU_ASSERT_STRING_EQUAL(seen.one, "kept");
     CU_ASSERT_STRING_EQUAL(seen.directory, "/proc");
     libpool_close(pool);
