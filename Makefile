@@ -33,12 +33,15 @@ storm_src   := harness/storm_main.c
 command_src := $(wildcard chaos/main.c)
 bench_src   := $(call find_c,libpool/bench/*.c)
 bench_tested := libpool/bench/stats.c libpool/bench/json.c
+sandbox_src := $(if $(SECCOMP),libpool/sandbox/sandbox.c)
+test_src    += $(sandbox_src:.c=_test.c)
 examples    := $(patsubst libpool/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libpool/examples/*.c)))
 all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(command_src) \
-               $(bench_src) $(wildcard harness/test_main.c libpool/examples/*.c)
+               $(bench_src) $(sandbox_src) $(wildcard harness/test_main.c libpool/examples/*.c)
 
 lib     := $(BUILD)/libpool.a
 shared  := $(BUILD)/libpool.so.$(SOVERSION)
+sandbox := $(if $(sandbox_src),$(BUILD)/libpool_sandbox.a)
 harness := $(BUILD)/obj/harness.a
 chaos   := $(if $(command_src),$(BUILD)/chaos)
 sim     := $(if $(sim_src),$(BUILD)/sim)
@@ -50,7 +53,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(chaos) $(sim) $(storm) $(bench) $(examples) ## the libraries, chaos, sim, bench...
+all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -78,6 +81,9 @@ link = $(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.
 $(lib): $(call objects,$(lib_src))
 	$(archive)
 
+$(BUILD)/libpool_sandbox.a: $(call objects,$(sandbox_src))
+	$(archive)
+
 $(harness): $(call objects,$(harness_src))
 	$(archive)
 
@@ -101,7 +107,7 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(bench_tested)) \
-                 $(BUILD)/obj/chaos.a $(harness) $(lib)
+                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib)
 	$(call say,LD,$@)
 	$(link) -lcunit $(SECCOMP)
 
@@ -191,10 +197,11 @@ tsan:
 	$(Q)$(call sanitized,tsan,thread) built
 	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
-install: $(lib) $(shared) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
+install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
-	install -m 644 $(lib) $(DESTDIR)$(LIBDIR)
+	install -m 644 $(lib) $(sandbox) $(DESTDIR)$(LIBDIR)
+	$(if $(sandbox),install -m 644 libpool/include/libpool_sandbox.h $(DESTDIR)$(PREFIX)/include)
 	install -m 755 $(shared) $(DESTDIR)$(LIBDIR)/libpool.so.$(VERSION)
 	ln -sf libpool.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libpool.so.$(SOVERSION)
 	ln -sf libpool.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpool.so

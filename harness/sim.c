@@ -83,8 +83,8 @@ static const char *action_name(enum lp_action_kind kind)
 /*
  * What no honest supervisor can tell: SPAWNED and SPAWN_FAILED answer a SPAWN, and each is told once;
  * a state without a process or pidfd hears of no death; a tree is proven empty after its death only;
- * only states with a deadline overrun one; something is recalled from the busy, whatever they are when
- * what they had written is read.
+ * whoever has a deadline overruns it, the idle that of their age; something is recalled from the busy,
+ * whatever they are when what they had written is read.
  */
 bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
 {
@@ -94,7 +94,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_GONE: return state != LP_WORKER_SPAWNING && state != LP_WORKER_GONE;
     case LP_EVENT_EXITED: return state != LP_WORKER_SPAWNING;
     case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
-    case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT && state != LP_WORKER_IDLE;
+    case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT;
     case LP_EVENT_RECALLED: return state >= LP_WORKER_IDLE && state <= LP_WORKER_DYING;
     case LP_EVENT_READY:
     case LP_EVENT_INIT_FAILED:
@@ -782,6 +782,8 @@ static void draw_config(struct hn_sim *sim)
     sim->deep = hn_random_chance(random, 2);
     config->backlog_tasks = hn_random_between(random, 1, sim->deep ? 300 : 12);
     config->backlog_bytes = hn_random_chance(random, 50) ? 1u << 20 : 250;
+    config->max_age_ns = hn_random_chance(random, 70) ? 0 : draw_ms(sim, 1, 2000);
+    config->jitter_percent = hn_random_chance(random, 50) ? 0 : hn_random_between(random, 1, 100);
     config->idle_timeout_ns = draw_ms(sim, 1, 2000);
     config->start_timeout_ns = draw_ms(sim, 5, 10000);
     config->initializer_timeout_ns = draw_ms(sim, 5, 10000);
@@ -824,6 +826,7 @@ static void draw_total(struct hn_sim *sim)
     sim->config.backoff_min_ns = 10 * LP_MS;
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
+    sim->config.max_age_ns = 0; /* who reaches it has not failed */
     sim->will_shut_down = sim->will_resize = false;
     sim->gap_ns = 500 * LP_MS;
 }

@@ -55,6 +55,8 @@
     X(TIMEOUT_UNBELIEVED, "run timeout of one that lied about its start")    \
     X(OOM, "out of memory")                                                  \
     X(RECYCLED, "worker recycled")                                           \
+    X(AGED_IDLE, "an idle worker left for its age")                          \
+    X(AGED_BUSY, "a worker left for its age after its task")                 \
     X(STATUS_OVERRAN, "zygote long in telling of a death")                   \
     X(ASKED_TO_LEAVE, "worker asked to leave")                               \
     X(RESIZED, "bounds changed")                                             \

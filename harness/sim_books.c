@@ -254,6 +254,7 @@ static void hostile(struct hn_books *books, struct hn_book_slot *slot)
 static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
 {
     slot->ready = true;
+    slot->ready_ns = books->now_ns;
     if (books->init_failures >= books->config.initializer_failures)
         books->coverage->sometimes[HN_RECOVERED]++;
     books->init_failures = 0;
@@ -301,10 +302,12 @@ static void ready(struct hn_books *books, struct hn_book_slot *slot)
 
 static void init_failed(struct hn_books *books, struct hn_book_slot *slot)
 {
-    if (slot->state == LP_WORKER_STARTING || slot->state == LP_WORKER_SPAWNING)
-        slot->init_failed = true;
-    else
+    if (slot->state != LP_WORKER_STARTING && slot->state != LP_WORKER_SPAWNING) {
         hostile(books, slot);
+        return;
+    }
+    slot->init_failed = true;
+    slot->init_code = books->call.event->code;
 }
 
 static void learn(struct hn_books *books, const struct hn_book_task *task)
@@ -316,6 +319,24 @@ static void learn(struct hn_books *books, const struct hn_book_task *task)
     uint64_t run_ns = event->ended_ns - event->started_ns;
     if (run_ns < books->least_run_ns)
         books->least_run_ns = run_ns;
+}
+
+/* An age of so much was over; none is less than a second. */
+static bool is_older(const struct hn_books *books, const struct hn_book_slot *slot, uint64_t age_ns)
+{
+    uint64_t least_ns = age_ns > LP_STEADY_NS ? age_ns : LP_STEADY_NS;
+    return books->config.max_age_ns && slot->ready && books->now_ns >= slot->ready_ns + least_ns;
+}
+
+bool hn_books_age_over(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    return is_older(books, slot, books->config.max_age_ns);
+}
+
+bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    uint64_t age_ns = books->config.max_age_ns;
+    return is_older(books, slot, age_ns - age_ns * books->config.jitter_percent / 100);
 }
 
 static void result(struct hn_books *books, struct hn_book_slot *slot)
@@ -333,6 +354,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     slot->tasks_done++;
     slot->recalled = false;
     slot->leaves = slot->leaves || event->leaves;
+    slot->aged = slot->aged || hn_books_age_over(books, slot);
     if (slot->queued == 0) {
         enter(books, slot, LP_WORKER_IDLE);
         return;
@@ -390,6 +412,7 @@ static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
     if (!slot->ready && (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM)) {
         books->stats.initializers_failed++;
         books->init_failures++;
+        books->init_code = slot->init_code;
         books->notes_due[LIBPOOL_EVENT_INIT_FAILED]++;
     }
     if (slot->final_started && !slot->finalized)
@@ -537,8 +560,11 @@ static void deadline(struct hn_books *books, uint32_t index)
     case LP_WORKER_DYING: slot->grace_ended = true; /* fall through */
     case LP_WORKER_DEAD: slot->unproven = !hn_books_holds(slot); return;
     case LP_WORKER_BUSY: return; /* judged when it is killed */
-    case LP_WORKER_VACANT:
     case LP_WORKER_IDLE:
+        if (!hn_books_age_may_be_over(books, slot))
+            FAIL("slot %u is idle, and too young to leave", index);
+        return;
+    case LP_WORKER_VACANT:
     case LP_WORKER_STATES:
         FAIL("a deadline for slot %u in %s", index, lp_worker_state_name(slot->state));
     }

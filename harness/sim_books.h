@@ -58,7 +58,10 @@ struct hn_book_slot {
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;
     bool leaves; /* it has asked to */
+    int init_code;
     uint32_t tasks_done;
+    uint64_t ready_ns; /* when it was */
+    bool aged;         /* it has told a result, and was too old by then */
     bool recalled;     /* what was taken back still lies in its channel */
     uint64_t last_id;  /* the last task of its that it ran and that has ended */
     uint64_t since_ns; /* of the state */
@@ -92,6 +95,7 @@ struct hn_books {
     uint32_t favourite;    /* the slot that was assigned a task last */
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
+    int init_code; /* of the last of them */
 
     enum lp_zygote_state zygote;
     uint64_t zygote_since_ns;
@@ -125,6 +129,10 @@ struct hn_books {
 
 void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
                    struct hn_trace *trace, struct hn_sim_coverage *coverage);
+
+/* True when its age is over whatever it was given, at the least it may have been given. */
+bool hn_books_age_over(const struct hn_books *books, const struct hn_book_slot *slot);
+bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book_slot *slot);
 
 /* Facts of the world. */
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns);

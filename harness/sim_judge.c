@@ -144,6 +144,8 @@ static void check_handed(struct hn_books *books, uint32_t index, const struct lp
         FAIL("I7: task %u handed out again after it was begun", index + 1);
     if (books->config.tasks_per_worker && handed >= books->config.tasks_per_worker)
         FAIL("slot %u has got %u tasks and is handed another", action->slot, handed);
+    if (slot->aged)
+        FAIL("task %u handed to a worker that is too old", index + 1);
     if (slot->orphaned)
         FAIL("task %u handed to a worker whose zygote is lost", index + 1);
     if (slot->leaves)
@@ -230,7 +232,9 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
 
 static bool is_recycled(const struct hn_books *books, const struct hn_book_slot *slot)
 {
-    return books->config.tasks_per_worker && slot->tasks_done >= books->config.tasks_per_worker;
+    uint32_t most = books->config.tasks_per_worker;
+    uint32_t least = most - most * books->config.jitter_percent / 100;
+    return most && slot->tasks_done && slot->tasks_done >= least;
 }
 
 static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_slot *slot)
@@ -257,6 +261,11 @@ static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *
            books->now_ns >= slot->since_ns + books->config.idle_timeout_ns;
 }
 
+static bool tells_result(const struct hn_books *books)
+{
+    return books->call.event && books->call.event->kind == LP_EVENT_RESULT;
+}
+
 static void judge_retire(struct hn_books *books, const struct lp_action *action)
 {
     struct hn_book_slot *slot = &books->slots[action->slot];
@@ -268,6 +277,8 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         SOMETIMES(EXCESS_LEFT);
     else if (is_recycled(books, slot))
         SOMETIMES(RECYCLED);
+    else if (hn_books_age_may_be_over(books, slot))
+        books->coverage->sometimes[tells_result(books) ? HN_AGED_BUSY : HN_AGED_IDLE]++;
     else if (slot->leaves)
         SOMETIMES(ASKED_TO_LEAVE);
     else if (may_shrink(books, slot))
@@ -482,7 +493,8 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
         FAIL("task %u ended on slot %u", index + 1, outcome->slot);
     if (outcome->pid != (pending ? 0 : books->slots[task->slot].pid))
         FAIL("task %u ended with pid %d", index + 1, outcome->pid);
-    if (outcome->code != (told ? event->code : 0) ||
+    int untold_code = outcome->cause == LIBPOOL_INIT_FAILED ? books->init_code : 0;
+    if (outcome->code != (told ? event->code : untold_code) ||
         outcome->signal != (told ? event->signal : 0) ||
         outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
@@ -686,6 +698,9 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
     case LP_WORKER_IDLE:
         if (may_shrink(books, slot))
             limit_ns = config->idle_timeout_ns;
+        if (hn_books_age_over(books, slot) &&
+            late(books, slot->ready_ns + LP_STEADY_NS, config->max_age_ns))
+            FAIL("slot %u is idle beyond its age", (unsigned)(slot - books->slots));
         break;
     case LP_WORKER_DYING:
         if (hn_books_holds(slot))

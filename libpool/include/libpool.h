@@ -136,11 +136,74 @@ enum {
     LIBPOOL_EXCLUSIVE = 1u << 2  /* a replacement waits until the old worker's tree is gone */
 };
 
+/* libpool_outfit.flags */
+enum {
+    LIBPOOL_SET_UMASK = 1u << 0, /* `umask` counts */
+    LIBPOOL_DEAL_CPUS = 1u << 1  /* each slot has one of `cpus` for itself, dealt round robin */
+};
+
+/* libpool_outfit.stdio */
+enum {
+    LIBPOOL_STDIO_DEFAULT = 0, /* 0: /dev/null. 1 and 2: the application's */
+    LIBPOOL_STDIO_INHERIT,     /* the application's; /dev/null if it is closed there */
+    LIBPOOL_STDIO_NULL         /* /dev/null */
+};
+
+#define LIBPOOL_UNLIMITED UINT64_MAX
+
+/* As setrlimit(2) has it: RLIMIT_CORE, RLIMIT_AS... in that resource's own unit. */
+typedef struct libpool_limit {
+    int resource;
+    uint64_t soft, hard; /* soft is at most hard; LIBPOOL_UNLIMITED: none */
+} libpool_limit;
+
+/*
+ * What each worker process wears: put on in the worker, before the initializer runs, in the order of
+ * enum libpool_step. What can't be had is a failed initializer: the worker leaves, the INIT_FAILED
+ * event's code tells which step it was and why, and after options.initializer_failures in a row
+ * pending tasks end as LIBPOOL_INIT_FAILED with that code. Zero or NULL in a field: as the application has it
+ * when the pool is opened, or later, when a new zygote has to be started.
+ *
+ * A limit is that of one process, not of its tree, and of address space, not of memory (RLIMIT_AS);
+ * RLIMIT_CPU counts over all tasks of a worker, RLIMIT_NPROC over all processes of the user. A worker
+ * has five descriptors of its own (RLIMIT_NOFILE).
+ */
+typedef struct libpool_outfit {
+    size_t size;                    /* sizeof(libpool_outfit) */
+    uint32_t flags;                 /* LIBPOOL_SET_UMASK ... */
+    uint32_t stdio[3];              /* descriptors 0, 1, 2: LIBPOOL_STDIO_... */
+    const char *directory;          /* the working directory, an absolute path */
+    uint32_t umask;                 /* 0 to 0777, with LIBPOOL_SET_UMASK */
+    uint32_t environment_count;     /* at most 4096, as the two below */
+    const char *const *environment; /* "NAME=VALUE": set; "NAME": unset; in their order */
+    const uint32_t *cpus;           /* CPU numbers. Those that are not there are left out as long as
+                                       one is. Spare slots share with others when they are dealt */
+    uint32_t cpus_count;
+    uint32_t limits_count;
+    const libpool_limit *limits;
+    int32_t
+        nice; /* added to the application's, -39 to 39. Workers are sessions of their own: a kernel
+                     that groups by session (sched_autogroup) weighs it inside one only */
+} libpool_outfit;
+
+/*
+ * The step of the outfit that failed: -code / 1000 * 1000 of an INIT_FAILED event or result with a code
+ * of -1000 or less; -code % 1000 is the errno. Initializers that return such codes are not told apart.
+ */
+typedef enum libpool_step {
+    LIBPOOL_STEP_STDIO = 1000,
+    LIBPOOL_STEP_DIRECTORY = 2000, /* and the umask */
+    LIBPOOL_STEP_ENVIRONMENT = 3000,
+    LIBPOOL_STEP_CPUS = 4000,
+    LIBPOOL_STEP_NICE = 5000,
+    LIBPOOL_STEP_LIMITS = 6000 /* the last: limits may forbid what came before */
+} libpool_step;
+
 typedef struct libpool_options {
     size_t size;                     /* sizeof(libpool_options) */
     uint32_t flags;                  /* LIBPOOL_NO_THREAD ... */
     uint32_t min_workers;            /* kept alive when idle; default 0: spawned on demand */
-    uint32_t max_workers;            /* default: the CPUs this process may use */
+    uint32_t max_workers;            /* default: libpool_default_workers() */
     uint32_t workers_limit;          /* libpool_resize may go up to; default: max_workers */
     uint32_t spare_workers;          /* kept ready beyond those, to stand in for one that dies; 0 */
     uint32_t idle_timeout_ms;        /* above min_workers, an idle worker leaves after; 1000 */
@@ -162,9 +225,16 @@ typedef struct libpool_options {
     const char *name;   /* process names: NAME:zygote, NAME:0...; "pool" */
     const char *cgroup; /* a delegated v2 directory, see below; default: the host's own */
     const libpool_allocator *allocator; /* copied; may be NULL */
+    const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
+    uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
+    uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
 } libpool_options;
 
 /*
+ * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
+ * worker that has reached it leaves when it is idle, or after its task, and another takes its place.
+ * Of max_age_ms and tasks_per_worker each worker is given up to recycle_jitter_percent less, at random.
+ *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
  * Delegate=yes. An absolute path. Without it the pool uses what cgroups it can, and libpool_stats says
@@ -176,11 +246,20 @@ typedef struct libpool_options {
  * kept. Of descriptors, all CLOEXEC, it holds 6, and 2 for each of workers_limit + spare_workers + 2
  * slots. Full tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
  * A limit that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
- * Errors: -EINVAL (an option is out of range), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN;
+ * Errors: -EINVAL (an option is out of range, an outfit malformed), -E2BIG (struct size), -ENOMEM,
+ * -EMFILE, -EAGAIN;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
  */
 int libpool_open(libpool **pool, const libpool_options *options);
+
+/*
+ * How many workers can run at once here: the CPUs of the calling thread's affinity mask, or fewer when
+ * the process's cgroup, or one above it, has a quota (v2 cpu.max, v1 cpu.cfs_quota_us, rounded up to
+ * whole CPUs). At least 1; reads /proc each time, so it follows what changes. What can't be read is no
+ * limit.
+ */
+uint32_t libpool_default_workers(void);
 
 /*
  * New bounds for the number of workers, without a pause: missing ones are started, idle ones leave
@@ -288,12 +367,13 @@ int libpool_future_wait(libpool_future *future, int timeout_ms);
 typedef struct libpool_result {
     libpool_cause cause;
     libpool_certainty certainty;
-    int code;            /* what the function returned, or the exit code (EXIT) */
-    int signal;          /* CRASH, OOM, KILLED: the signal the worker died of */
-    int core_dumped;     /* CRASH: 1 when a core was written */
-    uint32_t slot;       /* of the worker that had it last; UINT32_MAX: none ever had */
-    int pid;             /* of that worker; 0: none ever had it */
-    uint64_t task_id;    /* unique in the pool, in order of submission, from 1 */
+    int code;         /* what the function returned, the exit code (EXIT), or what the initializer
+                            that failed last returned (INIT_FAILED; 0: it died or hung) */
+    int signal;       /* CRASH, OOM, KILLED: the signal the worker died of */
+    int core_dumped;  /* CRASH: 1 when a core was written */
+    uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
+    int pid;          /* of that worker; 0: none ever had it */
+    uint64_t task_id; /* unique in the pool, in order of submission, from 1 */
     uint64_t pending_ns; /* submission to hand-over */
     uint64_t running_ns; /* start to end */
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */

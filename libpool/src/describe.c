@@ -2,6 +2,7 @@
 #include "describe.h"
 
 #include <signal.h>
+#include <stdbool.h>
 
 #include "base/text.h"
 
@@ -120,8 +121,9 @@ void lp_describe(const libpool_result *result, char *buffer, size_t size)
         return; /* nobody asks where, and it is said a million times a second */
     if (result->signal)
         add_signal(&text, result->signal);
-    if (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT) {
-        lp_text_add(&text, result->cause == LIBPOOL_ERROR ? ", code " : ", exit code ");
+    bool init_failed = result->cause == LIBPOOL_INIT_FAILED && result->code;
+    if (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT || init_failed) {
+        lp_text_add(&text, result->cause == LIBPOOL_EXIT ? ", exit code " : ", code ");
         lp_text_add_number(&text, result->code);
     }
     add_where(&text, result);

@@ -5,12 +5,11 @@
 #include <libpool.h>
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "door.h"
+#include "os/cpus.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 #include "watch.h"
@@ -28,14 +27,10 @@ const char *libpool_version(void)
 
 /* ---- pool ----------------------------------------------------------------------------------- */
 
-static uint32_t usable_cpus(void)
+uint32_t libpool_default_workers(void)
 {
-    int saved_errno = errno;
-    cpu_set_t set;
-    long count = sched_getaffinity(0, sizeof set, &set) ? sysconf(_SC_NPROCESSORS_ONLN) /* > 1024 */
-                                                        : CPU_COUNT(&set);
-    errno = saved_errno;
-    return count > 0 ? (uint32_t)count : 1;
+    uint32_t cpus = lp_cpus_usable();
+    return cpus < LP_WORKERS_MAX ? cpus : LP_WORKERS_MAX;
 }
 
 static void default_to(uint32_t *field, uint32_t value)
@@ -46,8 +41,10 @@ static void default_to(uint32_t *field, uint32_t value)
 
 static void fill_in_defaults(libpool_options *options)
 {
-    uint32_t cpus = usable_cpus();
-    default_to(&options->max_workers, options->min_workers > cpus ? options->min_workers : cpus);
+    if (options->max_workers == 0) {
+        uint32_t workers = libpool_default_workers();
+        options->max_workers = options->min_workers > workers ? options->min_workers : workers;
+    }
     default_to(&options->workers_limit, options->max_workers);
     default_to(&options->idle_timeout_ms, 1000);
     default_to(&options->backlog_tasks, 1000);
@@ -76,7 +73,7 @@ static int check_options(const libpool_options *options)
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
-    bool whole = options->event_buffer <= LP_BACKLOG_MAX;
+    bool whole = options->event_buffer <= LP_BACKLOG_MAX && options->recycle_jitter_percent <= 100;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;
@@ -87,6 +84,7 @@ static int check_options(const libpool_options *options)
 static void free_pool(libpool *pool)
 {
     libpool_allocator allocator = pool->allocator;
+    lp_outfit_release(pool->outfit, &allocator);
     if (pool->alive)
         (void)lp_sys.unmap(pool->alive, PAGE_BYTES);
     if (pool->futures)
@@ -116,6 +114,15 @@ static libpool *new_pool(const libpool_options *options)
     return pool;
 }
 
+/* Into memory that every worker will find in its copy. */
+static int copy_outfit(libpool *pool, const libpool_outfit *given)
+{
+    libpool_outfit outfit;
+    pool->options.outfit = NULL;
+    int error = given ? lp_door_copy(&outfit, sizeof outfit, given, given->size) : 0;
+    return error ? error : lp_outfit_copy(&pool->outfit, given ? &outfit : NULL, &pool->allocator);
+}
+
 int libpool_open(libpool **out, const libpool_options *given)
 {
     libpool_options options = {.size = sizeof options};
@@ -132,7 +139,9 @@ int libpool_open(libpool **out, const libpool_options *given)
     libpool *pool = new_pool(&options);
     if (!pool)
         return -ENOMEM;
-    error = lp_supervisor_open(pool);
+    error = copy_outfit(pool, options.outfit);
+    if (!error)
+        error = lp_supervisor_open(pool);
     if (error) {
         lp_supervisor_close(pool, false);
         free_pool(pool);

@@ -301,6 +301,41 @@ TEST(libpool, a_worker_is_replaced_after_its_tasks)
     libpool_close(pool);
 }
 
+static bool await_event(libpool *pool, libpool_event *event, libpool_event_kind kind)
+{
+    int error = 0;
+    for (event->kind = LIBPOOL_EVENT_KINDS; !error && event->kind != kind;)
+        error = libpool_event_next(pool, event, 10000);
+    return error == 0;
+}
+
+TEST(libpool, an_idle_worker_is_replaced_at_its_age)
+{
+    enum {
+        AGE_MS = 200,
+        JITTER_PERCENT = 50
+    };
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .min_workers = 1,
+                               .max_workers = 1,
+                               .event_buffer = 64,
+                               .max_age_ms = AGE_MS,
+                               .recycle_jitter_percent = JITTER_PERCENT};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_event ready = {.size = sizeof ready}, retired = ready, next = ready;
+    CU_ASSERT_TRUE(await_event(pool, &ready, LIBPOOL_EVENT_WORKER_READY));
+    CU_ASSERT_TRUE(await_event(pool, &retired, LIBPOOL_EVENT_WORKER_RETIRED));
+    CU_ASSERT_TRUE(await_event(pool, &next, LIBPOOL_EVENT_WORKER_READY));
+    CU_ASSERT_EQUAL(retired.pid, ready.pid);
+    CU_ASSERT_NOT_EQUAL(next.pid, ready.pid);
+    CU_ASSERT_TRUE(retired.time_ns - ready.time_ns >= UINT64_C(1000000) * 1000);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+    options.recycle_jitter_percent = 101;
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+}
+
 TEST(libpool, the_pool_refuses_itself_inside_a_task_and_in_a_fork)
 {
     libpool *pool = open_pool(1);

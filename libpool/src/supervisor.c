@@ -975,6 +975,8 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .workers_limit = options->workers_limit,
         .spare_workers = options->spare_workers,
         .tasks_per_worker = options->tasks_per_worker,
+        .max_age_ns = options->max_age_ms * LP_MS,
+        .jitter_percent = options->recycle_jitter_percent,
         .backlog_tasks = options->backlog_tasks,
         .backlog_bytes = options->backlog_bytes,
         .idle_timeout_ns = options->idle_timeout_ms * LP_MS,
@@ -1080,6 +1082,7 @@ static void describe_zygote(libpool *pool)
     pool->zygote_options = (struct lp_zygote_options){
         .slots = pool->core.slots,
         .doorbell_fds = pool->doorbell_fds,
+        .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .lifeline_fd = pool->lifeline_fd,
         .heir_fds = pool->heir_fds,
         .heir_pids = pool->heir_pids,

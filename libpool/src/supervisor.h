@@ -21,6 +21,7 @@
 #include "core/pool.h"
 #include "line.h"
 #include "os/cgroup_place.h"
+#include "os/outfit.h"
 #include "os/poller.h"
 #include "os/zygote.h"
 
@@ -40,6 +41,7 @@ struct libpool {
 
     libpool_options options;
     libpool_allocator allocator;
+    struct lp_outfit *outfit; /* a copy of options.outfit, which is NULL here */
     char name[LP_NAME_BYTES];
     pid_t pid; /* of the process that opened it */
 

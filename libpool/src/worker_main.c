@@ -2,7 +2,8 @@
 /*
  * worker_main: what a worker process does from its birth to its end.
  *
- *     initializer -> READY -> (START) -> task, result, task, result... -> RETIRE -> finalizer -> gone
+ *     outfit -> initializer -> READY -> (START) -> task, result, task, result...
+ *            -> RETIRE -> finalizer -> gone
  *
  * The zygote has prepared the process (child.h). From here on user code runs: it may do anything, so
  * nothing here is trusted by the host. Until the host has said START, the process dies with its
@@ -359,10 +360,12 @@ static _Noreturn void retire(libpool_worker *worker)
     leave(worker, EXIT_SUCCESS);
 }
 
-static void initialise(libpool_worker *worker)
+static void initialise(libpool_worker *worker, const struct lp_outfit *outfit)
 {
     const libpool_options *options = worker->options;
-    int code = options->initializer ? options->initializer(worker, options->initializer_arg) : 0;
+    int code = lp_outfit_wear(outfit, worker->slot);
+    if (!code && options->initializer)
+        code = options->initializer(worker, options->initializer_arg);
     if (code) {
         say(worker, LP_MESSAGE_INIT_FAILED, code);
         leave(worker, EXIT_FAILURE);
@@ -424,7 +427,7 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
     __fpurge(stderr);
     (void)on_exit(leave_at_exit, NULL);
     lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
-    initialise(&worker);
+    initialise(&worker, pool->outfit);
     for (;;)
         serve(&worker);
 }

@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/backoff.h"
 
+#include "core/jitter.h"
+
 #define DOUBLINGS_MAX 20u
+#define JITTER_PERCENT 25u
 
 void lp_backoff_init(struct lp_backoff *backoff, uint64_t min_ns, uint64_t max_ns, uint64_t seed)
 {
     *backoff = (struct lp_backoff){.min_ns = min_ns, .max_ns = max_ns, .random = seed | 1};
-}
-
-/* xorshift64: enough for jitter. */
-static uint64_t next_random(struct lp_backoff *backoff)
-{
-    uint64_t x = backoff->random;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return backoff->random = x;
 }
 
 static uint64_t pause_ns(const struct lp_backoff *backoff)
@@ -35,8 +28,8 @@ void lp_backoff_failed(struct lp_backoff *backoff, uint64_t now_ns, int error)
         return;
     if (backoff->failures < UINT32_MAX)
         backoff->failures++;
-    uint64_t pause = pause_ns(backoff);
-    backoff->until_ns = now_ns + pause - next_random(backoff) % (pause / 4 + 1);
+    backoff->until_ns = now_ns +
+                        lp_jitter_less(&backoff->random, pause_ns(backoff), JITTER_PERCENT);
 }
 
 void lp_backoff_succeeded(struct lp_backoff *backoff)

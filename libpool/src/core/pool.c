@@ -65,6 +65,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     memset(pool, 0, sizeof *pool);
     pool->config = *config;
     pool->config.workers_limit = most_workers(config);
+    pool->random = config->seed | 1;
     pool->slots = lp_pool_slots(config);
     pool->workers = (struct lp_worker *)(void *)(base + at.workers);
     pool->actions = (struct lp_action *)(void *)(base + at.actions);
@@ -362,8 +363,10 @@ static void settle_shrink(struct lp_pool *pool)
 /* Ends pending tasks, at most a batch a step; the rest follows in the next. */
 static void end_pending(struct lp_pool *pool, libpool_cause cause)
 {
+    int code = cause == LIBPOOL_INIT_FAILED ? pool->init_code : 0;
     for (; pool->tasks.pending && pool->ends_left; pool->ends_left--)
-        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks), &(struct lp_outcome){.cause = cause});
+        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks),
+                         &(struct lp_outcome){.cause = cause, .code = code});
     pool->more = pool->more || pool->tasks.pending;
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }

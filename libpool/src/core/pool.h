@@ -36,14 +36,16 @@ struct lp_pool_config {
     uint32_t min_workers, max_workers;
     uint32_t spare_workers;    /* kept ready beyond those that are wanted, run nothing themselves */
     uint32_t workers_limit;    /* what a resize may raise max_workers to; at least max_workers */
-    uint32_t tasks_per_worker; /* 0: never recycled */
+    uint32_t tasks_per_worker; /* 0: no matter how many */
+    uint64_t max_age_ns;       /* 0: no matter how old */
+    uint32_t jitter_percent;   /* how much less than these two a worker may be given */
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
     uint64_t idle_timeout_ns;
     uint64_t start_timeout_ns, initializer_timeout_ns, finalizer_timeout_ns;
     uint32_t initializer_failures;
     uint64_t backoff_min_ns, backoff_max_ns;
-    uint64_t seed; /* of the backoff's jitter */
+    uint64_t seed; /* of all jitter */
     bool exclusive;
     bool has_finalizer;
     bool notes; /* emit LP_ACTION_NOTE */
@@ -88,9 +90,11 @@ struct lp_pool {
     uint64_t run_ns;                     /* how long a task takes, as far as can be foreseen */
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
 
+    uint64_t random; /* for what workers are given */
     struct lp_backoff spawn_backoff;
     struct lp_backoff zygote_backoff;
     uint32_t initializer_failures; /* in a row */
+    int init_code;                 /* what the last of them returned; 0: it did not */
     uint32_t probe;                /* slot of the worker that was spawned last, or LP_NONE */
     uint32_t probe_generation;
 

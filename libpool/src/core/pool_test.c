@@ -523,6 +523,105 @@ TEST(pool, spares_are_not_wanted_by_a_pool_that_ends)
     SAID("end 1 completed has-run; retire 1.1; retire 2.1; ");
 }
 
+TEST(pool, an_idle_worker_is_replaced_at_its_age)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .max_age_ns = 5000 * LP_MS);
+    rig_raise(&rig, 1);
+    rig_pass(&rig, 4999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("retire 0.1; spawn 1.1; ");
+    DIE(0);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(COMPLETED), 1);
+    rise(1);
+    rig_pass(&rig, 4999);
+    SAID("");
+}
+
+TEST(pool, a_busy_worker_is_replaced_after_the_task_in_which_it_has_aged)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .max_age_ns = 5000 * LP_MS);
+    rig_raise(&rig, 1);
+    rig_pass(&rig, 1000);
+    SUBMIT(.run_timeout_ns = 9000 * LP_MS);
+    SUBMIT();
+    SAID("assign 1 0.1; ");
+    rig.started_id = 1;
+    rig_pass(&rig, 8000);
+    SAID("");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; retire 0.1; spawn 1.1; ");
+    rise(1);
+    SAID("assign 2 1.1; ");
+}
+
+TEST(pool, an_age_counts_from_the_end_of_the_initializer)
+{
+    OPEN(.max_workers = 1, .max_age_ns = 1000 * LP_MS);
+    SUBMIT();
+    STEP(TICK);
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    rig_pass(&rig, 30000);
+    rig_said(&rig);
+    TELL(0, READY);
+    SAID("assign 1 0.1; ");
+    rig_pass(&rig, 999);
+    TELL(0, RESULT, .task_id = 1); /* else one that is slow to start would run one task only */
+    SAID("end 1 completed has-run; ");
+}
+
+TEST(pool, a_deadline_of_before_does_not_send_the_young_away)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .max_age_ns = 1000 * LP_MS);
+    rig_raise(&rig, 1);
+    rig_pass(&rig, 999);
+    TELL(0, DEADLINE);
+    SAID("");
+}
+
+TEST(pool, workers_that_started_at_once_leave_one_by_one)
+{
+    OPEN(.min_workers = 4, .max_workers = 4, .max_age_ns = 4000 * LP_MS, .tasks_per_worker = 1000,
+         .jitter_percent = 50, .seed = 1);
+    rig_raise(&rig, 4);
+    for (uint32_t slot = 0; slot < 4; slot++) {
+        const struct lp_worker *worker = &rig.pool.workers[slot];
+        CU_ASSERT_TRUE(worker->aged_ns >= rig.now_ns + 2000 * LP_MS);
+        CU_ASSERT_TRUE(worker->aged_ns <= rig.now_ns + 4000 * LP_MS);
+        CU_ASSERT_TRUE(worker->tasks_limit >= 500 && worker->tasks_limit <= 1000);
+        for (uint32_t other = 0; other < slot; other++) {
+            CU_ASSERT_NOT_EQUAL(worker->aged_ns, rig.pool.workers[other].aged_ns);
+            CU_ASSERT_NOT_EQUAL(worker->tasks_limit, rig.pool.workers[other].tasks_limit);
+        }
+    }
+    rig_pass(&rig, 4000);
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_RETIRING), 4);
+}
+
+TEST(pool, no_worker_is_too_old_in_its_first_second)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .max_age_ns = 1, .jitter_percent = 100);
+    rig_raise(&rig, 1);
+    rig_pass(&rig, 999);
+    SAID("");
+    rig_pass(&rig, 1);
+    SAID("retire 0.1; spawn 1.1; ");
+}
+
+TEST(pool, a_worker_is_recycled_at_its_own_limit)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .tasks_per_worker = 10, .jitter_percent = 90);
+    rig_raise(&rig, 1);
+    rig.pool.workers[0].tasks_limit = 2;
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 1);
+    SUBMIT();
+    rig_said(&rig);
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; retire 0.1; spawn 1.1; ");
+}
+
 TEST(pool, an_exclusive_pool_waits_until_the_old_tree_is_gone)
 {
     OPEN(.min_workers = 1, .max_workers = 1, .exclusive = true, .tasks_per_worker = 1);
@@ -689,6 +788,7 @@ TEST(pool, without_an_initialised_worker_tasks_fail_and_the_pool_goes_on_trying)
         rig_pass(&rig, 30);
     }
     SAID("zygote-start; spawn 0.1; spawn 1.1; end 1 init-failed not-started; ");
+    CU_ASSERT_EQUAL(rig.pool.tasks.table[0].outcome.code, 3);
     TELL(0, EMPTY);
     TELL(1, EMPTY);
     CU_ASSERT_EQUAL(SUBMIT(), 0);

@@ -69,8 +69,8 @@ static uint32_t limit_of(const struct lp_pool *pool, const struct lp_worker *wor
 {
     uint64_t depth = pool->run_ns ? LP_PREFETCH_NS / pool->run_ns : LP_PREFETCH_MAX;
     uint32_t left = LP_PREFETCH_MAX;
-    if (pool->config.tasks_per_worker)
-        left = pool->config.tasks_per_worker - worker->tasks_done - 1;
+    if (worker->tasks_limit)
+        left = worker->tasks_limit - worker->tasks_done - 1;
     if (left > LP_PREFETCH_MAX)
         left = LP_PREFETCH_MAX;
     if (depth < 2)

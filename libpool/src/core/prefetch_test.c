@@ -149,6 +149,20 @@ TEST(prefetch, no_worker_gets_more_than_it_may_run)
     SAID("end 3 completed has-run; retire 0.1; spawn 1.1; ");
 }
 
+TEST(prefetch, who_has_aged_runs_what_it_has_and_gets_no_more)
+{
+    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1, .max_age_ns = LP_STEADY_NS);
+    submit_many(2);
+    STEP(TICK);
+    SAID("assign 1 0.1; ahead 2 0.1; ");
+    rig.now_ns += LP_STEADY_NS;
+    TELL(0, RESULT, .task_id = 1);
+    submit_many(2);
+    SAID("end 1 completed has-run; ");
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; retire 0.1; spawn 1.1; ");
+}
+
 TEST(prefetch, those_who_work_share_what_is_there)
 {
     OPEN_TINY(LP_PREFETCH_NS / 3, .min_workers = 2, .max_workers = 2);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/worker.h"
 
+#include "core/jitter.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
 
@@ -50,6 +51,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
     if (state == LP_WORKER_IDLE)
         idle_link(pool, slot);
     worker->deadline_ns = 0;
+    if (state == LP_WORKER_IDLE && worker->aged_ns)
+        lp_worker_set_deadline(pool, slot, worker->aged_ns);
 }
 
 void lp_worker_set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadline_ns)
@@ -62,9 +65,23 @@ void lp_worker_set_deadline(struct lp_pool *pool, uint32_t slot, uint64_t deadli
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
+/* What all have the same limit for, they would all do at once. */
+static uint64_t jittered(struct lp_pool *pool, uint64_t limit)
+{
+    return lp_jitter_less(&pool->random, limit, pool->config.jitter_percent);
+}
+
+/* Whoever lives for so long has not failed; and replacing them all is no endless work. */
+static uint64_t draw_age_ns(struct lp_pool *pool)
+{
+    uint64_t age_ns = jittered(pool, pool->config.max_age_ns);
+    return age_ns > LP_STEADY_NS ? age_ns : LP_STEADY_NS;
+}
+
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
+    uint32_t tasks_limit = (uint32_t)jittered(pool, pool->config.tasks_per_worker);
     *worker = (struct lp_worker){.state = LP_WORKER_VACANT,
                                  .generation = worker->generation + 1,
                                  .task = LP_NONE,
@@ -72,6 +89,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .queue_last = LP_NONE,
                                  .hungry = worker->hungry,
                                  .hungry_next = worker->hungry_next,
+                                 .tasks_limit = tasks_limit,
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
@@ -374,6 +392,7 @@ static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_caus
         return;
     pool->stats.initializers_failed++;
     pool->initializer_failures++;
+    pool->init_code = pool->workers[slot].init_code;
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_INIT_FAILED, slot, LP_NONE);
     note->cause = cause;
     note->code = pool->workers[slot].init_code;
@@ -494,6 +513,8 @@ static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *ev
     struct lp_worker *worker = &pool->workers[slot];
     worker->ready = true;
     pool->initializer_failures = 0;
+    if (pool->config.max_age_ns)
+        worker->aged_ns = pool->now_ns + draw_age_ns(pool);
     move(pool, slot, LP_WORKER_IDLE);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
     if (worker->leave)
@@ -553,6 +574,19 @@ static void init_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     kill_process(pool, slot, LIBPOOL_INIT_FAILED);
 }
 
+static bool is_aged(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    return worker->aged_ns && worker->aged_ns <= pool->now_ns;
+}
+
+/* There is no task that it could begin: it would have been handed to it. */
+static void aged(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    if (is_aged(pool, &pool->workers[slot]))
+        lp_worker_retire(pool, slot);
+}
+
 static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -577,7 +611,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     worker->tasks_done++;
     worker->recalled = false;
     prove_spawns(pool, worker);
-    worker->leave = worker->leave || event->leaves;
+    worker->leave = worker->leave || event->leaves || is_aged(pool, worker);
     if (worker->queued) {
         launch_queued(pool, slot);
         watch_task(pool, slot);
@@ -585,8 +619,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         return;
     }
     move(pool, slot, LP_WORKER_IDLE);
-    bool recycled = pool->config.tasks_per_worker &&
-                    worker->tasks_done >= pool->config.tasks_per_worker;
+    bool recycled = worker->tasks_limit && worker->tasks_done >= worker->tasks_limit;
     if (worker->leave || recycled)
         lp_worker_retire(pool, slot);
 }
@@ -705,7 +738,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
-    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, nothing, busy_overran, retire_overran, kill_overran,  untold,  unproven),
+    [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, aged,    busy_overran, retire_overran, kill_overran,  untold,  unproven),
     [LP_EVENT_RECALLED]       = ROW(nothing, nothing,       nothing,      nothing, recalled,     nothing,        nothing,       nothing, nothing),
 };
 #undef ROW

@@ -21,7 +21,7 @@
  *   SPAWNING  the zygote was asked; no pid yet. Deadline: start timeout, then the zygote is dropped.
  *             The worker's own words may come first: they are kept for SPAWNED
  *   STARTING  the process runs the initializer. Deadline: initializer timeout
- *   IDLE      in the idle list; no task
+ *   IDLE      in the idle list; no task. Deadline, if workers have an age: then it leaves
  *   BUSY      exactly one task, which is RUNNING, and a queue of those PREFETCHED behind it. Deadline:
  *             its run timeout, or the start timeout until it is known to have begun; patience while
  *             others wait behind it
@@ -79,9 +79,10 @@ struct lp_worker {
     int init_code;
     bool final_started;
     bool finalized;
-    uint32_t tasks_done;
-    uint64_t last_id;     /* the last task of its that has ended; 0: none has */
-    uint64_t launched_ns; /* its task: since then nothing is before it */
+    uint32_t tasks_done, tasks_limit; /* it leaves after so many; 0: no matter how many */
+    uint64_t aged_ns;                 /* it leaves from then on; 0: no matter when */
+    uint64_t last_id;                 /* the last task of its that has ended; 0: none has */
+    uint64_t launched_ns;             /* its task: since then nothing is before it */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
     uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */

@@ -125,7 +125,7 @@ int lp_fds_lift(int *fds, size_t n)
     return 0;
 }
 
-void lp_fds_settle_standard(void)
+void lp_fds_settle_standard(bool keep_stdin)
 {
     int null_fd = lp_sys.openat(AT_FDCWD, "/dev/null", O_RDWR);
     if (null_fd < 0)
@@ -133,7 +133,7 @@ void lp_fds_settle_standard(void)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fd == null_fd)
             (void)lp_sys.set_cloexec(fd, 0);
-        else if (fd == STDIN_FILENO || lp_sys.is_open(fd) < 0)
+        else if ((fd == STDIN_FILENO && !keep_stdin) || lp_sys.is_open(fd) < 0)
             (void)lp_sys.dup_to(null_fd, fd, 0);
     }
     if (null_fd > STDERR_FILENO)

@@ -5,6 +5,7 @@
 #ifndef LP_OS_FDS_H
 #define LP_OS_FDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LP_FDS_FIRST 3
@@ -19,7 +20,7 @@ int lp_fds_keep(int *fds, size_t n);
 /* Moves those of fds that stand on 0, 1 or 2 above; the old numbers are closed. 0 or -errno. */
 int lp_fds_lift(int *fds, size_t n);
 
-/* 0 becomes /dev/null; so do 1 and 2 when they are closed. */
-void lp_fds_settle_standard(void);
+/* 0 becomes /dev/null, unless it is kept; so do all three when they are closed. */
+void lp_fds_settle_standard(bool keep_stdin);
 
 #endif

@@ -118,11 +118,25 @@ TEST_IN_CHILD(fds, standard_ones_are_filled_up, 5000, TEST_EXIT(0))
     ino_t output = file_of(1);
     close(0);
     close(2);
-    lp_fds_settle_standard();
+    lp_fds_settle_standard(false);
     struct stat null_file;
     if (stat("/dev/null", &null_file) != 0)
         return 1;
     if (file_of(0) != null_file.st_ino || file_of(2) != null_file.st_ino || file_of(1) != output)
         return 2;
     return fcntl(0, F_GETFD) == 0 && fcntl(2, F_GETFD) == 0 ? 0 : 3;
+}
+
+TEST_IN_CHILD(fds, standard_input_is_kept_when_it_is_wanted, 5000, TEST_EXIT(0))
+{
+    int ends[2];
+    if (pipe(ends) != 0 || dup2(ends[0], 0) != 0)
+        return 1;
+    ino_t input = file_of(0);
+    lp_fds_settle_standard(true);
+    if (file_of(0) != input)
+        return 2;
+    close(0);
+    lp_fds_settle_standard(true);
+    return is_open(0) && file_of(0) != input ? 0 : 3;
 }

@@ -537,7 +537,7 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
     int error = lp_fds_lift(zygote->fds, n);
     if (error < 0)
         return error;
-    lp_fds_settle_standard();
+    lp_fds_settle_standard(options->keep_stdin);
     error = lp_fds_keep(zygote->fds, n);
     size_t heirs = FD_DOORBELLS + (size_t)options->slots;
     for (uint32_t i = 0; i < options->slots; i++) {

@@ -75,7 +75,8 @@ struct lp_report {
 /*
  * Runs in the freshly forked worker, after the preparation of child.h (empty mask, default
  * signals, own session, sub-reaper, oom_score_adj, cgroup, process name; descriptors: 0 is
- * /dev/null, 1 and 2 are the host's, 3 is the slot's doorbell, 4 its lifeline). Never returns.
+ * /dev/null or the host's (keep_stdin), 1 and 2 are the host's, 3 is the slot's doorbell, 4 its
+ * lifeline). Never returns.
  */
 typedef void lp_worker_main(void *context, uint32_t slot, uint32_t generation);
 
@@ -84,6 +85,7 @@ struct lp_zygote_options {
     const int *doorbell_fds; /* one eventfd a slot, the host's numbers; borrowed */
     lp_worker_main *worker_main;
     void *context;    /* passed to worker_main; a copy-on-write copy of the host's memory */
+    bool keep_stdin;  /* 0 stays the host's */
     int lifeline_fd;  /* the host's end (lifeline.h), borrowed; 0: none */
     const char *name; /* process names NAME:zygote and NAME:SLOT; borrowed */
     const struct lp_cgroup_place *place; /* of the cgroups; NULL: none; borrowed */

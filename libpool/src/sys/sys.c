@@ -116,7 +116,25 @@ ROW(int, prctl, (int option, unsigned long argument), prctl(option, argument, 0U
 ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
+ROW(int, setrlimit, (int resource, const struct rlimit *limit),
+    setrlimit((__rlimit_resource_t)resource, limit))
+ROW(int, sched_setaffinity, (size_t size, const void *mask),
+    syscall(SYS_sched_setaffinity, 0, size, mask))
+ROW(int, sched_getaffinity, (size_t size, void *mask),
+    syscall(SYS_sched_getaffinity, 0, size, mask))
+ROW(int, chdir, (const char *path), chdir(path))
+ROW(mode_t, umask, (mode_t mask), umask(mask))
 ROW(int, unmap, (void *memory, size_t size), munmap(memory, size))
+
+/* The libc's answer is the new value, of which -1 is one. */
+static int sys_nice(int more)
+{
+    int saved_errno = errno;
+    errno = 0;
+    int error = nice(more) == -1 ? -errno : 0;
+    errno = saved_errno;
+    return error;
+}
 
 static int sys_futex_wait(const _Atomic uint32_t *word, uint32_t value, int timeout_ms)
 {
@@ -245,7 +263,9 @@ static size_t sys_stack_left(void)
         .map_shared = sys_map_shared, .map_file = sys_map_file,                                   \
         .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,           \
         .wipe_on_fork = sys_wipe_on_fork, .use_huge_pages = sys_use_huge_pages,                   \
-        .map_stack = sys_map_stack, .stack_left = sys_stack_left,                                 \
+        .map_stack = sys_map_stack, .stack_left = sys_stack_left, .setrlimit = sys_setrlimit,     \
+        .nice = sys_nice, .sched_setaffinity = sys_sched_setaffinity, .chdir = sys_chdir,         \
+        .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

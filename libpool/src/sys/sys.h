@@ -80,6 +80,12 @@ struct lp_sys {
     int (*register_rseq)(void); /* again, as glibc did at the thread's start */
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
+    int (*setrlimit)(int resource, const struct rlimit *limit);
+    int (*nice)(int more); /* the new value may be negative: 0 when it was set, else -errno */
+    int (*sched_setaffinity)(size_t size, const void *mask);
+    int (*sched_getaffinity)(size_t size, void *mask); /* bytes that were filled */
+    int (*chdir)(const char *path);
+    mode_t (*umask)(mode_t mask);
 
     /* memory */
     void *(*map)(size_t size); /* private, anonymous; NULL when there is none */

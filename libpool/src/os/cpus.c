@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * v2: cpu.max holds QUOTA PERIOD, or "max PERIOD". v1: cpu.cfs_quota_us holds -1 for none.
+ * A file that is missing or odd is no quota: too many workers only share what there is.
+ */
+#include "os/cpus.h"
+
+#include "base/fd.h"
+#include "os/cgroup_find.h"
+#include "os/cgroup_place.h"
+#include "os/file.h"
+#include "sys/sys.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MASK_WORDS 128 /* 8192 CPUs, the most that Linux can be built for */
+#define MOUNTINFO_BYTES ((size_t)512 * 1024)
+#define NUMBERS_BYTES 64
+
+/* ---- Quotas ------------------------------------------------------------------------------ */
+
+static uint32_t rounded_up(long long quota, long long period)
+{
+    if (quota <= 0 || period <= 0)
+        return LP_CPUS_ANY;
+    long long cpus = quota / period + (quota % period != 0);
+    return cpus < LP_CPUS_ANY ? (uint32_t)cpus : LP_CPUS_ANY;
+}
+
+static uint32_t quota_v2(int directory_fd)
+{
+    char text[NUMBERS_BYTES], *rest;
+    if (lp_file_read(directory_fd, "cpu.max", text, sizeof(text)) <= 0)
+        return LP_CPUS_ANY;
+    long long quota = strtoll(text, &rest, 10); /* "max" is no number: 0 */
+    return rounded_up(quota, strtoll(rest, NULL, 10));
+}
+
+static long long number_in(int directory_fd, const char *name)
+{
+    char text[NUMBERS_BYTES];
+    ssize_t length = lp_file_read(directory_fd, name, text, sizeof(text));
+    return length > 0 ? strtoll(text, NULL, 10) : 0;
+}
+
+static uint32_t quota_v1(int directory_fd)
+{
+    return rounded_up(number_in(directory_fd, "cpu.cfs_quota_us"),
+                      number_in(directory_fd, "cpu.cfs_period_us"));
+}
+
+static uint32_t quota_here(const char *path, bool is_v2)
+{
+    lp_fd_auto int fd = lp_cgroup_open_directory(AT_FDCWD, path);
+    if (fd < 0)
+        return LP_CPUS_ANY;
+    return is_v2 ? quota_v2(fd) : quota_v1(fd);
+}
+
+static uint32_t lesser(uint32_t one, uint32_t other)
+{
+    return one < other ? one : other;
+}
+
+uint32_t lp_cpus_quota(char *path, bool is_v2)
+{
+    uint32_t least = quota_here(path, is_v2);
+    for (char *end = strrchr(path, '/'); end != NULL && end > path; end = strrchr(path, '/')) {
+        *end = '\0';
+        least = lesser(least, quota_here(path, is_v2));
+    }
+    return least;
+}
+
+static uint32_t own_quota(const char *mountinfo)
+{
+    char membership[LP_CGROUP_PATH_BYTES], path[LP_CGROUP_PATH_BYTES];
+    uint32_t least = LP_CPUS_ANY;
+    if (lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof(membership)) <= 0)
+        return least;
+    if (lp_cgroup_find(mountinfo, membership, NULL, path))
+        least = lesser(least, lp_cpus_quota(path, true));
+    if (lp_cgroup_find(mountinfo, membership, "cpu", path))
+        least = lesser(least, lp_cpus_quota(path, false));
+    return least;
+}
+
+static uint32_t find_quota(void)
+{
+    uint32_t least = LP_CPUS_ANY;
+    char *mountinfo = lp_sys.map(MOUNTINFO_BYTES);
+    if (mountinfo == NULL)
+        return least;
+    if (lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, MOUNTINFO_BYTES) > 0)
+        least = own_quota(mountinfo);
+    (void)lp_sys.unmap(mountinfo, MOUNTINFO_BYTES);
+    return least;
+}
+
+/* ---- Affinity ---------------------------------------------------------------------------- */
+
+static uint32_t in_mask(void)
+{
+    uint64_t mask[MASK_WORDS] = {0};
+    uint32_t count = 0;
+    if (lp_sys.sched_getaffinity(sizeof(mask), mask) < 0)
+        return 1;
+    for (size_t i = 0; i < MASK_WORDS; i++)
+        count += (uint32_t)__builtin_popcountll(mask[i]);
+    return count != 0 ? count : 1;
+}
+
+uint32_t lp_cpus_usable(void)
+{
+    return lesser(in_mask(), find_quota());
+}
