@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "future.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -95,7 +94,7 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     free_input(future);
     uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
                                                memory_order_acq_rel);
-    if (before & LP_FUTURE_AWAITED)
+    if (before & LP_AWAITED)
         (void)lp_sys.futex_wake_all(&future->state);
     return before / LP_FUTURE_VISITOR;
 }
@@ -122,15 +121,4 @@ bool lp_future_leave(libpool_future *future)
     uint32_t before = atomic_fetch_sub_explicit(&future->state, LP_FUTURE_VISITOR,
                                                 memory_order_acq_rel);
     return before & LP_FUTURE_ENDED;
-}
-
-int lp_future_wait_until(libpool_future *future, uint64_t deadline_ns)
-{
-    uint32_t state = atomic_fetch_or(&future->state, LP_FUTURE_AWAITED) | LP_FUTURE_AWAITED;
-    for (; !(state & LP_FUTURE_ENDED); state = atomic_load(&future->state)) {
-        int error = lp_sys.futex_wait_until(&future->state, state, deadline_ns);
-        if (error == -ETIMEDOUT && !lp_future_has_ended(future))
-            return -ETIMEDOUT;
-    }
-    return 0;
 }

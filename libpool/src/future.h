@@ -15,23 +15,22 @@
 
 #include <libpool.h>
 
+#include "awaited.h"
 #include "core/tasks.h"
 #include "slab.h"
 
 /*
- * Its state word: has it ended, does somebody sleep on it, and how many threads came through it to
- * the pool. A pool may be closed while others still hold its futures; the last of these visitors must
- * be gone before its memory is.
+ * Its state word: has it ended, does somebody sleep on it (LP_AWAITED), and how many threads came
+ * through it to the pool (visit.h).
  */
 #define LP_FUTURE_ENDED 1u
-#define LP_FUTURE_AWAITED 2u
 #define LP_FUTURE_VISITOR 0x100u
 
 #define LP_FUTURE_SMALL 64u
 
 struct libpool_future {
     struct lp_slab_item item;
-    _Atomic uint32_t state; /* futex word: LP_FUTURE_... */
+    _Atomic uint32_t state; /* futex word: LP_FUTURE_..., LP_AWAITED */
     _Atomic uint32_t holders;
     libpool *pool; /* to be touched between visit and leave only */
     uint32_t task; /* index in the core's table; valid until ended */
@@ -70,7 +69,10 @@ bool lp_future_visit(libpool_future *future);
 /* After that. True: it has ended meanwhile, the visitor was counted and has to be counted out. */
 bool lp_future_leave(libpool_future *future);
 bool lp_future_has_ended(const libpool_future *future);
-/* 0 or -ETIMEDOUT; deadline_ns is absolute, UINT64_MAX: none. */
-int lp_future_wait_until(libpool_future *future, uint64_t deadline_ns);
+
+static inline struct lp_awaited lp_future_end(libpool_future *future)
+{
+    return (struct lp_awaited){.word = &future->state, .mask = LP_FUTURE_ENDED};
+}
 
 #endif

@@ -12,7 +12,7 @@
 #include "os/cpus.h"
 #include "supervisor.h"
 #include "sys/sys.h"
-#include "watch.h"
+#include "visit.h"
 
 #define PAGE_BYTES 4096u
 #define CLOSE_MS 1000
@@ -235,60 +235,12 @@ int libpool_dispatch(libpool *pool)
 
 /* ---- futures -------------------------------------------------------------------------------- */
 
-static int drive_until_ended(libpool *pool, libpool_future *future, uint64_t deadline_ns)
-{
-    bool in_time = true;
-    pthread_mutex_lock(&pool->lock);
-    while (!lp_future_has_ended(future) && in_time)
-        in_time = lp_supervisor_await(pool, deadline_ns);
-    pthread_mutex_unlock(&pool->lock);
-    return lp_future_has_ended(future) ? 0 : -ETIMEDOUT;
-}
-
-/* The pool of a future that has not ended; NULL: it has. Every visit is followed by leave. */
-static libpool *visit(libpool_future *future)
-{
-    return lp_future_visit(future) ? future->pool : NULL;
-}
-
-static void leave(libpool_future *future, libpool *pool)
-{
-    if (lp_future_leave(future))
-        atomic_fetch_sub(&pool->visitors, 1); /* the last touch */
-}
-
-/* A short look at the workers' answers, or all the waiting where no thread drives the pool. */
-static int wait_in_pool(libpool *pool, libpool_future *future, int timeout_ms, uint64_t deadline_ns)
-{
-    int error = lp_door_check(pool);
-    if (error)
-        return error;
-    if (!pool->has_thread)
-        return drive_until_ended(pool, future, deadline_ns);
-    return timeout_ms != 0 && lp_watch(pool, future, deadline_ns) ? 0 : -ETIMEDOUT;
-}
-
-static void arm_bells(libpool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    lp_supervisor_before_sleep(pool);
-    pthread_mutex_unlock(&pool->lock);
-}
-
 int libpool_future_wait(libpool_future *future, int timeout_ms)
 {
     if (!future)
         return -EINVAL;
-    uint64_t deadline_ns = lp_door_deadline(timeout_ms);
-    libpool *pool = visit(future);
-    if (!pool)
-        return 0;
-    bool may_sleep = timeout_ms != 0 && pool->has_thread;
-    int error = wait_in_pool(pool, future, timeout_ms, deadline_ns);
-    if (error == -ETIMEDOUT && may_sleep)
-        arm_bells(pool);
-    leave(future, pool);
-    return error == -ETIMEDOUT && may_sleep ? lp_future_wait_until(future, deadline_ns) : error;
+    struct lp_awaited end = lp_future_end(future);
+    return lp_visit_wait(future, &end, timeout_ms, lp_door_deadline(timeout_ms));
 }
 
 const libpool_result *libpool_future_result(const libpool_future *future)
@@ -296,42 +248,9 @@ const libpool_result *libpool_future_result(const libpool_future *future)
     return future && lp_future_has_ended(future) ? &future->result : NULL;
 }
 
-/* With the lock held. What waits in a worker's channel is taken back first. */
-static int cancel_pending(libpool *pool, libpool_future *future)
-{
-    enum lp_cancel done = LP_CANCEL_RECALL;
-    while (done == LP_CANCEL_RECALL && !lp_future_has_ended(future)) {
-        done = lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
-        if (done == LP_CANCEL_RECALL)
-            lp_supervisor_recall(pool, pool->core.tasks.table[future->task].slot);
-    }
-    if (done == LP_CANCEL_RECALL) /* its result was there already: what was recalled goes on */
-        lp_pool_settle(&pool->core, lp_supervisor_now());
-    lp_supervisor_perform(pool);
-    return done == LP_CANCEL_RECALL ? LIBPOOL_CANCEL_DONE : (int)done;
-}
-
-static int cancel_in_pool(libpool *pool, libpool_future *future)
-{
-    int error = lp_door_check(pool);
-    if (error)
-        return error;
-    pthread_mutex_lock(&pool->lock);
-    int done = cancel_pending(pool, future);
-    pthread_mutex_unlock(&pool->lock);
-    return done;
-}
-
 int libpool_future_cancel(libpool_future *future)
 {
-    if (!future)
-        return -EINVAL;
-    libpool *pool = visit(future);
-    if (!pool)
-        return LIBPOOL_CANCEL_DONE;
-    int done = cancel_in_pool(pool, future);
-    leave(future, pool);
-    return done;
+    return future ? lp_visit_cancel(future) : -EINVAL;
 }
 
 void libpool_future_free(libpool_future *future)
@@ -339,10 +258,6 @@ void libpool_future_free(libpool_future *future)
     if (future)
         lp_future_drop(future);
 }
-
-static_assert((int)LIBPOOL_CANCEL_DONE == (int)LP_CANCEL_DONE, "one list");
-static_assert((int)LIBPOOL_CANCEL_DEQUEUED == (int)LP_CANCEL_DEQUEUED, "one list");
-static_assert((int)LIBPOOL_CANCEL_KILLED == (int)LP_CANCEL_KILLED, "one list");
 
 /* ---- numbers -------------------------------------------------------------------------------- */
 

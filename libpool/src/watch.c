@@ -68,12 +68,12 @@ static void adapt(libpool *pool, uint64_t watched_ns, bool hit)
     atomic_store_explicit(&pool->watch_ns, (uint32_t)next_ns, memory_order_relaxed);
 }
 
-bool lp_watch(libpool *pool, libpool_future *future, uint64_t deadline_ns)
+bool lp_watch(libpool *pool, const struct lp_awaited *awaited, uint64_t deadline_ns)
 {
     uint64_t begun_ns = lp_supervisor_now(), now_ns = begun_ns;
     uint32_t watch_ns = atomic_load_explicit(&pool->watch_ns, memory_order_relaxed);
     begin(pool);
-    while (!lp_future_has_ended(future) && now_ns - begun_ns <= watch_ns && now_ns < deadline_ns) {
+    while (!lp_awaited_came(awaited) && now_ns - begun_ns <= watch_ns && now_ns < deadline_ns) {
         bool flows = look(pool);
         if (!flows)
             (void)lp_sys.sched_yield();
@@ -82,7 +82,7 @@ bool lp_watch(libpool *pool, libpool_future *future, uint64_t deadline_ns)
             begun_ns = now_ns; /* as long as results come it pays to take them */
     }
     end(pool);
-    bool hit = lp_future_has_ended(future);
+    bool hit = lp_awaited_came(awaited);
     adapt(pool, now_ns - begun_ns, hit);
     return hit;
 }

@@ -11,12 +11,13 @@
 #ifndef LP_WATCH_H
 #define LP_WATCH_H
 
+#include "awaited.h"
 #include "supervisor.h"
 
 /*
- * True when the future has ended. Until nothing has ended for 100 us at most, and not beyond the
+ * True when it came. Until nothing has ended for 100 us at most, and not beyond the
  * deadline; the pool must stay while it lasts.
  */
-bool lp_watch(libpool *pool, libpool_future *future, uint64_t deadline_ns);
+bool lp_watch(libpool *pool, const struct lp_awaited *awaited, uint64_t deadline_ns);
 
 #endif
