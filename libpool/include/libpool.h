@@ -397,6 +397,43 @@ int libpool_future_cancel(libpool_future *future);
 /* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
 void libpool_future_free(libpool_future *future);
 
+/* ---- Many tasks -------------------------------------------------------------------------- */
+
+/*
+ * What is done with more than one future: wait for any, for all, or take each as it ends. No thread is
+ * made for it, nobody polls, and a future that nobody gathers does not pay for those that are. A set of
+ * futures is of one pool (-EINVAL otherwise); NULL in an array stands for no future. To take them in
+ * order of submission, call libpool_future_wait for one after the other. Above them, libpool_map runs a
+ * whole batch through a pool, and libpool_call runs one function without a pool.
+ */
+
+/*
+ * The index of one that has ended, the first when there are several; -ETIMEDOUT when none has;
+ * -ENOENT: there is no future in the array. Looks at each, every time: libpool_gather is for many.
+ * Errors: -EINVAL, -ENOMEM (more than 16), -EDEADLK, -ECHILD.
+ */
+int64_t libpool_wait_any(libpool_future *const *futures, size_t n, int timeout_ms);
+
+/* 0 when all have ended, -ETIMEDOUT when one has not. They need not be of one pool. */
+int libpool_wait_all(libpool_future *const *futures, size_t n, int timeout_ms);
+
+typedef struct libpool_gather libpool_gather; /* futures that are taken as they end */
+
+/*
+ * Gathers the futures, which stay the caller's; the array is not kept. A future may be freed meanwhile,
+ * and may be in several gathers. 28 bytes a future. Errors: as libpool_wait_any.
+ */
+int libpool_gather_open(libpool_gather **gather, libpool_future *const *futures, size_t n);
+
+/*
+ * The index of the next one that has ended, each once, as they end; -ETIMEDOUT: none has meanwhile;
+ * -ENOENT: all were taken. One thread at a time.
+ */
+int64_t libpool_gather_next(libpool_gather *gather, int timeout_ms);
+
+/* Lets go of them; nothing is cancelled. At any time, also after libpool_close. NULL is allowed. */
+void libpool_gather_close(libpool_gather *gather);
+
 /* ---- Inside a worker --------------------------------------------------------------------- */
 
 /*

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "describe.h"
+#include "gather.h"
 #include "os/pages.h"
 #include "supervisor.h"
 #include "sys/sys.h"
@@ -96,6 +97,8 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
                                                memory_order_acq_rel);
     if (before & LP_AWAITED)
         (void)lp_sys.futex_wake_all(&future->state);
+    if (before & LP_FUTURE_GATHERED)
+        lp_gather_tell(future);
     return before / LP_FUTURE_VISITOR;
 }
 

@@ -2,7 +2,7 @@
 /*
  * future: one task as the host sees it: its input on the way in, its result on the way out.
  *
- * Two parties may hold it: the caller and the pool; the last one frees it. The pool writes it under
+ * The caller and the pool hold it, and who gathers it; the last one frees it. The pool writes it under
  * its lock until it has ended; `state` is then set with release order and never changes again, so
  * readers need no lock. It outlives its pool.
  */
@@ -20,10 +20,11 @@
 #include "slab.h"
 
 /*
- * Its state word: has it ended, does somebody sleep on it (LP_AWAITED), and how many threads came
- * through it to the pool (visit.h).
+ * Its state word: has it ended, does somebody sleep on it (LP_AWAITED), is it gathered (gather.h),
+ * and how many threads came through it to the pool (visit.h).
  */
 #define LP_FUTURE_ENDED 1u
+#define LP_FUTURE_GATHERED 4u
 #define LP_FUTURE_VISITOR 0x100u
 
 #define LP_FUTURE_SMALL 64u
@@ -46,6 +47,7 @@ struct libpool_future {
     unsigned char small[LP_FUTURE_SMALL]; /* an input that fits here needs no allocation */
     libpool_result result;
     libpool_allocator allocator;
+    struct lp_gather_link *links; /* LP_FUTURE_GATHERED: who is told of its end, under the lock */
 };
 
 /*
