@@ -434,6 +434,75 @@ int64_t libpool_gather_next(libpool_gather *gather, int timeout_ms);
 /* Lets go of them; nothing is cancelled. At any time, also after libpool_close. NULL is allowed. */
 void libpool_gather_close(libpool_gather *gather);
 
+/*
+ * Yields the next element: 1 with *input and *input_size set, 0 when there are no more; a negative value
+ * ends the batch with it. *input has to stay until the next call, with LIBPOOL_BORROW until the
+ * element's result was handed over.
+ */
+typedef int libpool_input_function(void *arg, const void **input, size_t *input_size);
+
+/*
+ * Takes the result of one element (0, 1, 2... as they were taken from the input); it is gone on return.
+ * Non-zero halts the batch.
+ */
+typedef int libpool_result_function(void *arg, uint64_t element, const libpool_result *result);
+
+/* libpool_batch.flags; also LIBPOOL_BORROW, for what `next` yields */
+enum {
+    LIBPOOL_IN_ORDER = 1u << 8, /* results are handed over in the order of the elements */
+    LIBPOOL_HALT_NOW = 1u << 9  /* when it halts, what runs is killed; else that may finish */
+};
+
+/*
+ * One function over many elements. They are an array (inputs, input_size, elements), which is not copied,
+ * or what `next` yields. Each is a task of its own: a timeout, crash or error costs that element.
+ */
+typedef struct libpool_batch {
+    size_t size; /* sizeof(libpool_batch) */
+    libpool_task_function *function;
+    const void *inputs;
+    size_t input_size; /* bytes of each */
+    uint64_t elements;
+    libpool_input_function *next; /* instead of the three above */
+    void *next_arg;
+    libpool_result_function *result; /* may be NULL: only the report tells */
+    void *result_arg;
+    uint32_t flags;
+    uint32_t priority;         /* of each task, as in libpool_task */
+    uint32_t run_timeout_ms;   /* of each element */
+    uint32_t queue_timeout_ms; /* of each element, from its submission */
+    uint32_t timeout_ms;       /* of all: what is left then is killed; default: none */
+    uint32_t in_flight;     /* elements at most that were taken from the input and not handed over
+                                  yet, 1,048,576 at most; default: 4 a worker, at least 64 */
+    uint32_t chunk;         /* so many are taken and submitted at once, in_flight / 2 at most;
+                                  default 16; one by one what `next` yields without BORROW */
+    uint32_t halt_percent;  /* halts when so many in 100 of the results are failures */
+    uint32_t halt_sample;   /* not before there are so many results; default 20 */
+    uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
+} libpool_batch;
+
+typedef struct libpool_batch_report {
+    size_t size;                        /* sizeof(libpool_batch_report), set by the caller */
+    uint64_t elements;                  /* taken from the input; each had its result handed over */
+    uint64_t failed;                    /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
+    uint64_t ended[LIBPOOL_CAUSES_MAX]; /* by cause */
+} libpool_batch_report;
+
+enum {
+    LIBPOOL_HALTED = 1 /* by a halt rule or by the result callback */
+};
+
+/*
+ * Runs a batch and returns when every element that was taken has ended and its result was handed over:
+ * each exactly once. Both callbacks run on this thread, with no lock held; they may use the pool. When
+ * the batch halts nothing more is taken, and what has not begun ends as CANCELLED (with task_id 0 if the
+ * pool never had it). Other tasks of the pool go on; the batch waits for room in the backlog like any.
+ * Returns 0, LIBPOOL_HALTED, -ETIMEDOUT (timeout_ms), what `next` returned, or an error of libpool_submit:
+ * these four as a halt, with all results handed over and *report (may be NULL) filled. Without effect:
+ * -EINVAL, -E2BIG (struct sizes), -ENOMEM, -EDEADLK, -ECHILD.
+ */
+int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report *report);
+
 /* ---- Inside a worker --------------------------------------------------------------------- */
 
 /*

@@ -2,6 +2,7 @@
 #include "door.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "supervisor.h"
@@ -48,4 +49,13 @@ void lp_door_give(void *theirs, size_t their_size, const void *ours, size_t our_
 uint64_t lp_door_deadline(int timeout_ms)
 {
     return timeout_ms < 0 ? LP_FOREVER : lp_supervisor_now() + (uint64_t)timeout_ms * LP_MS;
+}
+
+int lp_door_left_ms(uint64_t deadline_ns)
+{
+    if (deadline_ns == LP_FOREVER)
+        return -1;
+    uint64_t now_ns = lp_supervisor_now();
+    uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns + LP_MS - 1) / LP_MS : 0;
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }

@@ -31,5 +31,7 @@ int lp_door_check_size(size_t their_size);
 
 /* Absolute; negative: never. */
 uint64_t lp_door_deadline(int timeout_ms);
+/* The other way: what is left until then, rounded up. */
+int lp_door_left_ms(uint64_t deadline_ns);
 
 #endif

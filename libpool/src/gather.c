@@ -81,11 +81,11 @@ static void let_go(struct lp_gather_link *link)
 }
 
 /* What has not ended is linked, if there is a pool to lock: no end comes between look and link. */
-static void attach_all(struct lp_gather *gather, uint32_t first, uint32_t n,
+static void attach_all(struct lp_gather *gather, const uint32_t *places, uint32_t n,
                        libpool_future *const *futures)
 {
     for (uint32_t i = 0; i < n; i++) {
-        struct lp_gather_link *link = &gather->links[first + i];
+        struct lp_gather_link *link = &gather->links[places ? places[i] : i];
         if (!futures[i])
             continue;
         hold(gather, link, futures[i]);
@@ -108,7 +108,7 @@ static libpool *visit_any(libpool_future *const *futures, uint32_t n, libpool_fu
     return pool;
 }
 
-int lp_gather_attach(struct lp_gather *gather, uint32_t first, uint32_t n,
+int lp_gather_attach(struct lp_gather *gather, const uint32_t *places, uint32_t n,
                      libpool_future *const *futures)
 {
     libpool_future *visited = NULL;
@@ -117,7 +117,7 @@ int lp_gather_attach(struct lp_gather *gather, uint32_t first, uint32_t n,
     if (pool && !error)
         pthread_mutex_lock(&pool->lock);
     if (!error)
-        attach_all(gather, first, n, futures);
+        attach_all(gather, places, n, futures);
     if (pool && !error)
         pthread_mutex_unlock(&pool->lock);
     if (pool)
@@ -289,7 +289,7 @@ int libpool_gather_open(libpool_gather **out, libpool_future *const *futures, si
         return -ENOMEM;
     gather->allocator = one->allocator;
     lp_gather_init(&gather->core, (uint32_t)n, gather->memory);
-    int error = lp_gather_attach(&gather->core, 0, (uint32_t)n, futures);
+    int error = lp_gather_attach(&gather->core, NULL, (uint32_t)n, futures);
     if (error)
         lp_release(&gather->allocator, gather, gather_bytes((uint32_t)n));
     else
@@ -316,7 +316,7 @@ static int64_t wait_on_stack(libpool_future *const *futures, size_t n, int timeo
     _Alignas(16) unsigned char memory[ON_STACK * (sizeof(struct lp_gather_link) + 4)];
     struct lp_gather gather;
     lp_gather_init(&gather, (uint32_t)n, memory);
-    int64_t place = lp_gather_attach(&gather, 0, (uint32_t)n, futures);
+    int64_t place = lp_gather_attach(&gather, NULL, (uint32_t)n, futures);
     if (place == 0)
         place = lp_gather_next(&gather, timeout_ms);
     lp_gather_deinit(&gather);

@@ -49,10 +49,10 @@ void lp_gather_init(struct lp_gather *gather, uint32_t capacity, void *memory);
 void lp_gather_deinit(struct lp_gather *gather);
 
 /*
- * The futures of places [first, first + n), which are free, are held from now on; NULL leaves a place
- * free. All of one pool. 0, -EDEADLK, -ECHILD: nothing was attached.
+ * The futures are held from now on, each in its place, which is free (places NULL: 0, 1, 2...); a NULL
+ * leaves its place free. All of one pool. 0, -EDEADLK, -ECHILD: nothing was attached.
  */
-int lp_gather_attach(struct lp_gather *gather, uint32_t first, uint32_t n,
+int lp_gather_attach(struct lp_gather *gather, const uint32_t *places, uint32_t n,
                      libpool_future *const *futures);
 
 /* The place of one that has ended, which is free from now on; -ENOENT: none is attached; -ETIMEDOUT... */

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "door.h"
 #include "os/death.h"
 #include "os/lifeline.h"
 #include "os/tree.h"
@@ -914,20 +914,11 @@ static void *supervise(void *arg)
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-static int ms_until(uint64_t deadline_ns)
-{
-    if (deadline_ns == UINT64_MAX)
-        return -1;
-    uint64_t now_ns = lp_supervisor_now();
-    uint64_t left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns + LP_MS - 1) / LP_MS : 0;
-    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
-}
-
 static void drive(libpool *pool, uint64_t deadline_ns)
 {
     pool->driving = true;
     pthread_mutex_unlock(&pool->lock);
-    lp_supervisor_turn(pool, ms_until(deadline_ns), true);
+    lp_supervisor_turn(pool, lp_door_left_ms(deadline_ns), true);
     pthread_mutex_lock(&pool->lock);
     pool->driving = false;
     pthread_cond_broadcast(&pool->changed);

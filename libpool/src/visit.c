@@ -101,6 +101,34 @@ int lp_visit_cancel(libpool_future *future)
     return done;
 }
 
+/* With the lock held. What was sent ahead is pending again when it was recalled, if it was not begun. */
+static void withdraw_pending(libpool *pool, libpool_future *future)
+{
+    const struct lp_task *task = &pool->core.tasks.table[future->task];
+    if (lp_future_has_ended(future) || task->state == LP_TASK_RUNNING)
+        return;
+    if (task->state == LP_TASK_PREFETCHED)
+        lp_supervisor_recall(pool, task->slot);
+    if (!lp_future_has_ended(future) && task->state == LP_TASK_PENDING)
+        (void)lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
+    else
+        lp_pool_settle(&pool->core, lp_supervisor_now());
+    lp_supervisor_perform(pool);
+}
+
+void lp_visit_withdraw(libpool_future *future)
+{
+    libpool *pool = lp_visit(future);
+    if (!pool)
+        return;
+    if (lp_door_check(pool) == 0) {
+        pthread_mutex_lock(&pool->lock);
+        withdraw_pending(pool, future);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    lp_visit_leave(future, pool);
+}
+
 static_assert((int)LIBPOOL_CANCEL_DONE == (int)LP_CANCEL_DONE, "one list");
 static_assert((int)LIBPOOL_CANCEL_DEQUEUED == (int)LP_CANCEL_DEQUEUED, "one list");
 static_assert((int)LIBPOOL_CANCEL_KILLED == (int)LP_CANCEL_KILLED, "one list");

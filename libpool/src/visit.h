@@ -25,5 +25,7 @@ int lp_visit_wait(libpool_future *future, const struct lp_awaited *awaited, int 
 
 /* As libpool_future_cancel. */
 int lp_visit_cancel(libpool_future *future);
+/* The same for one that has not begun; what a worker has is left to it. */
+void lp_visit_withdraw(libpool_future *future);
 
 #endif
