@@ -45,7 +45,7 @@ struct map {
     uint64_t *elements;       /* by place: which one it is */
     uint32_t *ended_places;   /* IN_ORDER, by element modulo places: it has ended; else NOWHERE */
     uint64_t ended;
-    uint64_t handed_over;     /* results; IN_ORDER: the next element */
+    uint64_t handed_over; /* results; IN_ORDER: the next element */
     struct lp_gather gather;
     void *gather_memory;
 
