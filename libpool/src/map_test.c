@@ -107,6 +107,14 @@ static bool is_in_order(const struct log *log)
     return true;
 }
 
+static uint32_t position_of(const struct log *log, uint64_t element)
+{
+    uint32_t at = 0;
+    while (at < log->n && log->elements[at] != element)
+        at++;
+    return at;
+}
+
 /* What `next` yields is in one buffer that is used again at once. */
 struct source {
     uint32_t next, end, buffer;
@@ -286,7 +294,7 @@ TEST(map, one_that_is_stuck_among_10000_costs_one)
     CU_ASSERT_EQUAL(report.ended[LIBPOOL_TIMEOUT], 1);
     CU_ASSERT_EQUAL(report.failed, 1);
     CU_ASSERT_EQUAL(log->causes[STUCK], LIBPOOL_TIMEOUT);
-    CU_ASSERT_EQUAL(log->elements[MANY - 1], STUCK); /* nobody waited for it */
+    CU_ASSERT(position_of(log, STUCK) > STUCK + 1000); /* nobody waited for it */
     CU_ASSERT_EQUAL(log->wrong, 0);
     libpool_close(pool);
     free(numbers);
