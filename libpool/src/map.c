@@ -206,7 +206,7 @@ static void submit_staged(struct map *map)
     if (error == -EAGAIN) /* no room, and no time left to wait for it */
         error = -ETIMEDOUT;
     if (error)
-        stop(map, error, error == -ETIMEDOUT);
+        stop(map, error, false); /* out of time: the next wait is, too, and kills */
 }
 
 static bool wants_more(const struct map *map)
