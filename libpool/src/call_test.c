@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,6 +98,31 @@ TEST(call, the_options_hold_for_it)
     CU_ASSERT_EQUAL_FATAL(libpool_call(&task, &options, &future), 0);
     CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_INIT_FAILED);
     libpool_future_free(future);
+}
+
+static int count_me(libpool_worker *worker, void *arg)
+{
+    (void)worker;
+    __atomic_add_fetch((int *)arg, 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
+TEST(call, one_worker_is_started_whatever_the_options_say)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task, .function = echo_pid};
+    int *workers = mmap(NULL, sizeof *workers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                        -1, 0);
+    libpool_options options = {.size = sizeof options,
+                               .max_workers = 9,
+                               .min_workers = 9,
+                               .initializer = count_me,
+                               .initializer_arg = workers};
+    CU_ASSERT_FATAL(workers != MAP_FAILED);
+    CU_ASSERT_EQUAL_FATAL(libpool_call(&task, &options, &future), 0);
+    CU_ASSERT_EQUAL(*workers, 1);
+    libpool_future_free(future);
+    (void)munmap(workers, sizeof *workers);
 }
 
 TEST(call, what_is_wrong_is_told)
