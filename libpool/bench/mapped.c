@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mapped: a file that already holds the data, handed over without a copy (LIBPOOL_MAP). From the call
+ * Mapped: a file that already holds the data, handed over without a copy (LIBPOOL_FILE). From the call
  * of submit until the caller's wait returns; the task looks at the first and the last byte. What a task
  * pays for each page that it reads is the kernel's, and in none of this.
  */
@@ -38,7 +38,7 @@ static uint64_t hand_over(libpool *pool, int fd, size_t size, unsigned char last
     uint64_t begun_ns = bench_now_ns();
     libpool_future *future = bench_submit(
         pool, &(libpool_task){
-                  .function = look, .input_fd = fd, .input_size = size, .flags = LIBPOOL_MAP});
+                  .function = look, .input_fd = fd, .input_size = size, .flags = LIBPOOL_FILE});
     const libpool_result *result = bench_end(future, LIBPOOL_COMPLETED);
     uint64_t took_ns = bench_now_ns() - begun_ns;
     bench_must(result->data_size == 2 && ((const unsigned char *)result->data)[0] == 1 &&

@@ -312,14 +312,14 @@ int libpool_dispatch(libpool *pool);
 /* libpool_task flags */
 enum {
     LIBPOOL_BORROW = 1u << 0, /* don't copy the input: it stays as it is until the task has ended */
-    LIBPOOL_MAP = 1u << 1,    /* the input is input_fd, mapped into the worker; see below */
-    LIBPOOL_MAP_SHARED = 1u << 2 /* with LIBPOOL_MAP: what the task writes there is in the file */
+    LIBPOOL_FILE = 1u << 1,   /* the input is input_fd, mapped into the worker; see below */
+    LIBPOOL_FILE_SHARED = 1u << 2 /* with LIBPOOL_FILE: what the task writes there is in the file */
 };
 
 /*
- * LIBPOOL_MAP: a file, such as a memfd, is handed over without a copy, in a time that does not depend on
+ * LIBPOOL_FILE: a file, such as a memfd, is handed over without a copy, in a time that does not depend on
  * its size. Its first input_size bytes are what the task's function gets: read-only, or with
- * LIBPOOL_MAP_SHARED writable, for a result as large. The descriptor is the caller's; it stays open, and
+ * LIBPOOL_FILE_SHARED writable, for a result as large. The descriptor is the caller's; it stays open, and
  * the file as long as it is, until the task has ended (a task that touches what was cut off dies of
  * SIGBUS). The worker opens it through /proc: where that is refused (a host that is not dumpable, a
  * file without the permission), the task ends as LIBPOOL_ERROR, not started, with code -EACCES...
@@ -334,7 +334,7 @@ typedef struct libpool_task {
     uint32_t run_timeout_ms;   /* from its start; default: none. The tree is killed then */
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
     uint32_t flags;            /* LIBPOOL_BORROW ... */
-    int input_fd;              /* LIBPOOL_MAP; input is NULL then */
+    int input_fd;              /* LIBPOOL_FILE; input is NULL then */
 } libpool_task;
 
 /*

@@ -18,10 +18,10 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->allocator = pool->allocator;
     future->pool = pool;
     future->function = task->function;
-    bool maps = task->flags & LIBPOOL_MAP;
+    bool maps = task->flags & LIBPOOL_FILE;
     future->mapped_size = maps ? task->input_size : 0;
     future->mapped_fd = task->input_fd;
-    future->writable = task->flags & LIBPOOL_MAP_SHARED;
+    future->writable = task->flags & LIBPOOL_FILE_SHARED;
     future->borrows = task->flags & LIBPOOL_BORROW;
     future->input = future->borrows ? task->input : input ? input : future->small;
     future->input_size = maps ? 0 : task->input_size;

@@ -40,7 +40,7 @@ struct libpool_future {
     bool borrows;
     bool writable;
     int mapped_fd;
-    size_t mapped_size; /* LIBPOOL_MAP; there is no other input then */
+    size_t mapped_size; /* LIBPOOL_FILE; there is no other input then */
     size_t input_size;
     unsigned char *data; /* the result as it arrives */
     size_t data_size, data_capacity;

@@ -80,6 +80,13 @@ static int use_the_pool(libpool_worker *worker, const void *input, size_t size)
 
 /* ---- helpers -------------------------------------------------------------------------------- */
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static libpool *open_pool(uint32_t workers)
 {
     libpool *pool = NULL;
@@ -385,6 +392,21 @@ TEST(libpool, without_a_thread_the_application_drives)
     libpool_close(pool);
 }
 
+TEST(libpool, without_a_thread_a_look_at_a_future_is_a_turn)
+{
+    libpool *pool = NULL;
+    libpool_options options = {
+        .size = sizeof options, .max_workers = 1, .flags = LIBPOOL_NO_THREAD};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_future *future = submit(pool, echo, "x", 1, 0);
+    for (uint64_t until_ms = now_ms() + 10000; now_ms() < until_ms;)
+        if (libpool_future_wait(future, 0) == 0)
+            break;
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 0), 0);
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
 TEST(libpool, a_function_that_is_not_mapped_is_an_error)
 {
     libpool *pool = open_pool(1);
@@ -639,13 +661,6 @@ static void warm_up(libpool *pool)
         for (int i = 0; i < 200; i++)
             CU_ASSERT_EQUAL(cause_of(futures[i]), LIBPOOL_COMPLETED);
     }
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 TEST(libpool, tiny_tasks_sent_ahead_don_t_wait_for_a_long_one)

@@ -33,12 +33,12 @@ static int check_file(const libpool_task *task)
 
 static int check_task(const libpool *pool, const libpool_task *task)
 {
-    const uint32_t known = LIBPOOL_BORROW | LIBPOOL_MAP | LIBPOOL_MAP_SHARED;
+    const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
     if (!task->function || task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;
-    if (task->flags & LIBPOOL_MAP)
+    if (task->flags & LIBPOOL_FILE)
         return check_file(task);
-    if ((task->input_size && !task->input) || (task->flags & LIBPOOL_MAP_SHARED))
+    if ((task->input_size && !task->input) || (task->flags & LIBPOOL_FILE_SHARED))
         return -EINVAL;
     return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
 }
@@ -51,7 +51,7 @@ static int read_task(const libpool *pool, libpool_task *task, const libpool_task
 
 static bool needs_copy(const libpool_task *task)
 {
-    return task->input_size > LP_FUTURE_SMALL && !(task->flags & (LIBPOOL_BORROW | LIBPOOL_MAP));
+    return task->input_size > LP_FUTURE_SMALL && !(task->flags & (LIBPOOL_BORROW | LIBPOOL_FILE));
 }
 
 static int copy_input(libpool *pool, const libpool_task *task, unsigned char **copy)

@@ -201,7 +201,7 @@ static libpool_future *submit_file(libpool *pool, libpool_task_function *functio
                          .function = function,
                          .input_fd = fd,
                          .input_size = size,
-                         .flags = LIBPOOL_MAP | flags};
+                         .flags = LIBPOOL_FILE | flags};
     CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
     return future;
 }
@@ -222,7 +222,7 @@ TEST(submit, a_file_is_mapped_and_read_only_unless_shared)
     libpool_future_free(future);
     CU_ASSERT_EQUAL(cause_of(submit_file(pool, turn_round, fd, SIZE, 0)), LIBPOOL_CRASH);
     CU_ASSERT_EQUAL(bytes[0], 0);
-    CU_ASSERT_EQUAL(cause_of(submit_file(pool, turn_round, fd, SIZE, LIBPOOL_MAP_SHARED)),
+    CU_ASSERT_EQUAL(cause_of(submit_file(pool, turn_round, fd, SIZE, LIBPOOL_FILE_SHARED)),
                     LIBPOOL_COMPLETED);
     CU_ASSERT_EQUAL(bytes[0], 255);
     munmap(bytes, SIZE);
@@ -265,7 +265,7 @@ TEST(submit, what_can_not_be_mapped_is_refused)
                          .function = sum_up,
                          .input_fd = fd,
                          .input_size = 4097,
-                         .flags = LIBPOOL_MAP};
+                         .flags = LIBPOOL_FILE};
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL); /* longer than the file */
     task.input_size = 0;
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
@@ -273,9 +273,9 @@ TEST(submit, what_can_not_be_mapped_is_refused)
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
     task.input = NULL, task.flags |= LIBPOOL_BORROW;
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
-    task.flags = LIBPOOL_MAP_SHARED;
+    task.flags = LIBPOOL_FILE_SHARED;
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EINVAL);
-    task.flags = LIBPOOL_MAP, task.input_fd = -1;
+    task.flags = LIBPOOL_FILE, task.input_fd = -1;
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EBADF);
     munmap(bytes, 4096);
     close(fd);

@@ -642,6 +642,7 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
     pool->now_ns = now_ns;
     pool->config.min_workers = min_workers;
     pool->config.max_workers = max_workers;
+    pool->made_room = pool->made_room || pool->idle_newest != LP_NONE; /* a spare one may run now */
     settle(pool);
     return 0;
 }
