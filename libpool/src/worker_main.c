@@ -31,7 +31,7 @@
 
 #define DOORBELL_FD 3
 #define BUFFER_KEEP_BYTES (1u << 20) /* larger buffers are given back... */
-#define IDLE_MS 20                   /* ...when no task came for so long */
+#define IDLE_MS 250                  /* ...when no task came for so long */
 #define LEFTOVERS_MS 1000            /* what can't be killed in that time is the zygote's matter */
 #define KEEPS 64                     /* children of the initializer that are left alone */
 #define BELL_NS 20000u /* an answer may stay unannounced so long while others follow */
