@@ -34,6 +34,7 @@
 
 #define RING_BYTES ((uint64_t)LP_CHANNEL_RING_BYTES)
 #define ROOM_BYTES (RING_BYTES / 4)
+#define STEP_BYTES (RING_BYTES / 4) /* at most at once, so that both sides copy at the same time */
 #define LINE_BYTES ((uint64_t)64)
 #define SPIN_LONGEST_NS 50000u
 #define SPIN_FIRST_NS 10000u
@@ -209,6 +210,7 @@ int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t si
     if (free_bytes < 0)
         return free_bytes;
     uint64_t taken = size < (uint64_t)free_bytes ? size : (uint64_t)free_bytes;
+    taken = taken < STEP_BYTES ? taken : STEP_BYTES;
     uint64_t pad = last && taken == size ? padding(channel->head + taken) : 0;
     if (taken + pad > (uint64_t)free_bytes) { /* the last byte waits for room for the padding */
         taken -= taken > 0;
@@ -248,6 +250,7 @@ int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, boo
     if (there < 0)
         return there;
     uint64_t given = size < (uint64_t)there ? size : (uint64_t)there;
+    given = given < STEP_BYTES ? given : STEP_BYTES;
     uint64_t pad = last && given == size ? padding(channel->tail + given) : 0;
     if (given + pad > (uint64_t)there) /* the padding is published along with the last byte */
         return -EPROTO;

@@ -77,7 +77,10 @@ void lp_channel_init_worker(struct lp_channel *channel, struct lp_window *window
 
 /* Header out. 1: sent; 0: no room (arm and wait); -EPROTO. */
 int lp_channel_send(struct lp_channel *channel, const struct lp_message *message);
-/* Payload out, as much as fits. Bytes taken (0: none fits) or -EPROTO. `last` adds the padding. */
+/*
+ * Payload out, as much as fits, a quarter of the ring at most. Bytes taken (0: none fits) or -EPROTO.
+ * `last` adds the padding.
+ */
 int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last);
 /* Header in. 1: got one; 0: nothing there; -EPROTO: nonsense. */
 int lp_channel_receive(struct lp_channel *channel, struct lp_message *message);

@@ -272,6 +272,40 @@ TEST(channel, doorbell_rings_once_and_only_for_a_sleeper)
     close_line(&line);
 }
 
+/* Piece by piece, until all is written or no more fits. */
+static int64_t write_pieces(struct lp_channel *channel, const uint8_t *data, size_t size)
+{
+    size_t written = 0;
+    int64_t n = 1;
+    while (n > 0 && written < size) {
+        n = lp_channel_write(channel, data + written, size - written, true);
+        written += n > 0 ? (size_t)n : 0;
+    }
+    return n < 0 ? n : (int64_t)written;
+}
+
+static int64_t read_pieces(struct lp_channel *channel, uint8_t *data, size_t size, bool last)
+{
+    size_t got = 0;
+    int64_t n = 1;
+    while (n > 0 && got < size) {
+        n = lp_channel_read(channel, data + got, size - got, last);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return n < 0 ? n : (int64_t)got;
+}
+
+TEST(channel, no_more_than_a_quarter_of_the_ring_is_published_at_once)
+{
+    struct line line = open_line();
+    static uint8_t data[LP_CHANNEL_RING_BYTES];
+    int64_t quarter = LP_CHANNEL_RING_BYTES / 4;
+    CU_ASSERT_EQUAL(lp_channel_write(&line.worker, data, sizeof data, true), quarter);
+    CU_ASSERT_EQUAL(lp_channel_write(&line.worker, data, sizeof data, true), quarter);
+    CU_ASSERT_EQUAL(lp_channel_read(&line.host, data, sizeof data, true), quarter);
+    close_line(&line);
+}
+
 TEST(channel, last_byte_waits_for_room_for_its_padding)
 {
     struct line line = open_line();
@@ -279,15 +313,15 @@ TEST(channel, last_byte_waits_for_room_for_its_padding)
     struct lp_message message = {.kind = LP_MESSAGE_RESULT, .size = sizeof(data) - 64 - 63};
     CU_ASSERT_EQUAL(lp_channel_send(&line.worker, &message), 1);
     int64_t size = (int64_t)message.size;
-    CU_ASSERT_EQUAL(lp_channel_write(&line.worker, data, message.size, true), size);
+    CU_ASSERT_EQUAL(write_pieces(&line.worker, data, message.size), size);
     message.size = 10;
     CU_ASSERT_EQUAL(lp_channel_send(&line.worker, &message), 0);
     CU_ASSERT_EQUAL(lp_channel_receive(&line.host, &message), 1);
-    CU_ASSERT_EQUAL(lp_channel_read(&line.host, data, message.size - 1, false), size - 1);
+    CU_ASSERT_EQUAL(read_pieces(&line.host, data, message.size - 1, false), size - 1);
     /* 64 bytes of the old header and all but one line of its payload are free again */
     message = (struct lp_message){.kind = LP_MESSAGE_RESULT, .size = sizeof(data)};
     CU_ASSERT_EQUAL(lp_channel_send(&line.worker, &message), 1);
-    int64_t taken = lp_channel_write(&line.worker, data, sizeof(data), true);
+    int64_t taken = write_pieces(&line.worker, data, sizeof(data));
     CU_ASSERT_EQUAL(taken, (int64_t)(sizeof(data) - 64 - 64));
     CU_ASSERT_EQUAL(lp_channel_write(&line.worker, data, 1, true), 0);
     CU_ASSERT_EQUAL(lp_channel_read(&line.host, data, 1, true), 1);
