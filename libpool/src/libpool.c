@@ -123,6 +123,14 @@ static int copy_outfit(libpool *pool, const libpool_outfit *given)
     return error ? error : lp_outfit_copy(&pool->outfit, given ? &outfit : NULL, &pool->allocator);
 }
 
+static int open_pool(libpool *pool)
+{
+    int error = lp_supervisor_open(pool);
+    if (error)
+        lp_supervisor_close(pool, false); /* it may have got halfway; who never began holds nothing */
+    return error;
+}
+
 int libpool_open(libpool **out, const libpool_options *given)
 {
     libpool_options options = {.size = sizeof options};
@@ -141,14 +149,12 @@ int libpool_open(libpool **out, const libpool_options *given)
         return -ENOMEM;
     error = copy_outfit(pool, options.outfit);
     if (!error)
-        error = lp_supervisor_open(pool);
-    if (error) {
-        lp_supervisor_close(pool, false);
+        error = open_pool(pool);
+    if (error)
         free_pool(pool);
-        return error;
-    }
-    *out = pool;
-    return 0;
+    else
+        *out = pool;
+    return error;
 }
 
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)

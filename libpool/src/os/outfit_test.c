@@ -444,6 +444,24 @@ TEST(outfit, what_is_malformed_is_refused)
     }
 }
 
+static int opens_in_a_bad_outfit(void *unused)
+{
+    (void)unused;
+    const libpool_outfit outfit = {.size = sizeof outfit, .nice = 40};
+    const libpool_options options = {.size = sizeof options, .outfit = &outfit};
+    libpool *pool;
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0)
+        (void)open("/dev/null", O_RDONLY);
+    if (libpool_open(&pool, &options) != -EINVAL)
+        return 1;
+    return fcntl(STDIN_FILENO, F_GETFD) < 0 ? 2 : 0;
+}
+
+TEST(outfit, a_pool_that_never_began_to_open_closes_nothing)
+{
+    CU_ASSERT_EQUAL(hn_test_child(opens_in_a_bad_outfit, NULL, 20000), 0);
+}
+
 TEST(outfit, its_size_is_checked_as_all_are)
 {
     struct {
