@@ -167,15 +167,55 @@ static int wear_directory(const libpool_outfit *is, uint32_t slot)
     return is->directory ? lp_sys.chdir(is->directory) : 0;
 }
 
-/* The libc keeps the pointer: the block lives as long as the worker. A name alone is taken out. */
+/* Up to the end of the name. */
+static size_t name_length(const char *entry)
+{
+    return strcspn(entry, "=");
+}
+
+static bool has_name(const char *entry, const char *name, size_t length)
+{
+    return strncmp(entry, name, length) == 0 && (entry[length] == '=' || entry[length] == '\0');
+}
+
+/* All of that name are taken out; how many are left. */
+static size_t take_out(char **entries, size_t n, const char *name, size_t length)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!has_name(entries[i], name, length))
+            entries[left++] = entries[i];
+    return left;
+}
+
+/*
+ * Not by putenv: a thread of the application may have had the libc's lock when the zygote was forked, and
+ * in the copy nobody ever gives it up. The strings stay where they are: the block lives as long as the
+ * worker.
+ */
 static int wear_environment(const libpool_outfit *is, uint32_t slot)
 {
     (void)slot;
-    int saved_errno = errno, error = 0;
-    for (uint32_t i = 0; i < is->environment_count && !error; i++)
-        error = putenv((char *)(uintptr_t)is->environment[i]) ? -errno : 0;
-    errno = saved_errno;
-    return error;
+    size_t n = 0;
+    if (is->environment_count == 0)
+        return 0;
+    while (environ && environ[n])
+        n++;
+    char **entries = malloc((n + is->environment_count + 1) * sizeof(entries[0]));
+    if (entries == NULL)
+        return -ENOMEM;
+    if (n > 0)
+        memcpy(entries, environ, n * sizeof(entries[0]));
+    for (uint32_t i = 0; i < is->environment_count; i++) {
+        char *entry = (char *)(uintptr_t)is->environment[i];
+        size_t length = name_length(entry);
+        n = take_out(entries, n, entry, length);
+        if (entry[length] == '=')
+            entries[n++] = entry;
+    }
+    entries[n] = NULL;
+    environ = entries;
+    return 0;
 }
 
 static int wear_cpus(const libpool_outfit *is, uint32_t slot)

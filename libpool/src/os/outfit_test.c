@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -140,7 +141,7 @@ static bool is_null(const struct stat *file)
 TEST(outfit, names_are_set_and_taken_out)
 {
     static const char *const environment[] = {"LIBPOOL_TEST_1=a=b", "LIBPOOL_TEST_2",
-                                              "LIBPOOL_TEST_3="};
+                                              "LIBPOOL_TEST_3=", "LIBPOOL_TEST_"};
     CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_1", "application's", 1), 0);
     CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_2", "application's", 1), 0);
     struct seen seen = see(
@@ -151,6 +152,32 @@ TEST(outfit, names_are_set_and_taken_out)
     CU_ASSERT_STRING_EQUAL(getenv("LIBPOOL_TEST_1"), "application's");
     unsetenv("LIBPOOL_TEST_1");
     unsetenv("LIBPOOL_TEST_2");
+}
+
+static _Atomic bool enough;
+
+static void *keep_setting(void *unused)
+{
+    for (int i = 0; !enough; i++)
+        (void)setenv("LIBPOOL_TEST_OTHER", i % 2 ? "1" : "2", 1);
+    return unused;
+}
+
+/* It has the libc's lock for most of its time, so most of the zygotes are forked meanwhile. */
+TEST(outfit, names_are_set_although_a_thread_was_just_setting_another)
+{
+    static const char *const environment[] = {"LIBPOOL_TEST_1=a"};
+    pthread_t thread;
+    enough = false;
+    CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_OTHER", "0", 1), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, keep_setting, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        struct seen seen = see((libpool_outfit){.environment = environment, .environment_count = 1});
+        CU_ASSERT_STRING_EQUAL(seen.one, "a");
+    }
+    enough = true;
+    CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
+    CU_ASSERT_EQUAL(unsetenv("LIBPOOL_TEST_OTHER"), 0);
 }
 
 TEST(outfit, limits_are_set)
