@@ -127,7 +127,7 @@ static int open_pool(libpool *pool)
 {
     int error = lp_supervisor_open(pool);
     if (error)
-        lp_supervisor_close(pool, false); /* it may have got halfway; who never began holds nothing */
+        lp_supervisor_close(pool, false); /* only what has begun to open has anything to close */
     return error;
 }
 

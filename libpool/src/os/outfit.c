@@ -218,15 +218,41 @@ static int wear_environment(const libpool_outfit *is, uint32_t slot)
     return 0;
 }
 
+static bool has_cpu(const uint64_t *mask, uint32_t cpu)
+{
+    return mask[cpu / 64] >> cpu % 64 & 1;
+}
+
+/* Of those that are there, in the order in which they were given, the slot's. */
+static uint32_t deal_cpu(const libpool_outfit *is, const uint64_t *there, uint32_t slot)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < is->cpus_count; i++)
+        n += has_cpu(there, is->cpus[i]);
+    uint32_t nth = n ? slot % n : 0, at = 0;
+    while (at + 1 < is->cpus_count && (!has_cpu(there, is->cpus[at]) || nth-- > 0))
+        at++;
+    return is->cpus[at];
+}
+
+/* To all of them at first: the kernel leaves out what is not there. */
 static int wear_cpus(const libpool_outfit *is, uint32_t slot)
 {
     uint64_t mask[CPUS_MAX / 64] = {0};
-    bool deal = is->flags & LIBPOOL_DEAL_CPUS;
     if (is->cpus_count == 0)
         return 0;
     for (uint32_t i = 0; i < is->cpus_count; i++)
-        if (!deal || i == slot % is->cpus_count)
-            mask[is->cpus[i] / 64] |= UINT64_C(1) << is->cpus[i] % 64;
+        mask[is->cpus[i] / 64] |= UINT64_C(1) << is->cpus[i] % 64;
+    int error = lp_sys.sched_setaffinity(sizeof(mask), mask);
+    if (error || !(is->flags & LIBPOOL_DEAL_CPUS))
+        return error;
+    memset(mask, 0, sizeof(mask)); /* the kernel fills in as many CPUs as it knows */
+    error = lp_sys.sched_getaffinity(sizeof(mask), mask);
+    if (error < 0)
+        return error;
+    uint32_t cpu = deal_cpu(is, mask, slot);
+    memset(mask, 0, sizeof(mask));
+    mask[cpu / 64] = UINT64_C(1) << cpu % 64;
     return lp_sys.sched_setaffinity(sizeof(mask), mask);
 }
 

@@ -172,7 +172,8 @@ TEST(outfit, names_are_set_although_a_thread_was_just_setting_another)
     CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_OTHER", "0", 1), 0);
     CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, keep_setting, NULL), 0);
     for (int i = 0; i < 10; i++) {
-        struct seen seen = see((libpool_outfit){.environment = environment, .environment_count = 1});
+        struct seen seen = see(
+            (libpool_outfit){.environment = environment, .environment_count = 1});
         CU_ASSERT_STRING_EQUAL(seen.one, "a");
     }
     enough = true;
@@ -304,6 +305,32 @@ TEST(outfit, cpus_are_dealt_to_slots)
     lp_outfit_release(copy, &none);
     struct seen seen = see(outfit); /* and a worker's slot is what counts */
     CU_ASSERT_TRUE(CPU_ISSET(cpus[seen.slot % 2], &seen.cpus) && CPU_COUNT(&seen.cpus) == 1);
+}
+
+TEST(outfit, cpus_that_are_not_there_are_not_dealt)
+{
+    uint32_t cpus[4] = {8191, 0, 8190, 0};
+    uint32_t there[2];
+    if (two_cpus(there) < 2) {
+        hn_test_skip("there is one CPU only");
+        return;
+    }
+    cpus[1] = there[0];
+    cpus[3] = there[1];
+    libpool_outfit outfit = {
+        .size = sizeof outfit, .flags = LIBPOOL_DEAL_CPUS, .cpus = cpus, .cpus_count = 4};
+    struct lp_outfit *copy = NULL;
+    const libpool_allocator none = {0};
+    CU_ASSERT_EQUAL(lp_outfit_copy(&copy, &outfit, &none), 0);
+    cpu_set_t ours, set;
+    CU_ASSERT_EQUAL(sched_getaffinity(0, sizeof ours, &ours), 0);
+    for (uint32_t slot = 0; slot < 5; slot++) {
+        CU_ASSERT_EQUAL(lp_outfit_wear(copy, slot), 0);
+        CU_ASSERT_EQUAL(sched_getaffinity(0, sizeof set, &set), 0);
+        CU_ASSERT_TRUE(CPU_COUNT(&set) == 1 && CPU_ISSET(there[slot % 2], &set));
+        CU_ASSERT_EQUAL(sched_setaffinity(0, sizeof ours, &ours), 0);
+    }
+    lp_outfit_release(copy, &none);
 }
 
 /* ---- when ----------------------------------------------------------------------------------- */
