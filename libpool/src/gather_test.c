@@ -14,6 +14,7 @@
 
 #include "harness/test.h"
 #include "supervisor.h"
+#include "sys/sys.h"
 
 #define WAIT_MS 20000
 #define MANY 600
@@ -434,5 +435,43 @@ TEST(gather, a_copy_of_the_process_is_refused_and_may_close)
     CU_ASSERT_EQUAL(libpool_gather_next(gather, WAIT_MS), 1);
     libpool_gather_close(gather);
     free_all(futures, 2);
+    libpool_close(pool);
+}
+
+static struct copied about_to_be_told;
+static int end_of_copy;
+
+static int use_one_untold(void *unused)
+{
+    (void)unused;
+    if (libpool_gather_next(about_to_be_told.gather, -1) != -ECHILD)
+        return 1;
+    libpool_gather_close(about_to_be_told.gather);
+    return 0;
+}
+
+static int copy_and_wake(const _Atomic uint32_t *word)
+{
+    lp_sys = lp_sys_kernel;
+    end_of_copy = hn_test_child(use_one_untold, NULL, 5000);
+    return lp_sys.futex_wake_all(word);
+}
+
+/* The future has ended, its gather is about to be told: in the copy that never happens. */
+TEST(gather, a_copy_made_between_the_end_and_its_telling_may_close)
+{
+    libpool *pool = open_pool(0, 1);
+    libpool_gather *gather = NULL;
+    libpool_future *future = submit(pool, hang, 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_gather_open(&gather, &future, 1), 0);
+    about_to_be_told.gather = gather;
+    end_of_copy = -1;
+    atomic_fetch_or(&future->state, LP_AWAITED);
+    lp_sys.futex_wake_all = copy_and_wake;
+    CU_ASSERT(libpool_future_cancel(future) > 0);
+    CU_ASSERT_EQUAL(end_of_copy, TEST_EXIT(0));
+    CU_ASSERT_EQUAL(libpool_gather_next(gather, 0), 0);
+    libpool_gather_close(gather);
+    libpool_future_free(future);
     libpool_close(pool);
 }
