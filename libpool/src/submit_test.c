@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "harness/test.h"
+#include "sys/sys.h"
 
 #define WAIT_MS 20000
 #define MANY 900
@@ -253,6 +255,57 @@ TEST(submit, a_file_that_shrinks_costs_its_task_and_one_that_is_gone_is_an_error
     CU_ASSERT_EQUAL(libpool_future_result(gone)->certainty, LIBPOOL_NOT_STARTED);
     libpool_future_free(gone);
     munmap(bytes, SIZE);
+    libpool_close(pool);
+}
+
+static libpool *asked_about;
+static bool pool_lives;
+
+static void *read_stats(void *lives)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    (void)libpool_stats_read(asked_about, &stats);
+    sem_post(lives);
+    return NULL;
+}
+
+/* A file system that answers when somebody else was let into the pool meanwhile. */
+static int answer_late(int fd, struct stat *status)
+{
+    pthread_t thread;
+    sem_t lives;
+    struct timespec by;
+    sem_init(&lives, 0, 0);
+    clock_gettime(CLOCK_REALTIME, &by);
+    by.tv_sec += 3;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, read_stats, &lives), 0);
+    pool_lives = sem_timedwait(&lives, &by) == 0;
+    if (pool_lives)
+        pthread_join(thread, NULL);
+    return lp_sys_kernel.fstat(fd, status);
+}
+
+TEST(submit, a_file_system_that_is_slow_does_not_stop_the_pool)
+{
+    libpool *pool = open_pool(0, 1, 10);
+    unsigned char *bytes;
+    int fd = make_file(4096, &bytes);
+    libpool_future *futures[2];
+    const libpool_task file = {.size = sizeof file,
+                               .function = sum_up,
+                               .input_fd = fd,
+                               .input_size = 4096,
+                               .flags = LIBPOOL_FILE};
+    const libpool_task tasks[] = {{.size = sizeof file, .function = noop}, file};
+    asked_about = pool;
+    lp_sys.fstat = answer_late;
+    CU_ASSERT_EQUAL_FATAL(libpool_submit_many(pool, tasks, 2, -1, futures), 2);
+    lp_sys = lp_sys_kernel;
+    CU_ASSERT_TRUE_FATAL(pool_lives);
+    CU_ASSERT_EQUAL(cause_of(futures[0]), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(cause_of(futures[1]), LIBPOOL_COMPLETED);
+    munmap(bytes, 4096);
+    close(fd);
     libpool_close(pool);
 }
 
