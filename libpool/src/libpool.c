@@ -102,7 +102,7 @@ static libpool *new_pool(const libpool_options *options)
         return NULL;
     pool->allocator = allocator;
     pool->options = *options;
-    pool->pid = getpid();
+    pool->pid = pool->files_of = getpid();
     strncpy(pool->name, options->name, sizeof pool->name - 1);
     pool->alive = lp_sys.map(PAGE_BYTES);
     pool->futures = lp_slab_open(&allocator, sizeof(libpool_future));

@@ -3,11 +3,14 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -256,6 +259,44 @@ TEST(submit, a_file_that_shrinks_costs_its_task_and_one_that_is_gone_is_an_error
     libpool_future_free(gone);
     munmap(bytes, SIZE);
     libpool_close(pool);
+}
+
+/* A zombie's descriptors are not to be found in /proc any more. */
+static void *submit_when_first_is_gone(void *given)
+{
+    libpool *pool = given;
+    unsigned char *bytes;
+    char path[64];
+    int fd = make_file(4096, &bytes), seen;
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), fd);
+    while ((seen = open(path, O_RDONLY | O_CLOEXEC)) >= 0) {
+        close(seen);
+        (void)sched_yield();
+    }
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = sum_up,
+                         .input_fd = fd,
+                         .input_size = 4096,
+                         .flags = LIBPOOL_FILE};
+    if (libpool_submit(pool, &task, -1, &future) || libpool_future_wait(future, WAIT_MS))
+        _exit(1);
+    _exit(libpool_future_result(future)->cause == LIBPOOL_COMPLETED ? 0 : 2);
+}
+
+static int end_first_thread(void *unused)
+{
+    (void)unused;
+    pthread_t thread;
+    libpool *pool = open_pool(0, 1, 10);
+    if (pthread_create(&thread, NULL, submit_when_first_is_gone, pool))
+        return 3;
+    pthread_exit(NULL);
+}
+
+TEST(submit, a_file_is_found_when_the_first_thread_has_ended)
+{
+    CU_ASSERT_EQUAL(hn_test_child(end_first_thread, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
 static libpool *asked_about;

@@ -902,6 +902,7 @@ static void *supervise(void *arg)
 {
     libpool *pool = arg;
     bool down = false, awake = false;
+    pool->files_of = gettid(); /* the first thread's are gone from /proc when it has ended */
     while (!down) {
         lp_supervisor_turn(pool, awake ? 0 : -1, true);
         pthread_mutex_lock(&pool->lock);

@@ -43,7 +43,8 @@ struct libpool {
     libpool_allocator allocator;
     struct lp_outfit *outfit; /* a copy of options.outfit, which is NULL here */
     char name[LP_NAME_BYTES];
-    pid_t pid; /* of the process that opened it */
+    pid_t pid;      /* of the process that opened it */
+    pid_t files_of; /* whose descriptors in /proc are the process's: the pool's thread, if any */
 
     pthread_mutex_t lock;
     pthread_cond_t

@@ -53,7 +53,7 @@ struct libpool_worker {
     uint64_t run_ns;   /* how long it took */
     uint64_t quiet_ns; /* since when there are answers that were not announced; 0: none are */
     void *data;
-    pid_t host_pid;
+    pid_t files_of; /* of the host: its number in /proc */
     struct buffer input, reply;
     void *mapped; /* the input, when it is a file: then it is nowhere else */
     size_t mapped_size;
@@ -214,7 +214,7 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
 static int map_input(libpool_worker *worker, const struct lp_message *message)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->host_pid, message->mapped_fd);
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->files_of, message->mapped_fd);
     int fd = lp_sys.openat(AT_FDCWD, path, (message->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0)
         return fd;
@@ -419,7 +419,7 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
 {
     libpool_worker worker = {.options = &pool->options,
                              .alive = pool->alive,
-                             .host_pid = pool->pid,
+                             .files_of = pool->files_of,
                              .slot = slot,
                              .generation = generation};
     *pool->alive = LP_ALIVE_IN_WORKER;
