@@ -68,11 +68,16 @@ static void add_early(struct lp_gather *gather, struct lp_gather_link *link)
     gather->early_last = link;
 }
 
+static void hold_too(libpool_future *future)
+{
+    atomic_fetch_add_explicit(&future->holders, 1, memory_order_relaxed);
+}
+
 static void hold(struct lp_gather *gather, struct lp_gather_link *link, libpool_future *future)
 {
     link->gather = gather;
     link->future = future;
-    atomic_fetch_add_explicit(&future->holders, 1, memory_order_relaxed);
+    hold_too(future);
 }
 
 static void let_go(struct lp_gather_link *link)
@@ -225,6 +230,7 @@ static bool unlink_pending(struct lp_gather *gather)
     if (!pool)
         return true;
     bool here = lp_door_check(pool) == 0;
+    hold_too(pending); /* the visit outlasts its link, beside which only the pool may hold it */
     if (here)
         pthread_mutex_lock(&pool->lock);
     for (uint32_t i = 0; here && i < gather->capacity; i++) {
@@ -238,6 +244,7 @@ static bool unlink_pending(struct lp_gather *gather)
     if (here)
         pthread_mutex_unlock(&pool->lock);
     lp_visit_leave(pending, pool);
+    lp_future_drop(pending);
     return here;
 }
 
