@@ -402,6 +402,12 @@ static void leave_at_exit(int code, void *unused)
     _exit(code);
 }
 
+/* quick_exit() as well; its handlers are not told the code. */
+static void leave_at_quick_exit(void)
+{
+    leave_at_exit(EXIT_FAILURE, NULL);
+}
+
 /* Only its own window stays mapped: a worker can't write into another's. */
 static struct lp_window *keep_own_window(libpool *pool, uint32_t slot)
 {
@@ -426,6 +432,7 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
     __fpurge(stdout); /* what the application had not flushed is its own to print */
     __fpurge(stderr);
     (void)on_exit(leave_at_exit, NULL);
+    (void)at_quick_exit(leave_at_quick_exit);
     lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
     initialise(&worker, pool->outfit);
     for (;;)
