@@ -140,8 +140,11 @@ int libpool_open(libpool **out, const libpool_options *given)
     if (!pool)
         return -ENOMEM;
     error = copy_outfit(pool, options.outfit);
-    if (!error)
-        error = lp_supervisor_open(pool);
+    if (error) {
+        free_pool(pool); /* no descriptor of it is one yet: nothing else to close */
+        return error;
+    }
+    error = lp_supervisor_open(pool);
     if (error) {
         lp_supervisor_close(pool, false);
         free_pool(pool);
