@@ -2,9 +2,13 @@
 /*
  * What the application has registered for its exit, and written but not flushed, is its own: no worker
  * and no zygote does it again, however it ends. A host is a child that really exits, its output a file.
+ *
+ * What it has registered for a fork does run in workers, and closes by number what is long closed there.
  */
 #include <libpool.h>
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,4 +208,76 @@ TEST(exits, what_the_host_did_not_flush_or_run_is_done_once)
 TEST(exits, what_the_host_did_not_flush_or_run_is_done_once_without_a_thread)
 {
     the_hosts_are_its_own(LIBPOOL_NO_THREAD);
+}
+
+/* ---- a library that is fork-safe in its own way ----------------------------------------------- */
+
+#define LIBRARY_FDS 40 /* more than a zygote has: wherever it put its own, it would meet some */
+
+static int library_fds[LIBRARY_FDS];
+
+/* As libuv does it, and others: what the child has got of them is closed, and made anew. */
+static void reopen_in_child(void)
+{
+    for (int i = 0; i < LIBRARY_FDS; i++)
+        (void)close(library_fds[i]);
+    for (int i = 0; i < LIBRARY_FDS; i++)
+        library_fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int tell_zygote(libpool_worker *worker, const void *input, size_t size)
+{
+    pid_t zygote = getppid();
+    (void)input, (void)size;
+    return libpool_reply(worker, &zygote, sizeof zygote);
+}
+
+/* In v2 it is in a directory of the pool's, which has the name of its slot. */
+static int check_cgroup(libpool_worker *worker, const void *input, size_t size)
+{
+    char text[TEXT_BYTES] = "\n", end[32];
+    (void)input, (void)size;
+    FILE *file = fopen("/proc/self/cgroup", "r");
+    size_t n = file ? fread(text + 1, 1, sizeof text - 2, file) : 0;
+    const char *line = n ? strstr(text, "\n0::") : NULL;
+    (void)snprintf(end, sizeof end, "/%u\n", libpool_worker_slot(worker));
+    return line && strstr(line, "/libpool-") && strstr(line, end) ? 0 : 1;
+}
+
+static int check_workers(libpool *pool)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    pid_t zygote = 0;
+    for (int i = 0; i < 20; i++)
+        if (run(pool, tell_zygote, &zygote) != LIBPOOL_COMPLETED)
+            return 2;
+    if (libpool_stats_read(pool, &stats) || stats.worker_processes_created != 10)
+        return 3; /* two tasks each: every one has lived for both */
+    if (stats.containment == 2 && run(pool, check_cgroup, NULL) != LIBPOOL_COMPLETED)
+        return 4;
+    if (kill(zygote, SIGKILL))
+        return 5;
+    for (int i = 0; i < 6; i++)
+        if (run(pool, tell_zygote, NULL) != LIBPOOL_COMPLETED)
+            return 6;
+    return 0;
+}
+
+static int use_a_library(void *unused)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .tasks_per_worker = 2};
+    (void)unused;
+    for (int i = 0; i < LIBRARY_FDS; i++)
+        library_fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (pthread_atfork(NULL, NULL, reopen_in_child) || libpool_open(&pool, &options))
+        return 1;
+    int code = check_workers(pool);
+    libpool_close(pool);
+    return code;
+}
+
+TEST(forks, a_library_that_closes_its_descriptors_in_children_does_no_harm)
+{
+    CU_ASSERT_EQUAL(hn_test_child(use_a_library, NULL, HOST_MS), TEST_EXIT(0));
 }
