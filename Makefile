@@ -35,7 +35,6 @@ bench_src   := $(call find_c,libpool/bench/*.c)
 bench_tested := libpool/bench/stats.c libpool/bench/json.c
 sandbox_src := $(if $(SECCOMP),libpool/sandbox/sandbox.c)
 test_src    += $(sandbox_src:.c=_test.c)
-examples    := $(patsubst libpool/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libpool/examples/*.c)))
 all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(command_src) \
                $(bench_src) $(sandbox_src) $(wildcard harness/test_main.c libpool/examples/*.c)
 
@@ -47,6 +46,8 @@ chaos   := $(if $(command_src),$(BUILD)/chaos)
 sim     := $(if $(sim_src),$(BUILD)/sim)
 storm   := $(BUILD)/storm
 bench   := $(if $(bench_src),$(BUILD)/bench)
+
+include libpool/examples/examples.mk
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -123,12 +124,6 @@ $(BUILD)/bench: $(call objects,$(bench_src)) $(lib)
 	$(call say,LD,$@)
 	$(link) -lm
 
-# An example is built as a user would: the public header and the library, nothing else.
-$(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/libpool.h
-	$(call say,CC,$@)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -std=gnu11 $(WARNINGS) $(WERROR) $(LDFLAGS) -Ilibpool/include -o $@ $< $(lib) -pthread
-
 -include $(patsubst %.o,%.d,$(call objects,$(all_src)))
 
 # ---- what it is made for ------------------------------------------------------------------
@@ -151,11 +146,6 @@ unit: $(BUILD)/unit
 SCHEDULES ?= 100000
 sim: $(sim)
 	$(Q)$(if $(sim),$(sim) --schedules $(SCHEDULES),echo 'sim: not there yet')
-
-examples: $(examples)
-	$(Q)for example in $(examples); do \
-	    $$example >$$example.out 2>&1 || { cat $$example.out; echo "$$example failed"; exit 1; }; \
-	    echo "$$example ok"; done
 
 chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills
 	$(Q)$(BUILD)/chaos run scenarios
@@ -197,6 +187,10 @@ tsan:
 	$(Q)$(call sanitized,tsan,thread) built
 	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
+# What tells other tools where libpool is.
+describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
+    libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
+
 install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
@@ -205,8 +199,11 @@ install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-c
 	install -m 755 $(shared) $(DESTDIR)$(LIBDIR)/libpool.so.$(VERSION)
 	ln -sf libpool.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libpool.so.$(SOVERSION)
 	ln -sf libpool.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpool.so
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libpool/libpool.pc.in \
-	    >$(DESTDIR)$(LIBDIR)/pkgconfig/libpool.pc
+	$(call describe,libpool.pc,pkgconfig)
+	$(if $(sandbox),$(call describe,libpool_sandbox.pc,pkgconfig))
+	install -d $(DESTDIR)$(LIBDIR)/cmake/libpool
+	$(call describe,libpool-config.cmake,cmake/libpool)
+	$(call describe,libpool-config-version.cmake,cmake/libpool)
 	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
 	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that what was just linked starts
 
