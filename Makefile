@@ -30,12 +30,13 @@ chaos_src   := $(filter-out chaos/main.c,$(call find_c,chaos/*.c))
 test_src    := $(sort $(wildcard libpool/src/*_test.c libpool/src/*/*_test.c libpool/bench/*_test.c harness/*_test.c chaos/*_test.c))
 sim_src     := $(wildcard harness/sim_main.c)
 storm_src   := harness/storm_main.c
+edge_src    := harness/edge_main.c
 command_src := $(wildcard chaos/main.c)
 bench_src   := $(call find_c,libpool/bench/*.c)
 bench_tested := libpool/bench/stats.c libpool/bench/json.c
 sandbox_src := $(if $(SECCOMP),libpool/sandbox/sandbox.c)
 test_src    += $(sandbox_src:.c=_test.c)
-all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(command_src) \
+all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(edge_src) $(command_src) \
                $(bench_src) $(sandbox_src) $(wildcard harness/test_main.c libpool/examples/*.c)
 
 lib     := $(BUILD)/libpool.a
@@ -45,6 +46,7 @@ harness := $(BUILD)/obj/harness.a
 chaos   := $(if $(command_src),$(BUILD)/chaos)
 sim     := $(if $(sim_src),$(BUILD)/sim)
 storm   := $(BUILD)/storm
+edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
 include libpool/examples/examples.mk
@@ -54,7 +56,7 @@ include libpool/examples/examples.mk
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(bench) $(examples) ## the libraries, chaos, sim, bench...
+all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -117,6 +119,8 @@ $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
 	$(link) $(SECCOMP)
 
 $(storm): $(call objects,$(storm_src)) $(lib)
+$(edge): $(call objects,$(edge_src)) $(lib)
+$(storm) $(edge):
 	$(call say,LD,$@)
 	$(link)
 
@@ -138,7 +142,7 @@ test: built $(examples) ## unit tests, simulated schedules, examples
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples
 
 built: $(BUILD)/unit $(sim)
-chaos-command: $(chaos) $(storm)
+chaos-command: $(chaos) $(storm) $(edge)
 
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
@@ -147,10 +151,11 @@ SCHEDULES ?= 100000
 sim: $(sim)
 	$(Q)$(if $(sim),$(sim) --schedules $(SCHEDULES),echo 'sim: not there yet')
 
-chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills
+chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills, ends at deadlines
 	$(Q)$(BUILD)/chaos run scenarios
 	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail
 	$(Q)$(storm)
+	$(Q)$(edge)
 
 chaos-full: chaos ## the same at length, on a machine kept busy
 	$(Q)stress-ng --cpu 2 --vm 1 --vm-bytes 256M --timeout 0 >/dev/null 2>&1 & noise=$$!; \
