@@ -119,6 +119,16 @@ static int check(const char *what, bool holds, int *failed)
     return *failed;
 }
 
+static void print_workers(const libpool_stats *stats)
+{
+    printf("%llu workers:", (unsigned long long)stats->worker_processes_created);
+    for (int cause = 0; cause < LIBPOOL_CAUSES; cause++)
+        if (stats->workers_ended[cause])
+            printf(" %llu %s", (unsigned long long)stats->workers_ended[cause],
+                   libpool_cause_name((libpool_cause)cause));
+    printf("\n");
+}
+
 static int judge(struct edge *edge)
 {
     int failed = 0;
@@ -129,6 +139,7 @@ static int judge(struct edge *edge)
     (void)libpool_stats_read(edge->pool, &stats);
     printf("%ld rounds: %ld completed, %ld timed out; %ld innocent tasks beside them\n",
            edge->rounds, tally->completed, tally->timeouts, tally->innocent);
+    print_workers(&stats);
     check("every future has ended", !tally->hung, &failed);
     check("who completed has its bytes", !tally->wrong, &failed);
     check("who timed out has had all its time", !tally->early, &failed);

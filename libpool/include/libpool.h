@@ -110,8 +110,9 @@ typedef int libpool_task_function(libpool_worker *worker, const void *input, siz
  * that from the application when the pool is opened (once more, if it is killed: with the memory of that
  * moment). What is set later reaches a task as its input only, and what a task writes stays in its
  * worker, for the tasks that follow there. What the application has written to stdout or stderr and not
- * flushed is dropped there, and its exit handlers don't run there, whatever a task calls (quick_exit ends
- * a worker with the code 1). A task may open a pool of its own, which is killed with it, if need be.
+ * flushed is dropped there, and its exit handlers don't run there, whatever a task calls (quick_exit, on
+ * musl exit, too, ends a worker with the code 1). A task may open a pool of its own, which is killed with
+ * it, if need be.
  */
 
 /* Runs in each worker before its first task; non-zero is failure. */
