@@ -257,7 +257,7 @@ static struct hn_case case_of(const struct ch_run *run)
         .groups = run->groups,
         .groups_count = (uint32_t)run->scenario->submits_count,
         .shut_down = run->shut,
-        .may_init_fail = pool->initializer > CH_CALLBACK_OK,
+        .may_init_fail = pool->initializer > CH_CALLBACK_OK || pool->directory_late,
         .memory_limited = run->memory_limited,
         .host_killed = run->host_signal && run->target_gone,
         .settled = run->settled,

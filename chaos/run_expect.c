@@ -252,8 +252,8 @@ static void expect_all_fired(struct ch_run *run)
 static bool may_retire(const struct ch_run *run, const libpool_stats *stats)
 {
     const struct ch_pool *pool = &run->scenario->pool;
-    return run->shut || pool->tasks_per_worker || pool->max_workers != pool->min_workers ||
-           stats->zygotes_lost;
+    return run->shut || pool->tasks_per_worker || pool->max_age_ms ||
+           pool->max_workers != pool->min_workers || stats->zygotes_lost;
 }
 
 static bool is_trouble(const struct ch_run *run, const struct ch_counter *counter,

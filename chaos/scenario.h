@@ -93,6 +93,15 @@ struct ch_pool {
     enum ch_callback initializer;
     uint32_t initializer_fails; /* CH_CALLBACK_FAIL: how often */
     enum ch_callback finalizer;
+    uint32_t max_age_ms;
+    uint32_t recycle_jitter;
+    uint32_t variables; /* libpool_outfit, as the next ones; see harness/outfit.h */
+    uint32_t nice;
+    uint32_t stdio; /* LIBPOOL_STDIO_... */
+    bool deal_cpus;
+    bool no_core;
+    uint64_t limit_as;
+    uint32_t directory_late;
 };
 
 enum ch_disposition {

@@ -51,8 +51,8 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_SLEEP:
     case HN_TASK_SPIN:
     case HN_TASK_ECHO:
-    case HN_TASK_LEAK_FDS:
-    case HN_TASK_HOG: return BIT(LIBPOOL_COMPLETED);
+    case HN_TASK_LEAK_FDS: return BIT(LIBPOOL_COMPLETED);
+    case HN_TASK_HOG: return BIT(group->too_large ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_FAIL: return BIT(group->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_EXIT:
     case HN_TASK_EXIT_NOW: return BIT(LIBPOOL_EXIT);

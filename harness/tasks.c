@@ -26,6 +26,8 @@ static struct {
     uint32_t initializer_fails;
     libpool *const *pool;
     enum hn_sabotage sabotage;
+    const struct hn_outfit *wanted;
+    const struct hn_outfit_given *given; /* NULL: nothing in particular */
 } bound;
 
 struct run {
@@ -43,6 +45,12 @@ void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_
     bound.initializer_fails = initializer_fails;
     bound.finalizer = finalizer;
     bound.pool = pool;
+}
+
+void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit_given *given)
+{
+    bound.wanted = wanted;
+    bound.given = given;
 }
 
 /* ---- Payloads and descriptors ------------------------------------------------------------- */
@@ -417,6 +425,8 @@ int hn_task_run(libpool_worker *worker, const void *input, size_t input_size)
     pass(&start);
     if (bound.sabotage == HN_SABOTAGE_START_TWICE)
         hn_history_append(&bound.world->history, &start);
+    if (bound.given)
+        hn_outfit_check(bound.wanted, bound.given, &bound.world->findings);
     int code = perform(&run);
     struct hn_record end = task_event(HN_TASK_END, &run);
     end.code = code;

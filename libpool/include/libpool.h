@@ -109,7 +109,10 @@ typedef int libpool_task_function(libpool_worker *worker, const void *input, siz
  * What a task sees of the application's memory is a copy: each worker is forked from the zygote, and
  * that from the application when the pool is opened (once more, if it is killed: with the memory of that
  * moment). What is set later reaches a task as its input only, and what a task writes stays in its
- * worker, for the tasks that follow there.
+ * worker, for the tasks that follow there. What the application has written to stdout or stderr and not
+ * flushed is dropped there, and its exit handlers don't run there, whatever a task calls (quick_exit, on
+ * musl exit, too, ends a worker with the code 1). A task may open a pool of its own, which is killed with
+ * it, if need be.
  */
 
 /* Runs in each worker before its first task; non-zero is failure. */

@@ -394,12 +394,31 @@ static void serve(libpool_worker *worker)
     }
 }
 
-/* exit() in a task must not run the application's exit handlers in its copy. Called first, being last. */
 static void leave_at_exit(int code, void *unused)
 {
     (void)unused;
     (void)fflush(stdout);
     _exit(code);
+}
+
+/* quick_exit() as well; its handlers are not told the code. */
+static void leave_at_quick_exit(void)
+{
+    leave_at_exit(EXIT_FAILURE, NULL);
+}
+
+/*
+ * exit() in a task must not run the application's exit handlers in its copy. Called first, being last. A
+ * libc that has no on_exit (musl) tells no handler the code.
+ */
+static void guard_exits(void)
+{
+#ifdef __GLIBC__
+    (void)on_exit(leave_at_exit, NULL);
+#else
+    (void)atexit(leave_at_quick_exit);
+#endif
+    (void)at_quick_exit(leave_at_quick_exit);
 }
 
 /* Only its own window stays mapped: a worker can't write into another's. */
@@ -425,7 +444,7 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
     *pool->alive = LP_ALIVE_IN_WORKER;
     __fpurge(stdout); /* what the application had not flushed is its own to print */
     __fpurge(stderr);
-    (void)on_exit(leave_at_exit, NULL);
+    guard_exits();
     lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
     initialise(&worker, pool->outfit);
     for (;;)

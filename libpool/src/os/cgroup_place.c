@@ -16,6 +16,7 @@
 #define MOUNTINFO_BYTES ((size_t)512 * 1024)
 #define SMALL_BYTES 1024
 #define PREFIX "libpool-"
+#define LEVELS_MAX 12 /* of directories in a pool's: two for each pool in a task of another */
 
 /* ---- Names ------------------------------------------------------------------------------- */
 
@@ -97,19 +98,36 @@ int lp_cgroup_open_directory(int parent_fd, const char *path)
     return lp_sys.openat(parent_fd, path, O_RDONLY | O_DIRECTORY);
 }
 
+struct removal {
+    int directory_fd;
+    int levels; /* below it that may be removed */
+};
+
+static int remove_tree(int parent_fd, const char *name, int levels);
+
+/* Files refuse; good. What is busy has directories of its own: of a pool that a task had, say. */
 static int remove_entry(void *context, const char *name)
 {
-    (void)lp_sys.unlinkat(*(const int *)context, name, AT_REMOVEDIR); /* files refuse; good */
+    const struct removal *removal = context;
+    int error = lp_sys.unlinkat(removal->directory_fd, name, AT_REMOVEDIR);
+    if ((error == -EBUSY || error == -ENOTEMPTY) && removal->levels > 0)
+        (void)remove_tree(removal->directory_fd, name, removal->levels - 1);
     return 0;
 }
 
-int lp_cgroup_remove_directory(int parent_fd, const char *name)
+static int remove_tree(int parent_fd, const char *name, int levels)
 {
     lp_fd_auto int fd = lp_cgroup_open_directory(parent_fd, name);
     if (fd < 0)
         return fd;
-    (void)lp_file_each(fd, remove_entry, &fd);
+    struct removal removal = {fd, levels};
+    (void)lp_file_each(fd, remove_entry, &removal);
     return lp_sys.unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+int lp_cgroup_remove_directory(int parent_fd, const char *name)
+{
+    return remove_tree(parent_fd, name, LEVELS_MAX);
 }
 
 static uint64_t clock_ms(void)

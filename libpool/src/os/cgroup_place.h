@@ -50,7 +50,7 @@ void lp_cgroup_place_clear_stale(const char *parent_path, int limit_ms);
 /* An open directory below another; or -errno. */
 int lp_cgroup_open_directory(int parent_fd, const char *path);
 
-/* Removes a directory with the directories directly in it. 0 or -errno. */
+/* Removes a directory with the directories in it, a dozen levels deep. 0 or -errno. */
 int lp_cgroup_remove_directory(int parent_fd, const char *name);
 
 #endif

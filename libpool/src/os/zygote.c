@@ -27,6 +27,7 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -81,6 +82,8 @@ enum {
     FD_SOCKET = 0,
     FD_HOST,
     FD_LIFELINE,
+    FD_KILL,   /* places for the two directories that a worker enters, */
+    FD_MEMORY, /* see hold_places */
     FD_DOORBELLS
 };
 
@@ -501,7 +504,7 @@ static int allocate(struct zygote *zygote)
     size_t slots = zygote->options->slots;
     zygote->slots = lp_sys.map(slots * sizeof(zygote->slots[0]));
     zygote->fds = lp_sys.map((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
-    zygote->polls = lp_sys.map((3 + 2 * slots) * sizeof(zygote->polls[0]));
+    zygote->polls = lp_sys.map((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
     zygote->workers.pids = lp_sys.map(slots * sizeof(zygote->workers.pids[0]));
     zygote->workers.slots = lp_sys.map(slots * sizeof(zygote->workers.slots[0]));
     if (zygote->slots == NULL || zygote->fds == NULL || zygote->polls == NULL ||
@@ -509,6 +512,33 @@ static int allocate(struct zygote *zygote)
         return -ENOMEM;
     int error = lp_outbox_init(&zygote->outbox, zygote->options->slots);
     return error < 0 ? error : lp_orphans_init(&zygote->orphans, zygote->options->slots);
+}
+
+/*
+ * A library that closes its descriptors in a forked child (pthread_atfork) does so in workers, too, by
+ * number, long after they were closed here. So what a worker needs of its zygote stands on numbers that
+ * nobody else in the host takes for his: its own from there, or what was free when all others were open.
+ * A table that is full leaves none free: then it has to do without.
+ */
+static void hold_places(struct zygote *zygote, const struct lp_zygote_birth *birth)
+{
+    for (int i = FD_KILL; i <= FD_MEMORY; i++)
+        zygote->fds[i] = lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
+}
+
+static void take_place(int place, int *fd)
+{
+    if (*fd < 0 || place < 0 || lp_sys.dup_to(*fd, place, O_CLOEXEC) < 0)
+        return;
+    lp_fd_close(fd);
+    *fd = place;
+}
+
+static void leave_places(struct zygote *zygote)
+{
+    for (int i = FD_KILL; i <= FD_MEMORY; i++)
+        if (zygote->fds[i] != zygote->cgroup.kill_fd && zygote->fds[i] != zygote->cgroup.memory_fd)
+            lp_fd_close(&zygote->fds[i]);
 }
 
 /* All that it needs of the host's table; how many. The heirs stand behind the doorbells. */
@@ -522,6 +552,7 @@ static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *bi
     zygote->fds[FD_LIFELINE] = zygote->has_lifeline
                                    ? birth->lifeline_fd
                                    : lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
+    hold_places(zygote, birth);
     for (uint32_t i = 0; i < options->slots; i++)
         zygote->fds[n++] = options->doorbell_fds[i];
     for (uint32_t i = 0; i < options->slots; i++)
@@ -538,7 +569,7 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
     if (error < 0)
         return error;
     lp_fds_settle_standard(options->keep_stdin);
-    error = lp_fds_keep(zygote->fds, n);
+    error = lp_fds_keep_in_place(zygote->fds, n);
     size_t heirs = FD_DOORBELLS + (size_t)options->slots;
     for (uint32_t i = 0; i < options->slots; i++) {
         struct slot *slot = &zygote->slots[i];
@@ -578,15 +609,15 @@ static void say_hello(struct zygote *zygote)
  */
 static int check_spare_fds(const struct zygote *zygote)
 {
-    int spares = SPARE_FDS;
+    uint32_t spares = SPARE_FDS, n = 0;
     for (uint32_t i = 0; i < zygote->options->slots; i++)
         spares += zygote->slots[i].heir_fd < 0;
-    int first = lp_sys.dup_from(zygote->sigchld_fd, 0); /* behind all others: they stand close */
-    int last = first < 0 ? first : lp_sys.dup_from(zygote->sigchld_fd, first + spares - 1);
-    int error = last == -EINVAL ? -EMFILE : last < 0 ? last : 0; /* EINVAL: beyond the limit */
-    lp_fd_close(&first);
-    lp_fd_close(&last);
-    return error;
+    int fd = 0;
+    while (n < spares && (fd = lp_sys.dup_from(zygote->sigchld_fd, 0)) >= 0)
+        zygote->polls[n++].fd = fd;
+    while (n > 0)
+        lp_fd_close(&zygote->polls[--n].fd);
+    return fd == -EINVAL ? -EMFILE : fd < 0 ? fd : 0; /* EINVAL: beyond the limit */
 }
 
 static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
@@ -604,6 +635,9 @@ static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
     zygote->oom_score = lp_child_worse_oom_score();
     if (zygote->options->place != NULL)
         zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place);
+    take_place(zygote->fds[FD_KILL], &zygote->cgroup.kill_fd);
+    take_place(zygote->fds[FD_MEMORY], &zygote->cgroup.memory_fd);
+    leave_places(zygote);
     bool is_want = lp_cgroup_is_want(zygote->cgroup_error);
     return is_want ? zygote->cgroup_error : check_spare_fds(zygote);
 }
