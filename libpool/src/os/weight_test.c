@@ -31,9 +31,9 @@ static void *hold(size_t bytes)
 }
 
 struct family {
-    size_t zygote_bytes;   /* inherited by all */
-    size_t worker_bytes;   /* shared with its children */
-    size_t written_bytes;  /* of what was inherited, by the worker */
+    size_t zygote_bytes;  /* inherited by all */
+    size_t worker_bytes;  /* shared with its children */
+    size_t written_bytes; /* of what was inherited, by the worker */
     uint32_t children;
     size_t child_bytes;
 };
