@@ -230,6 +230,8 @@ typedef struct libpool_options {
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
     uint64_t memory_limit_bytes; /* of a worker and all it starts; 1 MiB at least; default: none */
+    uint64_t recycle_bytes;      /* a worker that has grown by more is replaced; default: never */
+    uint64_t trim_bytes; /* one that has grown by more gives back what is free; default: never */
 } libpool_options;
 
 /*
@@ -246,6 +248,12 @@ typedef struct libpool_options {
  *     was opened. Between two looks it can be exceeded. Who is above is killed with its tree:
  *     LIBPOOL_MEMORY. With LIBPOOL_NO_THREAD the application has to drive the pool for it.
  * A limit in which no initializer can end is a failed initializer: see initializer_failures.
+ *
+ * options.recycle_bytes and trim_bytes are about what a worker has grown by since the end of its
+ * initializer, in resident anonymous memory of its own; so none is too big from the start. It looks by
+ * itself after a task that took a millisecond, or 10 ms after it has looked last. Above trim_bytes it
+ * calls malloc_trim(3), once for each such look; above recycle_bytes it leaves in order, and another
+ * takes its place (workers_outgrown). Where a limit is sampled it leaves when it is above that, too.
  *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
@@ -583,7 +591,7 @@ typedef struct libpool_stats {
     int32_t degraded_error;      /* the negated errno behind it; 0: initializer or early deaths */
     uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
-    uint64_t workers_outgrown;   /* told to leave for their memory */
+    uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
     uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
 } libpool_stats;
 

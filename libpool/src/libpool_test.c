@@ -939,6 +939,18 @@ TEST(libpool, a_tree_above_its_memory_limit_is_seen_and_killed)
     feed_all(LIBPOOL_NO_CGROUP, LIBPOOL_MEMORY_SAMPLED, LIBPOOL_MEMORY);
 }
 
+TEST(libpool, a_tree_above_its_memory_limit_is_killed_by_the_kernel_as_a_whole)
+{
+    libpool *pool = open_limited(0);
+    CU_ASSERT(await_stats(pool, 0, 2));
+    libpool_stats stats = stats_of(pool);
+    libpool_close(pool);
+    if (stats.oom_evidence == 0)
+        TEST_SKIP("no memory cgroup here");
+    CU_ASSERT_EQUAL(stats.memory_enforcement, stats.oom_evidence + 1);
+    feed_all(0, stats.oom_evidence + 1, LIBPOOL_OOM);
+}
+
 TEST(libpool, a_limit_below_a_mebibyte_is_refused)
 {
     libpool *pool = NULL;
