@@ -328,11 +328,42 @@ static void settle_spawns(struct lp_pool *pool)
     }
 }
 
-/* A zygote is needed to spawn, and to prove the trees of the dead empty. */
+/* ---- memory: where the kernel keeps no tree to its limit ------------------------------------------ */
+
+static bool runs_something(const struct lp_pool *pool)
+{
+    const uint32_t *in = pool->in_state;
+    return in[LP_WORKER_STARTING] || in[LP_WORKER_BUSY] || in[LP_WORKER_RETIRING];
+}
+
+/* The time stays set until it has come, so that not every task that comes and goes sets a timer. */
+static void settle_weights(struct lp_pool *pool)
+{
+    if (!pool->weighs || pool->weigh_ns > pool->now_ns)
+        return;
+    for (uint32_t slot = 0; pool->weigh_ns && slot < pool->slots; slot++)
+        lp_worker_weigh(pool, slot);
+    pool->weigh_ns = runs_something(pool) ? pool->now_ns + LP_WEIGH_NS : 0;
+}
+
+static void stop_weighing(struct lp_pool *pool)
+{
+    pool->weighs = false;
+    pool->weigh_ns = 0;
+}
+
+/* ---- the zygote and those who are not needed -------------------------------------------------------- */
+
+/* To spawn, to prove the trees of the dead empty, and to look at who has a limit. */
+static bool needs_zygote(const struct lp_pool *pool)
+{
+    bool weighs = pool->config.memory_limit_bytes && runs_something(pool);
+    return may_spawn(pool) || pool->in_state[LP_WORKER_DEAD] || weighs;
+}
+
 static void settle_zygote(struct lp_pool *pool)
 {
-    bool needed = may_spawn(pool) || pool->in_state[LP_WORKER_DEAD];
-    if (pool->zygote != LP_ZYGOTE_DOWN || pool->phase == LP_PHASE_DOWN || !needed)
+    if (pool->zygote != LP_ZYGOTE_DOWN || pool->phase == LP_PHASE_DOWN || !needs_zygote(pool))
         return;
     if (!lp_backoff_allows(&pool->zygote_backoff, pool->now_ns))
         return;
@@ -358,30 +389,6 @@ static void settle_shrink(struct lp_pool *pool)
 {
     while (may_shrink(pool) && shrink_ns(pool) <= pool->now_ns)
         lp_worker_retire(pool, pool->idle_oldest);
-}
-
-/* ---- memory: where the kernel keeps no tree to its limit ------------------------------------------ */
-
-static bool runs_something(const struct lp_pool *pool)
-{
-    const uint32_t *in = pool->in_state;
-    return in[LP_WORKER_STARTING] || in[LP_WORKER_BUSY] || in[LP_WORKER_RETIRING];
-}
-
-/* The time stays set until it has come, so that not every task that comes and goes sets a timer. */
-static void settle_weights(struct lp_pool *pool)
-{
-    if (!pool->weighs || pool->weigh_ns > pool->now_ns)
-        return;
-    for (uint32_t slot = 0; pool->weigh_ns && slot < pool->slots; slot++)
-        lp_worker_weigh(pool, slot);
-    pool->weigh_ns = runs_something(pool) ? pool->now_ns + LP_WEIGH_NS : 0;
-}
-
-static void stop_weighing(struct lp_pool *pool)
-{
-    pool->weighs = false;
-    pool->weigh_ns = 0;
 }
 
 /* ---- tasks that end in the backlog ---------------------------------------------------------------- */
@@ -756,8 +763,8 @@ static uint64_t zygote_deadline(const struct lp_pool *pool)
 {
     if (pool->zygote == LP_ZYGOTE_STARTING)
         return pool->zygote_deadline_ns;
-    bool needed = may_spawn(pool) || pool->in_state[LP_WORKER_DEAD];
-    return pool->zygote == LP_ZYGOTE_DOWN && needed ? pool->zygote_backoff.until_ns : UINT64_MAX;
+    return pool->zygote == LP_ZYGOTE_DOWN && needs_zygote(pool) ? pool->zygote_backoff.until_ns
+                                                                : UINT64_MAX;
 }
 
 static uint64_t shutdown_deadline(const struct lp_pool *pool)
