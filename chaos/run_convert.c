@@ -39,6 +39,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .queue_timeout_ms = submit->queue_timeout_ms,
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
+        .children = submit->children,
     };
 }
 
@@ -85,6 +86,9 @@ static libpool_options options_of(const struct ch_pool *pool)
         .initializer_failures = pool->initializer_failures,
         .backoff_min_ms = pool->backoff_min_ms,
         .backoff_max_ms = pool->backoff_max_ms,
+        .memory_limit_bytes = pool->memory_limit_bytes,
+        .recycle_bytes = pool->recycle_bytes,
+        .trim_bytes = pool->trim_bytes,
     };
 }
 
