@@ -836,6 +836,14 @@ static void draw_total(struct hn_sim *sim)
     sim->gap_ns = 500 * LP_MS;
 }
 
+/* Tasks and initializers long enough to be weighed, and what is weighed is often over by then. */
+static void be_heavy(struct hn_sim *sim)
+{
+    sim->world.faults |= UINT64_C(1) << HN_FAULT_HEAVY;
+    sim->world.work_ns = draw_ms(sim, 100, 1000);
+    sim->world.start_ns = draw_ms(sim, 100, 500);
+}
+
 static void draw_faults(struct hn_sim *sim)
 {
     sim->world.hoards = sim->deep && hn_random_chance(&sim->random, 50);
@@ -849,6 +857,8 @@ static void draw_faults(struct hn_sim *sim)
     world->percent = hn_random_between(&sim->random, 1, 40);
     world->work_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
     world->start_ns = hn_random_time_ns(&sim->random, 1000 * LP_MS);
+    if (sim->config.memory_limit_bytes && hn_random_chance(&sim->random, 30))
+        be_heavy(sim);
     sim->gap_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
     if (hn_random_chance(&sim->random, 50))
         sim->gap_ns = draw_ms(sim, 1, 500);

@@ -268,7 +268,12 @@ static void weigh(struct hn_world *world, const struct hn_item *item)
     uint64_t limit_bytes = world->books->config.memory_limit_bytes;
     if (process->generation != item->event.generation || !process->alive)
         return;
-    report(world, slot, LP_EVENT_WEIGHED, 0)->bytes = limit_bytes + chance(world, HN_FAULT_HEAVY);
+    bool heavy = hn_world_has(world, HN_FAULT_HEAVY) && hn_random_chance(&world->random, 50);
+    uint64_t takes_ns = hn_random_chance(&world->random, 20)
+                            ? hn_random_time_ns(&world->random, 200 * LP_MS)
+                            : 0;
+    report(world, slot, LP_EVENT_WEIGHED, world->trace->now_ns + takes_ns)->bytes = limit_bytes +
+                                                                                    heavy;
 }
 
 /* ---- a worker's life ------------------------------------------------------------------------ */
@@ -791,11 +796,13 @@ static void perform_clean(struct hn_world *world, const struct lp_action *action
 static void perform_weigh(struct hn_world *world, const struct lp_action *action)
 {
     /* The zygote has other things to do, too: then what was asked about is often over. */
-    uint64_t delay_ns = hn_random_chance(&world->random, 70)
+    uint64_t delay_ns = hn_random_chance(&world->random, 50)
                             ? soon(world)
                             : hn_random_time_ns(&world->random, 300 * LP_MS);
     struct hn_item *item = put_for(world, HN_ITEM_WEIGH, action->slot, delay_ns);
     item->zygote = world->zygote.incarnation;
+    if (all_fail(world, HN_TOTAL_ZYGOTE_DIES))
+        put(world, HN_ITEM_ZYGOTE_DIE, item->at_ns)->zygote = item->zygote;
 }
 
 static void perform_end(struct hn_world *world, const struct lp_action *action)
