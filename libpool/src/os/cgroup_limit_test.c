@@ -37,7 +37,7 @@ static void put_file(const struct fake *fake, const char *name, const char *cont
 
 static void make_fake(struct fake *fake)
 {
-    strcpy(fake->path, "/tmp/lp-limit-XXXXXX");
+    snprintf(fake->path, sizeof fake->path, "/tmp/lp-limit-XXXXXX");
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(fake->path));
     fake->fd = open(fake->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CU_ASSERT_EQUAL(mkdirat(fake->fd, "0", 0755), 0);
@@ -117,22 +117,22 @@ TEST(cgroup_limit, what_is_read_back_has_to_be_what_was_written)
 TEST(cgroup_limit, v1_limits_in_whole_pages)
 {
     static char mountinfo[262144];
-    char membership[4096], own[LP_CGROUP_PATH_BYTES], text[32];
-    char path[LP_CGROUP_PATH_BYTES + 128];
+    char membership[4096], own[LP_CGROUP_PATH_BYTES], text[32], name[32];
     lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, sizeof mountinfo);
     lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof membership);
     if (!lp_cgroup_find(mountinfo, membership, "memory", own))
         TEST_SKIP("no v1 memory controller here");
-    snprintf(path, sizeof path, "%s/lp-limit-%d", own, (int)getpid());
-    if (mkdir(path, 0755) < 0)
+    struct fake parent = {.fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    snprintf(name, sizeof name, "lp-limit-%d", (int)getpid());
+    if (mkdirat(parent.fd, name, 0755) < 0) {
+        close(parent.fd);
         TEST_SKIP("may not make a v1 memory cgroup here");
-    int fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const char *name = strrchr(path, '/') + 1;
-    CU_ASSERT_EQUAL(lp_cgroup_limit_set(fd, name, false, LIMIT + 100), 0);
-    close(fd);
-    strcat(path, "/memory.limit_in_bytes");
-    CU_ASSERT(lp_file_read(AT_FDCWD, path, text, sizeof text) > 0);
+    }
+    CU_ASSERT_EQUAL(lp_cgroup_limit_set(parent.fd, name, false, LIMIT + 100), 0);
+    char path[64];
+    snprintf(path, sizeof path, "%s/memory.limit_in_bytes", name);
+    CU_ASSERT(lp_file_read(parent.fd, path, text, sizeof text) > 0);
     CU_ASSERT_EQUAL(strtoull(text, NULL, 10), LIMIT);
-    *strrchr(path, '/') = '\0';
-    CU_ASSERT_EQUAL(rmdir(path), 0);
+    CU_ASSERT_EQUAL(unlinkat(parent.fd, name, AT_REMOVEDIR), 0);
+    close(parent.fd);
 }
