@@ -52,7 +52,7 @@ bool lp_growth_look(struct lp_growth *growth, uint64_t own_bytes, uint64_t now_n
 bool lp_growth_was_cut(const struct lp_growth *growth, uint64_t run_ns)
 {
     uint64_t oom_kills;
-    return growth->place && run_ns >= LP_GROWTH_TREE_NS &&
+    return run_ns >= LP_GROWTH_TREE_NS &&
            lp_cgroup_place_oom_kills(growth->place, growth->slot, &oom_kills) &&
            oom_kills > growth->oom_kills;
 }

@@ -52,7 +52,7 @@ static inline bool lp_growth_is_due(const struct lp_growth *growth, uint64_t run
 /* Trims, if that is due. own_bytes: of the pool's own, which do not count. True: it has outgrown. */
 bool lp_growth_look(struct lp_growth *growth, uint64_t own_bytes, uint64_t now_ns);
 
-/* True: the kernel has killed one of the tree for its memory since the worker was ready. */
+/* With a place. True: the kernel has killed one of the tree for its memory since the worker was ready. */
 bool lp_growth_was_cut(const struct lp_growth *growth, uint64_t run_ns);
 
 #endif

@@ -316,7 +316,7 @@ static void look_back(libpool_worker *worker, struct lp_message *result)
     uint64_t own_bytes = worker->input.capacity + worker->reply.capacity;
     if (worker->run_ns >= FORK_NS && !kill_leftovers(worker))
         result->leaves = LP_LEAVES_REST;
-    if (lp_growth_was_cut(&worker->growth, worker->run_ns))
+    if (worker->growth.place && lp_growth_was_cut(&worker->growth, worker->run_ns))
         (void)lp_sys.kill(getpid(), SIGKILL);
     if (lp_growth_is_due(&worker->growth, worker->run_ns, result->ended_ns) &&
         lp_growth_look(&worker->growth, own_bytes, result->ended_ns))

@@ -100,6 +100,8 @@ static int weigh_itself(void *arg)
 
 TEST(weight, of_this_process_is_its_resident_anonymous_memory)
 {
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
     CU_ASSERT_EQUAL(hn_test_child(weigh_itself, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
@@ -115,6 +117,8 @@ static int weigh_an_heir(void *arg)
 /* Looked at either way: as long as it is cheap, and exactly. */
 TEST(weight, what_was_inherited_is_not_a_worker_s)
 {
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
     CU_ASSERT_EQUAL(hn_test_child(weigh_an_heir, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
@@ -129,6 +133,8 @@ static int weigh_a_writer(void *arg)
 
 TEST(weight, of_what_was_inherited_no_more_than_was_written_to)
 {
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
     CU_ASSERT_EQUAL(hn_test_child(weigh_a_writer, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
@@ -141,6 +147,8 @@ static int weigh_a_family(void *arg)
 
 TEST(weight, of_a_tree_is_that_of_all_its_processes)
 {
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
     CU_ASSERT_EQUAL(hn_test_child(weigh_a_family, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
@@ -154,6 +162,8 @@ static int weigh_copies(void *arg)
 /* By the sum of what is resident it would be 160 MiB. */
 TEST(weight, what_a_tree_shares_counts_once)
 {
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
     CU_ASSERT_EQUAL(hn_test_child(weigh_copies, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
