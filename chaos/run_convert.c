@@ -39,6 +39,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .queue_timeout_ms = submit->queue_timeout_ms,
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
+        .children = submit->children,
     };
 }
 
@@ -87,6 +88,9 @@ static libpool_options options_of(const struct ch_pool *pool)
         .backoff_max_ms = pool->backoff_max_ms,
         .max_age_ms = pool->max_age_ms,
         .recycle_jitter_percent = pool->recycle_jitter,
+        .memory_limit_bytes = pool->memory_limit_bytes,
+        .recycle_bytes = pool->recycle_bytes,
+        .trim_bytes = pool->trim_bytes,
     };
 }
 

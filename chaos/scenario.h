@@ -102,6 +102,9 @@ struct ch_pool {
     bool no_core;
     uint64_t limit_as;
     uint32_t directory_late;
+    uint64_t memory_limit_bytes;
+    uint64_t recycle_bytes;
+    uint64_t trim_bytes;
 };
 
 enum ch_disposition {
@@ -217,6 +220,8 @@ enum ch_task_kind {
     CH_TASK_DIE,           /* raises signal */
     CH_TASK_SCRIBBLE,      /* garbage over its channel window */
     CH_TASK_KILL_SELF,     /* kill(getpid(), SIGKILL) */
+    CH_TASK_HOG_TREE,      /* so many children do what hog does; waits for them */
+    CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
     CH_TASK_KINDS
 };
 
@@ -255,6 +260,7 @@ struct ch_submit {
     uint32_t queue_timeout_ms; /* 0: none */
     uint32_t wait_ms;          /* submit may wait so long for room; CH_FOR_EVER */
     bool ordered;              /* order=yes: tasks of the group start in order of submission */
+    uint32_t children;         /* hog-tree */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -356,6 +362,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_ZYGOTES_STARTED,
     CH_ZYGOTES_LOST,
     CH_DEGRADED,
+    CH_WORKERS_OUTGROWN,
     CH_COUNTERS
 };
 
