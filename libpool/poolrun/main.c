@@ -58,8 +58,20 @@ static int open_and_run(const struct pr_options *options)
     return code;
 }
 
+/* What we open must not become our own 0, 1 or 2. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_descriptors();
     struct pr_options options;
     struct pr_text error = {.data = NULL};
     switch (pr_options_parse(argc, argv, &options, &error)) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* order: 40 bytes of memory for a job that waits; the file is cut to nothing whenever nobody does. */
+/* order: 50 bytes of memory for a job that waits; the file is cut to nothing whenever nobody does. */
 #include "order.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define COPIED_BYTES (1u << 20) /* at most, as long as files can be kept */
 
 static struct pr_held *find(const struct pr_order *order, uint64_t seq)
 {
@@ -17,8 +19,19 @@ void pr_order_open(struct pr_order *order)
     order->held = pr_text_zeros(PR_ORDER_MAX, sizeof *order->held);
 }
 
+static void close_kept(struct pr_order *order, struct pr_held *held)
+{
+    if (!held->is_there || held->kept[0] < 0)
+        return;
+    (void)close(held->kept[0]);
+    (void)close(held->kept[1]);
+    order->n_kept--;
+}
+
 void pr_order_close(struct pr_order *order)
 {
+    for (uint32_t i = 0; i < PR_ORDER_MAX && order->n_kept; i++)
+        close_kept(order, &order->held[i]);
     if (order->fd >= 0)
         (void)close(order->fd);
     free(order->held);
@@ -42,24 +55,40 @@ static int write_log(struct pr_order *order, const struct pr_text *log)
     return 0;
 }
 
+bool pr_order_keeps(const struct pr_order *order, const struct pr_piece pieces[2])
+{
+    return pieces[0].end + pieces[1].end > COPIED_BYTES && order->n_kept < PR_ORDER_KEEPS_MAX;
+}
+
+static int hold_output(struct pr_order *order, struct pr_held *held,
+                       const struct pr_piece pieces[2])
+{
+    held->out = pieces[0].end;
+    held->err = pieces[1].end;
+    if (pr_order_keeps(order, pieces)) {
+        held->kept[0] = pieces[0].fd;
+        held->kept[1] = pieces[1].fd;
+        order->n_kept++;
+        return 0;
+    }
+    int error = pr_output_copy(&pieces[0], order->fd, &order->end);
+    return error ? error : pr_output_copy(&pieces[1], order->fd, &order->end);
+}
+
 int pr_order_hold(struct pr_order *order, uint64_t seq, const struct pr_piece pieces[2],
                   const struct pr_text *log)
 {
     struct pr_held *held = find(order, seq);
-    int error = 0;
     if (pieces && order->fd < 0)
         order->fd = pr_output_temporary();
     if (pieces && order->fd < 0)
         return order->fd;
-    *held = (struct pr_held){.is_there = true, .at = order->end};
+    *held = (struct pr_held){.is_there = true, .at = order->end, .kept = {-1, -1}};
     order->n_held++;
     if (!pieces)
         return 0;
-    held->out = pieces[0].end - pieces[0].at;
-    held->err = pieces[1].end - pieces[1].at;
     held->log = (off_t)log->n;
-    for (int stream = 0; stream < 2 && !error; stream++)
-        error = pr_output_copy(&pieces[stream], order->fd, &order->end);
+    int error = hold_output(order, held, pieces);
     return error ? error : write_log(order, log);
 }
 
@@ -69,10 +98,15 @@ int pr_order_take(struct pr_order *order, struct pr_piece pieces[2], struct pr_t
     off_t at = held->at;
     if (!held->is_there)
         return 0;
-    pieces[0] = (struct pr_piece){order->fd, at, at + held->out};
-    at += held->out;
-    pieces[1] = (struct pr_piece){order->fd, at, at + held->err};
-    at += held->err;
+    if (held->kept[0] >= 0) {
+        pieces[0] = (struct pr_piece){held->kept[0], 0, held->out};
+        pieces[1] = (struct pr_piece){held->kept[1], 0, held->err};
+    } else {
+        pieces[0] = (struct pr_piece){order->fd, at, at + held->out};
+        at += held->out;
+        pieces[1] = (struct pr_piece){order->fd, at, at + held->err};
+        at += held->err;
+    }
     pr_text_clear(log);
     for (off_t end = at + held->log; at < end;) {
         char buffer[4096];
@@ -89,6 +123,7 @@ int pr_order_take(struct pr_order *order, struct pr_piece pieces[2], struct pr_t
 void pr_order_advance(struct pr_order *order)
 {
     struct pr_held *held = find(order, order->next++);
+    close_kept(order, held);
     order->n_held -= held->is_there;
     held->is_there = false;
     if (order->n_held == 0 && order->end && ftruncate(order->fd, 0) == 0)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES 65536
+#define PUMPED_BYTES (1u << 20)
 #define LINE_MAX_BYTES (1u << 20) /* a longer one is not kept whole */
 
 static const char *directory(void)
@@ -130,15 +131,19 @@ static int64_t read_piece(const struct pr_piece *piece, char *buffer)
 int pr_output_pump(struct pr_sinks *sinks, struct pr_piece pieces[2])
 {
     char buffer[BUFFER_BYTES];
+    int64_t pumped = 0;
     int flushed = pr_output_flush(sinks);
     for (int stream = 0; flushed > 0 && stream < 2; stream++) {
         while (flushed > 0 && pieces[stream].at < pieces[stream].end) {
             int64_t n = read_piece(&pieces[stream], buffer);
             if (n < 0)
                 return (int)n;
+            pumped += n;
             pieces[stream].at = n ? pieces[stream].at + n : pieces[stream].end;
             pr_text_add(&sinks->waiting[stream], buffer, (size_t)n);
             flushed = pr_output_flush(sinks);
+            if (pumped >= PUMPED_BYTES && flushed > 0)
+                return 0;
         }
     }
     return flushed;

@@ -36,7 +36,10 @@ void pr_output_close(struct pr_sinks *sinks);
 int pr_output_flush(struct pr_sinks *sinks);
 int pr_output_blocked(const struct pr_sinks *sinks); /* the descriptor that is full, or -1 */
 
-/* 1: both pieces are out, the first on 1, then the second on 2; 0 and -errno as above. */
+/*
+ * Up to a MiB of both pieces, the first goes to 1, then the second to 2. 1: all is out; 0: not yet, call
+ * again, when nothing is blocked; or -errno.
+ */
 int pr_output_pump(struct pr_sinks *sinks, struct pr_piece pieces[2]);
 
 /* A pipe that a job writes lines into, and what came of one that is not complete. */

@@ -89,15 +89,18 @@ static uint64_t now_ns(clockid_t clock)
 
 /* ---- telling -------------------------------------------------------------------------------- */
 
+/* Behind what jobs wrote there, and with as little waiting. */
 __attribute__((format(printf, 2, 3))) static void say(struct run *run, const char *format, ...)
 {
+    struct pr_text *text = &run->sinks.waiting[1];
     va_list values;
     pr_progress_clear(&run->progress);
-    (void)fputs("poolrun: ", stderr);
+    pr_text_say(text, "poolrun: ");
     va_start(values, format);
-    (void)vfprintf(stderr, format, values);
+    pr_text_say_list(text, format, values);
     va_end(values);
-    (void)fputc('\n', stderr);
+    pr_text_say(text, "\n");
+    (void)pr_output_flush(&run->sinks);
 }
 
 static void stop(struct run *run, bool kills)
@@ -279,6 +282,8 @@ static void queue(struct run *run, struct place *place, bool has_anything)
     }
     find_pieces(place, pieces);
     int error = 0;
+    if (waits && has_anything && pr_order_keeps(&run->order, pieces))
+        place->capture[0] = place->capture[1] = -1; /* the order's now */
     if (waits)
         error = pr_order_hold(&run->order, place->seq, has_anything ? pieces : NULL, &place->log);
     if (error)
@@ -516,13 +521,14 @@ static void wait_for_events(struct run *run, bool wants_lines)
     };
     struct pollfd *polls = run->polls;
     int blocked = pr_output_blocked(&run->sinks);
+    bool has_more = run->printing.is_on && blocked < 0;
     polls[POOL] = (struct pollfd){.fd = libpool_fd(run->pool), .events = POLLIN};
     polls[SIGNAL] = (struct pollfd){.fd = run->signal_fd, .events = POLLIN};
     polls[SINK] = (struct pollfd){.fd = blocked, .events = POLLOUT};
     polls[INPUT] = (struct pollfd){.fd = wants_lines ? run->input->fd : -1, .events = POLLIN};
     nfds_t n = LINES + add_lines(run, &polls[LINES], blocked >= 0);
     int wait_ms = pr_progress_draw(&run->progress, &run->counts, now_ns(CLOCK_MONOTONIC));
-    if (poll(polls, n, wait_ms) <= 0)
+    if (poll(polls, n, has_more ? 0 : wait_ms) <= 0)
         return;
     if (polls[SIGNAL].revents)
         receive_signal(run);
@@ -574,6 +580,8 @@ static bool raise_limit(struct run *run, libpool_limit *limit)
 {
     struct rlimit files;
     rlim_t wanted = OTHER_FDS + run->n_places * (run->options->grouping == PR_GROUP ? 4ul : 6ul);
+    if (run->options->keep_order)
+        wanted += 2 * PR_ORDER_KEEPS_MAX;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted)
         return false;
     *limit = (libpool_limit){RLIMIT_NOFILE, files.rlim_cur, files.rlim_max};

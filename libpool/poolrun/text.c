@@ -41,19 +41,25 @@ void pr_text_add(struct pr_text *text, const char *data, size_t n)
     text->data[text->n] = '\0';
 }
 
-void pr_text_say(struct pr_text *text, const char *format, ...)
+void pr_text_say_list(struct pr_text *text, const char *format, va_list values)
 {
-    va_list values, again;
-    va_start(values, format);
+    va_list again;
     va_copy(again, values);
     int n = vsnprintf(NULL, 0, format, values);
-    va_end(values);
     if (n > 0) {
         reserve(text, (size_t)n);
         (void)vsnprintf(text->data + text->n, (size_t)n + 1, format, again);
         text->n += (size_t)n;
     }
     va_end(again);
+}
+
+void pr_text_say(struct pr_text *text, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    pr_text_say_list(text, format, values);
+    va_end(values);
 }
 
 void pr_text_clear(struct pr_text *text)
