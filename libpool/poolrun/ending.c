@@ -40,37 +40,26 @@ static struct pr_ending by_code(int code, const char *program, struct pr_text *w
     return (struct pr_ending){.has_failed = true, .exit_value = value};
 }
 
-struct pr_ending pr_ending_of(const libpool_result *result, const char *program,
+struct pr_ending pr_ending_of(const libpool_result *result, int last_words, const char *program,
                               struct pr_text *why)
 {
-    struct pr_ending lost = {.has_failed = true, .exit_value = -1, .signal = result->signal};
-    switch (result->cause) {
-    case LIBPOOL_COMPLETED: return (struct pr_ending){.exit_value = 0};
-    case LIBPOOL_ERROR: return by_code(result->code, program, why);
-    case LIBPOOL_CANCELLED:
-    case LIBPOOL_SHUTDOWN: return (struct pr_ending){.is_dropped = true};
-    case LIBPOOL_KILLED: /* most likely the job was, and took its worker along: job.c */
-        if (result->signal == SIGKILL)
-            return by_code(PR_JOB_SIGNAL | SIGKILL, program, why);
-        break;
-    case LIBPOOL_TIMEOUT:
+    libpool_cause cause = result->cause;
+    struct pr_ending ending = {.has_failed = true, .exit_value = -1, .signal = result->signal};
+    if (cause == LIBPOOL_COMPLETED)
+        return (struct pr_ending){.exit_value = 0};
+    if (cause == LIBPOOL_ERROR)
+        return by_code(result->code, program, why);
+    if (cause == LIBPOOL_CANCELLED || cause == LIBPOOL_SHUTDOWN)
+        return (struct pr_ending){.is_dropped = true};
+    if (cause == LIBPOOL_KILLED && last_words)
+        return by_code(last_words, program, why);
+    if (cause == LIBPOOL_TIMEOUT)
         pr_text_say(why, "killed: it took longer than --timeout");
-        lost.signal = SIGKILL;
-        return lost;
-    case LIBPOOL_OOM:
+    else if (cause == LIBPOOL_OOM)
         pr_text_say(why, "killed by the kernel: out of memory");
-        lost.signal = SIGKILL;
-        return lost;
-    case LIBPOOL_PENDING:
-    case LIBPOOL_CRASH:
-    case LIBPOOL_EXIT:
-    case LIBPOOL_QUEUE_TIMEOUT:
-    case LIBPOOL_INIT_FAILED:
-    case LIBPOOL_FINAL_FAILED:
-    case LIBPOOL_CORRUPT:
-    case LIBPOOL_LOST:
-    case LIBPOOL_CAUSES: break;
-    }
-    pr_text_say(why, "%s: %s", libpool_cause_name(result->cause), result->text);
-    return lost;
+    else
+        pr_text_say(why, "%s: %s", libpool_cause_name(cause), result->text);
+    if (cause == LIBPOOL_TIMEOUT)
+        ending.signal = SIGKILL;
+    return ending;
 }

@@ -14,8 +14,11 @@ struct pr_ending {
     int exit_value, signal;
 };
 
-/* Into *why a sentence when the job's own exit status does not say all; else nothing. */
-struct pr_ending pr_ending_of(const libpool_result *result, const char *program,
+/*
+ * last_words: the job's code, if it has ended and its worker died because of it (job.h), else 0.
+ * Into *why a sentence when the job's own exit status does not say all; else nothing.
+ */
+struct pr_ending pr_ending_of(const libpool_result *result, int last_words, const char *program,
                               struct pr_text *why);
 
 #endif

@@ -10,11 +10,13 @@
 
 static char said[300];
 
+static int last_words;
+
 static struct pr_ending ending(libpool_cause cause, int code, int signal)
 {
     libpool_result result = {.cause = cause, .code = code, .signal = signal, .text = "its text"};
     struct pr_text why = {.data = NULL};
-    struct pr_ending ending = pr_ending_of(&result, "a b", &why);
+    struct pr_ending ending = pr_ending_of(&result, last_words, "a b", &why);
     (void)snprintf(said, sizeof said, "%s", why.n ? why.data : "");
     pr_text_free(&why);
     return ending;
@@ -32,8 +34,22 @@ TEST(poolrun_ending, an_exit_status_needs_no_words)
     CU_ASSERT(failed(ending(LIBPOOL_ERROR, 7, 0), 7, 0));
     CU_ASSERT(failed(ending(LIBPOOL_ERROR, 255, 0), 255, 0));
     CU_ASSERT(failed(ending(LIBPOOL_ERROR, PR_JOB_SIGNAL | SIGSEGV, 0), 139, SIGSEGV));
+    CU_ASSERT_STRING_EQUAL(said, "");
+}
+
+TEST(poolrun_ending, a_job_that_took_its_worker_along_is_told_by_its_last_words)
+{
+    last_words = PR_JOB_SIGNAL | SIGKILL;
     CU_ASSERT(failed(ending(LIBPOOL_KILLED, 0, SIGKILL), 137, SIGKILL));
     CU_ASSERT_STRING_EQUAL(said, "");
+    last_words = 137;
+    CU_ASSERT(failed(ending(LIBPOOL_KILLED, 0, SIGKILL), 137, 0));
+    CU_ASSERT_STRING_EQUAL(said, "");
+    CU_ASSERT(failed(ending(LIBPOOL_OOM, 0, SIGKILL), -1, SIGKILL));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "out of memory"));
+    last_words = 0;
+    CU_ASSERT(failed(ending(LIBPOOL_KILLED, 0, SIGKILL), -1, SIGKILL));
+    CU_ASSERT_STRING_EQUAL(said, "killed: its text");
 }
 
 TEST(poolrun_ending, what_was_not_started_is_told_as_a_shell_does)

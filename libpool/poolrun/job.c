@@ -83,17 +83,24 @@ static int start(const struct pr_job_request *request, char **words, pid_t *pid)
     return error ? PR_JOB_NO_START | error : code;
 }
 
+/* A shell tells of its last command by 128 and the signal. */
+static void die_if_killed(int code, const struct pr_job_request *request)
+{
+    if (!request->last_words || (code != (PR_JOB_SIGNAL | SIGKILL) && code != 128 + SIGKILL))
+        return;
+    *request->last_words = code;
+    (void)kill(getpid(), SIGKILL);
+}
+
 static int wait_for(pid_t pid, const struct pr_job_request *request)
 {
     int status;
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return PR_JOB_NO_START | errno;
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
-    if (request->dies_with_kill && WTERMSIG(status) == SIGKILL)
-        (void)kill(getpid(), SIGKILL);
-    return PR_JOB_SIGNAL | WTERMSIG(status);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : PR_JOB_SIGNAL | WTERMSIG(status);
+    die_if_killed(code, request);
+    return code;
 }
 
 static char **split(char *words, size_t n)

@@ -20,8 +20,10 @@ enum {
 /* The input of the task; the words follow, each with its zero byte. */
 struct pr_job_request {
     int host_pid;
-    int out_fd[2];      /* of the host, for descriptors 1 and 2; -1: the worker's own */
-    int dies_with_kill; /* a job that was killed takes its worker along: libpool finds out why */
+    int out_fd[2]; /* of the host, for descriptors 1 and 2; -1: the worker's own */
+    int *
+        last_words; /* shared memory. A job that SIGKILL has ended takes its worker along, and leaves
+                        its code here: libpool finds out whether that was an OOM kill. NULL: it does not */
 };
 
 void pr_job_begin_request(struct pr_text *input, const struct pr_job_request *request);

@@ -108,6 +108,10 @@ TEST(poolrun_joblog, leaves_another_file_as_it_is)
     CU_ASSERT_EQUAL(pr_joblog_open(&log, file.path, true), 3);
     end(&file);
     CU_ASSERT_STRING_EQUAL(file.text, HEADER LINE("1") "what\n" LINE("2"));
+    begin(&file, "dear diary");
+    CU_ASSERT_EQUAL(pr_joblog_open(&log, file.path, true), 1);
+    end(&file);
+    CU_ASSERT_STRING_EQUAL(file.text, "dear diary");
     CU_ASSERT_EQUAL(pr_joblog_open(&log, "/nowhere/at/all", true), -ENOENT);
 }
 

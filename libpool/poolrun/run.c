@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -44,6 +45,7 @@ struct place {
     uint32_t retries;
     struct pr_text line, input, log;
     libpool_future *future;   /* NULL: it has ended, or is free */
+    int *last_words;          /* job.h */
     bool was_killed;          /* what is left of it may write for a moment longer */
     int capture[2];           /* --group: the files it writes to; -1: none yet */
     struct pr_lines lines[2]; /* --line-buffer */
@@ -62,6 +64,7 @@ struct run {
     struct pr_joblog *log;
     libpool *pool;
     struct place *places;
+    int *last_words;           /* one for each place, shared with the workers */
     uint32_t n_places, n_busy; /* not free: running, or to be printed */
     uint64_t seq;              /* of the last line taken */
     bool has_stopped;          /* no more lines are taken: there are none, or we are to stop */
@@ -188,7 +191,8 @@ static void make_input(struct run *run, struct place *place)
     struct pr_job_values values = {place->line.data, place->seq, place->number};
     struct pr_job_request request = {.host_pid = getpid()};
     (void)libpool_stats_read(run->pool, &stats);
-    request.dies_with_kill = stats.oom_evidence != 0;
+    *place->last_words = 0;
+    request.last_words = stats.oom_evidence ? place->last_words : NULL;
     for (int stream = 0; stream < 2; stream++)
         request.out_fd[stream] = run->options->grouping == PR_LINE_BUFFER
                                      ? place->lines[stream].write_fd
@@ -315,7 +319,7 @@ static void end(struct run *run, struct place *place)
     const libpool_result *result = libpool_future_result(place->future);
     struct pr_text why = {.data = NULL};
     const char *program = run->options->command[0] ? run->options->command[0] : "sh";
-    struct pr_ending ending = pr_ending_of(result, program, &why);
+    struct pr_ending ending = pr_ending_of(result, *place->last_words, program, &why);
     bool again = ending.has_failed && !run->is_stopping && place->retries < run->options->retries;
     double runtime_s = (double)result->running_ns / 1e9;
     place->was_killed = result->cause != LIBPOOL_COMPLETED && result->cause != LIBPOOL_ERROR;
@@ -612,11 +616,14 @@ static void prepare(struct run *run)
     const struct pr_options *options = run->options;
     run->n_places = options->jobs ? options->jobs : libpool_default_workers();
     run->places = pr_text_zeros(run->n_places, sizeof *run->places);
+    run->last_words = mmap(NULL, run->n_places * sizeof(int), PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     run->ended = pr_text_zeros(run->n_places, sizeof(void *));
     run->polls = pr_text_zeros(OTHER_FDS + 2 * (size_t)run->n_places, sizeof *run->polls);
     for (uint32_t i = 0; i < run->n_places; i++) {
         struct place *place = &run->places[i];
         place->number = i + 1;
+        place->last_words = &run->last_words[i];
         for (int stream = 0; stream < 2; stream++) {
             place->capture[stream] = -1;
             place->lines[stream].read_fd = place->lines[stream].write_fd = -1;
@@ -645,6 +652,8 @@ static void clear_up(struct run *run)
     pr_output_close(&run->sinks);
     if (run->signal_fd >= 0)
         (void)close(run->signal_fd);
+    if (run->last_words != MAP_FAILED)
+        (void)munmap(run->last_words, run->n_places * sizeof(int));
     free(run->places);
     free(run->ended);
     free(run->polls);
@@ -663,7 +672,9 @@ int pr_run(const struct pr_options *options, struct pr_input *input, struct pr_j
 {
     struct run run = {.options = options, .input = input, .log = log};
     prepare(&run);
-    run.is_broken = open_pool(&run) != 0;
+    if (run.last_words == MAP_FAILED)
+        say(&run, "no shared memory: %s", strerror(errno));
+    run.is_broken = run.last_words == MAP_FAILED || open_pool(&run) != 0;
     if (!run.is_broken)
         loop(&run);
     if (run.kills)
