@@ -101,9 +101,10 @@ static int flush_stream(struct pr_sinks *sinks, int stream)
 
 int pr_output_flush(struct pr_sinks *sinks)
 {
-    int first = flush_stream(sinks, 0);
-    int second = first < 0 ? first : flush_stream(sinks, 1);
-    return second < 0 ? second : (first && second);
+    int first = flush_stream(sinks, 0), second = flush_stream(sinks, 1);
+    if (first < 0 || second < 0)
+        return first < 0 ? first : second;
+    return first && second;
 }
 
 int pr_output_blocked(const struct pr_sinks *sinks)
