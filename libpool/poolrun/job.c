@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -16,6 +17,10 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 500
+#define PAUSES 60 /* half a minute in all */
 
 extern char **environ;
 
@@ -51,7 +56,7 @@ static int add_output(posix_spawn_file_actions_t *actions, const struct pr_job_r
 }
 
 /* Descriptor 0 is the worker's: /dev/null. */
-static int spawn(const posix_spawn_file_actions_t *actions, char **words, pid_t *pid)
+static int spawn_once(const posix_spawn_file_actions_t *actions, char **words, pid_t *pid)
 {
     posix_spawnattr_t attributes;
     int error = posix_spawnattr_init(&attributes);
@@ -61,6 +66,18 @@ static int spawn(const posix_spawn_file_actions_t *actions, char **words, pid_t 
     if (!error)
         error = posix_spawnp(pid, words[0], actions, &attributes, words, environ);
     (void)posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+/* A kernel that is out of processes or memory for now is no fault of the job: it waits. */
+static int spawn(const posix_spawn_file_actions_t *actions, char **words, pid_t *pid)
+{
+    int error = spawn_once(actions, words, pid), pause_ms = PAUSE_MIN_MS;
+    for (int i = 0; i < PAUSES && (error == EAGAIN || error == ENOMEM); i++) {
+        (void)poll(NULL, 0, pause_ms); /* nothing tells when it is over */
+        pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
+        error = spawn_once(actions, words, pid);
+    }
     return error;
 }
 
