@@ -217,6 +217,8 @@ enum ch_task_kind {
     CH_TASK_DIE,           /* raises signal */
     CH_TASK_SCRIBBLE,      /* garbage over its channel window */
     CH_TASK_KILL_SELF,     /* kill(getpid(), SIGKILL) */
+    CH_TASK_HEED,          /* until it is asked to end; then works, and returns */
+    CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
     CH_TASK_KINDS
 };
 
@@ -251,10 +253,13 @@ struct ch_submit {
     enum ch_grandchild_style style;
     enum ch_grandchild_end end;
     uint32_t priority;
-    uint32_t run_timeout_ms;   /* 0: none */
-    uint32_t queue_timeout_ms; /* 0: none */
-    uint32_t wait_ms;          /* submit may wait so long for room; CH_FOR_EVER */
-    bool ordered;              /* order=yes: tasks of the group start in order of submission */
+    uint32_t run_timeout_ms;       /* 0: none */
+    uint32_t queue_timeout_ms;     /* 0: none */
+    uint32_t heartbeat_timeout_ms; /* 0: none */
+    uint32_t grace_ms;             /* 0: none */
+    int soft_signal;               /* 0: none */
+    uint32_t wait_ms;              /* submit may wait so long for room; CH_FOR_EVER */
+    bool ordered;                  /* order=yes: tasks of the group start in order of submission */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -279,6 +284,7 @@ enum ch_event {
     CH_EVENT_ZYGOTE_LOST,
     CH_EVENT_SHUTDOWN_BEGUN,
     CH_EVENT_SHUTDOWN_DONE,
+    CH_EVENT_TASK_ASKED,
     CH_EVENTS
 };
 
@@ -356,6 +362,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_ZYGOTES_STARTED,
     CH_ZYGOTES_LOST,
     CH_DEGRADED,
+    CH_TASKS_ASKED,
     CH_COUNTERS
 };
 

@@ -72,6 +72,10 @@ static const struct ch_word tasks[] = {
     {"die", CH_TASK_DIE, 0, NULL, ch_keys_die, "Raises a signal with its default action."},
     {"scribble", CH_TASK_SCRIBBLE, 0, NULL, NULL, "Writes garbage over its worker's channel."},
     {"kill-self", CH_TASK_KILL_SELF, 0, NULL, NULL, "Sends SIGKILL to itself."},
+    {"heed", CH_TASK_HEED, 0, NULL, ch_keys_maybe_work,
+     "Waits until it is asked to end, works for so long, completes."},
+    {"beat", CH_TASK_BEAT, 0, NULL, ch_keys_work,
+     "Gives signs of life for so long, then sleeps for ever."},
 };
 
 static const struct ch_word triggers[] = {
@@ -120,6 +124,8 @@ static const struct ch_word events[] = {
      "The pool goes down."},
     {"shutdown-done", CH_EVENT_SHUTDOWN_DONE, CH_EVENT_OF_SHUTDOWN, NULL, NULL,
      "The pool is down."},
+    {"task-asked", CH_EVENT_TASK_ASKED, TASK_EVENT, NULL, NULL,
+     "A task was asked to end; its grace begins."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)
@@ -216,6 +222,7 @@ static const struct ch_word counters[] = {
     {"zygotes_started", CH_ZYGOTES_STARTED, 0, NULL, NULL, "Zygotes ever."},
     {"zygotes_lost", CH_ZYGOTES_LOST, 0, NULL, NULL, "Zygotes that died unasked."},
     {"degraded", CH_DEGRADED, 0, NULL, NULL, "1 while the pool can't reach the strength it wants."},
+    {"tasks_asked", CH_TASKS_ASKED, 0, NULL, NULL, "Asked to end, before a kill."},
 };
 
 static const struct ch_word kernel_counters[] = {

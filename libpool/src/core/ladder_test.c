@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The kill ladder, as transcripts: asked, then killed; and what becomes of task and worker. */
+#include "core/ladder.h"
+
 #include <signal.h>
 
 #include "core/pool.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/pool.h"
 
+#include "core/ladder.h"
 #include "core/prefetch.h"
 
 #include <errno.h>
@@ -634,7 +635,7 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
         lp_worker_drop_prefetched(pool, index, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;
     } else if (may_be_asked(pool, task)) {
-        lp_worker_ask(pool, task->slot, LIBPOOL_CANCELLED);
+        lp_ladder_ask(pool, task->slot, LIBPOOL_CANCELLED);
         done = LP_CANCEL_ASKED;
     } else if (task->state == LP_TASK_RUNNING) {
         lp_worker_kill(pool, task->slot, LIBPOOL_CANCELLED);

@@ -2,6 +2,7 @@
 #include "core/worker.h"
 
 #include "core/jitter.h"
+#include "core/ladder.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
 
@@ -163,32 +164,6 @@ void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
 }
 
-void lp_worker_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why)
-{
-    struct lp_worker *worker = &pool->workers[slot];
-    if (worker->asked != LIBPOOL_PENDING)
-        return;
-    worker->asked = why;
-    lp_worker_set_deadline(pool, slot,
-                           pool->now_ns + pool->tasks.table[worker->task].spec.grace_ns);
-    pool->stats.tasks_asked++;
-    lp_pool_emit(pool, LP_ACTION_ASK, slot)->task = worker->task;
-    lp_pool_note(pool, LIBPOOL_EVENT_TASK_ASKED, slot, worker->task)->cause = why;
-}
-
-/* What was asked to end ends as that, whatever it did then or was done to it. */
-static libpool_cause task_cause(const struct lp_worker *worker, libpool_cause cause)
-{
-    return worker->asked == LIBPOOL_PENDING ? cause : worker->asked;
-}
-
-static uint32_t silent_ms(const struct lp_worker *worker, const struct lp_task *task,
-                          libpool_cause cause)
-{
-    bool is_why = worker->silent && cause == LIBPOOL_TIMEOUT;
-    return is_why ? (uint32_t)(task->spec.heartbeat_ns / LP_MS) : 0;
-}
-
 /* Ends the task of a worker that is dead or being killed. */
 static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome *outcome)
 {
@@ -198,8 +173,8 @@ static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
     outcome->pid = worker->pid;
-    outcome->cause = task_cause(worker, outcome->cause);
-    outcome->silent_ms = silent_ms(worker, &pool->tasks.table[task], outcome->cause);
+    outcome->cause = lp_ladder_cause(worker, outcome->cause);
+    outcome->silent_ms = lp_ladder_silent_ms(worker, &pool->tasks.table[task], outcome->cause);
     lp_pool_end_task(pool, task, outcome);
 }
 
@@ -404,14 +379,6 @@ static libpool_cause retired_cause(const struct lp_pool *pool, const struct lp_w
     return worker->final_started && own_fault ? LIBPOOL_FINAL_FAILED : cause;
 }
 
-/* The signal that it was sent has killed it: nobody from outside did. */
-static bool died_of_being_asked(const struct lp_pool *pool, const struct lp_worker *worker,
-                                const struct lp_event *event)
-{
-    return worker->task != LP_NONE && worker->asked != LIBPOOL_PENDING && event->signal &&
-           event->signal == pool->tasks.table[worker->task].spec.soft_signal;
-}
-
 static libpool_cause death_cause(const struct lp_pool *pool, const struct lp_worker *worker,
                                  const struct lp_event *event)
 {
@@ -419,7 +386,7 @@ static libpool_cause death_cause(const struct lp_pool *pool, const struct lp_wor
         return worker->doom;
     if (worker->retiring)
         return retired_cause(pool, worker, event);
-    if (died_of_being_asked(pool, worker, event))
+    if (lp_ladder_killed_it(pool, worker, event))
         return worker->asked;
     libpool_cause cause = lp_pool_classify(event);
     if (worker->ready)
@@ -666,60 +633,6 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         lp_worker_retire(pool, slot);
 }
 
-/* The worker's own word, if it can be true. */
-static uint64_t believed_start_ns(const struct lp_pool *pool, const struct lp_task *task,
-                                  uint64_t started_ns)
-{
-    bool can_be = started_ns >= task->assigned_ns && started_ns <= pool->now_ns;
-    return can_be ? started_ns : task->assigned_ns;
-}
-
-/* When a task that the worker says it has begun has to end; 0: never. */
-static uint64_t run_deadline_ns(const struct lp_pool *pool, const struct lp_task *task,
-                                uint64_t started_ns)
-{
-    if (!task->spec.run_timeout_ns)
-        return 0;
-    return believed_start_ns(pool, task, started_ns) + task->spec.run_timeout_ns;
-}
-
-/* When its silence will have been too long, as far as is known by now; 0: never. */
-static uint64_t silence_deadline_ns(const struct lp_pool *pool, const struct lp_task *task,
-                                    const struct lp_event *event)
-{
-    if (!task->spec.heartbeat_ns)
-        return 0;
-    uint64_t sign_ns = believed_start_ns(pool, task, event->started_ns);
-    if (event->beat_ns > sign_ns && event->beat_ns <= pool->now_ns)
-        sign_ns = event->beat_ns;
-    return sign_ns + task->spec.heartbeat_ns;
-}
-
-static void task_overran(struct lp_pool *pool, uint32_t slot)
-{
-    if (pool->tasks.table[pool->workers[slot].task].spec.grace_ns)
-        lp_worker_ask(pool, slot, LIBPOOL_TIMEOUT);
-    else
-        lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);
-}
-
-/* Its task has begun. A beat costs nothing: it is looked at only when there might have been none. */
-static void look_at_task(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
-{
-    struct lp_worker *worker = &pool->workers[slot];
-    const struct lp_task *task = &pool->tasks.table[worker->task];
-    if (!worker->run_deadline_ns) /* its first word counts: a later one would only buy time */
-        worker->run_deadline_ns = run_deadline_ns(pool, task, event->started_ns);
-    uint64_t run_ns = worker->run_deadline_ns;
-    uint64_t silence_ns = silence_deadline_ns(pool, task, event);
-    uint64_t next_ns = silence_ns && (!run_ns || silence_ns < run_ns) ? silence_ns : run_ns;
-    worker->silent = next_ns == silence_ns && next_ns != run_ns && next_ns <= pool->now_ns;
-    if (next_ns && next_ns <= pool->now_ns)
-        task_overran(pool, slot);
-    else if (next_ns)
-        lp_worker_set_deadline(pool, slot, next_ns);
-}
-
 static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -729,7 +642,7 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
         return;
     }
     if (event->started_id == task->id) {
-        look_at_task(pool, slot, event);
+        lp_ladder_look(pool, slot, event);
         return;
     }
     uint64_t start_by_ns = worker->launched_ns + pool->config.start_timeout_ns;

@@ -104,8 +104,6 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
 /* DYING, GONE: ends a task that it was sent ahead and may have begun. */
 void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */
-/* BUSY with a task that has a grace: asks it to end, unless it was asked before. */
-void lp_worker_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why);
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot,
                     libpool_cause doom); /* any: VACANT, DYING... ignore it */
 void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot); /* DEAD, the zygote is up */
