@@ -351,7 +351,8 @@ typedef struct libpool_task {
  * certainty is LIBPOOL_HAS_RUN. The cause is what it was asked for (TIMEOUT, CANCELLED) however it ends.
  * The signal is never seen by another task: it is sent only while this one runs, and taken back if it comes
  * too late. Its disposition is the task's matter: without a handler it kills the worker, as SIGTERM
- * does. It must be neither SIGKILL, SIGSTOP nor one of libc's own (-EINVAL). A shutdown does not ask.
+ * does. It must be neither SIGKILL, SIGSTOP nor one of libc's own (-EINVAL), and is not sent where the
+ * table of descriptors was too full for the worker's pidfd. A shutdown does not ask.
  *
  * heartbeat_timeout_ms: a task that calls neither libpool_worker_beat nor libpool_worker_progress for so
  * long, from its start on, has overrun: TIMEOUT, and result->text says so.
@@ -389,7 +390,7 @@ typedef struct libpool_result {
     libpool_certainty certainty;
     int code;         /* what the function returned, the exit code (EXIT), or what the initializer
                             that failed last returned (INIT_FAILED; 0: it died or hung) */
-    int signal;       /* CRASH, OOM, KILLED: the signal the worker died of */
+    int signal;       /* CRASH, OOM, KILLED, or in its grace: the signal the worker died of */
     int core_dumped;  /* CRASH: 1 when a core was written */
     uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
     int pid;          /* of that worker; 0: none ever had it */
@@ -565,8 +566,8 @@ int libpool_worker_stopping(const libpool_worker *worker);
 
 /*
  * A sign of life of the running task, and one that says how far it is (text may be NULL, and is cut to
- * what fits). Both cost some 50 ns and no system call: nobody is woken. -EINVAL outside a task. From one
- * thread at a time; a process that the task forks may call them, too.
+ * what fits). Neither makes a system call or wakes anybody. -EINVAL outside a task. From one thread at a
+ * time; a process that the task forks may call them, too.
  */
 void libpool_worker_beat(libpool_worker *worker);
 int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total,
