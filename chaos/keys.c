@@ -199,6 +199,12 @@ const struct ch_key ch_keys_submit[] = {
      .help = "from its start; then its tree is killed"},
     {TIME_MS("queue-timeout", 1000, HOUR, ch_submit, queue_timeout_ms), .standard = "none",
      .help = "from its submission to its start"},
+    {TIME_MS("heartbeat-timeout", 1000, HOUR, ch_submit, heartbeat_timeout_ms), .standard = "none",
+     .help = "without a sign of life for so long it has overrun"},
+    {TIME_MS("grace", 1000, HOUR, ch_submit, grace_ms), .standard = "none",
+     .help = "it is asked to end so long before it is killed"},
+    {VALUE("soft-signal", CH_VALUE_SIGNAL, 0, 0, ch_submit, soft_signal), .standard = "none",
+     .help = "with a grace: it is also asked by this signal"},
     {VALUE("wait", CH_VALUE_TIME_OR_FOREVER, 0, HOUR, ch_submit, wait_ms), .divisor = 1000,
      .standard = "forever", .help = "how long submit may wait for room in the backlog"},
     {CHOICE("order", only_yes, ch_submit, ordered), .standard = "no",
@@ -211,6 +217,11 @@ const struct ch_key ch_keys_submit[] = {
 
 const struct ch_key ch_keys_work[] = {
     {WORK, .required = true, .help = "how long"},
+    END,
+};
+
+const struct ch_key ch_keys_maybe_work[] = {
+    {WORK, .standard = "0us", .help = "how long"},
     END,
 };
 

@@ -86,6 +86,7 @@ static const struct {
     COUNTER(tasks_failed),
     COUNTER(tasks_rejected),
     COUNTER(tasks_returned),
+    COUNTER(tasks_asked),
     COUNTER(worker_processes_created),
     COUNTER(max_workers_busy_concurrently),
     COUNTER(spawns_failed),

@@ -64,7 +64,7 @@ typedef enum libpool_cause {
     LIBPOOL_CRASH,         /* died of a fault signal: SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT... */
     LIBPOOL_EXIT,          /* left without a result, whatever the exit code */
     LIBPOOL_OOM,           /* killed by the kernel's OOM killer: its own cgroup counted it */
-    LIBPOOL_TIMEOUT,       /* overran its run timeout and was killed with its whole tree */
+    LIBPOOL_TIMEOUT,       /* overran its run timeout or gave no sign of life, and was ended */
     LIBPOOL_QUEUE_TIMEOUT, /* task: waited too long in the backlog, never started */
     LIBPOOL_CANCELLED,     /* cancelled by libpool_future_cancel */
     LIBPOOL_KILLED,        /* killed from outside: SIGKILL, SIGTERM... sent by somebody else */
@@ -358,7 +358,25 @@ typedef struct libpool_task {
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
     uint32_t flags;            /* LIBPOOL_BORROW ... */
     int input_fd;              /* LIBPOOL_FILE; input is NULL then */
+    uint32_t grace_ms;         /* it is asked to end so long before it is killed; default: not */
+    int soft_signal;           /* with grace_ms: also by this signal; default: none */
+    uint32_t heartbeat_timeout_ms; /* it has to give signs of life; default: no */
 } libpool_task;
+
+/*
+ * A task that overruns is killed with its whole tree, and so is one that is cancelled. With grace_ms it is
+ * asked first: libpool_worker_stopping() is true from then on, soft_signal is sent to its worker (not to
+ * what that has started), and LIBPOOL_EVENT_TASK_ASKED tells its pid, to whoever wants to look at it
+ * while it lives. If it returns in time its worker lives on, and what it has replied is kept: the
+ * certainty is LIBPOOL_HAS_RUN. The cause is what it was asked for (TIMEOUT, CANCELLED) however it ends.
+ * The signal is never seen by another task: it is sent only while this one runs, and taken back if it comes
+ * too late. Its disposition is the task's matter: without a handler it kills the worker, as SIGTERM
+ * does. It must be neither SIGKILL, SIGSTOP nor one of libc's own (-EINVAL), and is not sent where the
+ * table of descriptors was too full for the worker's pidfd. A shutdown does not ask.
+ *
+ * heartbeat_timeout_ms: a task that calls neither libpool_worker_beat nor libpool_worker_progress for so
+ * long, from its start on, has overrun: TIMEOUT, and result->text says so.
+ */
 
 /*
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
@@ -392,7 +410,7 @@ typedef struct libpool_result {
     libpool_certainty certainty;
     int code;         /* what the function returned, the exit code (EXIT), or what the initializer
                             that failed last returned (INIT_FAILED; 0: it died or hung) */
-    int signal;       /* CRASH, OOM, KILLED: the signal the worker died of */
+    int signal;       /* CRASH, OOM, KILLED, or in its grace: the signal the worker died of */
     int core_dumped;  /* CRASH: 1 when a core was written */
     uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
     int pid;          /* of that worker; 0: none ever had it */
@@ -412,11 +430,28 @@ const libpool_result *libpool_future_result(const libpool_future *future);
 enum {
     LIBPOOL_CANCEL_DONE = 1, /* nothing: the task had ended already */
     LIBPOOL_CANCEL_DEQUEUED, /* it never started; its place in the backlog is free */
-    LIBPOOL_CANCEL_KILLED    /* it ran, or was to at once: its worker's tree was killed */
+    LIBPOOL_CANCEL_KILLED,   /* it ran, or was to at once: its worker's tree was killed */
+    LIBPOOL_CANCEL_ASKED     /* the same, and it has a grace: it was asked to end, now or before */
 };
 
-/* One of the three above, or a negative error. The future has ended on return. */
+/* One of these, or a negative error. The future has ended on return, unless it was ASKED. */
 int libpool_future_cancel(libpool_future *future);
+
+#define LIBPOOL_PROGRESS_TEXT 64
+
+/* What a task that runs said of itself last. Nothing of it is checked: it is the task's own word. */
+typedef struct libpool_progress {
+    size_t size;                      /* sizeof(libpool_progress), set by the caller */
+    uint64_t done, total;             /* as libpool_worker_progress was given them */
+    uint64_t beat_ns;                 /* its last sign of life, on CLOCK_MONOTONIC */
+    char text[LIBPOOL_PROGRESS_TEXT]; /* terminated; any bytes before that */
+} libpool_progress;
+
+/*
+ * Fills *progress. -ENOENT: it has not reported any, or has ended; -EAGAIN: it reports faster than can
+ * be read. Costs the task nothing.
+ */
+int libpool_future_progress(libpool_future *future, libpool_progress *progress);
 
 /* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
 void libpool_future_free(libpool_future *future);
@@ -547,6 +582,18 @@ int libpool_call(const libpool_task *task, const libpool_options *options, libpo
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
+/* 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon. */
+int libpool_worker_stopping(const libpool_worker *worker);
+
+/*
+ * A sign of life of the running task, and one that says how far it is (text may be NULL, and is cut to
+ * what fits). Neither makes a system call or wakes anybody. -EINVAL outside a task. From one thread at a
+ * time; a process that the task forks may call them, too.
+ */
+void libpool_worker_beat(libpool_worker *worker);
+int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total,
+                            const char *text);
+
 /* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
@@ -596,6 +643,7 @@ typedef struct libpool_stats {
     uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
     uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
     uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
+    uint64_t tasks_asked;        /* asked to end, with a grace before the kill */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
@@ -617,6 +665,7 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
+    LIBPOOL_EVENT_TASK_ASKED, /* pid, cause: it was asked to end, and is killed after its grace */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

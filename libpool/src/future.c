@@ -23,6 +23,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->mapped_fd = task->input_fd;
     future->writable = task->flags & LIBPOOL_FILE_SHARED;
     future->borrows = task->flags & LIBPOOL_BORROW;
+    future->soft_signal = task->soft_signal;
     future->input = future->borrows ? task->input : input ? input : future->small;
     future->input_size = maps ? 0 : task->input_size;
     if (!input && !future->borrows && future->input_size)
@@ -92,7 +93,7 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->running_ns = outcome->running_ns;
     result->data = ran && future->data_size ? future->data : NULL;
     result->data_size = ran ? future->data_size : 0;
-    lp_describe(result, result->text, sizeof result->text);
+    lp_describe(result, outcome->silent_ms, result->text, sizeof result->text);
     if (result->cause == LIBPOOL_MEMORY) {
         result->memory_bytes = outcome->memory_bytes;
         lp_describe_memory(result, future->pool->options.memory_limit_bytes, result->text,

@@ -39,6 +39,7 @@ struct libpool_future {
     const unsigned char *input; /* its own copy, `small`, or the caller's */
     bool borrows;
     bool writable;
+    int soft_signal;
     int mapped_fd;
     size_t mapped_size; /* LIBPOOL_FILE; there is no other input then */
     size_t input_size;

@@ -48,7 +48,8 @@ static bool send_header(struct lp_line *line, const libpool_future *future, uint
                                  .mapped_size = future->mapped_size,
                                  .mapped_fd = future->mapped_fd,
                                  .writable = future->writable,
-                                 .epoch = line->channel.epoch};
+                                 .epoch = line->channel.epoch,
+                                 .soft_signal = future->soft_signal};
     bool sent = lp_channel_send(&line->channel, &message) == 1;
     line->broken = line->broken || !sent;
     return sent;

@@ -147,7 +147,7 @@ static void take(struct map *map, uint32_t place)
 static void give_up_staged(struct map *map)
 {
     libpool_result result = {.cause = LIBPOOL_CANCELLED, .slot = UINT32_MAX};
-    lp_describe(&result, result.text, sizeof result.text);
+    lp_describe(&result, 0, result.text, sizeof result.text);
     for (; map->n_done < map->staged; map->n_done++) {
         map->report.ended[LIBPOOL_CANCELLED]++;
         hand_over(map, map->submitted++, &result);

@@ -8,6 +8,7 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,6 +19,8 @@
 
 #define TAKE_EVERY \
     128 /* tasks: who submits without ever waiting looks at the results now and then */
+
+#define LIBC_SIGNALS 32 /* the first real-time ones, up to SIGRTMIN */
 
 /* Not what the worker will find there, but most mistakes. */
 static int check_file(const libpool_task *task)
@@ -31,10 +34,19 @@ static int check_file(const libpool_task *task)
     return file.st_size >= 0 && (uint64_t)file.st_size >= task->input_size ? 0 : -EINVAL;
 }
 
+/* Neither what can't be handled nor what libc keeps for itself. */
+static bool may_be_sent(int number)
+{
+    bool libcs = number >= LIBC_SIGNALS && number < SIGRTMIN;
+    return number > 0 && number <= SIGRTMAX && number != SIGKILL && number != SIGSTOP && !libcs;
+}
+
 static int check_task(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
     if (!task->function || task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
+        return -EINVAL;
+    if (task->soft_signal && (!task->grace_ms || !may_be_sent(task->soft_signal)))
         return -EINVAL;
     if (task->flags & LIBPOOL_FILE)
         return check_file(task);
@@ -76,6 +88,9 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .bytes = future->input_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
+                                 .heartbeat_ns = task->heartbeat_timeout_ms * LP_MS,
+                                 .grace_ns = task->grace_ms * LP_MS,
+                                 .soft_signal = task->soft_signal,
                                  .user = future};
 }
 

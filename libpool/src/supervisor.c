@@ -61,6 +61,7 @@ static struct lp_event worker_event(const libpool *pool, enum lp_event_kind kind
     const struct lp_line *line = &pool->lines[slot];
     struct lp_event event = {.kind = kind, .slot = slot, .generation = line->generation};
     lp_channel_read_started(&line->channel, &event.started_id, &event.started_ns);
+    event.beat_ns = lp_board_last_beat(lp_window_board(line->window));
     return event;
 }
 
@@ -195,6 +196,19 @@ static void perform_retire(libpool *pool, const struct lp_action *action)
         leave_to_driver(pool);
 }
 
+/* The signal is sent only while the worker has this task, and its end waits for it. */
+static void perform_ask(libpool *pool, const struct lp_action *action)
+{
+    struct lp_line *line = &pool->lines[action->slot];
+    const struct lp_task *task = &pool->core.tasks.table[action->task];
+    lp_channel_ask(&line->channel, task->id);
+    if (!task->spec.soft_signal || line->pid_fd < 0 ||
+        !lp_channel_claim_door(&line->channel, task->id))
+        return;
+    (void)lp_sys.pidfd_send_signal(line->pid_fd, task->spec.soft_signal);
+    lp_channel_signal_sent(&line->channel);
+}
+
 static void perform_kill(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
@@ -245,6 +259,7 @@ static void perform(libpool *pool, const struct lp_action *action)
     case LP_ACTION_SPAWN: perform_spawn(pool, action); return;
     case LP_ACTION_ASSIGN: perform_assign(pool, action); return;
     case LP_ACTION_RETIRE: perform_retire(pool, action); return;
+    case LP_ACTION_ASK: perform_ask(pool, action); return;
     case LP_ACTION_KILL: perform_kill(pool, action); return;
     case LP_ACTION_CLEAN: request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL); return;
     case LP_ACTION_WEIGH: request(pool, action->slot, LP_REQUEST_WEIGH, LP_OWED_WEIGH); return;

@@ -86,6 +86,29 @@ void *libpool_worker_data(const libpool_worker *worker)
     return worker->data;
 }
 
+int libpool_worker_stopping(const libpool_worker *worker)
+{
+    return worker->task_id && lp_channel_is_asked(&worker->channel, worker->task_id);
+}
+
+void libpool_worker_beat(libpool_worker *worker)
+{
+    if (worker->task_id)
+        lp_board_beat(lp_window_board(worker->channel.window), lp_supervisor_now());
+}
+
+int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total, const char *text)
+{
+    struct lp_progress report = {.task_id = worker->task_id, .done = done, .total = total};
+    if (worker->task_id == 0)
+        return -EINVAL;
+    if (text)
+        strncpy(report.text, text, sizeof report.text - 1);
+    lp_board_write(lp_window_board(worker->channel.window), &report);
+    libpool_worker_beat(worker);
+    return 0;
+}
+
 static int reserve(struct buffer *buffer, size_t size)
 {
     if (size <= buffer->capacity)
@@ -269,10 +292,9 @@ static void announce(libpool_worker *worker, uint64_t now_ns)
 }
 
 /* The mark is the last thing before the function: it tells what may have run, and since when. */
-static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
+static int enter(libpool_worker *worker, const struct lp_message *message,
+                 struct lp_message *result)
 {
-    if (!is_mapped(worker, message->function))
-        return -EFAULT;
     libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
     bool follows = worker->last_ns &&
                    worker->run_ns < FORK_NS; /* else there was more to clear up */
@@ -284,6 +306,33 @@ static int run(libpool_worker *worker, const struct lp_message *message, struct 
         _exit(code); /* a child that the task forked has returned, too: it is not the worker */
     result->ended_ns = lp_supervisor_now();
     worker->run_ns = result->ended_ns - result->started_ns;
+    return code;
+}
+
+/* What came too late for the task must not reach the next one. */
+static void close_door(libpool_worker *worker, const struct lp_message *message)
+{
+    sigset_t soft, before;
+    (void)sigemptyset(&soft);
+    (void)sigaddset(&soft, message->soft_signal);
+    (void)lp_sys.signal_mask(SIG_BLOCK, &soft, &before);
+    if (lp_channel_close_door(&worker->channel, message->task_id))
+        while (lp_sys.signal_take(&soft) > 0)
+            continue;
+    (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);
+}
+
+/* What was asked to end before it began is not begun. */
+static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
+{
+    if (!is_mapped(worker, message->function))
+        return -EFAULT;
+    if (message->soft_signal)
+        lp_channel_open_door(&worker->channel, message->task_id);
+    bool asked = lp_channel_is_asked(&worker->channel, message->task_id);
+    int code = asked ? -ECANCELED : enter(worker, message, result);
+    if (message->soft_signal)
+        close_door(worker, message);
     return code;
 }
 

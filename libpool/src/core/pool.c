@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/pool.h"
 
+#include "core/ladder.h"
 #include "core/prefetch.h"
 
 #include <errno.h>
@@ -649,6 +650,13 @@ static bool is_in_worker(const struct lp_task *task)
     return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
 }
 
+/* In dying or dead hands nobody can answer. */
+static bool may_be_asked(const struct lp_pool *pool, const struct lp_task *task)
+{
+    return task->state == LP_TASK_RUNNING && task->spec.grace_ns &&
+           pool->workers[task->slot].state == LP_WORKER_BUSY;
+}
+
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
 {
     pool->now_ns = now_ns;
@@ -663,6 +671,9 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
     } else if (task->state == LP_TASK_PREFETCHED) {
         lp_worker_drop_prefetched(pool, index, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;
+    } else if (may_be_asked(pool, task)) {
+        lp_ladder_ask(pool, task->slot, LIBPOOL_CANCELLED);
+        done = LP_CANCEL_ASKED;
     } else if (task->state == LP_TASK_RUNNING) {
         lp_worker_kill(pool, task->slot, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;

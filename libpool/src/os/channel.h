@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "os/board.h"
+
 #define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
 
 enum lp_message_kind {
@@ -55,7 +57,8 @@ struct lp_message { /* 64 bytes: one cache line */
             uint32_t writable;
         };
     };
-    uint64_t reserved;
+    int32_t soft_signal; /* TASK: 0: none */
+    uint32_t reserved;
 };
 
 struct lp_window; /* the shared memory */
@@ -148,5 +151,23 @@ int lp_channel_recall(struct lp_channel *channel, uint32_t *claimed);
 void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns);
 void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id,
                              uint64_t *since_ns);
+
+/*
+ * Asking a task to end by itself. The host names it in the window: whoever runs another is not meant.
+ * Its signal must not reach the next task either. So the worker opens a door for it, with the task's id,
+ * before it looks whether the task was asked already; the host, having asked, claims the door before it
+ * sends, and says when it has. When the task's function has returned, the worker closes the door: then
+ * nothing is sent any more, or (true) was sent, and the worker, which blocks the signal by then, takes it
+ * back. Only the worker ever waits: for the host's one system call.
+ */
+void lp_channel_ask(struct lp_channel *channel, uint64_t task_id);            /* host */
+bool lp_channel_claim_door(struct lp_channel *channel, uint64_t task_id);     /* host */
+void lp_channel_signal_sent(struct lp_channel *channel);                      /* host */
+void lp_channel_open_door(struct lp_channel *channel, uint64_t task_id);      /* worker */
+bool lp_channel_is_asked(const struct lp_channel *channel, uint64_t task_id); /* worker */
+bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id);     /* worker */
+
+/* Where its task reports. Read without the lock; the worker's to write. */
+struct lp_board *lp_window_board(struct lp_window *window);
 
 #endif

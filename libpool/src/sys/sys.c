@@ -131,6 +131,7 @@ ROW(int, prctl, (int option, unsigned long argument), prctl(option, argument, 0U
 ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
+ROW(int, signal_take, (const sigset_t *set), sigtimedwait(set, NULL, &(struct timespec){0}))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
     setrlimit((limit_resource)resource, limit))
 ROW(int, sched_setaffinity, (size_t size, const void *mask),
@@ -288,6 +289,7 @@ static size_t sys_stack_left(void)
         .map_stack = sys_map_stack, .stack_left = sys_stack_left, .setrlimit = sys_setrlimit,     \
         .nice = sys_nice, .sched_setaffinity = sys_sched_setaffinity, .chdir = sys_chdir,         \
         .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
+        .signal_take = sys_signal_take,                                                           \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;
