@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "chaos/parser.h"
 #include "chaos/scenario.h"
 #include "chaos/vocabulary.h"
 
@@ -123,6 +124,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a worker that has grown by more gives back what is free"},
     END,
 };
+
+_Static_assert(sizeof(ch_keys_pool) / sizeof(ch_keys_pool[0]) <= CH_KEYS_MAX, "they fit");
 
 static const struct ch_choice dispositions[] = {
     {"default", CH_SIGNAL_DEFAULT},
