@@ -57,7 +57,7 @@ include libpool/poolrun/poolrun.mk
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
+all: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -85,6 +85,8 @@ link = $(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.
 $(lib): $(call objects,$(lib_src))
 	$(archive)
 
+include libpool/zygote/zygote.mk
+
 $(BUILD)/libpool_sandbox.a: $(call objects,$(sandbox_src))
 	$(archive)
 
@@ -111,9 +113,9 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
-                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib)
+                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib) | $(zygote) $(test_object)
 	$(call say,LD,$@)
-	$(link) -lcunit $(SECCOMP)
+	$(link) $(exporting) -lcunit $(SECCOMP)
 
 $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
 	$(call say,LD,$@)
@@ -197,8 +199,9 @@ tsan:
 describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
     libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
 
-install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
+install: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(LIBEXECDIR) && install -m 755 $(zygote) $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(lib) $(sandbox) $(DESTDIR)$(LIBDIR)
 	$(if $(sandbox),install -m 644 libpool/include/libpool_sandbox.h $(DESTDIR)$(PREFIX)/include)

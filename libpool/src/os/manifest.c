@@ -17,9 +17,9 @@ struct seal {
 };
 
 struct fixed {
-    uint64_t result_bytes;
+    uint64_t result_bytes, memory_limit_bytes, recycle_bytes, trim_bytes;
     uint32_t slots;
-    int32_t host_pid;
+    int32_t files_of;
     uint32_t keep_stdin, has_lifeline, preloads, has_place;
 };
 
@@ -73,7 +73,10 @@ static void put_all(struct pen *pen, const struct lp_manifest *manifest)
     const struct seal seal = make_seal();
     const struct fixed fixed = {.result_bytes = manifest->result_bytes,
                                 .slots = manifest->slots,
-                                .host_pid = manifest->host_pid,
+                                .memory_limit_bytes = manifest->memory_limit_bytes,
+                                .recycle_bytes = manifest->recycle_bytes,
+                                .trim_bytes = manifest->trim_bytes,
+                                .files_of = manifest->files_of,
                                 .keep_stdin = manifest->keep_stdin,
                                 .has_lifeline = manifest->has_lifeline,
                                 .preloads = manifest->preloads,
@@ -160,7 +163,10 @@ static void take_fixed(struct reader *reader, struct lp_manifest *manifest)
         return;
     manifest->result_bytes = fixed->result_bytes;
     manifest->slots = fixed->slots;
-    manifest->host_pid = fixed->host_pid;
+    manifest->memory_limit_bytes = fixed->memory_limit_bytes;
+    manifest->recycle_bytes = fixed->recycle_bytes;
+    manifest->trim_bytes = fixed->trim_bytes;
+    manifest->files_of = fixed->files_of;
     manifest->keep_stdin = fixed->keep_stdin;
     manifest->has_lifeline = fixed->has_lifeline;
     manifest->preloads = fixed->preloads;

@@ -22,8 +22,8 @@
 struct lp_manifest {
     uint32_t slots;
     bool keep_stdin, has_lifeline, preloads;
-    pid_t host_pid;
-    uint64_t result_bytes;
+    pid_t files_of; /* of the host: its number in /proc */
+    uint64_t result_bytes, memory_limit_bytes, recycle_bytes, trim_bytes;
     const char *name;
     const struct lp_cgroup_place *place; /* NULL: none */
     const pid_t *heir_pids;              /* one a slot; 0: no heir, there is no descriptor for it */

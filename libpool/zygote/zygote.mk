@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+# The program that LIBPOOL_SPAWN executes, and where the library looks for it.
+
+LIBEXECDIR ?= $(PREFIX)/libexec
+
+zygote      := $(BUILD)/libpool-zygote
+zygote_src  := libpool/zygote/libpool_zygote.c
+test_object := $(BUILD)/test_object.so
+# An object that is loaded finds libpool_reply() in the program, if that shows it.
+exporting   := -Wl,--export-dynamic-symbol='libpool_*'
+
+# It has all of the library and shows the public part of it to the objects that it loads.
+$(zygote): $(call objects,$(zygote_src)) $(lib)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) $(exporting) -Wl,-z,now -o $@ \
+	    $(filter %.o,$^) -Wl,--whole-archive $(lib) -Wl,--no-whole-archive
+
+# Where the library looks for it; for another PREFIX only that file is compiled again.
+$(shell echo '$(LIBEXECDIR)' | cmp -s - $(BUILD)/libexecdir || echo '$(LIBEXECDIR)' >$(BUILD)/libexecdir)
+$(BUILD)/obj/libpool/src/start.o: STRICT += -DLP_ZYGOTE_PATH='"$(LIBEXECDIR)/libpool-zygote"'
+$(BUILD)/obj/libpool/src/start.o: $(BUILD)/libexecdir
+
+# What tests load by name. It asks its program for libpool_reply(), and has no library of its own.
+$(test_object): libpool/zygote/test_object.c libpool/include/libpool.h $(BUILD)/flags
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(STRICT) $(LDFLAGS) -shared -Ilibpool/include -o $@ $<
