@@ -101,7 +101,7 @@ $(shared): $(call objects,$(lib_src)) libpool/libpool.map
 	$(Q)$(CC) $(CFLAGS) -pthread -shared $(LDFLAGS) -Wl,--version-script=libpool/libpool.map \
 	    -Wl,-soname,libpool.so.$(SOVERSION) -Wl,-z,now,-z,defs -o $@ $(filter %.o,$^)
 
-$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(lib)
+$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(lib) | $(zygote) $(chaos_tasks)
 	$(call say,LD,$@)
 	$(link) $(SECCOMP)
 
@@ -213,7 +213,7 @@ install: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) ## header, libraries, ch
 	install -d $(DESTDIR)$(LIBDIR)/cmake/libpool
 	$(call describe,libpool-config.cmake,cmake/libpool)
 	$(call describe,libpool-config-version.cmake,cmake/libpool)
-	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
+	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin && install -m 755 $(chaos_tasks) $(DESTDIR)$(LIBEXECDIR))
 	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that what was just linked starts
 
 help: ## this list

@@ -4,13 +4,13 @@
 LIBEXECDIR ?= $(PREFIX)/libexec
 
 zygote      := $(BUILD)/libpool-zygote
-zygote_src  := libpool/zygote/libpool_zygote.c
 test_object := $(BUILD)/test_object.so
+chaos_tasks := $(BUILD)/chaos-tasks.so
 # An object that is loaded finds libpool_reply() in the program, if that shows it.
 exporting   := -Wl,--export-dynamic-symbol='libpool_*'
 
 # It has all of the library and shows the public part of it to the objects that it loads.
-$(zygote): $(call objects,$(zygote_src)) $(lib)
+$(zygote): $(call objects,libpool/zygote/libpool_zygote.c) $(lib)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) $(exporting) -Wl,-z,now -o $@ \
 	    $(filter %.o,$^) -Wl,--whole-archive $(lib) -Wl,--no-whole-archive
@@ -24,3 +24,10 @@ $(BUILD)/obj/libpool/src/start.o: $(BUILD)/libexecdir
 $(test_object): libpool/zygote/test_object.c libpool/include/libpool.h $(BUILD)/flags
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) $(LDFLAGS) -shared -Ilibpool/include -o $@ $<
+
+# The target's tasks for pools with a zygote of their own.
+$(chaos_tasks): $(call objects,harness/tasks_main.c) $(harness)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -shared -o $@ $(filter %.o,$^) $(filter %.a,$^)
+
+-include $(BUILD)/obj/libpool/zygote/libpool_zygote.d $(BUILD)/obj/harness/tasks_main.d
