@@ -2,7 +2,10 @@
 /* test_object: functions that the tests call by name, in a worker that has none of the test's memory. */
 #include <libpool.h>
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,11 +15,37 @@ int test_is_aligned(libpool_worker *worker, const void *input, size_t size);
 int test_environment(libpool_worker *worker, const void *input, size_t size);
 int test_hang(libpool_worker *worker, const void *input, size_t size);
 int test_crash(libpool_worker *worker, const void *input, size_t size);
-int test_allocate(libpool_worker *worker, const void *input, size_t size);
 int test_descriptors(libpool_worker *worker, const void *input, size_t size);
+int test_lock(libpool_worker *worker, const void *input, size_t size);
+int test_mapped_mib(libpool_worker *worker, const void *input, size_t size);
+int test_loaded_here(libpool_worker *worker, const void *input, size_t size);
 int test_count_in(libpool_worker *worker, void *arg);
 int test_count_seen(libpool_worker *worker, const void *input, size_t size);
 void test_write_out(libpool_worker *worker, void *arg);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pid_t loaded_by;
+
+static void *wait_for_ever(void *arg)
+{
+    for (;;)
+        (void)pause();
+    return arg;
+}
+
+/* What is run when the object is loaded; a test says what through the environment. */
+__attribute__((constructor)) static void construct(void)
+{
+    const char *what = getenv("TEST_CONSTRUCTOR");
+    pthread_t thread;
+    loaded_by = getpid();
+    if (what && !strcmp(what, "abort"))
+        abort();
+    if (what && !strcmp(what, "hang"))
+        (void)wait_for_ever(NULL);
+    if (what && !strcmp(what, "thread"))
+        (void)pthread_create(&thread, NULL, wait_for_ever, NULL);
+}
 
 int test_echo(libpool_worker *worker, const void *input, size_t size)
 {
@@ -51,15 +80,6 @@ int test_crash(libpool_worker *worker, const void *input, size_t size)
     abort();
 }
 
-/* Takes the lock of malloc's first arena, whatever its caches hold. */
-int test_allocate(libpool_worker *worker, const void *input, size_t size)
-{
-    (void)worker, (void)input, (void)size;
-    void *volatile memory = malloc(100000);
-    free(memory);
-    return memory == NULL;
-}
-
 /* How many are open from 3 on. */
 int test_descriptors(libpool_worker *worker, const void *input, size_t size)
 {
@@ -74,6 +94,33 @@ int test_descriptors(libpool_worker *worker, const void *input, size_t size)
     return n;
 }
 
+/* Takes a lock of the application's. Also called there, without a worker, to hold it. */
+int test_lock(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    (void)pthread_mutex_lock(&lock);
+    if (worker)
+        (void)pthread_mutex_unlock(&lock);
+    return 0;
+}
+
+int test_mapped_mib(libpool_worker *worker, const void *input, size_t size)
+{
+    unsigned long pages = 0;
+    (void)worker, (void)input, (void)size;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file || fscanf(file, "%lu", &pages) != 1)
+        return -1;
+    (void)fclose(file);
+    return (int)(pages / 256 + 1);
+}
+
+int test_loaded_here(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    return loaded_by == getpid();
+}
+
 int test_count_in(libpool_worker *worker, void *arg)
 {
     libpool_worker_set_data(worker, (void *)(uintptr_t)(arg == NULL ? 41 : 0));
@@ -86,9 +133,12 @@ int test_count_seen(libpool_worker *worker, const void *input, size_t size)
     return (int)(uintptr_t)libpool_worker_data(worker);
 }
 
-/* To standard output, which the test has put into a pipe. */
+/* Writes to where the environment says. */
 void test_write_out(libpool_worker *worker, void *arg)
 {
+    const char *path = getenv("TEST_FINAL");
     (void)worker, (void)arg;
-    (void)!write(STDOUT_FILENO, "final", 5);
+    int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    (void)!write(fd, "f", 1);
+    (void)close(fd);
 }
