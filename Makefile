@@ -49,7 +49,7 @@ storm   := $(BUILD)/storm
 edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
-include libpool/examples/examples.mk
+include libpool/zygote/zygote.mk libpool/examples/examples.mk
 
 .DEFAULT_GOAL := all
 include libpool/poolrun/poolrun.mk
@@ -84,8 +84,6 @@ link = $(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.
 
 $(lib): $(call objects,$(lib_src))
 	$(archive)
-
-include libpool/zygote/zygote.mk
 
 $(BUILD)/libpool_sandbox.a: $(call objects,$(sandbox_src))
 	$(archive)
@@ -141,7 +139,7 @@ setup: ## install from Debian what building, testing and chaos need
 setup-ci: ## the same, and what CI checks with
 	$(Q)ci/setup ci
 
-test: built $(examples) $(poolrun) ## unit tests, simulated schedules, examples, poolrun
+test: built $(examples) $(spawn_tasks) $(poolrun) ## unit tests, simulated schedules, examples, poolrun
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples poolrun
 
 built: $(BUILD)/unit $(sim)
@@ -196,12 +194,11 @@ tsan:
 	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
 # What tells other tools where libpool is.
-describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
+describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
     libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
 
-install: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
+install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
-	install -d $(DESTDIR)$(LIBEXECDIR) && install -m 755 $(zygote) $(DESTDIR)$(LIBEXECDIR)
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(lib) $(sandbox) $(DESTDIR)$(LIBDIR)
 	$(if $(sandbox),install -m 644 libpool/include/libpool_sandbox.h $(DESTDIR)$(PREFIX)/include)
@@ -213,7 +210,7 @@ install: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) ## header, libraries, ch
 	install -d $(DESTDIR)$(LIBDIR)/cmake/libpool
 	$(call describe,libpool-config.cmake,cmake/libpool)
 	$(call describe,libpool-config-version.cmake,cmake/libpool)
-	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin && install -m 755 $(chaos_tasks) $(DESTDIR)$(LIBEXECDIR))
+	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
 	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that what was just linked starts
 
 help: ## this list

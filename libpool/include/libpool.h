@@ -261,7 +261,7 @@ typedef struct libpool_options {
  * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
  * (-EDEADLK). A constructor that crashes is a zygote that dies at the start: -EAGAIN from libpool_open.
  *
- * An object that `initializer_symbol` or `finalizer_symbol` is not in is a failed initializer, -ENOENT.
+ * `initializer_symbol` or `finalizer_symbol` that is not in the object: a failed initializer, -ENOENT.
  */
 
 /*
@@ -398,7 +398,9 @@ typedef struct libpool_task {
  * task that names it, and keeps it; `symbol` is a libpool_task_function, up to 511 bytes, and with the
  * object 4606. An object or symbol that is not there ends the task as LIBPOOL_ERROR, not started, with
  * code -ENOENT and the loader's words in `text`; the worker lives. (-ENOSYS: the application is linked
- * statically.) Both names count as input. The object's constructors run in the worker, as part of the task.
+ * without a loader.) Both names count as input. The object's constructors run in the worker, as part of
+ * the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is linked
+ * with libpool.a, only if that exports it (-rdynamic).
  */
 
 /*
@@ -544,6 +546,7 @@ typedef struct libpool_batch {
     uint32_t halt_percent;  /* halts when so many in 100 of the results are failures */
     uint32_t halt_sample;   /* not before there are so many results; default 20 */
     uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
+    const char *object, *symbol; /* instead of function, as in libpool_task */
 } libpool_batch;
 
 typedef struct libpool_batch_report {

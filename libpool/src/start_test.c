@@ -580,3 +580,41 @@ TEST(start, a_preloading_that_fails_is_told)
     CU_ASSERT_EQUAL(open_code(LIBPOOL_SPAWN, preloading()), -EAGAIN);
     unsetenv("TEST_CONSTRUCTOR");
 }
+
+/* ---- Batches and calls -------------------------------------------------------------------------- */
+
+static int add_byte(void *sum, uint64_t element, const libpool_result *result)
+{
+    (void)element;
+    *(int *)sum += result->data_size == 1 ? *(const unsigned char *)result->data : 1000;
+    return 0;
+}
+
+TEST(start, a_batch_and_a_call_are_named)
+{
+    static const unsigned char inputs[] = {1, 2, 3, 4};
+    EACH_START
+    {
+        int sum = 0;
+        libpool *pool = open_pool(start, (libpool_options){.max_workers = 2});
+        libpool_batch batch = {.size = sizeof batch,
+                               .object = lp_rig_beside_us("test_object.so"),
+                               .symbol = "test_echo",
+                               .inputs = inputs,
+                               .input_size = 1,
+                               .elements = sizeof inputs,
+                               .result = add_byte,
+                               .result_arg = &sum};
+        CU_ASSERT_EQUAL(libpool_map(pool, &batch, NULL), 0);
+        CU_ASSERT_EQUAL(sum, 10);
+        libpool_close(pool);
+        libpool_options options = {.size = sizeof options, .start = start};
+        if (start == LIBPOOL_SPAWN)
+            options.zygote_path = lp_rig_beside_us("libpool-zygote");
+        libpool_task task = name_task("test_echo", "abc", 3);
+        libpool_future *future = NULL;
+        CU_ASSERT_EQUAL_FATAL(libpool_call(&task, &options, &future), 0);
+        CU_ASSERT_EQUAL(libpool_future_result(future)->data_size, 3);
+        libpool_future_free(future);
+    }
+}

@@ -94,7 +94,7 @@ void *lp_load_find(struct lp_load *load, const char *name, size_t size, int *err
     if (symbol == NULL)
         return refuse(load, "no name", -EPROTO, error);
     if (dlopen == NULL || dlsym == NULL || dlerror == NULL)
-        return refuse(load, "this program is linked statically, without a loader", -ENOSYS, error);
+        return refuse(load, "this program is linked without a loader", -ENOSYS, error);
     void *object = open_object(name);
     void *function = object != NULL ? dlsym(object, symbol) : NULL;
     if (function == NULL)

@@ -3,8 +3,8 @@
  * load: functions found by name, in a worker: a shared object and a symbol of it.
  *
  * What is loaded stays loaded; the last names are remembered with their functions. What could not be
- * found is looked for again the next time. The libc's loader is referred to weakly, so a program that is
- * linked statically stays without one, and is told so when it asks.
+ * found is looked for again the next time. The libc's loader is referred to weakly: a program that is
+ * linked without one is told so when it asks.
  */
 #ifndef LP_OS_LOAD_H
 #define LP_OS_LOAD_H
