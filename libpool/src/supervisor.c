@@ -773,7 +773,6 @@ static struct lp_manifest make_manifest(const libpool *pool)
     return (struct lp_manifest){
         .slots = pool->core.slots,
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
-        .has_lifeline = pool->lifeline_fd >= 0,
         .preloads = start->preloads,
         .files_of = pool->files_of,
         .result_bytes = pool->options.result_bytes,

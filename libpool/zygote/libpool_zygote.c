@@ -25,6 +25,7 @@
 struct handed {
     struct lp_manifest manifest;
     struct lp_worker_kit kit;
+    bool has_lifeline;
     int *fds; /* a doorbell and an heir a slot */
 };
 
@@ -114,7 +115,7 @@ static _Noreturn void live(const struct handed *handed)
         .options = &options,
         .socket_fd = LP_PROGRAM_SOCKET,
         .host_pid_fd = LP_PROGRAM_HOST,
-        .lifeline_fd = manifest->has_lifeline ? LP_PROGRAM_LIFELINE : -1,
+        .lifeline_fd = handed->has_lifeline ? LP_PROGRAM_LIFELINE : -1,
     };
     lp_zygote_main(&birth);
 }
@@ -131,7 +132,7 @@ int main(void)
     struct handed handed = {.fds = NULL};
     void *memory;
     size_t size;
-    int error = lp_program_receive(&memory, &size);
+    int error = lp_program_receive(&memory, &size, &handed.has_lifeline);
     if (error)
         return refuse();
     error = read_memory(&handed, memory, size);

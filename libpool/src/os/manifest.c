@@ -20,7 +20,7 @@ struct fixed {
     uint64_t result_bytes, memory_limit_bytes, recycle_bytes, trim_bytes;
     uint32_t slots;
     int32_t files_of;
-    uint32_t keep_stdin, has_lifeline, preloads, has_place;
+    uint32_t keep_stdin, preloads, has_place, unused;
 };
 
 static struct seal make_seal(void)
@@ -78,7 +78,6 @@ static void put_all(struct pen *pen, const struct lp_manifest *manifest)
                                 .trim_bytes = manifest->trim_bytes,
                                 .files_of = manifest->files_of,
                                 .keep_stdin = manifest->keep_stdin,
-                                .has_lifeline = manifest->has_lifeline,
                                 .preloads = manifest->preloads,
                                 .has_place = manifest->place != NULL};
     put(pen, &seal, sizeof(seal));
@@ -168,7 +167,6 @@ static void take_fixed(struct reader *reader, struct lp_manifest *manifest)
     manifest->trim_bytes = fixed->trim_bytes;
     manifest->files_of = fixed->files_of;
     manifest->keep_stdin = fixed->keep_stdin;
-    manifest->has_lifeline = fixed->has_lifeline;
     manifest->preloads = fixed->preloads;
     if (fixed->has_place)
         manifest->place = take_exactly(reader, sizeof(*manifest->place));

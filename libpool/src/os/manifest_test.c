@@ -33,8 +33,8 @@ static void *write_one(struct lp_manifest *manifest, const struct lp_cgroup_plac
                                    .limits = limits,
                                    .limits_count = 2};
     *manifest = (struct lp_manifest){.slots = 3,
-                                     .has_lifeline = true,
-                                     .host_pid = 17,
+                                     .preloads = true,
+                                     .files_of = 17,
                                      .result_bytes = 99,
                                      .name = "pool",
                                      .place = place,
@@ -57,8 +57,8 @@ TEST(manifest, is_read_as_it_was_written)
     CU_ASSERT_EQUAL(lp_manifest_length(memory, size + 1000), size);
     CU_ASSERT_EQUAL_FATAL(lp_manifest_read(&got, memory, size), 0);
     CU_ASSERT_EQUAL(got.slots, 3);
-    CU_ASSERT(got.has_lifeline && !got.keep_stdin && !got.preloads);
-    CU_ASSERT_EQUAL(got.host_pid, 17);
+    CU_ASSERT(got.preloads && !got.keep_stdin);
+    CU_ASSERT_EQUAL(got.files_of, 17);
     CU_ASSERT_EQUAL(got.result_bytes, 99);
     CU_ASSERT_STRING_EQUAL(got.name, "pool");
     CU_ASSERT_STRING_EQUAL(got.place->name, "libpool-1");

@@ -10,6 +10,8 @@
 #include "os/fds.h"
 #include "sys/sys.h"
 
+#define SPARE_FDS 2
+#define LIFELINE (LP_PROGRAM_LIFELINE - LP_PROGRAM_SOCKET)
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static int shape(int fd, size_t size, void **memory)
@@ -49,25 +51,39 @@ static size_t gather(int *fds, const struct lp_zygote_birth *birth)
     return n;
 }
 
+/* The loader of the program opens a library at a time; where it can't, nobody would say why. */
+static int check_spare_fds(size_t n)
+{
+    int spare = lp_sys.dup_from(LP_PROGRAM_SOCKET, LP_FDS_FIRST + (int)n + SPARE_FDS - 1);
+    int error = spare == -EINVAL ? -EMFILE : spare < 0 ? spare : 0; /* EINVAL: beyond the limit */
+    lp_fd_close(&spare);
+    return error;
+}
+
 int lp_program_exec(const struct lp_zygote_birth *birth)
 {
     const struct lp_program *program = birth->options->program;
     size_t n = gather(program->fds, birth);
-    int error = lp_fds_lift(program->fds, n);
+    int error = program->fds[LIFELINE];
+    if (error >= 0)
+        error = lp_fds_lift(program->fds, n);
     if (error == 0)
         error = lp_fds_keep(program->fds, n);
+    if (error == 0)
+        error = check_spare_fds(n);
     for (int fd = 0; error == 0 && fd < LP_FDS_FIRST + (int)n; fd++)
         (void)lp_sys.set_cloexec(fd, 0); /* of the first three, some may be closed */
     return error < 0 ? error : lp_sys.execve(program->path, program->argv, program->envp);
 }
 
-int lp_program_receive(void **memory, size_t *size)
+int lp_program_receive(void **memory, size_t *size, bool *has_lifeline)
 {
-    struct stat file;
+    struct stat file, lifeline;
     int seals = lp_sys.fcntl(LP_PROGRAM_MEMORY, F_GET_SEALS, 0);
     if (seals < 0 || (seals & SEALS) != SEALS || lp_sys.fstat(LP_PROGRAM_MEMORY, &file) < 0)
         return -EPROTO;
     *size = (size_t)file.st_size;
+    *has_lifeline = lp_sys.fstat(LP_PROGRAM_LIFELINE, &lifeline) == 0 && S_ISFIFO(lifeline.st_mode);
     int error = *size == 0 ? -EPROTO : lp_sys.map_file(LP_PROGRAM_MEMORY, *size, 1, memory);
     (void)lp_sys.close(LP_PROGRAM_MEMORY);
     return error;

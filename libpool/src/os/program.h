@@ -9,7 +9,7 @@
  *     0, 1, 2    the host's
  *     3          its end of the link
  *     4          a pidfd of the host
- *     5          the lifeline (or the pidfd again: the manifest tells)
+ *     5          the lifeline, or the pidfd again where there can be none
  *     6          the shared memory: the manifest (manifest.h), then one window a slot
  *     7...       a doorbell a slot, then the pidfds of the heirs
  *
@@ -19,6 +19,7 @@
 #ifndef LP_OS_PROGRAM_H
 #define LP_OS_PROGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,6 @@ int lp_program_exec(const struct lp_zygote_birth *birth);
  * In the program: what it was handed, mapped; the descriptor is closed. 0; -EPROTO: it was started by
  * nobody who knows it.
  */
-int lp_program_receive(void **memory, size_t *size);
+int lp_program_receive(void **memory, size_t *size, bool *has_lifeline);
 
 #endif
