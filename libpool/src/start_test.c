@@ -247,6 +247,22 @@ TEST(start, initializer_and_finalizer_are_named)
     }
 }
 
+TEST(start, a_named_finalizer_that_does_not_return_has_failed)
+{
+    EACH_START
+    {
+        libpool_options options = {.object = lp_rig_beside_us("test_object.so"),
+                                   .finalizer_symbol = "test_leave"};
+        libpool *pool = open_pool(start, options);
+        CU_ASSERT_EQUAL(code_of(pool, "test_is_aligned"), 0);
+        CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, WAIT_MS), 0);
+        libpool_stats stats = {.size = sizeof stats};
+        CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+        CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_FINAL_FAILED], 1);
+        libpool_close(pool);
+    }
+}
+
 static void expect_init_failed(uint32_t start, libpool_options options)
 {
     options.object = lp_rig_beside_us("test_object.so");
@@ -258,6 +274,31 @@ static void expect_init_failed(uint32_t start, libpool_options options)
     CU_ASSERT_EQUAL(libpool_future_result(future)->code, -ENOENT);
     libpool_future_free(future);
     libpool_close(pool);
+}
+
+/* A name is input: what is sent ahead has to fit into the channel with it. */
+TEST(start, a_long_name_counts_as_input)
+{
+    EACH_START
+    {
+        libpool *pool = open_pool(start, (libpool_options){.backlog_bytes = 600});
+        char object[512];
+        libpool_task task = name_task("test_echo", NULL, 0);
+        memset(object, '/', sizeof object);
+        (void)snprintf(object + 256, 256, "%s", task.object);
+        task.object = object;
+        libpool_future *future = run(pool, &task);
+        CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_COMPLETED);
+        libpool_future_free(future);
+        libpool_task hang = name_task("test_hang", NULL, 0);
+        CU_ASSERT_EQUAL(libpool_submit(pool, &hang, 0, NULL), 0);
+        CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), 0);
+        libpool_stats stats = {.size = sizeof stats};
+        CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+        CU_ASSERT_EQUAL(stats.backlog_bytes, strlen(object) + sizeof "test_echo" + 1);
+        CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), -EAGAIN);
+        libpool_close(pool);
+    }
 }
 
 TEST(start, an_initializer_or_finalizer_that_is_not_there_fails_the_initialisation)
@@ -591,8 +632,11 @@ static libpool_options preloading(void)
 
 TEST(start, a_preloaded_object_is_loaded_by_the_zygote)
 {
+    int mine = open("/dev/null", O_RDONLY); /* not CLOEXEC */
     libpool *pool = open_pool(LIBPOOL_SPAWN, preloading());
     CU_ASSERT_EQUAL(code_of(pool, "test_loaded_here"), 0);
+    CU_ASSERT_EQUAL(code_of(pool, "test_open_at_load"), 3 + (int)pool->core.slots);
+    close(mine);
     libpool_close(pool);
     pool = open_pool(LIBPOOL_SPAWN, (libpool_options){0});
     CU_ASSERT_EQUAL(code_of(pool, "test_loaded_here"), 1);

@@ -19,12 +19,23 @@ int test_descriptors(libpool_worker *worker, const void *input, size_t size);
 int test_lock(libpool_worker *worker, const void *input, size_t size);
 int test_mapped_mib(libpool_worker *worker, const void *input, size_t size);
 int test_loaded_here(libpool_worker *worker, const void *input, size_t size);
+int test_open_at_load(libpool_worker *worker, const void *input, size_t size);
 int test_count_in(libpool_worker *worker, void *arg);
 int test_count_seen(libpool_worker *worker, const void *input, size_t size);
 void test_write_out(libpool_worker *worker, void *arg);
+void test_leave(libpool_worker *worker, void *arg);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pid_t loaded_by;
+static int open_at_load;
+
+static int count_open(void)
+{
+    int n = 0;
+    for (int fd = 3; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
 
 static void *wait_for_ever(void *arg)
 {
@@ -39,6 +50,7 @@ __attribute__((constructor)) static void construct(void)
     const char *what = getenv("TEST_CONSTRUCTOR");
     pthread_t thread;
     loaded_by = getpid();
+    open_at_load = count_open();
     if (what && !strcmp(what, "abort"))
         abort();
     if (what && !strcmp(what, "hang"))
@@ -80,18 +92,17 @@ int test_crash(libpool_worker *worker, const void *input, size_t size)
     abort();
 }
 
-/* How many are open from 3 on. */
+/* How many are open from 3 on: now, and when the object was loaded. */
 int test_descriptors(libpool_worker *worker, const void *input, size_t size)
 {
-    int n = 0;
     (void)worker, (void)input, (void)size;
-    for (int fd = 3; fd < 1024; fd++) {
-        int copy = dup(fd);
-        if (copy >= 0)
-            (void)close(copy);
-        n += copy >= 0;
-    }
-    return n;
+    return count_open();
+}
+
+int test_open_at_load(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    return open_at_load;
 }
 
 /* Takes a lock of the application's. Also called there, without a worker, to hold it. */
@@ -141,4 +152,10 @@ void test_write_out(libpool_worker *worker, void *arg)
     int fd = path ? open(path, O_WRONLY | O_CLOEXEC) : -1;
     (void)!write(fd, "f", 1);
     (void)close(fd);
+}
+
+void test_leave(libpool_worker *worker, void *arg)
+{
+    (void)worker, (void)arg;
+    _exit(0);
 }
