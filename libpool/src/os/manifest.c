@@ -53,6 +53,7 @@ static void put(struct pen *pen, const void *data, size_t size)
     if (pen->at != NULL) {
         memcpy(pen->at + pen->used, &length, sizeof(length));
         memcpy(pen->at + pen->used + sizeof(length), data, size);
+        memset(pen->at + pen->used + sizeof(length) + size, 0, padded(size) - size);
     }
     pen->used += sizeof(length) + padded(size);
 }
