@@ -49,6 +49,8 @@ static const struct ch_choice initializers[] = {
     {"hang", CH_CALLBACK_HANG}, {"fail-N", CH_CALLBACK_FAIL}, {NULL, 0},
 };
 
+static const struct ch_choice starts[] = {{"fork", 0}, {"spawn", 1}, {NULL, 0}};
+
 static const struct ch_choice finalizers[] = {
     {"none", CH_CALLBACK_NONE},       {"ok", CH_CALLBACK_OK},
     {"segv", CH_CALLBACK_SEGV},       {"abort", CH_CALLBACK_ABORT},
@@ -94,6 +96,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a replacement waits until the old worker's tree is gone"},
     {CHOICE("cgroup", no_yes, ch_pool, no_cgroup), .standard = "yes",
      .help = "no: trees are killed by walking /proc"},
+    {CHOICE("start", starts, ch_pool, spawns), .standard = "fork",
+     .help = "what its zygote is: a copy of the application, or a program of its own"},
     {VALUE("initializer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, initializer),
      .choices = initializers, .standard = "none",
      .help = "what runs first in each worker; fail-N fails N times in all, then works"},

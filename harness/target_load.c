@@ -58,7 +58,9 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         return -ENOMEM;
     libpool_task offered = {
         .size = sizeof offered,
-        .function = hn_task_run,
+        .function = target->object ? NULL : hn_task_run,
+        .object = target->object,
+        .symbol = target->object ? "chaos_task" : NULL,
         .input = order,
         .input_size = size,
         .priority = what->priority,

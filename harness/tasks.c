@@ -45,6 +45,8 @@ void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_
     bound.initializer_fails = initializer_fails;
     bound.finalizer = finalizer;
     bound.pool = pool;
+    world->role = (struct hn_role){(int)initializer, (int)finalizer, (int)sabotage,
+                                   initializer_fails};
 }
 
 void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit_given *given)

@@ -137,7 +137,14 @@ enum {
     LIBPOOL_NO_THREAD = 1u << 0, /* the application drives the pool: libpool_fd, libpool_dispatch,
                                     or any call that waits, drive it */
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
-    LIBPOOL_EXCLUSIVE = 1u << 2  /* a replacement waits until the old worker's tree is gone */
+    LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
+    LIBPOOL_PRELOAD = 1u << 3    /* SPAWN: the zygote loads options.object, see below */
+};
+
+/* libpool_options.start: what the zygote is, from which all workers are forked */
+enum {
+    LIBPOOL_FORK = 0, /* a copy of the application: tasks are pointers, its memory is there */
+    LIBPOOL_SPAWN /* a program of its own: tasks are named, nothing of the application is there */
 };
 
 /* libpool_outfit.flags */
@@ -235,7 +242,28 @@ typedef struct libpool_options {
     uint64_t memory_limit_bytes; /* of a worker and all it starts; 1 MiB at least; default: none */
     uint64_t recycle_bytes;      /* a worker that has grown by more is replaced; default: never */
     uint64_t trim_bytes; /* one that has grown by more gives back what is free; default: never */
+    uint32_t start;      /* LIBPOOL_FORK or LIBPOOL_SPAWN, see below */
+    const char *zygote_path;        /* SPAWN: the program, absolute; default: as installed */
+    const char *object;             /* a shared object with the two below, as in libpool_task */
+    const char *initializer_symbol; /* instead of initializer */
+    const char *finalizer_symbol;   /* instead of finalizer */
 } libpool_options;
+
+/*
+ * LIBPOOL_FORK copies the application as it is when the pool is opened: cheap, and all its memory is there.
+ * What other threads of it were in the middle of is there, too: a task that needs a lock which one of
+ * them held waits for ever, and what does not bear a fork (OpenMP, CUDA, gRPC in use) breaks.
+ * LIBPOOL_SPAWN executes a small program, libpool-zygote, which is installed with the library: no lock,
+ * thread state or heap of the application is in its workers, and opening takes as long however large the
+ * application is (measured 2 ms, where a fork of 2 GiB in small pages took 600). Then tasks, initializer and
+ * finalizer are names; pointers, and the args, are -EINVAL. Workers have the environment as it is at the
+ * opening, and the stack that RLIMIT_STACK allows.
+ *
+ * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
+ * (-EDEADLK). A constructor that crashes is a zygote that dies at the start: -EAGAIN from libpool_open.
+ *
+ * `initializer_symbol` or `finalizer_symbol` that is not in the object: a failed initializer, -ENOENT.
+ */
 
 /*
  * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
@@ -269,8 +297,11 @@ typedef struct libpool_options {
  * kept. Of descriptors, all CLOEXEC, it holds 6, and 2 for each of workers_limit + spare_workers + 2
  * slots. Full tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
  * A limit that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
+ * With LIBPOOL_SPAWN it holds one more (the workers' windows).
  * Errors: -EINVAL (an option is out of range, an outfit malformed), -E2BIG (struct size), -ENOMEM,
- * -EMFILE, -EAGAIN;
+ * -EMFILE, -EAGAIN (also: the zygote died before it was ready);
+ * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
+ * version), -ENOENT (PRELOAD: the object can't be loaded), -EDEADLK, -ENAMETOOLONG;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
  */
@@ -361,6 +392,8 @@ typedef struct libpool_task {
     uint32_t grace_ms;         /* it is asked to end so long before it is killed; default: not */
     int soft_signal;           /* with grace_ms: also by this signal; default: none */
     uint32_t heartbeat_timeout_ms; /* it has to give signs of life; default: no */
+    const char *object;            /* a named task: function is NULL. A shared object... */
+    const char *symbol;            /* ...and its function. Copied; see below */
 } libpool_task;
 
 /*
@@ -379,11 +412,22 @@ typedef struct libpool_task {
  */
 
 /*
+ * A task may be named instead of pointed at; with LIBPOOL_SPAWN it must be. `object` is what dlopen(3) takes:
+ * a path, or a name that is searched for. The worker loads it (RTLD_NOW, RTLD_LOCAL) before the first
+ * task that names it, and keeps it; `symbol` is a libpool_task_function, up to 511 bytes, and with the
+ * object 4606. An object or symbol that is not there ends the task as LIBPOOL_ERROR, not started, with
+ * code -ENOENT and the loader's words in `text`; the worker lives. (-ENOSYS: the application is linked
+ * without a loader.) Both names count as input. The object's constructors run in the worker, as part of
+ * the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is linked
+ * with libpool.a, only if that exports it (-rdynamic).
+ */
+
+/*
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
- * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -EAGAIN (full, with
- * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker of this pool).
+ * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN
+ * (full, with timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker of this pool).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -538,6 +582,7 @@ typedef struct libpool_batch {
     uint32_t halt_percent;  /* halts when so many in 100 of the results are failures */
     uint32_t halt_sample;   /* not before there are so many results; default 20 */
     uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
+    const char *object, *symbol; /* instead of function, as in libpool_task */
 } libpool_batch;
 
 typedef struct libpool_batch_report {

@@ -116,6 +116,16 @@ static void add_where(struct lp_text *text, const libpool_result *result)
         lp_text_add(text, ", never started");
 }
 
+void lp_describe_refusal(libpool_result *result, const unsigned char *why, size_t size)
+{
+    struct lp_text text = lp_text_begin(result->text, sizeof result->text);
+    lp_text_add(&text, "not there: ");
+    for (size_t i = 0; i < size; i++) {
+        char letter[2] = {why[i] < ' ' || why[i] == 0x7f ? '?' : (char)why[i], 0};
+        lp_text_add(&text, letter);
+    }
+}
+
 static void add_cause(struct lp_text *text, const libpool_result *result, uint32_t silent_ms)
 {
     if (!silent_ms) {

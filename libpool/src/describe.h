@@ -18,4 +18,7 @@ void lp_describe(const libpool_result *result, uint32_t silent_ms, char *buffer,
 void lp_describe_memory(const libpool_result *result, uint64_t limit_bytes, char *buffer,
                         size_t size);
 
+/* A task whose function could not be had: `why` are the worker's words, not to be trusted. */
+void lp_describe_refusal(libpool_result *result, const unsigned char *why, size_t size);
+
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "door.h"
+#include "os/load.h"
 #include "os/pages.h"
 #include "supervisor.h"
 #include "sys/sys.h"
@@ -41,11 +42,24 @@ static bool may_be_sent(int number)
     return number > 0 && number <= SIGRTMAX && number != SIGKILL && number != SIGSTOP && !libcs;
 }
 
+/* Exactly one of a pointer and a name; a pointer means nothing to a program of its own. */
+static int check_function(const libpool *pool, const libpool_task *task)
+{
+    if (!task->symbol)
+        return task->function && !task->object && !pool->start.spawns ? 0 : -EINVAL;
+    if (task->function || !task->object || !task->object[0] || !task->symbol[0])
+        return -EINVAL;
+    return lp_load_name_size(task->object, task->symbol) ? 0 : -ENAMETOOLONG;
+}
+
 static int check_task(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
-    if (!task->function || task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
+    if (task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;
+    int error = check_function(pool, task);
+    if (error)
+        return error;
     if (task->soft_signal && (!task->grace_ms || !may_be_sent(task->soft_signal)))
         return -EINVAL;
     if (task->flags & LIBPOOL_FILE)
@@ -85,7 +99,7 @@ static int copy_input(libpool *pool, const libpool_task *task, unsigned char **c
 static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future)
 {
     return (struct lp_task_spec){.priority = task->priority,
-                                 .bytes = future->input_size,
+                                 .bytes = future->input_size + future->name_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
                                  .heartbeat_ns = task->heartbeat_timeout_ms * LP_MS,

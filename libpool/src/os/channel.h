@@ -21,11 +21,10 @@
 #define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
 
 enum lp_message_kind {
-    LP_MESSAGE_TASK =
-        1,             /* to the worker: function, task_id, epoch; payload: the input, or mapped */
-    LP_MESSAGE_RETIRE, /* to the worker: run the finalizer and leave */
-    LP_MESSAGE_START,  /* to the worker, first of all: the host knows it (its pid was reported) */
-    LP_MESSAGE_READY,  /* to the host: initializer done */
+    LP_MESSAGE_TASK = 1, /* to the worker: function or name, task_id, epoch; payload: name, input */
+    LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
+    LP_MESSAGE_START,    /* to the worker, first of all: the host knows it (its pid was reported) */
+    LP_MESSAGE_READY,    /* to the host: initializer done */
     LP_MESSAGE_INIT_FAILED,   /* to the host: code */
     LP_MESSAGE_RESULT,        /* to the host: task_id, code; payload: the result */
     LP_MESSAGE_FINAL_STARTED, /* to the host */
@@ -58,7 +57,7 @@ struct lp_message { /* 64 bytes: one cache line */
         };
     };
     int32_t soft_signal; /* TASK: 0: none */
-    uint32_t reserved;
+    uint32_t name_size;  /* TASK: so much of the payload, in front, is its name (load.h); 0: none */
 };
 
 struct lp_window; /* the shared memory */
