@@ -402,19 +402,24 @@ TEST(ladder, progress_is_read_while_the_task_runs)
  * behind each a task that nobody asks. Neither that one nor the worker between the two may be hit.
  */
 #define ROUNDS 100000
+#define LISTEN_EVERY 500 /* on a crowded machine no other may be hit while it runs */
 
 struct order {
     unsigned work_ns;
-    int deaf; /* it would stay pending for the next task */
+    int deaf;    /* it would stay pending for the next task */
+    int listens; /* says that it has begun, and returns when it has heard the signal */
 };
 
 static int return_soon(libpool_worker *worker, const void *input, size_t size)
 {
-    (void)worker, (void)size;
+    (void)size;
     const struct order *order = input;
     uint64_t until_ns = now_ns() + order->work_ns;
     mask(order->deaf ? SIG_BLOCK : SIG_UNBLOCK);
-    while (now_ns() < until_ns)
+    heard = 0;
+    if (order->listens && libpool_worker_progress(worker, 1, 1, NULL))
+        return 1;
+    while (order->listens ? !heard : now_ns() < until_ns)
         continue;
     return 0;
 }
@@ -431,15 +436,23 @@ static int be_innocent(libpool_worker *worker, const void *input, size_t size)
     return 0;
 }
 
+static bool has_reported(libpool_future *future)
+{
+    libpool_progress progress = {.size = sizeof progress};
+    return libpool_future_progress(future, &progress) == 0;
+}
+
 static int hammer_once(libpool *pool, unsigned round)
 {
-    struct order order = {.work_ns = 1000 + round * 7919 % 100000, .deaf = round % 2};
+    struct order order = {.work_ns = 1000 + round * 7919 % 100000,
+                          .deaf = round % 2,
+                          .listens = round % LISTEN_EVERY == 0};
     uint64_t begun_ns = now_ns();
     libpool_future *asked = SUBMIT(pool, .function = return_soon, .input = &order,
                                    .input_size = sizeof order, .grace_ms = 10000,
                                    .soft_signal = SIGUSR1);
     libpool_future *behind = SUBMIT(pool, .function = be_innocent);
-    while (now_ns() < begun_ns + order.work_ns)
+    while (order.listens ? !has_reported(asked) : now_ns() < begun_ns + order.work_ns)
         continue;
     int done = libpool_future_cancel(asked);
     bool good = libpool_future_wait(asked, DEADLINE_MS) == 0 &&
@@ -452,6 +465,8 @@ static int hammer_once(libpool *pool, unsigned round)
 
 TEST_WITHIN(ladder, who_was_not_asked_never_hears_of_it, 120000)
 {
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("ThreadSanitizer keeps a handled signal back in a forked process");
     unsigned asked = 0;
     tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CU_ASSERT_FATAL(tally != MAP_FAILED);
@@ -463,7 +478,7 @@ TEST_WITHIN(ladder, who_was_not_asked_never_hears_of_it, 120000)
     }
     CU_ASSERT_EQUAL(stats_of(pool).worker_processes_created, 1);
     CU_ASSERT(asked > ROUNDS / 10);
-    CU_ASSERT(tally->in_asked > ROUNDS / 1000);
+    CU_ASSERT(tally->in_asked >= ROUNDS / LISTEN_EVERY);
     CU_ASSERT_EQUAL(tally->in_innocent, 0);
     CU_ASSERT_EQUAL(tally->between, 0);
     CU_ASSERT_EQUAL(tally->flags_in_innocent, 0);
