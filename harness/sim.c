@@ -38,6 +38,7 @@ struct hn_sim {
     uint32_t turns;
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
+    bool will_recycle;
     bool deep; /* a large backlog, filled again and again */
 
     uint32_t judged; /* actions that wait to be performed with those of the next settling */
@@ -613,6 +614,26 @@ static void resize(struct hn_sim *sim)
     sim->coverage->sometimes[HN_RESIZED] += legal;
 }
 
+static void recycle(struct hn_sim *sim)
+{
+    uint32_t parallel = hn_random_chance(&sim->random, 10) ? UINT32_MAX
+                                                           : hn_random_below(&sim->random, 4);
+    bool legal = parallel && !sim->books.shutting;
+    struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
+    if (!sim->will_recycle)
+        return;
+    TRACE("user", "recycle, %u at a time", parallel);
+    if (legal) {
+        hn_books_recycle(&sim->books, parallel);
+        hn_books_before(&sim->books, &call);
+    }
+    int result = lp_pool_recycle(&sim->pool, parallel, sim->trace.now_ns);
+    if (result != (legal ? 0 : parallel ? -ESHUTDOWN : -EINVAL))
+        FAIL("recycle said %d", result);
+    if (legal)
+        perform_all(sim);
+}
+
 /* Many at once with one queue timeout, so that many end at once. */
 static void fill(struct hn_sim *sim)
 {
@@ -637,7 +658,7 @@ static const struct {
 } troubles[] = {
     {40, submit},         {3, submit_burst}, {1, fill},     {10, cancel}, {10, kill_worker},
     {6, hurt_zygote},     {5, say_nonsense}, {3, old_word}, {3, tick},    {3, resize},
-    {2, maybe_shut_down},
+    {2, maybe_shut_down}, {3, recycle},
 };
 
 static void trouble(struct hn_sim *sim)
@@ -718,7 +739,7 @@ static void release(struct hn_sim *sim, const struct hn_item *item)
 /* Any call draws the conclusions of what was told before. */
 static void call_unsettled(struct hn_sim *sim)
 {
-    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize};
+    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize, recycle};
     sim->coverage->sometimes[HN_UNSETTLED_CALL]++;
     if (hn_random_chance(&sim->random, 1))
         maybe_shut_down(sim);
@@ -827,7 +848,7 @@ static void draw_total(struct hn_sim *sim)
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
     sim->config.max_age_ns = 0; /* who reaches it has not failed */
-    sim->will_shut_down = sim->will_resize = false;
+    sim->will_shut_down = sim->will_resize = sim->will_recycle = false;
     sim->gap_ns = 500 * LP_MS;
 }
 
@@ -849,6 +870,7 @@ static void draw_faults(struct hn_sim *sim)
         sim->gap_ns = draw_ms(sim, 1, 500);
     sim->will_shut_down = hn_random_chance(&sim->random, 25);
     sim->will_resize = hn_random_chance(&sim->random, 30);
+    sim->will_recycle = hn_random_chance(&sim->random, 30);
     if (hn_world_has(world, HN_FAULT_WAKE_LATE))
         sim->late_ns = hn_random_time_ns(&sim->random, 20 * LP_MS);
 }
@@ -974,12 +996,15 @@ static bool at_strength(const struct hn_sim *sim)
 {
     const struct hn_books *books = &sim->books;
     uint32_t least = books->min_workers + (books->shutting ? 0 : sim->config.spare_workers);
+    uint32_t strong = books->owed && !books->shutting ? hn_books_as_strong(books) : 0;
+    least = least > strong ? least : strong;
     uint32_t want = least < capacity(sim) ? least : capacity(sim);
     return !hn_books_pending(books) && !hn_books_running(books) &&
            (books->init_failures < sim->config.initializer_failures ||
             hn_books_in(books, LP_WORKER_IDLE)) &&
            !hn_books_in(books, LP_WORKER_SPAWNING) && !hn_books_in(books, LP_WORKER_STARTING) &&
-           nobody_is_dying(sim) && hn_books_in(books, LP_WORKER_IDLE) >= want;
+           nobody_is_dying(sim) && !hn_books_outdated(books) &&
+           hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 
 /* However bad it was: each of these may be under way once or twice when the faults stop. */
@@ -1025,6 +1050,8 @@ static void probe(struct hn_sim *sim)
     bool hopeless = sim->books.init_failures >= sim->config.initializer_failures;
     uint32_t least = (hopeless && !sim->books.min_workers ? 1 : sim->books.min_workers) +
                      sim->config.spare_workers;
+    bool owes = sim->books.owed && hn_books_as_strong(&sim->books) > least;
+    least = owes ? hn_books_as_strong(&sim->books) : least;
     if (hn_books_in(&sim->books, LP_WORKER_IDLE) >= least && stats.degraded)
         FAIL("at strength, and still degraded");
     sim->coverage->sometimes[HN_PROBED] += !failed(sim);

@@ -30,6 +30,7 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
         books->slots[i].task = LP_NONE;
     books->favourite = books->died_slot = LP_NONE;
     books->least_run_ns = UINT64_MAX;
+    books->edition = 1;
 }
 
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
@@ -38,6 +39,37 @@ uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
     for (uint32_t slot = 0; slot < books->n_slots; slot++)
         count += books->slots[slot].state == state;
     return count;
+}
+
+void hn_books_recycle(struct hn_books *books, uint32_t parallel)
+{
+    books->coverage->sometimes[HN_RECYCLED_AGAIN] += hn_books_outdated(books) != 0;
+    books->edition++;
+    books->recycle_parallel = parallel;
+    books->notes_due[LIBPOOL_EVENT_RECYCLE_BEGUN]++;
+}
+
+static bool is_outdated(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    return slot->edition != books->edition;
+}
+
+uint32_t hn_books_outdated(const struct hn_books *books)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        count += is_outdated(books, &books->slots[i]) &&
+                 books->slots[i].state >= LP_WORKER_SPAWNING &&
+                 books->slots[i].state <= LP_WORKER_BUSY;
+    return count;
+}
+
+uint32_t hn_books_as_strong(const struct hn_books *books)
+{
+    uint32_t strong = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) +
+                      books->owed;
+    uint32_t most = books->max_workers + books->config.spare_workers;
+    return strong < most ? strong : most;
 }
 
 bool hn_books_has_free(const struct hn_books *books)
@@ -258,6 +290,8 @@ static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
     if (books->init_failures >= books->config.initializer_failures)
         books->coverage->sometimes[HN_RECOVERED]++;
     books->init_failures = 0;
+    if (slot->edition == books->edition && books->owed)
+        books->owed--;
     books->notes_due[LIBPOOL_EVENT_WORKER_READY]++;
     enter(books, slot, LP_WORKER_IDLE);
 }
@@ -750,7 +784,7 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
-    X(zygotes_lost) X(backlog_bytes)
+    X(zygotes_lost) X(backlog_bytes) X(generation) X(worker_processes_outdated)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -763,6 +797,12 @@ static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
     ours->worker_processes_still_alive = books->n_slots - hn_books_in(books, LP_WORKER_VACANT) -
                                          hn_books_in(books, LP_WORKER_SPAWNING) -
                                          hn_books_in(books, LP_WORKER_DEAD);
+    ours->generation = books->edition;
+    ours->worker_processes_outdated = 0;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        ours->worker_processes_outdated += is_outdated(books, &books->slots[i]) &&
+                                           books->slots[i].state >= LP_WORKER_STARTING &&
+                                           books->slots[i].state <= LP_WORKER_GONE;
 #define COMPARE(field) compare_field(books, #field, ours->field, theirs.field);
     FIELDS(COMPARE)
 #undef COMPARE

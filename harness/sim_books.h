@@ -64,6 +64,7 @@ struct hn_book_slot {
     bool aged;         /* it has told a result, and was too old by then */
     bool recalled;     /* what was taken back still lies in its channel */
     uint64_t last_id;  /* the last task of its that it ran and that has ended */
+    uint64_t edition;  /* the pool's when it was spawned */
     uint64_t since_ns; /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;
@@ -96,6 +97,10 @@ struct hn_books {
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
     int init_code; /* of the last of them */
+
+    uint64_t edition;          /* one more with each recycle */
+    uint32_t recycle_parallel; /* of the last */
+    uint32_t owed; /* of an older edition, told to leave, and nobody has become ready instead */
 
     enum lp_zygote_state zygote;
     uint64_t zygote_since_ns;
@@ -133,6 +138,12 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
 /* True when its age is over whatever it was given, at the least it may have been given. */
 bool hn_books_age_over(const struct hn_books *books, const struct hn_book_slot *slot);
 bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book_slot *slot);
+
+/* The user's call; how many are of an older edition and may still take a task. */
+void hn_books_recycle(struct hn_books *books, uint32_t parallel);
+uint32_t hn_books_outdated(const struct hn_books *books);
+/* How many would be ready if those who left for it were replaced, within the bounds. */
+uint32_t hn_books_as_strong(const struct hn_books *books);
 
 /* Facts of the world. */
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns);

@@ -27,6 +27,16 @@ static bool nobody_can_be_initialised(const struct hn_books *books)
     return books->init_failures >= books->config.initializer_failures;
 }
 
+static uint32_t most_ready(const struct hn_books *books)
+{
+    return books->max_workers + books->config.spare_workers;
+}
+
+static uint32_t ready(const struct hn_books *books)
+{
+    return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY);
+}
+
 static uint32_t wanted(const struct hn_books *books)
 {
     uint32_t least = books->shutting ? 0 : books->min_workers;
@@ -37,12 +47,10 @@ static uint32_t wanted(const struct hn_books *books)
         return 0;
     demand = demand < least ? least : demand;
     demand = demand < books->max_workers ? demand : books->max_workers;
-    return demand + (books->shutting ? 0 : books->config.spare_workers);
-}
-
-static uint32_t most_ready(const struct hn_books *books)
-{
-    return books->max_workers + books->config.spare_workers;
+    if (books->shutting)
+        return demand;
+    demand += books->config.spare_workers;
+    return books->owed && demand < hn_books_as_strong(books) ? hn_books_as_strong(books) : demand;
 }
 
 /* ---- spawns ----------------------------------------------------------------------------------- */
@@ -87,6 +95,7 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
     *slot = (struct hn_book_slot){.state = LP_WORKER_SPAWNING,
                                   .generation = action->generation,
                                   .task = LP_NONE,
+                                  .edition = books->edition,
                                   .since_ns = books->now_ns};
     check_all_fail(books);
     if (!books->zygotes_fail) /* then there is one round of requests for each zygote */
@@ -173,6 +182,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         FAIL("task %u is sent ahead, large or behind a large one", index + 1);
     if (slot->queued >= LP_PREFETCH_MAX)
         FAIL("task %u is one too many in a channel", index + 1);
+    if (slot->edition != books->edition)
+        FAIL("task %u is sent ahead to a worker that is to be replaced", index + 1);
     if (slot->recalled)
         FAIL("task %u is sent behind what was recalled", index + 1);
     if (idle + busy > most_ready(books))
@@ -248,17 +259,25 @@ static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_sl
 
 static bool is_excess(const struct hn_books *books)
 {
-    return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) >
-           most_ready(books);
+    return ready(books) > most_ready(books);
 }
 
 static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     return !books->shutting && hn_books_pending(books) == 0 &&
+           hn_books_as_strong(books) <= ready(books) &&
            hn_books_in(books, LP_WORKER_IDLE) > books->config.spare_workers &&
            strength(books) > books->min_workers + books->config.spare_workers &&
            is_oldest_idle(books, slot) &&
            books->now_ns >= slot->since_ns + books->config.idle_timeout_ns;
+}
+
+/* One less of those that are wanted must leave fewer than `parallel` missing. */
+static bool may_be_replaced(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    bool outdated = slot->state == LP_WORKER_IDLE && slot->edition != books->edition;
+    return outdated && !books->shutting &&
+           wanted(books) < ready(books) + (uint64_t)books->recycle_parallel;
 }
 
 static bool tells_result(const struct hn_books *books)
@@ -281,10 +300,13 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         books->coverage->sometimes[tells_result(books) ? HN_AGED_BUSY : HN_AGED_IDLE]++;
     else if (slot->leaves)
         SOMETIMES(ASKED_TO_LEAVE);
+    else if (may_be_replaced(books, slot))
+        SOMETIMES(OUTDATED_LEFT);
     else if (may_shrink(books, slot))
         SOMETIMES(SHRUNK);
     else if (!slot->orphaned && !drained)
         FAIL("slot %u told to leave without a reason", action->slot);
+    books->owed += slot->edition != books->edition;
     slot->retiring = true;
     slot->state = LP_WORKER_RETIRING;
     slot->since_ns = books->now_ns;
@@ -696,6 +718,10 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
         break;
     case LP_WORKER_BUSY: busy_lateness(books, slot); break;
     case LP_WORKER_IDLE:
+        if (may_be_replaced(books, slot))
+            FAIL("slot %u is idle, outdated, and could be replaced",
+                 (unsigned)(slot - books->slots));
+        books->coverage->sometimes[HN_OUTDATED_KEPT] += slot->edition != books->edition;
         if (may_shrink(books, slot))
             limit_ns = config->idle_timeout_ns;
         if (hn_books_age_over(books, slot) &&

@@ -267,6 +267,24 @@ uint32_t libpool_default_workers(void);
  */
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
 
+/*
+ * Replaces every worker that is alive now, `parallel` (1 or more) at a time, idle ones at once, busy
+ * ones after their task; workers that are started from now on are of a new generation. Returns at
+ * once; it is done when worker_processes_outdated of libpool_stats is 0. No worker leaves for it while
+ * `parallel` or more of those that the pool wants are missing, for whatever reason: so when new ones
+ * can't start (a new initializer, a new outfit), the rest of the old ones go on. Called again while one
+ * is under way, it begins the next generation. Errors: -EINVAL, -ESHUTDOWN.
+ */
+int libpool_recycle(libpool *pool, uint32_t parallel);
+
+/*
+ * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
+ * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
+ * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, and was not when the pool was opened),
+ * -E2BIG, -EAGAIN (workers are still starting with the outfit before the last).
+ */
+int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
+
 /* libpool_shutdown flags */
 enum {
     LIBPOOL_WAIT = 1u << 0,  /* return when all is down */
@@ -562,6 +580,8 @@ typedef struct libpool_stats {
     int32_t degraded_error; /* the negated errno behind it; 0: initializer or early deaths */
     uint32_t containment;   /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;  /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
+    uint64_t generation;    /* gauge: 1, one more with each libpool_recycle */
+    uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
@@ -583,6 +603,7 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
+    LIBPOOL_EVENT_RECYCLE_BEGUN, /* code: the new generation */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

@@ -71,6 +71,7 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_ZYGOTE_LOST] = "zygote-lost",
     [LIBPOOL_EVENT_SHUTDOWN_BEGUN] = "shutdown-begun",
     [LIBPOOL_EVENT_SHUTDOWN_DONE] = "shutdown-done",
+    [LIBPOOL_EVENT_RECYCLE_BEGUN] = "recycle-begun",
 };
 
 const char *libpool_cause_name(libpool_cause cause)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "door.h"
@@ -159,6 +160,63 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
     pthread_mutex_lock(&pool->lock);
     error = lp_pool_resize(&pool->core, min_workers, max_workers, lp_supervisor_now());
     lp_supervisor_perform(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+int libpool_recycle(libpool *pool, uint32_t parallel)
+{
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    error = lp_pool_recycle(&pool->core, parallel, lp_supervisor_now());
+    lp_supervisor_perform(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+/* Somebody who was started with what is there may not have put it on yet. */
+static bool is_looked_into(const libpool *pool, enum lp_place place)
+{
+    bool looked = false;
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        enum lp_worker_state state = pool->core.workers[slot].state;
+        bool dresses = state == LP_WORKER_SPAWNING || state == LP_WORKER_STARTING;
+        looked = looked || (dresses && lp_wardrobe_assigned(pool->wardrobe, slot) == place);
+    }
+    return looked;
+}
+
+/* With the lock held. */
+static int change_outfit(libpool *pool, const libpool_outfit *outfit)
+{
+    enum lp_place place = pool->outfit_place == LP_PLACE_FIRST ? LP_PLACE_SECOND : LP_PLACE_FIRST;
+    int error = 0;
+    if (!outfit)
+        place = LP_PLACE_NONE;
+    else if (outfit->stdio[STDIN_FILENO] == LIBPOOL_STDIO_INHERIT &&
+             !lp_outfit_keeps_stdin(pool->outfit))
+        error = -EINVAL;
+    else if (is_looked_into(pool, place))
+        error = -EAGAIN;
+    else
+        error = lp_wardrobe_fill(pool->wardrobe, place, outfit);
+    if (!error)
+        pool->outfit_place = place;
+    return error;
+}
+
+int libpool_set_outfit(libpool *pool, const libpool_outfit *given)
+{
+    libpool_outfit outfit;
+    int error = lp_door_check(pool);
+    if (!error && given)
+        error = lp_door_copy(&outfit, sizeof outfit, given, given->size);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    error = change_outfit(pool, given ? &outfit : NULL);
     pthread_mutex_unlock(&pool->lock);
     return error;
 }

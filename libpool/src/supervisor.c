@@ -132,6 +132,7 @@ static void perform_spawn(libpool *pool, const struct lp_action *action)
     forget_process(pool, action->slot);
     hold_place(&pool->lines[action->slot]);
     lp_line_reset(&pool->lines[action->slot], action->generation);
+    lp_wardrobe_assign(pool->wardrobe, action->slot, pool->outfit_place);
     (void)lp_line_arm(&pool->lines[action->slot]);
     request(pool, action->slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
 }
@@ -998,10 +999,12 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     pool->windows = lp_sys.map_shared(slots * lp_channel_window_bytes());
+    pool->wardrobe = lp_wardrobe_open(slots);
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
     if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->windows ||
-        !pool->heir_fds || !pool->heir_pids || (pool->ring.capacity && !pool->ring.events))
+        !pool->wardrobe || !pool->heir_fds || !pool->heir_pids ||
+        (pool->ring.capacity && !pool->ring.events))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
     return 0;
@@ -1170,6 +1173,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     const libpool_allocator *allocator = &pool->allocator;
     if (pool->windows)
         (void)lp_sys.unmap(pool->windows, slots * lp_channel_window_bytes());
+    lp_wardrobe_close(pool->wardrobe);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
     lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);

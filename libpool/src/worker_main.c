@@ -360,10 +360,17 @@ static _Noreturn void retire(libpool_worker *worker)
     leave(worker, EXIT_SUCCESS);
 }
 
-static void initialise(libpool_worker *worker, const struct lp_outfit *outfit)
+static int dress(const libpool_worker *worker, libpool *pool)
+{
+    struct lp_outfit *outfit;
+    bool taken = lp_wardrobe_take(pool->wardrobe, worker->slot, pool->outfit, &outfit);
+    return taken ? lp_outfit_wear(outfit, worker->slot) : -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
+}
+
+static void initialise(libpool_worker *worker, libpool *pool)
 {
     const libpool_options *options = worker->options;
-    int code = lp_outfit_wear(outfit, worker->slot);
+    int code = dress(worker, pool);
     if (!code && options->initializer)
         code = options->initializer(worker, options->initializer_arg);
     if (code) {
@@ -427,7 +434,7 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
     __fpurge(stderr);
     (void)on_exit(leave_at_exit, NULL);
     lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
-    initialise(&worker, pool->outfit);
+    initialise(&worker, pool);
     for (;;)
         serve(&worker);
 }

@@ -103,6 +103,11 @@ struct lp_pool {
     uint64_t zygote_deadline_ns; /* STARTING: its first word */
     uint64_t zygote_up_ns;
 
+    uint64_t edition;          /* 1, one more with each recycle */
+    bool recycling;            /* somebody may be of an older edition */
+    uint32_t recycle_parallel; /* so many may be missing for its sake */
+    uint32_t owed; /* workers of an older edition that have left and were not replaced */
+
     enum lp_phase phase;
     bool cancel_pending;
     bool overran;                  /* the shutdown's deadline had to kill */
@@ -136,6 +141,11 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_
 /* New bounds from now on. Too many: the idle leave first, the busy after their task. -EINVAL. */
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
                    uint64_t now_ns);
+/*
+ * From now on a new edition: whoever is of an older one leaves when it is idle, as long as fewer than
+ * `parallel` workers are missing, and is replaced. -EINVAL, -ESHUTDOWN.
+ */
+int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
 void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT, RECALLED */
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);

@@ -90,6 +90,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .hungry = worker->hungry,
                                  .hungry_next = worker->hungry_next,
                                  .tasks_limit = tasks_limit,
+                                 .edition = pool->edition,
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
@@ -153,6 +154,7 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
 
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
 {
+    pool->owed += pool->workers[slot].edition != pool->edition;
     move(pool, slot, LP_WORKER_RETIRING);
     pool->workers[slot].retiring = true;
     lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
@@ -515,6 +517,8 @@ static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *ev
     pool->initializer_failures = 0;
     if (pool->config.max_age_ns)
         worker->aged_ns = pool->now_ns + draw_age_ns(pool);
+    if (pool->owed && worker->edition == pool->edition)
+        pool->owed--; /* it stands for one that has left */
     move(pool, slot, LP_WORKER_IDLE);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
     if (worker->leave)
