@@ -140,6 +140,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_SUBMIT:
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
+    case CH_ACTION_RECYCLE:
     case CH_ACTIONS: break;
     }
 }
@@ -161,6 +162,7 @@ static void check_back(struct ch_parser *parser, const struct ch_token *statemen
     case CH_ACTION_SUBMIT:
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
+    case CH_ACTION_RECYCLE:
     case CH_ACTION_SETTLE:
     case CH_ACTION_NOTE:
     case CH_ACTIONS: break;

@@ -314,6 +314,13 @@ static bool do_shutdown(struct ch_run *run, uint32_t step)
     return command(run, step, &what);
 }
 
+static bool do_recycle(struct ch_run *run, uint32_t step)
+{
+    struct hn_command what = {.kind = HN_COMMAND_RECYCLE,
+                              .nth = run->scenario->steps[step].action.recycle.parallel};
+    return command(run, step, &what);
+}
+
 static bool do_settle(struct ch_run *run, uint32_t step)
 {
     uint64_t within_us = run->scenario->steps[step].action.settle.within_us;
@@ -452,6 +459,7 @@ bool ch_action_perform(struct ch_run *run, uint32_t step)
     case CH_ACTION_CLOSE: return do_close(run, step);
     case CH_ACTION_EXPECT: return do_expect(run, step);
     case CH_ACTION_SETTLE: return do_settle(run, step);
+    case CH_ACTION_RECYCLE: return do_recycle(run, step);
     case CH_ACTION_NOTE: return do_note(run, step);
     case CH_ACTIONS: break;
     }
@@ -486,6 +494,13 @@ static void finish_settle(struct ch_run *run, const struct ch_action *action, in
     if (reply)
         ch_result_object(run->result, CH_FAIL, action->place, "settle", "a settled pool",
                          strerror(-reply), "libpool_stats_read in the target");
+}
+
+static void finish_recycle(struct ch_run *run, const struct ch_action *action, int reply)
+{
+    if (reply)
+        ch_result_object(run->result, CH_FAIL, action->place, "recycle", "0", strerror(-reply),
+                         "libpool_recycle");
 }
 
 static void finish_submit(struct ch_run *run, uint32_t step, int left)
@@ -529,6 +544,7 @@ static void take_reply(struct ch_run *run, uint32_t step, int reply)
     case CH_ACTION_CANCEL: finish_cancel(run, step, reply); break;
     case CH_ACTION_SHUTDOWN: finish_shutdown(run, action, reply); break;
     case CH_ACTION_SUBMIT: finish_submit(run, step, reply); break;
+    case CH_ACTION_RECYCLE: finish_recycle(run, action, reply); break;
     case CH_ACTION_CLOSE: finish_close(run, step, reply); break;
     case CH_ACTION_KILL:
     case CH_ACTION_STOP:

@@ -150,6 +150,7 @@ enum ch_sabotage {
     CH_SABOTAGE_WAKE_LATE,
     CH_SABOTAGE_DIE_EARLY,
     CH_SABOTAGE_SHAM_FAULT,
+    CH_SABOTAGE_RECYCLE_ALL,
     CH_SABOTAGES
 };
 
@@ -421,6 +422,7 @@ enum ch_action_kind {
     CH_ACTION_EXPECT,
     CH_ACTION_SETTLE,
     CH_ACTION_NOTE,
+    CH_ACTION_RECYCLE,
     CH_ACTIONS
 };
 
@@ -477,6 +479,10 @@ struct ch_settle_action {
     uint64_t within_us; /* CH_UNSET: the scenario's limit */
 };
 
+struct ch_recycle_action {
+    uint32_t parallel;
+};
+
 struct ch_expect_action {
     struct ch_check *checks;
     size_t checks_count;
@@ -498,6 +504,7 @@ struct ch_action {
         struct ch_shutdown_action shutdown;
         struct ch_settle_action settle;
         struct ch_expect_action expect;
+        struct ch_recycle_action recycle;
         uint32_t submit;  /* index into scenario.submits */
         const char *note; /* NOTE */
     };

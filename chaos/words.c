@@ -152,6 +152,8 @@ static const struct ch_word actions[] = {
      "Looks at the event that triggered it, or at a counter, now."},
     {"settle", CH_ACTION_SETTLE, 0, NULL, ch_keys_settle,
      "Waits until nothing is pending, running or starting and the pool has the strength it wants."},
+    {"recycle", CH_ACTION_RECYCLE, 0, NULL, ch_keys_recycle,
+     "Calls libpool_recycle: every worker is replaced."},
     {"note", CH_ACTION_NOTE, 0, "note \"text\"", NULL, "Writes a line into the history."},
 };
 

@@ -59,6 +59,7 @@ enum hn_call {
     HN_CALL_SHUTDOWN,
     HN_CALL_CLOSE,
     HN_CALL_STATS,
+    HN_CALL_RECYCLE,
     HN_CALLS
 };
 

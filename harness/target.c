@@ -74,6 +74,16 @@ static int do_shutdown(struct hn_target *target, uint32_t flags, int deadline_ms
     return rc;
 }
 
+static int do_recycle(struct hn_target *target, uint32_t parallel)
+{
+    if (target->options->sabotage == HN_SABOTAGE_RECYCLE_ALL)
+        parallel = UINT32_MAX;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_RECYCLE, SHUTDOWN_SLACK_MS);
+    int rc = libpool_recycle(target->pool, parallel);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
 static int do_stats(struct hn_target *target)
 {
     libpool_stats *answer = &target->world->answer;
@@ -172,6 +182,7 @@ static int perform(struct hn_target *target, const struct hn_command *command)
     case HN_COMMAND_PROBE: return hn_target_probe(target, command->deadline_ns);
     case HN_COMMAND_FILL_FDS: return do_fill_fds(target);
     case HN_COMMAND_EMPTY_FDS: return do_empty_fds(target);
+    case HN_COMMAND_RECYCLE: return do_recycle(target, command->nth);
     case HN_COMMAND_CLOSE: return do_close(target);
     case HN_COMMAND_QUIT: return do_quit(target);
     case HN_COMMANDS: break;

@@ -57,8 +57,9 @@ enum hn_command_kind {
     HN_COMMAND_PROBE,      /* deadline_ns; a task of its own; reply: its cause, or negative */
     HN_COMMAND_FILL_FDS,   /* reply: how many */
     HN_COMMAND_EMPTY_FDS,
-    HN_COMMAND_CLOSE, /* the numbers as STATS, then libpool_close */
-    HN_COMMAND_QUIT,  /* takes the second snapshot and leaves; no reply: the target is gone */
+    HN_COMMAND_CLOSE,   /* the numbers as STATS, then libpool_close */
+    HN_COMMAND_RECYCLE, /* nth: parallel; reply: what it returned */
+    HN_COMMAND_QUIT,    /* takes the second snapshot and leaves; no reply: the target is gone */
     HN_COMMANDS
 };
 
