@@ -453,6 +453,7 @@ static void submit(struct hn_sim *sim)
         .bytes = hn_random_below(&sim->random, 200),
         .run_timeout_ns = draw_timeout(sim),
         .queue_timeout_ns = draw_timeout(sim),
+        .group = hn_random_below(&sim->random, 4),
     };
     if (sim->world.tiny && hn_random_chance(&sim->random, 80)) /* else none could go ahead */
         spec.queue_timeout_ns = 0;
@@ -538,6 +539,69 @@ static void cancel(struct hn_sim *sim)
     uint32_t open = sim->books.n_tasks - sim->books.oldest;
     if (open)
         cancel_task(sim, sim->books.oldest + hn_random_below(&sim->random, open));
+}
+
+/* How many of a group's tasks have not ended, and how many of them wait in the backlog. */
+static uint32_t open_in_group(const struct hn_sim *sim, uint64_t group, uint32_t *pending)
+{
+    uint32_t open = 0;
+    *pending = 0;
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++) {
+        const struct hn_book_task *task = &sim->books.tasks[i];
+        bool counts = task->spec.group == group && is_open(task);
+        open += counts;
+        *pending += counts && task->state == LP_TASK_PENDING;
+    }
+    return open;
+}
+
+/* One batch; nothing is settled before the last. */
+static bool cancel_batch(struct hn_sim *sim, struct lp_group_cancel *cancel)
+{
+    uint32_t pending, open = open_in_group(sim, cancel->group, &pending);
+    bool last = open <= LP_ENDS_PER_STEP;
+    struct hn_call call = {.settles = last,
+                           .submitted = LP_NONE,
+                           .cancelled = LP_NONE,
+                           .cancelled_group = cancel->group};
+    hn_books_before(&sim->books, &call);
+    if (lp_pool_cancel_group(&sim->pool, cancel, sim->trace.now_ns) != last)
+        FAIL("%u tasks of a group to cancel, and it says that it is %s", open,
+             last ? "not done" : "done");
+    sim->coverage->sometimes[HN_GROUP_CANCELLED] += last && open > 1;
+    sim->coverage->sometimes[HN_GROUP_BATCHES] += !last;
+    if (last) {
+        perform_all(sim);
+    } else {
+        judge(sim);
+        carry_out(sim);
+        sim->unsettled = true;
+    }
+    return last;
+}
+
+static void cancel_group(struct hn_sim *sim)
+{
+    struct lp_group_cancel cancel = {.group = 1 + hn_random_below(&sim->random, 3)};
+    uint32_t pending, open;
+    for (uint32_t slot = 0; slot < sim->books.n_slots; slot++)
+        recall(sim, slot);
+    open = open_in_group(sim, cancel.group, &pending);
+    TRACE("user", "cancel group %u: %u open", (unsigned)cancel.group, open);
+    while (!failed(sim) && !cancel_batch(sim, &cancel))
+        continue;
+    if (failed(sim))
+        return;
+    if (cancel.recall) { /* one was found corrupt, and what was recalled before sent again */
+        cancel_group(sim);
+        return;
+    }
+    if (cancel.dequeued != pending || cancel.dequeued + cancel.killed != open)
+        FAIL("cancel of a group: %u dequeued, %u killed of %u open, %u pending",
+             (unsigned)cancel.dequeued, (unsigned)cancel.killed, open, pending);
+    if (open_in_group(sim, cancel.group, &pending))
+        FAIL("I1: %u tasks of a group go on after its cancel",
+             open_in_group(sim, cancel.group, &pending));
 }
 
 static void shut_down(struct hn_sim *sim, uint32_t flags, uint64_t deadline_ns)
@@ -637,7 +701,7 @@ static void recycle(struct hn_sim *sim)
 /* Many at once with one queue timeout, so that many end at once. */
 static void fill(struct hn_sim *sim)
 {
-    struct lp_task_spec spec = {.bytes = 1};
+    struct lp_task_spec spec = {.bytes = 1, .group = hn_random_below(&sim->random, 4)};
     if (hn_random_chance(&sim->random, sim->world.tiny ? 5 : 70))
         spec.queue_timeout_ns = draw_ms(sim, 1, 100);
     bool many = hn_random_chance(&sim->random, 30);
@@ -656,9 +720,9 @@ static const struct {
     uint32_t weight;
     void (*run)(struct hn_sim *sim);
 } troubles[] = {
-    {40, submit},         {3, submit_burst}, {1, fill},     {10, cancel}, {10, kill_worker},
-    {6, hurt_zygote},     {5, say_nonsense}, {3, old_word}, {3, tick},    {3, resize},
-    {2, maybe_shut_down}, {3, recycle},
+    {40, submit},         {3, submit_burst}, {1, fill},         {10, cancel}, {10, kill_worker},
+    {6, hurt_zygote},     {5, say_nonsense}, {3, old_word},     {3, tick},    {3, resize},
+    {2, maybe_shut_down}, {3, recycle},      {1, cancel_group},
 };
 
 static void trouble(struct hn_sim *sim)
@@ -805,6 +869,7 @@ static void draw_config(struct hn_sim *sim)
     config->backlog_bytes = hn_random_chance(random, 50) ? 1u << 20 : 250;
     config->max_age_ns = hn_random_chance(random, 70) ? 0 : draw_ms(sim, 1, 2000);
     config->jitter_percent = hn_random_chance(random, 50) ? 0 : hn_random_between(random, 1, 100);
+    config->ageing_ns = hn_random_chance(random, 70) ? 0 : draw_ms(sim, 1, 200);
     config->idle_timeout_ns = draw_ms(sim, 1, 2000);
     config->start_timeout_ns = draw_ms(sim, 5, 10000);
     config->initializer_timeout_ns = draw_ms(sim, 5, 10000);
@@ -932,7 +997,9 @@ static void expect_degraded(struct hn_sim *sim)
     lp_pool_stats(&sim->pool, &stats);
     bool has_some = hn_books_in(&sim->books, LP_WORKER_IDLE) ||
                     hn_books_in(&sim->books, LP_WORKER_BUSY);
-    if (!stats.degraded && !has_some)
+    bool steady = sim->books.zygote == LP_ZYGOTE_UP && /* nothing was asked of it until now */
+                  sim->trace.now_ns >= sim->books.zygote_since_ns + LP_STEADY_NS;
+    if (!stats.degraded && !has_some && !steady)
         FAIL("everything fails, and the pool does not say that it is degraded");
     const struct hn_books *books = &sim->books;
     uint64_t last_ns = books->last_attempt_ns + sim->config.backoff_max_ns + sim->world.start_ns;

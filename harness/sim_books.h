@@ -78,6 +78,7 @@ struct hn_call {
     bool settles;                 /* conclusions are drawn in this call */
     uint32_t submitted;           /* index in tasks, or LP_NONE */
     uint32_t cancelled;           /* index in tasks, or LP_NONE */
+    uint64_t cancelled_group;     /* 0: none */
     libpool_cause injected;       /* EXITED: what was done to it in truth */
 };
 

@@ -113,19 +113,33 @@ static uint32_t find_task(struct hn_books *books, const struct lp_pool *pool, ui
     return 0;
 }
 
-static bool goes_before(const struct hn_book_task *a, const struct hn_book_task *b)
+/* With ageing, a lower priority is made up for by having been submitted so much earlier. */
+static bool goes_before(const struct hn_book_task *a, const struct hn_book_task *b,
+                        uint64_t ageing_ns)
 {
-    if (a->spec.priority != b->spec.priority)
+    if (a->spec.priority == b->spec.priority)
+        return a < b; /* the order of submission */
+    if (!ageing_ns)
         return a->spec.priority < b->spec.priority;
-    return a < b; /* the order of submission */
+    int64_t lead = ((int64_t)a->spec.priority - (int64_t)b->spec.priority) * (int64_t)ageing_ns;
+    int64_t later = (int64_t)(b->submitted_ns - a->submitted_ns);
+    return later == lead ? a->spec.priority < b->spec.priority : later > lead;
 }
 
 static void check_order(struct hn_books *books, uint32_t index)
 {
     const struct hn_book_task *task = &books->tasks[index];
-    for (uint32_t i = books->oldest; i < books->n_tasks; i++)
-        if (books->tasks[i].state == LP_TASK_PENDING && goes_before(&books->tasks[i], task))
+    uint64_t ageing_ns = books->config.ageing_ns;
+    for (uint32_t i = books->oldest; i < books->n_tasks; i++) {
+        const struct hn_book_task *other = &books->tasks[i];
+        if (other->state != LP_TASK_PENDING)
+            continue;
+        if (goes_before(other, task, ageing_ns))
             FAIL("task %u was taken before task %u", index + 1, i + 1);
+        if (ageing_ns && task->submitted_ns > other->submitted_ns + 63 * ageing_ns)
+            FAIL("task %u starves: task %u, of long after it, was taken first", i + 1, index + 1);
+        books->coverage->sometimes[HN_AGED] += other->spec.priority < task->spec.priority;
+    }
 }
 
 static void check_newest(struct hn_books *books, const struct hn_book_slot *slot)
@@ -379,13 +393,19 @@ static bool overran_queue(const struct hn_books *books, const struct hn_book_tas
            books->now_ns >= task->submitted_ns + task->spec.queue_timeout_ns;
 }
 
+static bool is_cancelled(const struct hn_books *books, uint32_t index)
+{
+    uint64_t group = books->call.cancelled_group;
+    return books->call.cancelled == index || (group && books->tasks[index].spec.group == group);
+}
+
 /* Why a task of the backlog may end. */
 static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
     const struct hn_book_task *task = &books->tasks[index];
     bool nobody = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) == 0;
     if (cause == LIBPOOL_CANCELLED)
-        return books->call.cancelled == index;
+        return is_cancelled(books, index);
     if (cause == LIBPOOL_SHUTDOWN)
         return books->cancelling || books->killing;
     if (cause == LIBPOOL_QUEUE_TIMEOUT) {
@@ -437,7 +457,7 @@ static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause
     if (grace_is_over(books, index, cause))
         return true;
     if (cause == LIBPOOL_CANCELLED)
-        return books->call.cancelled == index && !(queued && lives);
+        return is_cancelled(books, index) && !(queued && lives);
     if (cause == LIBPOOL_SHUTDOWN && queued) /* its death tells, but can't be waited for for ever */
         return gives_up(books);
     if (cause == LIBPOOL_SHUTDOWN)

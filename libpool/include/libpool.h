@@ -228,12 +228,17 @@ typedef struct libpool_options {
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
+    uint32_t ageing_ms; /* a pending task rises one priority in so long; default: never */
 } libpool_options;
 
 /*
  * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
  * worker that has reached it leaves when it is idle, or after its task, and another takes its place.
  * Of max_age_ms and tasks_per_worker each worker is given up to recycle_jitter_percent less, at random.
+ *
+ * With options.ageing_ms a task of low priority can't starve: a task of priority p goes before every one
+ * of priority q that was submitted more than (p - q) * ageing_ms after it. First in, first out inside one
+ * priority, as without. A choice costs a look at one task of each priority that is pending.
  *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
@@ -353,6 +358,7 @@ typedef struct libpool_task {
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
     uint32_t flags;            /* LIBPOOL_BORROW ... */
     int input_fd;              /* LIBPOOL_FILE; input is NULL then */
+    uint64_t group;            /* for libpool_cancel_group, any number; 0: none */
 } libpool_task;
 
 /*
@@ -411,6 +417,15 @@ enum {
 
 /* One of the three above, or a negative error. The future has ended on return. */
 int libpool_future_cancel(libpool_future *future);
+
+/*
+ * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that never
+ * started are dequeued, the workers' trees of the others killed. All have ended on return. Tasks that are
+ * submitted later are not concerned. Looks at every task of the pool. Returns how many it has ended;
+ * *killed (may be NULL) is how many of these ran, or were to at once.
+ * Errors: -EINVAL, -EDEADLK, -ECHILD.
+ */
+int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed);
 
 /* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
 void libpool_future_free(libpool_future *future);

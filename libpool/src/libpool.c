@@ -291,6 +291,38 @@ int libpool_dispatch(libpool *pool)
     return 0;
 }
 
+/* ---- groups --------------------------------------------------------------------------------- */
+
+static void cancel_recalled(libpool *pool, struct lp_group_cancel *cancel)
+{
+    bool done = false;
+    while (!done) {
+        done = lp_pool_cancel_group(&pool->core, cancel, lp_supervisor_now());
+        lp_supervisor_perform(pool);
+    }
+}
+
+int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed)
+{
+    struct lp_group_cancel cancel = {.group = group};
+    int error = lp_door_check(pool);
+    if (!error && group == 0)
+        error = -EINVAL;
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    do { /* again, if a worker that was found corrupt has settled what was recalled */
+        cancel.recall = false;
+        cancel.next = 0;
+        lp_supervisor_recall_all(pool);
+        cancel_recalled(pool, &cancel);
+    } while (cancel.recall);
+    pthread_mutex_unlock(&pool->lock);
+    if (killed)
+        *killed = cancel.killed;
+    return (int64_t)(cancel.dequeued + cancel.killed);
+}
+
 /* ---- futures -------------------------------------------------------------------------------- */
 
 int libpool_future_wait(libpool_future *future, int timeout_ms)

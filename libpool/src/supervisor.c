@@ -971,6 +971,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .jitter_percent = options->recycle_jitter_percent,
         .backlog_tasks = options->backlog_tasks,
         .backlog_bytes = options->backlog_bytes,
+        .ageing_ns = options->ageing_ms * LP_MS,
         .idle_timeout_ns = options->idle_timeout_ms * LP_MS,
         .start_timeout_ns = options->start_timeout_ms * LP_MS,
         .initializer_timeout_ns = options->initializer_timeout_ms * LP_MS,

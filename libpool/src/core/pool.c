@@ -74,6 +74,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->deadlines.items = (struct lp_heap_item *)(void *)(base + at.heap_items);
     pool->deadlines.places = (uint32_t *)(void *)(base + at.heap_places);
     lp_tasks_init(&pool->tasks, tasks_needed(config), base + at.tasks);
+    pool->tasks.ageing_ns = config->ageing_ns;
     pool->idle_oldest = pool->idle_newest = pool->probe = pool->hungry_first = LP_NONE;
     pool->favourite = LP_NONE;
     pool->run_ns = LP_PREFETCH_NS; /* nothing is sent ahead until something was seen */
@@ -665,9 +666,8 @@ static bool is_in_worker(const struct lp_task *task)
     return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
 }
 
-enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
+static enum lp_cancel cancel_task(struct lp_pool *pool, uint32_t index)
 {
-    pool->now_ns = now_ns;
     struct lp_task *task = &pool->tasks.table[index];
     enum lp_cancel done = LP_CANCEL_DONE;
     if (task->state == LP_TASK_PENDING) {
@@ -683,8 +683,35 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
         lp_worker_kill(pool, task->slot, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;
     }
-    settle(pool);
     return done;
+}
+
+enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    enum lp_cancel done = cancel_task(pool, index);
+    if (done != LP_CANCEL_RECALL)
+        settle(pool);
+    return done;
+}
+
+bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    for (uint32_t left = LP_ENDS_PER_STEP; cancel->next < pool->tasks.untouched; cancel->next++) {
+        const struct lp_task *task = &pool->tasks.table[cancel->next];
+        bool open = task->state == LP_TASK_PENDING || is_in_worker(task);
+        if (!open || task->spec.group != cancel->group)
+            continue;
+        if (left-- == 0)
+            return false;
+        enum lp_cancel done = cancel_task(pool, cancel->next);
+        cancel->dequeued += done == LP_CANCEL_DEQUEUED;
+        cancel->killed += done == LP_CANCEL_KILLED;
+        cancel->recall = cancel->recall || done == LP_CANCEL_RECALL;
+    }
+    settle(pool);
+    return true;
 }
 
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,

@@ -41,6 +41,7 @@ struct lp_pool_config {
     uint32_t jitter_percent;   /* how much less than these two a worker may be given */
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
+    uint64_t ageing_ns; /* of pending tasks; 0: none */
     uint64_t idle_timeout_ns;
     uint64_t start_timeout_ns, initializer_timeout_ns, finalizer_timeout_ns;
     uint32_t initializer_failures;
@@ -72,6 +73,14 @@ enum lp_cancel {
     LP_CANCEL_DONE = 1,
     LP_CANCEL_DEQUEUED,
     LP_CANCEL_KILLED
+};
+
+/* The tasks of one group are ended in batches: begins zeroed but for the group. */
+struct lp_group_cancel {
+    uint64_t group;
+    uint32_t next; /* place in the table */
+    uint64_t dequeued, killed;
+    bool recall; /* some wait in a channel: recall them, and begin again at the first */
 };
 
 struct lp_pool {
@@ -138,6 +147,11 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
 void lp_pool_reject(struct lp_pool *pool);
 /* The task must not have been released. */
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_ns);
+/*
+ * Ends the next batch of a group's tasks; what waits in channels is to be recalled before. Nothing is
+ * settled, so nothing of the group is handed out, until it returns true: it has seen all.
+ */
+bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, uint64_t now_ns);
 /* New bounds from now on. Too many: the idle leave first, the busy after their task. -EINVAL. */
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
                    uint64_t now_ns);

@@ -686,6 +686,61 @@ TEST(pool, busy_workers_beyond_a_new_maximum_leave_after_their_task)
     SAID("end 1 completed has-run; assign 3 1.1; ");
 }
 
+/* ---- groups and ageing -------------------------------------------------------------------------- */
+
+TEST(pool, a_group_is_cancelled_and_nothing_else)
+{
+    OPEN(.min_workers = 2, .max_workers = 2, .backlog_tasks = 100);
+    struct lp_group_cancel cancel = {.group = 7};
+    rig_raise(&rig, 2);
+    SUBMIT(.group = 7);
+    SUBMIT(.group = 8);
+    SUBMIT(.group = 7);
+    SUBMIT();
+    rig_said(&rig);
+    CU_ASSERT_TRUE(lp_pool_cancel_group(&rig.pool, &cancel, rig.now_ns));
+    rig_perform(&rig);
+    SAID("end 1 cancelled may-have-run; kill 1.1; end 3 cancelled not-started; spawn 2.1; ");
+    CU_ASSERT_EQUAL(cancel.dequeued, 1);
+    CU_ASSERT_EQUAL(cancel.killed, 1);
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; assign 4 0.1; ");
+}
+
+TEST(pool, a_large_group_is_cancelled_in_batches_and_none_of_it_begins_meanwhile)
+{
+    OPEN(.max_workers = 1, .backlog_tasks = 100);
+    struct lp_group_cancel cancel = {.group = 7};
+    for (int i = 0; i < 70; i++)
+        SUBMIT(.group = 7);
+    STEP(ZYGOTE_UP, .pid = 100);
+    CU_ASSERT_FALSE(lp_pool_cancel_group(&rig.pool, &cancel, rig.now_ns));
+    CU_ASSERT_EQUAL(cancel.dequeued, LP_ENDS_PER_STEP);
+    rig_perform(&rig);
+    CU_ASSERT_TRUE(lp_pool_cancel_group(&rig.pool, &cancel, rig.now_ns));
+    rig_perform(&rig);
+    CU_ASSERT_EQUAL(cancel.dequeued, 70);
+    CU_ASSERT_EQUAL(ENDED(CANCELLED), 70);
+}
+
+TEST(pool, a_low_priority_does_not_starve_with_ageing)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .backlog_tasks = 100, .ageing_ns = LP_MS);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT(.priority = 5);
+    uint64_t done = 0, waited = 0;
+    while (waited < 100 && rig.pool.tasks.table[1].state == LP_TASK_PENDING) {
+        SUBMIT();
+        rig_pass(&rig, 1);
+        TELL(0, RESULT, .task_id = rig.pool.tasks.table[rig.pool.workers[0].task].id);
+        waited++;
+        done += ENDED(COMPLETED);
+    }
+    CU_ASSERT_EQUAL(waited, 7); /* five levels, the task that ran, and the one of the same time */
+    CU_ASSERT(done > 0);
+}
+
 /* ---- recycling ---------------------------------------------------------------------------------- */
 
 static void recycle(uint32_t parallel)
