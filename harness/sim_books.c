@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/histogram.h"
 #include "harness/sim_judge.h"
 
 #define FAIL(...) hn_trace_fail(books->trace, __VA_ARGS__)
@@ -249,6 +250,14 @@ void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
     books->notes_due[LIBPOOL_EVENT_TASK_RECEIVED]++;
 }
 
+void hn_books_time(struct hn_books *books, libpool_histogram_kind kind, uint64_t ns)
+{
+    books->times[kind].count++;
+    books->times[kind].sum_ns += ns;
+    if (ns > books->times[kind].max_ns)
+        books->times[kind].max_ns = ns;
+}
+
 /* ---- what an event means ---------------------------------------------------------------------- */
 
 static void enter(struct hn_books *books, struct hn_book_slot *slot, enum lp_worker_state state)
@@ -287,6 +296,7 @@ static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
 {
     slot->ready = true;
     slot->ready_ns = books->now_ns;
+    hn_books_time(books, LIBPOOL_HISTOGRAM_SPAWN, books->now_ns - slot->asked_ns);
     if (books->init_failures >= books->config.initializer_failures)
         books->coverage->sometimes[HN_RECOVERED]++;
     books->init_failures = 0;
@@ -551,6 +561,8 @@ static void emptied(struct hn_books *books, struct hn_book_slot *slot)
 {
     if (slot->state != LP_WORKER_DEAD)
         return;
+    if (slot->killed_ns)
+        hn_books_time(books, LIBPOOL_HISTOGRAM_KILL, books->now_ns - slot->killed_ns);
     enter(books, slot, LP_WORKER_VACANT);
     books->coverage->sometimes[HN_CLEANED] += slot->orphaned;
 }
@@ -810,6 +822,34 @@ static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
     compare_causes(books, "workers_ended", ours->workers_ended, theirs.workers_ended);
 }
 
+static void compare_times(struct hn_books *books, const struct lp_pool *pool)
+{
+    for (int kind = 0; kind < LIBPOOL_HISTOGRAMS; kind++) {
+        const libpool_histogram *theirs = &pool->histograms[kind];
+        compare_field(books, "a histogram's count", books->times[kind].count, theirs->count);
+        compare_field(books, "a histogram's sum", books->times[kind].sum_ns, theirs->sum_ns);
+        compare_field(books, "a histogram's maximum", books->times[kind].max_ns, theirs->max_ns);
+    }
+}
+
+/* As near to the sum as buckets of an eighth can be. */
+void hn_books_histograms(struct hn_books *books, const struct lp_pool *pool)
+{
+    for (int kind = 0; kind < LIBPOOL_HISTOGRAMS; kind++) {
+        const libpool_histogram *theirs = &pool->histograms[kind];
+        uint64_t count = 0, most_ns = 0;
+        for (uint32_t i = 0; i < LIBPOOL_HISTOGRAM_BUCKETS; i++) {
+            count += theirs->buckets[i];
+            most_ns += theirs->buckets[i] * (theirs->buckets[i] ? lp_histogram_bound(i) : 0);
+        }
+        compare_field(books, "what is in a histogram's buckets", books->times[kind].count, count);
+        uint64_t sum_ns = books->times[kind].sum_ns;
+        if (most_ns < sum_ns || most_ns - sum_ns > sum_ns / 8)
+            FAIL("the times in a histogram's buckets are %llu ns at most, should be %llu",
+                 (unsigned long long)most_ns, (unsigned long long)sum_ns);
+    }
+}
+
 /* Which task a worker runs next is not told by any action. */
 static void compare_queue(struct hn_books *books, const struct lp_pool *pool, uint32_t index)
 {
@@ -929,6 +969,7 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
     check_ends(books);
     compare_slots(books, pool);
     compare_stats(books, pool);
+    compare_times(books, pool);
     compare_notes(books);
     books->settled = books->call.settles;
     if (!books->settled)

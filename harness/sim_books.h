@@ -60,12 +60,14 @@ struct hn_book_slot {
     bool leaves; /* it has asked to */
     int init_code;
     uint32_t tasks_done;
-    uint64_t ready_ns; /* when it was */
-    bool aged;         /* it has told a result, and was too old by then */
-    bool recalled;     /* what was taken back still lies in its channel */
-    uint64_t last_id;  /* the last task of its that it ran and that has ended */
-    uint64_t edition;  /* the pool's when it was spawned */
-    uint64_t since_ns; /* of the state */
+    uint64_t ready_ns;  /* when it was */
+    bool aged;          /* it has told a result, and was too old by then */
+    bool recalled;      /* what was taken back still lies in its channel */
+    uint64_t last_id;   /* the last task of its that it ran and that has ended */
+    uint64_t edition;   /* the pool's when it was spawned */
+    uint64_t asked_ns;  /* its spawn... */
+    uint64_t killed_ns; /* ...and its kill by the pool; 0: none */
+    uint64_t since_ns;  /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;
     bool unproven;    /* its death or empty tree was waited for in vain, at least once */
@@ -131,6 +133,9 @@ struct hn_books {
 
     uint64_t notes[LIBPOOL_EVENT_KINDS], notes_due[LIBPOOL_EVENT_KINDS];
     libpool_stats stats; /* the counters as they should be */
+    struct {
+        uint64_t count, sum_ns, max_ns;
+    } times[LIBPOOL_HISTOGRAMS];
 };
 
 void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
@@ -169,6 +174,9 @@ bool hn_books_holds(const struct hn_book_slot *slot); /* it has tasks */
 uint32_t hn_books_place(const struct hn_books *books, const struct hn_book_slot *slot,
                         uint64_t task_id);
 void hn_books_launch(struct hn_books *books, struct hn_book_task *task);
+void hn_books_time(struct hn_books *books, libpool_histogram_kind kind, uint64_t ns);
+/* At the end: what is in the buckets is what was counted. */
+void hn_books_histograms(struct hn_books *books, const struct lp_pool *pool);
 void hn_books_dequeue(struct hn_book_slot *slot, uint32_t place);
 
 #endif

@@ -96,6 +96,7 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
                                   .generation = action->generation,
                                   .task = LP_NONE,
                                   .edition = books->edition,
+                                  .asked_ns = books->now_ns,
                                   .since_ns = books->now_ns};
     check_all_fail(books);
     if (!books->zygotes_fail) /* then there is one round of requests for each zygote */
@@ -380,6 +381,7 @@ static void judge_kill(struct hn_books *books, const struct lp_action *action)
     if (slot->doom == LIBPOOL_PENDING)
         slot->doom = why;
     slot->must_kill = LIBPOOL_PENDING;
+    slot->killed_ns = books->now_ns;
     slot->state = LP_WORKER_DYING;
     slot->since_ns = books->now_ns;
     books->notes_due[LIBPOOL_EVENT_WORKER_KILLED]++;
@@ -514,6 +516,10 @@ static void check_times(struct hn_books *books, uint32_t index, const struct lp_
         begun_ns = books->call.event->started_ns;
         ended_ns = books->call.event->ended_ns;
     }
+    if (!waited) {
+        hn_books_time(books, LIBPOOL_HISTOGRAM_WAIT, begun_ns - task->submitted_ns);
+        hn_books_time(books, LIBPOOL_HISTOGRAM_RUN, ended_ns - begun_ns);
+    }
     if (outcome->pending_ns != begun_ns - task->submitted_ns)
         FAIL("task %u waited %llu ns, not %llu", index + 1,
              (unsigned long long)(begun_ns - task->submitted_ns),
@@ -572,6 +578,7 @@ static void enter_end(struct hn_books *books, uint32_t index, libpool_cause caus
     stats->tasks_failed += cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED &&
                            cause != LIBPOOL_SHUTDOWN;
     books->notes_due[LIBPOOL_EVENT_TASK_ENDED]++;
+    books->notes_due[LIBPOOL_EVENT_DRAINED] += !stats->tasks_pending && !stats->tasks_running;
     task->state = LP_TASK_ENDED;
 }
 

@@ -290,6 +290,12 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
  */
 int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
 
+/*
+ * Waits until nothing is pending or running; the pool stays open, and tasks that are submitted meanwhile
+ * are waited for, too. 0, -ETIMEDOUT, -EINVAL, -EDEADLK, -ECHILD. For an event loop: LIBPOOL_EVENT_DRAINED.
+ */
+int libpool_drain(libpool *pool, int timeout_ms);
+
 /* libpool_shutdown flags */
 enum {
     LIBPOOL_WAIT = 1u << 0,  /* return when all is down */
@@ -602,6 +608,49 @@ typedef struct libpool_stats {
 /* Fills *stats, whose size field the caller has set. */
 int libpool_stats_read(libpool *pool, libpool_stats *stats);
 
+/* What libpool_histogram_read tells of. All times since the pool was opened. */
+typedef enum libpool_histogram_kind {
+    LIBPOOL_HISTOGRAM_WAIT = 0, /* submission to start, of tasks that ended with a worker... */
+    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end */
+    LIBPOOL_HISTOGRAM_SPAWN,    /* a worker asked for to the end of its initializer */
+    LIBPOOL_HISTOGRAM_KILL,     /* a worker killed by the pool to the proof that its tree is gone */
+    LIBPOOL_HISTOGRAMS
+} libpool_histogram_kind;
+
+#define LIBPOOL_HISTOGRAM_BUCKETS 496
+
+/* Eight buckets for each power of two: a bound is never more than 12.5 % above what is counted there. */
+typedef struct libpool_histogram {
+    size_t size; /* sizeof(libpool_histogram), set by the caller */
+    uint64_t count, sum_ns, max_ns;
+    uint64_t buckets[LIBPOOL_HISTOGRAM_BUCKETS]; /* libpool_histogram_bound says of which times */
+} libpool_histogram;
+
+/* Errors: -EINVAL, -EDEADLK, -ECHILD. */
+int libpool_histogram_read(libpool *pool, libpool_histogram_kind kind,
+                           libpool_histogram *histogram);
+
+/* The longest time in ns that a bucket counts; the shortest is that of the bucket before, and one more. */
+uint64_t libpool_histogram_bound(uint32_t bucket);
+
+/*
+ * The time that a share (0.5: the median, 0.99...) of them did not exceed: its bucket's bound, or max_ns if
+ * that is less; 0 when there are none.
+ */
+uint64_t libpool_histogram_quantile(const libpool_histogram *histogram, double share);
+
+typedef enum libpool_format {
+    LIBPOOL_FORMAT_JSON = 0,  /* one object: each field of libpool_stats, and quantiles of the times */
+    LIBPOOL_FORMAT_PROMETHEUS /* text exposition format 0.0.4: libpool_..., labelled with the pool's name */
+} libpool_format;
+
+/*
+ * All numbers of one moment as text, a zero byte behind it. Returns its length: when that is not less than
+ * size it was cut (size 0 and buffer NULL only ask; 32 KiB are enough for this version). No locale, no
+ * allocation. Errors: -EINVAL, -EDEADLK, -ECHILD.
+ */
+int64_t libpool_stats_text(libpool *pool, libpool_format format, char *buffer, size_t size);
+
 typedef enum libpool_event_kind {
     LIBPOOL_EVENT_TASK_RECEIVED = 0,
     LIBPOOL_EVENT_TASK_LAUNCHED,
@@ -619,6 +668,7 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
     LIBPOOL_EVENT_RECYCLE_BEGUN, /* code: the new generation */
+    LIBPOOL_EVENT_DRAINED,       /* the last task that was pending or running has ended */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

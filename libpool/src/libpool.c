@@ -221,6 +221,22 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *given)
     return error;
 }
 
+int libpool_drain(libpool *pool, int timeout_ms)
+{
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
+    uint64_t deadline_ns = lp_door_deadline(timeout_ms);
+    pthread_mutex_lock(&pool->lock);
+    bool drained = lp_pool_is_drained(&pool->core), late = false;
+    while (!drained && !late) {
+        late = !lp_supervisor_await(pool, deadline_ns);
+        drained = lp_pool_is_drained(&pool->core);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return drained ? 0 : -ETIMEDOUT;
+}
+
 static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
 {
     uint64_t now_ns = lp_supervisor_now();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/pool.h"
 
+#include "core/histogram.h"
 #include "core/prefetch.h"
 
 #include <errno.h>
@@ -116,6 +117,12 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
     return &action->note;
 }
 
+bool lp_pool_is_drained(const struct lp_pool *pool)
+{
+    const struct lp_tasks *tasks = &pool->tasks;
+    return tasks->pending == 0 && tasks->prefetched == 0 && tasks->running == 0;
+}
+
 static bool counts_as_failed(libpool_cause cause)
 {
     return cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN;
@@ -136,12 +143,18 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
         pool->stats.tasks_failed++;
+    if (was_running) {
+        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_WAIT], outcome->pending_ns);
+        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_RUN], outcome->running_ns);
+    }
     lp_pool_emit(pool, LP_ACTION_END, outcome->slot)->task = index;
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index);
     note->pid = outcome->pid;
     note->cause = outcome->cause;
     note->code = outcome->code;
     note->signal = outcome->signal;
+    if (lp_pool_is_drained(pool))
+        lp_pool_note(pool, LIBPOOL_EVENT_DRAINED, LP_NONE, LP_NONE);
 }
 
 libpool_cause lp_pool_classify(const struct lp_event *exited)

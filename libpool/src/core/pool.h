@@ -20,7 +20,7 @@
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
  * did not come in time.
  *
- * All counters are changed by the transitions in worker.c and by end_task() alone.
+ * All counters and histograms are changed by the transitions in worker.c and by end_task() alone.
  */
 #ifndef LP_CORE_POOL_H
 #define LP_CORE_POOL_H
@@ -124,6 +124,7 @@ struct lp_pool {
     uint64_t give_up_ns;           /* KILLING: when to stop waiting for proofs */
 
     libpool_stats stats; /* the counters; gauges are filled in by lp_pool_stats */
+    libpool_histogram histograms[LIBPOOL_HISTOGRAMS];
 
     libpool_event unread; /* where notes go that nobody wants */
     struct lp_action *actions;
@@ -165,6 +166,8 @@ void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);
 /* Tasks wait in the channel of the worker in this slot, and it may live to begin them. */
 bool lp_pool_holds_prefetched(const struct lp_pool *pool, uint32_t slot);
+/* Nothing is pending or running. */
+bool lp_pool_is_drained(const struct lp_pool *pool);
 /* An ended task's record may be used again. */
 void lp_pool_release(struct lp_pool *pool, uint32_t task);
 

@@ -1262,7 +1262,7 @@ TEST(pool, the_event_stream_tells_a_tasks_life)
     DIE(0);
     SAID("note task-received; zygote-start; note zygote-started; spawn 0.1; note worker-spawned; "
          "note worker-ready; assign 1 0.1; note task-launched; end 1 completed has-run; "
-         "note task-ended; retire 0.1; note worker-retired; note worker-exited; ");
+         "note task-ended; note drained; retire 0.1; note worker-retired; note worker-exited; ");
 }
 
 TEST(pool, the_stats_are_one_consistent_picture)

@@ -84,6 +84,8 @@ struct lp_worker {
     uint64_t last_id;                 /* the last task of its that has ended; 0: none has */
     uint64_t launched_ns;             /* its task: since then nothing is before it */
     uint64_t edition;                 /* the pool's when it was spawned */
+    uint64_t asked_ns;                /* it was asked for */
+    uint64_t killed_ns;               /* by the pool; 0: it was not */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
     uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */
