@@ -408,7 +408,11 @@ typedef struct libpool_result {
     uint64_t running_ns; /* start to end */
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
     size_t data_size;
-    char text[160]; /* one sentence for people: which worker, which signal, why */
+    char text[160];              /* one sentence for people: which worker, which signal, why */
+    uint64_t user_ns, system_ns; /* CPU time of the worker and of children it has waited for, to a
+                                    millisecond or so; measured if the task ran to its end and
+                                    running_ns was 1 ms or more, else 0 */
+    uint64_t max_rss_bytes;      /* the most memory its worker has ever had, measured then, too */
 } libpool_result;
 
 /* NULL as long as the task has not ended. */
@@ -640,7 +644,8 @@ uint64_t libpool_histogram_bound(uint32_t bucket);
 uint64_t libpool_histogram_quantile(const libpool_histogram *histogram, double share);
 
 typedef enum libpool_format {
-    LIBPOOL_FORMAT_JSON = 0,  /* one object: each field of libpool_stats, and quantiles of the times */
+    LIBPOOL_FORMAT_JSON =
+        0, /* one object: each field of libpool_stats, and quantiles of the times */
     LIBPOOL_FORMAT_PROMETHEUS /* text exposition format 0.0.4: libpool_..., labelled with the pool's name */
 } libpool_format;
 

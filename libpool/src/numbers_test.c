@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "harness/test.h"
 
@@ -113,6 +116,75 @@ TEST(numbers, drain_drives_a_pool_without_a_thread)
     CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
     run(pool, 5, 0);
     CU_ASSERT_EQUAL(libpool_drain(pool, 20000), 0);
+    libpool_close(pool);
+}
+
+/* ---- what a task has used ------------------------------------------------------------------- */
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int burn(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    uint64_t end_ns = cpu_ns() + (uint64_t) * (const int *)input * 1000;
+    while (cpu_ns() < end_ns)
+        continue;
+    return 0;
+}
+
+static int burn_in_child(libpool_worker *worker, const void *input, size_t size)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(burn(worker, input, size));
+    return pid > 0 && waitpid(pid, NULL, 0) == pid ? 0 : 1;
+}
+
+static libpool_result result_of(libpool *pool, libpool_task_function *function, int input)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = function,
+                         .input = &input,
+                         .input_size = sizeof input,
+                         .run_timeout_ms = 5000};
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, 20000), 0);
+    libpool_result result = *libpool_future_result(future);
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(result.cause, LIBPOOL_COMPLETED);
+    return result;
+}
+
+TEST(numbers, a_result_says_what_its_task_has_used)
+{
+    libpool *pool = open_named("usage");
+    libpool_result result = result_of(pool, burn, 50000);
+    CU_ASSERT(result.user_ns + result.system_ns >= 48000000);
+    CU_ASSERT(result.user_ns + result.system_ns <= 60000000);
+    CU_ASSERT(result.max_rss_bytes > 100000);
+    result = result_of(pool, sleep_ms, 30);
+    CU_ASSERT(result.user_ns + result.system_ns <= 5000000);
+    CU_ASSERT(result.max_rss_bytes > 100000);
+    result = result_of(pool, burn_in_child, 50000);
+    CU_ASSERT(result.user_ns + result.system_ns >= 48000000);
+    result = result_of(pool, burn, 0);
+    CU_ASSERT(result.running_ns >= 1000000 || result.user_ns + result.max_rss_bytes == 0);
+    libpool_close(pool);
+}
+
+TEST(numbers, short_tasks_before_are_not_on_the_bill)
+{
+    libpool *pool = open_named("short");
+    for (int i = 0; i < 100; i++)
+        (void)result_of(pool, burn, 500);
+    libpool_result result = result_of(pool, sleep_ms, 20);
+    CU_ASSERT(result.user_ns + result.system_ns <= 8000000);
     libpool_close(pool);
 }
 

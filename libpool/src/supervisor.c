@@ -312,6 +312,9 @@ static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *m
                              .ended_ns = message->ended_ns,
                              .leaves = message->leaves != 0};
     line->results++;
+    if (line->future)
+        lp_future_set_usage(line->future, message->user_ns, message->system_ns,
+                            message->max_rss_kib * UINT64_C(1024));
     lp_pool_tell(&pool->core, &event);
     uint32_t next = pool->core.workers[slot].task;
     if (next == LP_NONE)

@@ -116,6 +116,7 @@ ROW(int, prctl, (int option, unsigned long argument), prctl(option, argument, 0U
 ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
+ROW(int, getrusage, (int who, struct rusage *usage), getrusage((__rusage_who_t)who, usage))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
     setrlimit((__rlimit_resource_t)resource, limit))
 ROW(int, sched_setaffinity, (size_t size, const void *mask),
@@ -266,6 +267,7 @@ static size_t sys_stack_left(void)
         .map_stack = sys_map_stack, .stack_left = sys_stack_left, .setrlimit = sys_setrlimit,     \
         .nice = sys_nice, .sched_setaffinity = sys_sched_setaffinity, .chdir = sys_chdir,         \
         .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
+        .getrusage = sys_getrusage,                                                               \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

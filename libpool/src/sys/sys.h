@@ -80,6 +80,7 @@ struct lp_sys {
     int (*register_rseq)(void); /* again, as glibc did at the thread's start */
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
+    int (*getrusage)(int who, struct rusage *usage);
     int (*setrlimit)(int resource, const struct rlimit *limit);
     int (*nice)(int more); /* the new value may be negative: 0 when it was set, else -errno */
     int (*sched_setaffinity)(size_t size, const void *mask);
