@@ -72,6 +72,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "above min-workers, an idle worker leaves after"},
     {NUMBER("tasks-per-worker", 1, 1000000, ch_pool, tasks_per_worker), .standard = "no limit",
      .help = "a worker is replaced after so many"},
+    {TIME_MS("ageing", 1000, HOUR, ch_pool, ageing_ms), .standard = "never",
+     .help = "a pending task rises one priority in so long"},
     {TIME_MS("start-timeout", 1000, HOUR, ch_pool, start_timeout_ms), .standard = "10s",
      .help = "from its fork to a worker's first word"},
     {TIME_MS("initializer-timeout", 1000, HOUR, ch_pool, initializer_timeout_ms),
@@ -330,6 +332,8 @@ const struct ch_key ch_keys_pressure[] = {
 const struct ch_key ch_keys_cancel[] = {
     {NUMBER("nth", 1, 1000000, ch_cancel_action, nth), .standard = "all of the group",
      .help = "which task of the group"},
+    {CHOICE("at-once", only_yes, ch_cancel_action, at_once), .standard = "no",
+     .help = "one call of libpool_cancel_group, instead of one for each future"},
     END,
 };
 

@@ -81,6 +81,7 @@ struct ch_pool {
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
     uint32_t idle_timeout_ms;
+    uint32_t ageing_ms;
     uint32_t tasks_per_worker;
     uint32_t start_timeout_ms;
     uint32_t initializer_timeout_ms;
@@ -271,6 +272,8 @@ enum ch_event {
     CH_EVENT_ZYGOTE_LOST,
     CH_EVENT_SHUTDOWN_BEGUN,
     CH_EVENT_SHUTDOWN_DONE,
+    CH_EVENT_RECYCLE_BEGUN,
+    CH_EVENT_DRAINED,
     CH_EVENTS
 };
 
@@ -423,6 +426,7 @@ enum ch_action_kind {
     CH_ACTION_SETTLE,
     CH_ACTION_NOTE,
     CH_ACTION_RECYCLE,
+    CH_ACTION_DRAIN,
     CH_ACTIONS
 };
 
@@ -468,6 +472,7 @@ struct ch_undo_action {       /* exactly one of the two */
 struct ch_cancel_action {
     int name;     /* a group of tasks */
     uint32_t nth; /* its nth task, from 1; 0: all of them */
+    bool at_once; /* by libpool_cancel_group */
 };
 
 struct ch_shutdown_action {
@@ -475,8 +480,8 @@ struct ch_shutdown_action {
     uint64_t deadline_us; /* CH_UNSET: none */
 };
 
-struct ch_settle_action {
-    uint64_t within_us; /* CH_UNSET: the scenario's limit */
+struct ch_settle_action { /* SETTLE, DRAIN */
+    uint64_t within_us;   /* CH_UNSET: the scenario's limit */
 };
 
 struct ch_recycle_action {
