@@ -30,13 +30,13 @@ chaos_src   := $(filter-out chaos/main.c,$(call find_c,chaos/*.c))
 test_src    := $(sort $(wildcard libpool/src/*_test.c libpool/src/*/*_test.c libpool/bench/*_test.c harness/*_test.c chaos/*_test.c))
 sim_src     := $(wildcard harness/sim_main.c)
 storm_src   := harness/storm_main.c
+edge_src    := harness/edge_main.c
 command_src := $(wildcard chaos/main.c)
 bench_src   := $(call find_c,libpool/bench/*.c)
 bench_tested := libpool/bench/stats.c libpool/bench/json.c
 sandbox_src := $(if $(SECCOMP),libpool/sandbox/sandbox.c)
 test_src    += $(sandbox_src:.c=_test.c)
-examples    := $(patsubst libpool/examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard libpool/examples/*.c)))
-all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(command_src) \
+all_src     := $(lib_src) $(harness_src) $(chaos_src) $(test_src) $(sim_src) $(storm_src) $(edge_src) $(command_src) \
                $(bench_src) $(sandbox_src) $(wildcard harness/test_main.c libpool/examples/*.c)
 
 lib     := $(BUILD)/libpool.a
@@ -46,14 +46,17 @@ harness := $(BUILD)/obj/harness.a
 chaos   := $(if $(command_src),$(BUILD)/chaos)
 sim     := $(if $(sim_src),$(BUILD)/sim)
 storm   := $(BUILD)/storm
+edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
+
+include libpool/examples/examples.mk
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(bench) $(examples) ## the libraries, chaos, sim, bench...
+all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -116,18 +119,14 @@ $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
 	$(link) $(SECCOMP)
 
 $(storm): $(call objects,$(storm_src)) $(lib)
+$(edge): $(call objects,$(edge_src)) $(lib)
+$(storm) $(edge):
 	$(call say,LD,$@)
 	$(link)
 
 $(BUILD)/bench: $(call objects,$(bench_src)) $(lib)
 	$(call say,LD,$@)
 	$(link) -lm
-
-# An example is built as a user would: the public header and the library, nothing else.
-$(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/libpool.h
-	$(call say,CC,$@)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -std=gnu11 $(WARNINGS) $(WERROR) $(LDFLAGS) -Ilibpool/include -o $@ $< $(lib) -pthread
 
 -include $(patsubst %.o,%.d,$(call objects,$(all_src)))
 
@@ -143,7 +142,7 @@ test: built $(examples) ## unit tests, simulated schedules, examples
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples
 
 built: $(BUILD)/unit $(sim)
-chaos-command: $(chaos) $(storm)
+chaos-command: $(chaos) $(storm) $(edge)
 
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
@@ -152,15 +151,11 @@ SCHEDULES ?= 100000
 sim: $(sim)
 	$(Q)$(if $(sim),$(sim) --schedules $(SCHEDULES),echo 'sim: not there yet')
 
-examples: $(examples)
-	$(Q)for example in $(examples); do \
-	    $$example >$$example.out 2>&1 || { cat $$example.out; echo "$$example failed"; exit 1; }; \
-	    echo "$$example ok"; done
-
-chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills
+chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills, ends at deadlines
 	$(Q)$(BUILD)/chaos run scenarios
 	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail
 	$(Q)$(storm)
+	$(Q)$(edge)
 
 chaos-full: chaos ## the same at length, on a machine kept busy
 	$(Q)stress-ng --cpu 2 --vm 1 --vm-bytes 256M --timeout 0 >/dev/null 2>&1 & noise=$$!; \
@@ -197,6 +192,10 @@ tsan:
 	$(Q)$(call sanitized,tsan,thread) built
 	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
+# What tells other tools where libpool is.
+describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
+    libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
+
 install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
@@ -205,8 +204,11 @@ install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-c
 	install -m 755 $(shared) $(DESTDIR)$(LIBDIR)/libpool.so.$(VERSION)
 	ln -sf libpool.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libpool.so.$(SOVERSION)
 	ln -sf libpool.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libpool.so
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libpool/libpool.pc.in \
-	    >$(DESTDIR)$(LIBDIR)/pkgconfig/libpool.pc
+	$(call describe,libpool.pc,pkgconfig)
+	$(if $(sandbox),$(call describe,libpool_sandbox.pc,pkgconfig))
+	install -d $(DESTDIR)$(LIBDIR)/cmake/libpool
+	$(call describe,libpool-config.cmake,cmake/libpool)
+	$(call describe,libpool-config-version.cmake,cmake/libpool)
 	$(if $(chaos),install -m 755 $(chaos) $(DESTDIR)$(PREFIX)/bin)
 	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that what was just linked starts
 

@@ -55,6 +55,13 @@ static const struct ch_choice finalizers[] = {
     {"reenter", CH_CALLBACK_REENTER}, {NULL, 0},
 };
 
+static const struct ch_choice stdios[] = {
+    {"default", LIBPOOL_STDIO_DEFAULT},
+    {"inherit", LIBPOOL_STDIO_INHERIT},
+    {"null", LIBPOOL_STDIO_NULL},
+    {NULL, 0},
+};
+
 const struct ch_key ch_keys_pool[] = {
     {NUMBER("min-workers", 0, 1024, ch_pool, min_workers), .standard = "0",
      .help = "kept alive when idle"},
@@ -93,6 +100,29 @@ const struct ch_key ch_keys_pool[] = {
      .help = "what runs first in each worker; fail-N fails N times in all, then works"},
     {VALUE("finalizer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, finalizer), .choices = finalizers,
      .standard = "none", .help = "what runs last in a worker that leaves in order"},
+    {TIME_MS("max-age", SECOND, HOUR, ch_pool, max_age_ms), .standard = "no limit",
+     .help = "a worker is replaced when it is so old"},
+    {NUMBER("recycle-jitter", 0, 100, ch_pool, recycle_jitter), .standard = "0",
+     .help = "percent less, at random, of max-age and tasks-per-worker"},
+    {NUMBER("variables", 1, 64, ch_pool, variables), .standard = "0",
+     .help = "of its environment that each worker has set; each task looks"},
+    {NUMBER("nice", 1, 39, ch_pool, nice), .standard = "0", .help = "added to the application's"},
+    {CHOICE("stdio", stdios, ch_pool, stdio), .standard = "default",
+     .help = "where a worker's output leads"},
+    {CHOICE("deal-cpus", yes_no, ch_pool, deal_cpus), .standard = "no",
+     .help = "each slot has one of the CPUs for itself"},
+    {CHOICE("core", no_yes, ch_pool, no_core), .standard = "yes",
+     .help = "no: RLIMIT_CORE of each worker is 0"},
+    {SIZE("limit-as", MIB, TIB, ch_pool, limit_as), .standard = "no limit",
+     .help = "RLIMIT_AS of each worker; a hog of as much fails"},
+    {NUMBER("directory-late", 1, 1000000, ch_pool, directory_late), .standard = "not set",
+     .help = "a working directory that is missing until so many initializers have failed"},
+    {SIZE("memory-limit", MIB, TIB, ch_pool, memory_limit_bytes), .standard = "none",
+     .help = "of a worker and all it starts"},
+    {SIZE("recycle", 1, TIB, ch_pool, recycle_bytes), .standard = "never",
+     .help = "a worker that has grown by more is replaced"},
+    {SIZE("trim", 1, TIB, ch_pool, trim_bytes), .standard = "never",
+     .help = "a worker that has grown by more gives back what is free"},
     END,
 };
 
@@ -214,6 +244,20 @@ const struct ch_key ch_keys_exit_code[] = {
 const struct ch_key ch_keys_hog[] = {
     {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true, .help = "memory that it touches"},
     {WORK, .standard = "0us", .help = "how long it holds them"},
+    END,
+};
+
+const struct ch_key ch_keys_hog_tree[] = {
+    {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true,
+     .help = "memory that each child touches"},
+    {NUMBER("children", 1, 256, ch_submit, children), .required = true, .help = "how many"},
+    {WORK, .standard = "0us", .help = "how long they hold it"},
+    END,
+};
+
+const struct ch_key ch_keys_leak[] = {
+    {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true, .help = "memory that it touches"},
+    {WORK, .standard = "0us", .help = "how long it goes on"},
     END,
 };
 

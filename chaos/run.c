@@ -257,10 +257,12 @@ static struct hn_case case_of(const struct ch_run *run)
         .groups = run->groups,
         .groups_count = (uint32_t)run->scenario->submits_count,
         .shut_down = run->shut,
-        .may_init_fail = pool->initializer > CH_CALLBACK_OK,
+        .may_init_fail = pool->initializer > CH_CALLBACK_OK || pool->directory_late,
         .memory_limited = run->memory_limited,
         .host_killed = run->host_signal && run->target_gone,
         .settled = run->settled,
+        .memory_limit_bytes = pool->memory_limit_bytes,
+        .memory_sampled = pool->no_cgroup,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;

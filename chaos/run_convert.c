@@ -39,6 +39,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .queue_timeout_ms = submit->queue_timeout_ms,
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
+        .children = submit->children,
     };
 }
 
@@ -86,7 +87,34 @@ static libpool_options options_of(const struct ch_pool *pool)
         .initializer_failures = pool->initializer_failures,
         .backoff_min_ms = pool->backoff_min_ms,
         .backoff_max_ms = pool->backoff_max_ms,
+        .max_age_ms = pool->max_age_ms,
+        .recycle_jitter_percent = pool->recycle_jitter,
+        .memory_limit_bytes = pool->memory_limit_bytes,
+        .recycle_bytes = pool->recycle_bytes,
+        .trim_bytes = pool->trim_bytes,
     };
+}
+
+static struct hn_outfit outfit_of(const struct ch_pool *pool)
+{
+    return (struct hn_outfit){
+        .variables = pool->variables,
+        .nice = pool->nice,
+        .stdio = pool->stdio,
+        .deal_cpus = pool->deal_cpus,
+        .no_core = pool->no_core,
+        .limit_as = pool->limit_as,
+        .directory_late = pool->directory_late,
+    };
+}
+
+/* What a worker's limit leaves no room for. */
+static void mark_too_large(struct ch_run *run)
+{
+    uint64_t limit_as = run->scenario->pool.limit_as;
+    for (size_t i = 0; i < run->scenario->submits_count; i++)
+        run->groups[i].too_large = limit_as && run->groups[i].kind == HN_TASK_HOG &&
+                                   run->groups[i].bytes >= limit_as;
 }
 
 int ch_convert(struct ch_run *run)
@@ -116,7 +144,9 @@ int ch_convert(struct ch_run *run)
         .groups_count = (uint32_t)scenario->submits_count,
         .groups_in_load = (uint32_t)scenario->submits_in_load,
         .sabotage = (enum hn_sabotage)scenario->host.sabotage,
+        .outfit = outfit_of(&scenario->pool),
     };
+    mark_too_large(run);
     deny(&run->target, &scenario->host);
     return 0;
 }

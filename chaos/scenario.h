@@ -94,6 +94,18 @@ struct ch_pool {
     enum ch_callback initializer;
     uint32_t initializer_fails; /* CH_CALLBACK_FAIL: how often */
     enum ch_callback finalizer;
+    uint32_t max_age_ms;
+    uint32_t recycle_jitter;
+    uint32_t variables; /* libpool_outfit, as the next ones; see harness/outfit.h */
+    uint32_t nice;
+    uint32_t stdio; /* LIBPOOL_STDIO_... */
+    bool deal_cpus;
+    bool no_core;
+    uint64_t limit_as;
+    uint32_t directory_late;
+    uint64_t memory_limit_bytes;
+    uint64_t recycle_bytes;
+    uint64_t trim_bytes;
 };
 
 enum ch_disposition {
@@ -210,6 +222,8 @@ enum ch_task_kind {
     CH_TASK_DIE,           /* raises signal */
     CH_TASK_SCRIBBLE,      /* garbage over its channel window */
     CH_TASK_KILL_SELF,     /* kill(getpid(), SIGKILL) */
+    CH_TASK_HOG_TREE,      /* so many children do what hog does; waits for them */
+    CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
     CH_TASK_KINDS
 };
 
@@ -248,6 +262,7 @@ struct ch_submit {
     uint32_t queue_timeout_ms; /* 0: none */
     uint32_t wait_ms;          /* submit may wait so long for room; CH_FOR_EVER */
     bool ordered;              /* order=yes: tasks of the group start in order of submission */
+    uint32_t children;         /* hog-tree */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -351,6 +366,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_ZYGOTES_STARTED,
     CH_ZYGOTES_LOST,
     CH_DEGRADED,
+    CH_WORKERS_OUTGROWN,
     CH_COUNTERS
 };
 

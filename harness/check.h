@@ -30,6 +30,8 @@ struct hn_case {
     uint32_t strength;         /* workers the pool is to have, whatever there is to do */
     uint32_t recycle_parallel; /* at most so many of them are replaced at a time; 0: no recycle */
     bool settled; /* nothing was under way when the pool was closed: every event was read */
+    uint64_t memory_limit_bytes; /* the pool's; 0: none */
+    bool memory_sampled;         /* it has no cgroups for that */
 };
 
 /* I1, I5, I7: how each task ended against its kind, its start and end records and the faults. */

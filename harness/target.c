@@ -229,13 +229,21 @@ static int open_pool(struct hn_target *target)
     options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
-    if (target->world->pool_cgroup[0])
+    if (target->world->pool_cgroup[0] && !(options.flags & LIBPOOL_NO_CGROUP))
         options.cgroup = target->world->pool_cgroup;
+    int rc = 0;
+    if (hn_outfit_is_any(&given->outfit)) {
+        rc = hn_outfit_make(&given->outfit, &target->outfit);
+        options.outfit = &target->outfit.outfit;
+        hn_tasks_bind_outfit(&given->outfit, &target->outfit);
+    }
+    if (rc)
+        return rc;
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
                   &target->pool, given->sabotage);
     hn_sabotage_open(given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
-    int rc = libpool_open(&target->pool, &options);
+    rc = libpool_open(&target->pool, &options);
     hn_call_end(&timing, rc, HN_NONE);
     return rc;
 }
@@ -311,6 +319,7 @@ static void finish(struct hn_target *target)
     if (!target->closed)
         do_close(target);
     do_empty_fds(target);
+    hn_outfit_put_away(&target->options->outfit);
     free_futures(target);
     await_threads(target->world->before.threads);
     hn_snapshot_take(&target->world->after);

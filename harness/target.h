@@ -46,6 +46,7 @@ struct hn_target_options {
     const struct hn_group *groups;
     uint32_t groups_count;
     uint32_t groups_in_load; /* the first ones */
+    struct hn_outfit outfit;
 };
 
 enum hn_command_kind {

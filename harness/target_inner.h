@@ -40,6 +40,8 @@ struct hn_target {
     _Atomic int32_t
         pids[HN_PIDS_MAX]; /* whom the pool has told of, by slot; the last: its zygote */
     _Atomic bool shut;     /* a shutdown has begun: strength 0 is what the pool wants */
+    struct hn_outfit_given outfit;
+    uint64_t init_failures; /* that the observer has read of */
 };
 
 /* One call into the pool, timed against its bound and watched for what it does to errno. */

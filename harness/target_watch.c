@@ -74,6 +74,8 @@ void *hn_target_observer(void *argument)
             last = event.number;
             note_event(target, &event);
             note_process(target, &event);
+            if (event.kind == LIBPOOL_EVENT_INIT_FAILED)
+                hn_outfit_init_failed(&target->options->outfit, ++target->init_failures);
         } else if (rc != -ETIMEDOUT || stopping) {
             check_end(target, rc);
             return NULL;

@@ -16,6 +16,7 @@
 
 #include <libpool.h>
 
+#include "harness/outfit.h"
 #include "harness/sabotage.h"
 
 struct hn_world;
@@ -44,6 +45,8 @@ enum hn_task_kind {
     HN_TASK_DIE,
     HN_TASK_SCRIBBLE,
     HN_TASK_KILL_SELF,
+    HN_TASK_HOG_TREE, /* so many children each do what HOG does; waits for them */
+    HN_TASK_LEAK,     /* touches bytes, sleeps work, keeps them */
     HN_TASK_KINDS
 };
 
@@ -79,7 +82,9 @@ struct hn_group {
     uint32_t queue_timeout_ms;
     int wait_ms; /* -1: for ever */
     bool ordered;
-    bool awaited; /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */
+    bool awaited;      /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */
+    bool too_large;    /* HOG: beyond the workers' RLIMIT_AS, so it fails with -ENOMEM */
+    uint32_t children; /* HOG_TREE */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */
@@ -107,6 +112,9 @@ enum hn_callback {
 /* In the target, before libpool_open; the pool's handle may follow later, for REENTER. */
 void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_t initializer_fails,
                    enum hn_callback finalizer, libpool *const *pool, enum hn_sabotage sabotage);
+
+/* What each task's worker has to wear: looked at before each task. */
+void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit_given *given);
 
 /* The functions for libpool_task and libpool_options. */
 int hn_task_run(libpool_worker *worker, const void *input, size_t input_size);

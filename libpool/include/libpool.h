@@ -73,6 +73,7 @@ typedef enum libpool_cause {
     LIBPOOL_SHUTDOWN,      /* ended by the pool's shutdown */
     LIBPOOL_CORRUPT,       /* the worker wrote nonsense into its channel and was killed */
     LIBPOOL_LOST,          /* dead, and nobody was left who could tell why */
+    LIBPOOL_MEMORY,        /* killed by the pool: its tree was seen above memory_limit_bytes */
     LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
 } libpool_cause;
 
@@ -109,7 +110,10 @@ typedef int libpool_task_function(libpool_worker *worker, const void *input, siz
  * What a task sees of the application's memory is a copy: each worker is forked from the zygote, and
  * that from the application when the pool is opened (once more, if it is killed: with the memory of that
  * moment). What is set later reaches a task as its input only, and what a task writes stays in its
- * worker, for the tasks that follow there.
+ * worker, for the tasks that follow there. What the application has written to stdout or stderr and not
+ * flushed is dropped there, and its exit handlers don't run there, whatever a task calls (quick_exit, on
+ * musl exit, too, ends a worker with the code 1). A task may open a pool of its own, which is killed with
+ * it, if need be.
  */
 
 /* Runs in each worker before its first task; non-zero is failure. */
@@ -228,7 +232,10 @@ typedef struct libpool_options {
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
-    uint32_t ageing_ms; /* a pending task rises one priority in so long; default: never */
+    uint64_t memory_limit_bytes; /* of a worker and all it starts; 1 MiB at least; default: none */
+    uint64_t recycle_bytes;      /* a worker that has grown by more is replaced; default: never */
+    uint64_t trim_bytes; /* one that has grown by more gives back what is free; default: never */
+    uint32_t ageing_ms;  /* a pending task rises one priority in so long; default: never */
 } libpool_options;
 
 /*
@@ -239,6 +246,22 @@ typedef struct libpool_options {
  * With options.ageing_ms a task of low priority can't starve: a task of priority p goes before every one
  * of priority q that was submitted more than (p - q) * ageing_ms after it. First in, first out inside one
  * priority, as without. A choice costs a look at one task of each priority that is pending.
+ *
+ * options.memory_limit_bytes holds for a worker's whole tree. How, libpool_stats tells:
+ *   CGROUP_V1, CGROUP_V2: by the kernel, in a memory cgroup of the worker's own. All it touches counts,
+ *     files and shared memory, too; what can't be had kills it with its tree: LIBPOOL_OOM. No worker is
+ *     started without its limit (`degraded` tells).
+ *   SAMPLED: where there is no such cgroup, or with LIBPOOL_NO_CGROUP. Every 100 ms the pool looks at those
+ *     who run something: at their resident anonymous memory beyond what the application had when the pool
+ *     was opened. Between two looks it can be exceeded. Who is above is killed with its tree:
+ *     LIBPOOL_MEMORY. With LIBPOOL_NO_THREAD the application has to drive the pool for it.
+ * A limit in which no initializer can end is a failed initializer: see initializer_failures.
+ *
+ * options.recycle_bytes and trim_bytes are about what a worker has grown by since the end of its
+ * initializer, in resident anonymous memory of its own; so none is too big from the start. It looks by
+ * itself after a task that took a millisecond, or 10 ms after it has looked last. Above trim_bytes it
+ * calls malloc_trim(3), once for each such look; above recycle_bytes it leaves in order, and another
+ * takes its place (workers_outgrown). Where a limit is sampled it leaves when it is above that, too.
  *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
@@ -409,6 +432,7 @@ typedef struct libpool_result {
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
     size_t data_size;
     char text[160];              /* one sentence for people: which worker, which signal, why */
+    uint64_t memory_bytes;       /* MEMORY: what its worker's tree held when it was looked at */
     uint64_t user_ns, system_ns; /* CPU time of the worker and of children it has waited for, to a
                                     millisecond or so; measured if the task ran to its end and
                                     running_ns was 1 ms or more, else 0 */
@@ -574,6 +598,14 @@ void *libpool_worker_data(const libpool_worker *worker);
 
 /* ---- Numbers ----------------------------------------------------------------------------- */
 
+/* libpool_stats.memory_enforcement, see options.memory_limit_bytes */
+enum {
+    LIBPOOL_MEMORY_NONE = 0, /* no limit was asked for */
+    LIBPOOL_MEMORY_SAMPLED,
+    LIBPOOL_MEMORY_CGROUP_V1,
+    LIBPOOL_MEMORY_CGROUP_V2
+};
+
 /*
  * One consistent snapshot. In every snapshot
  *   tasks_received = tasks_pending + tasks_running + sum of tasks_ended[]
@@ -600,12 +632,14 @@ typedef struct libpool_stats {
     uint64_t initializers_failed;
     uint64_t finalizers_started, finalizers_ok, finalizers_failed;
     uint64_t zygotes_started, zygotes_lost;
-    uint64_t backlog_bytes; /* gauge */
-    uint32_t degraded;      /* gauge: 1 while the pool can't reach the strength it wants */
-    int32_t degraded_error; /* the negated errno behind it; 0: initializer or early deaths */
-    uint32_t containment;   /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
-    uint32_t oom_evidence;  /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
-    uint64_t generation;    /* gauge: 1, one more with each libpool_recycle */
+    uint64_t backlog_bytes;      /* gauge */
+    uint32_t degraded;           /* gauge: 1 while the pool can't reach the strength it wants */
+    int32_t degraded_error;      /* the negated errno behind it; 0: initializer or early deaths */
+    uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
+    uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
+    uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
+    uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
+    uint64_t generation;         /* gauge: 1, one more with each libpool_recycle */
     uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */
 } libpool_stats;
 
@@ -663,7 +697,7 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_TASK_ENDED,     /* cause */
     LIBPOOL_EVENT_WORKER_SPAWNED, /* pid */
     LIBPOOL_EVENT_WORKER_READY,   /* pid */
-    LIBPOOL_EVENT_WORKER_RETIRED, /* told to leave */
+    LIBPOOL_EVENT_WORKER_RETIRED, /* told to leave; cause MEMORY: for its memory */
     LIBPOOL_EVENT_WORKER_KILLED,  /* killed by the pool; cause */
     LIBPOOL_EVENT_WORKER_EXITED,  /* dead; cause, code, signal */
     LIBPOOL_EVENT_SPAWN_FAILED,   /* code: negated errno */

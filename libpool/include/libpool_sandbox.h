@@ -6,7 +6,8 @@
  *     options.initializer = libpool_sandbox_profile;
  *     options.initializer_arg = "no-network";
  *
- * An initializer of the application's calls it as its last step instead; several calls add up.
+ * An initializer of the application's calls it as its last step instead; several calls add up, of
+ * which "compute" is the last: it forbids to enter another.
  */
 #ifndef LIBPOOL_SANDBOX_H
 #define LIBPOOL_SANDBOX_H

@@ -6,9 +6,11 @@
 #include <libpool_sandbox.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -71,6 +73,14 @@ static int allow_some(scmp_filter_ctx filter)
     return error ? error : allow_if(filter, SCMP_SYS(prctl), PR_SET_CHILD_SUBREAPER);
 }
 
+/* What stdio asks of a descriptor: how it was opened, and of a device whether it is a terminal. */
+static int allow_questions(scmp_filter_ctx filter)
+{
+    int error = add_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_CMP_EQ, F_GETFL, 0);
+    return error ? error
+                 : add_if(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_CMP_EQ, TCGETS, 0);
+}
+
 static int allow_computing(scmp_filter_ctx filter)
 {
     static const int calls[] = {SCMP_SYS(futex),         SCMP_SYS(read),
@@ -93,6 +103,8 @@ static int allow_computing(scmp_filter_ctx filter)
     int error = add_calls(filter, SCMP_ACT_ALLOW, calls, N(calls));
     if (!error)
         error = add_calls(filter, SCMP_ACT_ERRNO(EACCES), files, N(files));
+    if (!error)
+        error = allow_questions(filter);
     return error ? error : allow_some(filter);
 }
 

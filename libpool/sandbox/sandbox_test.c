@@ -77,6 +77,15 @@ static int work(void)
     return printf("%s", "") < 0 ? errno : 0;
 }
 
+/* A first look at what is a device: the libc wants to know whether it is a terminal. */
+static int use_device(void)
+{
+    FILE *again = fdopen(STDIN_FILENO, "r"); /* /dev/null */
+    if (!again)
+        return errno;
+    return getc(again) == EOF && getc(stdin) == EOF ? 0 : EIO;
+}
+
 static int do_deed(libpool_worker *worker, const void *input, size_t size)
 {
     (void)size;
@@ -179,6 +188,7 @@ TEST(sandbox, compute_lets_a_worker_live)
     libpool *pool = open_in("compute");
     for (int i = 0; i < 50; i++)
         CU_ASSERT_EQUAL(come_to(pool, work), 0);
+    CU_ASSERT_EQUAL(come_to(pool, use_device), 0);
     CU_ASSERT_EQUAL(bytes_echoed(pool, (size_t)8 << 20), (size_t)8 << 20);
     CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, 10000), 0);
     libpool_stats stats = {.size = sizeof stats};

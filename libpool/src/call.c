@@ -18,6 +18,7 @@ static int read_options(libpool_options *options, const libpool_options *given)
     options->size = sizeof *options;
     options->flags |= LIBPOOL_NO_THREAD;
     options->min_workers = options->max_workers = options->workers_limit = 1;
+    options->spare_workers = 0;
     options->backlog_tasks = 1;
     return error;
 }

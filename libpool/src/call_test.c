@@ -116,6 +116,7 @@ TEST(call, one_worker_is_started_whatever_the_options_say)
     libpool_options options = {.size = sizeof options,
                                .max_workers = 9,
                                .min_workers = 9,
+                               .spare_workers = 4096, /* which no pool of one may have */
                                .initializer = count_me,
                                .initializer_arg = workers};
     CU_ASSERT_FATAL(workers != MAP_FAILED);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "door.h"
@@ -67,11 +68,16 @@ static void add_early(struct lp_gather *gather, struct lp_gather_link *link)
     gather->early_last = link;
 }
 
+static void hold_too(libpool_future *future)
+{
+    atomic_fetch_add_explicit(&future->holders, 1, memory_order_relaxed);
+}
+
 static void hold(struct lp_gather *gather, struct lp_gather_link *link, libpool_future *future)
 {
     link->gather = gather;
     link->future = future;
-    atomic_fetch_add_explicit(&future->holders, 1, memory_order_relaxed);
+    hold_too(future);
 }
 
 static void let_go(struct lp_gather_link *link)
@@ -116,6 +122,8 @@ int lp_gather_attach(struct lp_gather *gather, const uint32_t *places, uint32_t 
     int error = pool ? lp_door_check(pool) : 0;
     if (pool && !error)
         pthread_mutex_lock(&pool->lock);
+    if (pool)
+        gather->pid = pool->pid;
     if (!error)
         attach_all(gather, places, n, futures);
     if (pool && !error)
@@ -160,7 +168,19 @@ static libpool_future *find_pending(struct lp_gather *gather)
     return NULL;
 }
 
-/* Until one more is told. All have ended, none was told: that is about to come. */
+/*
+ * All have ended, none was told: that is about to come. False: not in a copy of the process that was
+ * made in between; it has no thread that would tell.
+ */
+static bool await_telling(struct lp_gather *gather, const struct lp_awaited *told)
+{
+    bool here = getpid() == gather->pid;
+    if (here)
+        (void)lp_awaited_sleep(told, UINT64_MAX);
+    return here;
+}
+
+/* Until one more is told. */
 static int await(struct lp_gather *gather, int timeout_ms, uint64_t deadline_ns)
 {
     struct lp_awaited told = next_told(gather);
@@ -170,7 +190,7 @@ static int await(struct lp_gather *gather, int timeout_ms, uint64_t deadline_ns)
         if ((pending = find_pending(gather)))
             error = lp_visit_wait(pending, &told, timeout_ms, deadline_ns);
         else
-            error = lp_awaited_sleep(&told, UINT64_MAX);
+            error = await_telling(gather, &told) ? 0 : -ECHILD;
     return error;
 }
 
@@ -210,6 +230,7 @@ static bool unlink_pending(struct lp_gather *gather)
     if (!pool)
         return true;
     bool here = lp_door_check(pool) == 0;
+    hold_too(pending); /* the visit outlasts its link, beside which only the pool may hold it */
     if (here)
         pthread_mutex_lock(&pool->lock);
     for (uint32_t i = 0; here && i < gather->capacity; i++) {
@@ -223,6 +244,7 @@ static bool unlink_pending(struct lp_gather *gather)
     if (here)
         pthread_mutex_unlock(&pool->lock);
     lp_visit_leave(pending, pool);
+    lp_future_drop(pending);
     return here;
 }
 
@@ -238,7 +260,7 @@ void lp_gather_deinit(struct lp_gather *gather)
         else if (find_pending(gather))
             here = unlink_pending(gather);
         else
-            (void)lp_awaited_sleep(&told, UINT64_MAX);
+            here = await_telling(gather, &told);
     }
     for (uint32_t i = 0; !here && i < gather->capacity; i++)
         if (gather->links[i].future)

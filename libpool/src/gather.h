@@ -16,6 +16,8 @@
 #ifndef LP_GATHER_H
 #define LP_GATHER_H
 
+#include <sys/types.h>
+
 #include "awaited.h"
 #include "future.h"
 
@@ -40,6 +42,7 @@ struct lp_gather {
     struct lp_gather_link *early_first, *early_last;
     struct lp_gather_link *links;
     uint32_t *queue; /* places, as they ended */
+    pid_t pid;       /* of the process that is told: in a copy of it, nobody is */
 };
 
 size_t lp_gather_bytes(uint32_t capacity);
@@ -55,7 +58,10 @@ void lp_gather_deinit(struct lp_gather *gather);
 int lp_gather_attach(struct lp_gather *gather, const uint32_t *places, uint32_t n,
                      libpool_future *const *futures);
 
-/* The place of one that has ended, which is free from now on; -ENOENT: none is attached; -ETIMEDOUT... */
+/*
+ * The place of one that has ended, which is free from now on; -ENOENT: none is attached; -ETIMEDOUT;
+ * -EDEADLK, -ECHILD: what is left is never told here.
+ */
 int64_t lp_gather_next(struct lp_gather *gather, int timeout_ms);
 
 /* With the pool's lock held, when a future that has LP_FUTURE_GATHERED has ended. */

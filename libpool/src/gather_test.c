@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 #include <unistd.h>
 
 #include "harness/test.h"
+#include "os/file.h"
 #include "supervisor.h"
+#include "sys/sys.h"
 
 #define WAIT_MS 20000
 #define MANY 600
@@ -304,6 +307,92 @@ TEST(gather, a_future_may_be_freed_while_it_is_gathered)
     libpool_close(pool);
 }
 
+/* Futures one by one; what was given back says nothing any more. */
+static void *take_single(void *context, size_t size)
+{
+    (void)context;
+    return size == 64 * sizeof(libpool_future) ? NULL : calloc(1, size);
+}
+
+static void wipe_and_give_back(void *context, void *pointer, size_t size)
+{
+    (void)context, (void)size;
+    memset(pointer, 0, size == sizeof(libpool_future) ? size : 0); /* and it is not used again */
+    if (size != sizeof(libpool_future))
+        free(pointer);
+}
+
+struct leaver {
+    libpool_gather *gather;
+    libpool *pool;
+    _Atomic pid_t tid;
+};
+
+static void *leave_slowly(void *arg)
+{
+    struct leaver *leaver = arg;
+    (void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0});
+    leaver->tid = gettid();
+    libpool_gather_close(leaver->gather);
+    return NULL;
+}
+
+static void *end_all(void *arg)
+{
+    struct leaver *leaver = arg;
+    leaver->tid = gettid();
+    (void)libpool_shutdown(leaver->pool, LIBPOOL_CANCEL, -1);
+    return NULL;
+}
+
+/* Starts a thread that is asleep on the pool's lock when this returns. */
+static pthread_t start_blocked(void *(*body)(void *), struct leaver *leaver)
+{
+    pthread_t thread;
+    struct lp_file_stat stat = {.state = 'R'};
+    leaver->tid = 0;
+    if (pthread_create(&thread, NULL, body, leaver))
+        _exit(10);
+    while (!leaver->tid || lp_file_stat(leaver->tid, &stat) || stat.state != 'S')
+        (void)poll(NULL, 0, 1);
+    return thread;
+}
+
+/*
+ * On one CPU, who lets go of the lock is overtaken by who waits for it: the future ends, and its last
+ * holder is gone, before the one who leaves has left.
+ */
+static int leave_just_before_the_end(void *unused)
+{
+    (void)unused;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    (void)sched_setaffinity(0, sizeof one, &one);
+    const libpool_allocator allocator = {NULL, take_single, wipe_and_give_back};
+    struct leaver leaver = {0};
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .allocator = &allocator};
+    if (libpool_open(&leaver.pool, &options))
+        return 1;
+    libpool_future *future = submit(leaver.pool, hang, 0);
+    if (libpool_gather_open(&leaver.gather, &future, 1))
+        return 2;
+    libpool_future_free(future);
+    pthread_mutex_lock(&leaver.pool->lock);
+    pthread_t first = start_blocked(leave_slowly, &leaver);
+    pthread_t second = start_blocked(end_all, &leaver);
+    pthread_mutex_unlock(&leaver.pool->lock);
+    pthread_join(first, NULL);
+    pthread_join(second, NULL);
+    libpool_close(leaver.pool); /* when all who came through a future have left */
+    return 0;
+}
+
+TEST(gather, who_leaves_a_future_that_nobody_else_holds_does_not_touch_it_again)
+{
+    CU_ASSERT_EQUAL(hn_test_child(leave_just_before_the_end, NULL, 10000), TEST_EXIT(0));
+}
+
 TEST(gather, it_outlives_its_pool)
 {
     libpool *pool = open_pool(0, 1);
@@ -434,5 +523,43 @@ TEST(gather, a_copy_of_the_process_is_refused_and_may_close)
     CU_ASSERT_EQUAL(libpool_gather_next(gather, WAIT_MS), 1);
     libpool_gather_close(gather);
     free_all(futures, 2);
+    libpool_close(pool);
+}
+
+static struct copied about_to_be_told;
+static int end_of_copy;
+
+static int use_one_untold(void *unused)
+{
+    (void)unused;
+    if (libpool_gather_next(about_to_be_told.gather, -1) != -ECHILD)
+        return 1;
+    libpool_gather_close(about_to_be_told.gather);
+    return 0;
+}
+
+static int copy_and_wake(const _Atomic uint32_t *word)
+{
+    lp_sys = lp_sys_kernel;
+    end_of_copy = hn_test_child(use_one_untold, NULL, 5000);
+    return lp_sys.futex_wake_all(word);
+}
+
+/* The future has ended, its gather is about to be told: in the copy that never happens. */
+TEST(gather, a_copy_made_between_the_end_and_its_telling_may_close)
+{
+    libpool *pool = open_pool(0, 1);
+    libpool_gather *gather = NULL;
+    libpool_future *future = submit(pool, hang, 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_gather_open(&gather, &future, 1), 0);
+    about_to_be_told.gather = gather;
+    end_of_copy = -1;
+    atomic_fetch_or(&future->state, LP_AWAITED);
+    lp_sys.futex_wake_all = copy_and_wake;
+    CU_ASSERT(libpool_future_cancel(future) > 0);
+    CU_ASSERT_EQUAL(end_of_copy, TEST_EXIT(0));
+    CU_ASSERT_EQUAL(libpool_gather_next(gather, 0), 0);
+    libpool_gather_close(gather);
+    libpool_future_free(future);
     libpool_close(pool);
 }

@@ -17,6 +17,7 @@
 
 #define PAGE_BYTES 4096u
 #define CLOSE_MS 1000
+#define LIMIT_LEAST (UINT64_C(1) << 20) /* of memory; with less no worker can be born */
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -75,11 +76,12 @@ static int check_options(const libpool_options *options)
                  options->backlog_tasks <= LP_BACKLOG_MAX;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
     bool whole = options->event_buffer <= LP_BACKLOG_MAX && options->recycle_jitter_percent <= 100;
+    bool roomy = options->memory_limit_bytes == 0 || options->memory_limit_bytes >= LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
-    return known && sized && timed && whole && placed && paired ? 0 : -EINVAL;
+    return known && sized && timed && whole && roomy && placed && paired ? 0 : -EINVAL;
 }
 
 static void free_pool(libpool *pool)
@@ -103,7 +105,7 @@ static libpool *new_pool(const libpool_options *options)
         return NULL;
     pool->allocator = allocator;
     pool->options = *options;
-    pool->pid = getpid();
+    pool->pid = pool->files_of = getpid();
     strncpy(pool->name, options->name, sizeof pool->name - 1);
     pool->alive = lp_sys.map(PAGE_BYTES);
     pool->futures = lp_slab_open(&allocator, sizeof(libpool_future));
@@ -124,6 +126,14 @@ static int copy_outfit(libpool *pool, const libpool_outfit *given)
     return error ? error : lp_outfit_copy(&pool->outfit, given ? &outfit : NULL, &pool->allocator);
 }
 
+static int open_pool(libpool *pool)
+{
+    int error = lp_supervisor_open(pool);
+    if (error)
+        lp_supervisor_close(pool, false); /* only what has begun to open has anything to close */
+    return error;
+}
+
 int libpool_open(libpool **out, const libpool_options *given)
 {
     libpool_options options = {.size = sizeof options};
@@ -142,14 +152,12 @@ int libpool_open(libpool **out, const libpool_options *given)
         return -ENOMEM;
     error = copy_outfit(pool, options.outfit);
     if (!error)
-        error = lp_supervisor_open(pool);
-    if (error) {
-        lp_supervisor_close(pool, false);
+        error = open_pool(pool);
+    if (error)
         free_pool(pool);
-        return error;
-    }
-    *out = pool;
-    return 0;
+    else
+        *out = pool;
+    return error;
 }
 
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
@@ -379,6 +387,7 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
     pthread_mutex_lock(&pool->lock);
     lp_pool_stats(&pool->core, &ours);
     ours.containment = pool->containment;
+    ours.memory_enforcement = pool->memory_enforcement;
     ours.oom_evidence = pool->oom_evidence;
     pthread_mutex_unlock(&pool->lock);
     lp_door_give(stats, ours.size, &ours, sizeof ours);

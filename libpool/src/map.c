@@ -215,6 +215,14 @@ static bool wants_more(const struct map *map)
     return has_some && !map->stopped && map->n_free >= map->chunk;
 }
 
+/* In a copy of the process, which a callback may have made, nothing ends any more. */
+static void abandon(struct map *map)
+{
+    map->outcome = -ECHILD;
+    for (uint32_t place = 0; place < map->places; place++)
+        libpool_future_free(map->futures[place]);
+}
+
 static void run(struct map *map)
 {
     for (;;) {
@@ -227,6 +235,10 @@ static void run(struct map *map)
         if (map->n_free == map->places)
             break;
         int64_t place = lp_gather_next(&map->gather, lp_door_left_ms(map->deadline_ns));
+        if (place == -ECHILD) {
+            abandon(map);
+            return;
+        }
         if (place >= 0)
             take(map, (uint32_t)place);
         else

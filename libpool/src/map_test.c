@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -528,6 +529,40 @@ TEST(map, a_callback_may_use_the_pool)
     CU_ASSERT_EQUAL(libpool_map(pool, &batch, NULL), 0);
     libpool_close(pool);
     free(numbers);
+}
+
+static int copy_at_third(void *arg, uint64_t element, const libpool_result *result)
+{
+    pid_t *copy = arg;
+    (void)result;
+    if (element == 2)
+        *copy = fork();
+    return 0;
+}
+
+static int map_in_two(void *unused)
+{
+    (void)unused;
+    libpool *pool = open_pool(0, 1);
+    pid_t copy = -1;
+    int status = -1;
+    uint32_t *numbers = count_up(1000);
+    libpool_batch batch = batch_of(twice, numbers, 1000, NULL);
+    batch.result = copy_at_third;
+    batch.result_arg = &copy;
+    int error = libpool_map(pool, &batch, NULL);
+    if (copy == 0)
+        _exit(error == -ECHILD ? 0 : 1);
+    if (waitpid(copy, &status, 0) != copy)
+        return 2;
+    libpool_close(pool);
+    free(numbers);
+    return error ? 3 : status;
+}
+
+TEST(map, a_copy_of_the_process_that_a_callback_made_gets_out)
+{
+    CU_ASSERT_EQUAL(hn_test_child(map_in_two, NULL, 10000), TEST_EXIT(0));
 }
 
 TEST(map, what_is_no_batch_is_refused)

@@ -132,6 +132,7 @@ static const struct row rows[] = {
     ROW(ROW_GAUGE, worker_processes_outdated, "Workers of an older generation."),
     ROW(ROW_GAUGE, max_workers_busy_concurrently, "Most workers that were busy at once."),
     ROW(ROW_CAUSES, workers_ended, "Workers that ended, by cause."),
+    ROW(ROW_COUNTER, workers_outgrown, "Workers told to leave for their memory."),
     ROW(ROW_COUNTER, spawns_failed, "Forks that the kernel refused."),
     ROW(ROW_COUNTER, initializers_failed, "Initializers that failed."),
     ROW(ROW_COUNTER, finalizers_started, "Finalizers that began."),

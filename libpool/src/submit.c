@@ -199,14 +199,20 @@ struct many {
     uint64_t deadline_ns;
 };
 
-/* The next one; -EINVAL, too, when it is not of the size of the first. */
-static int read_next(const struct many *many, libpool_task *task)
+/* The next one, not checked; -EINVAL, too, when it is not of the size of the first. */
+static int copy_next(const struct many *many, libpool_task *task)
 {
     size_t size = many->tasks->size;
     const void *next = (const char *)many->tasks + many->done * size;
     if (((const libpool_task *)next)->size != size)
         return -EINVAL;
-    return read_task(many->pool, task, next);
+    return lp_door_copy(task, sizeof *task, next, size);
+}
+
+/* What takes long is not done under the lock: a copy, or asking a file system that may not answer. */
+static bool goes_alone(const libpool_task *task)
+{
+    return needs_copy(task) || (task->flags & LIBPOOL_FILE);
 }
 
 static libpool_future **next_out(const struct many *many)
@@ -224,9 +230,11 @@ static int add_batch(struct many *many)
     pthread_mutex_lock(&pool->lock);
     uint64_t now_ns = lp_supervisor_now();
     for (; added < LP_ADDS_PER_BATCH && many->done < many->n && !error; added += error == 0) {
-        error = read_next(many, &task);
-        if (!error && needs_copy(&task))
+        error = copy_next(many, &task);
+        if (!error && goes_alone(&task))
             break;
+        if (!error)
+            error = check_task(pool, &task);
         if (!error)
             error = add_one(pool, &task, now_ns, next_out(many));
         many->done += error == 0;
@@ -238,11 +246,13 @@ static int add_batch(struct many *many)
     return error == -EAGAIN && added ? 0 : error; /* settling may have made room */
 }
 
-/* One by itself: it is large, or has to wait for room. */
+/* One by itself, or one that has to wait for room. */
 static int add_alone(struct many *many)
 {
     libpool_task task;
-    int error = read_next(many, &task);
+    int error = copy_next(many, &task);
+    if (!error)
+        error = check_task(many->pool, &task);
     if (!error)
         error = submit_alone(many->pool, &task, many->deadline_ns, next_out(many));
     many->done += error == 0;

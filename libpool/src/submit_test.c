@@ -3,16 +3,21 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "harness/test.h"
+#include "sys/sys.h"
 
 #define WAIT_MS 20000
 #define MANY 900
@@ -253,6 +258,95 @@ TEST(submit, a_file_that_shrinks_costs_its_task_and_one_that_is_gone_is_an_error
     CU_ASSERT_EQUAL(libpool_future_result(gone)->certainty, LIBPOOL_NOT_STARTED);
     libpool_future_free(gone);
     munmap(bytes, SIZE);
+    libpool_close(pool);
+}
+
+/* A zombie's descriptors are not to be found in /proc any more. */
+static void *submit_when_first_is_gone(void *given)
+{
+    libpool *pool = given;
+    unsigned char *bytes;
+    char path[64];
+    int fd = make_file(4096, &bytes), seen;
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), fd);
+    while ((seen = open(path, O_RDONLY | O_CLOEXEC)) >= 0) {
+        close(seen);
+        (void)sched_yield();
+    }
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = sum_up,
+                         .input_fd = fd,
+                         .input_size = 4096,
+                         .flags = LIBPOOL_FILE};
+    if (libpool_submit(pool, &task, -1, &future) || libpool_future_wait(future, WAIT_MS))
+        _exit(1);
+    _exit(libpool_future_result(future)->cause == LIBPOOL_COMPLETED ? 0 : 2);
+}
+
+static int end_first_thread(void *unused)
+{
+    (void)unused;
+    pthread_t thread;
+    libpool *pool = open_pool(0, 1, 10);
+    if (pthread_create(&thread, NULL, submit_when_first_is_gone, pool))
+        return 3;
+    pthread_exit(NULL);
+}
+
+TEST(submit, a_file_is_found_when_the_first_thread_has_ended)
+{
+    CU_ASSERT_EQUAL(hn_test_child(end_first_thread, NULL, WAIT_MS), TEST_EXIT(0));
+}
+
+static libpool *asked_about;
+static bool pool_lives;
+
+static void *read_stats(void *lives)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    (void)libpool_stats_read(asked_about, &stats);
+    sem_post(lives);
+    return NULL;
+}
+
+/* A file system that answers when somebody else was let into the pool meanwhile. */
+static int answer_late(int fd, struct stat *status)
+{
+    pthread_t thread;
+    sem_t lives;
+    struct timespec by;
+    sem_init(&lives, 0, 0);
+    clock_gettime(CLOCK_REALTIME, &by);
+    by.tv_sec += 3;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, read_stats, &lives), 0);
+    pool_lives = sem_timedwait(&lives, &by) == 0;
+    if (pool_lives)
+        pthread_join(thread, NULL);
+    return lp_sys_kernel.fstat(fd, status);
+}
+
+TEST(submit, a_file_system_that_is_slow_does_not_stop_the_pool)
+{
+    libpool *pool = open_pool(0, 1, 10);
+    unsigned char *bytes;
+    int fd = make_file(4096, &bytes);
+    libpool_future *futures[2];
+    const libpool_task file = {.size = sizeof file,
+                               .function = sum_up,
+                               .input_fd = fd,
+                               .input_size = 4096,
+                               .flags = LIBPOOL_FILE};
+    const libpool_task tasks[] = {{.size = sizeof file, .function = noop}, file};
+    asked_about = pool;
+    lp_sys.fstat = answer_late;
+    CU_ASSERT_EQUAL_FATAL(libpool_submit_many(pool, tasks, 2, -1, futures), 2);
+    lp_sys = lp_sys_kernel;
+    CU_ASSERT_TRUE_FATAL(pool_lives);
+    CU_ASSERT_EQUAL(cause_of(futures[0]), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(cause_of(futures[1]), LIBPOOL_COMPLETED);
+    munmap(bytes, 4096);
+    close(fd);
     libpool_close(pool);
 }
 

@@ -44,7 +44,8 @@ struct libpool {
     libpool_allocator allocator;
     struct lp_outfit *outfit; /* a copy of options.outfit, which is NULL here */
     char name[LP_NAME_BYTES];
-    pid_t pid; /* of the process that opened it */
+    pid_t pid;      /* of the process that opened it */
+    pid_t files_of; /* whose descriptors in /proc are the process's: the pool's thread, if any */
 
     pthread_mutex_t lock;
     pthread_cond_t
@@ -66,7 +67,7 @@ struct libpool {
     int *doorbell_fds;
     int *heir_fds; /* by slot: workers that a lost zygote left, for the next one */
     pid_t *heir_pids;
-    uint32_t containment, oom_evidence;
+    uint32_t containment, oom_evidence, memory_enforcement;
     int lifeline_fd; /* its end is the end of all workers */
     _Atomic uint32_t
         scanned[LP_SCANNED_MAX]; /* slots that were assigned a task last: read without the lock */

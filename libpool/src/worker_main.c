@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "growth.h"
 #include "os/channel.h"
 #include "os/maps.h"
 #include "os/pages.h"
@@ -63,13 +64,14 @@ struct libpool_worker {
     uint64_t unread_ns; /* ...and about as much as may have come since, by tasks that were short */
     uint64_t quiet_ns;  /* since when there are answers that were not announced; 0: none are */
     void *data;
-    pid_t host_pid;
+    pid_t files_of; /* of the host: its number in /proc */
     struct buffer input, reply;
     void *mapped; /* the input, when it is a file: then it is nowhere else */
     size_t mapped_size;
     uint64_t checked_function; /* the last one found to be mapped */
     pid_t keeps[KEEPS];        /* started by the initializer: not a task's */
     size_t n_keeps;
+    struct lp_growth growth;
 };
 
 /* ---- for user code -------------------------------------------------------------------------- */
@@ -224,7 +226,7 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
 static int map_input(libpool_worker *worker, const struct lp_message *message)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->host_pid, message->mapped_fd);
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->files_of, message->mapped_fd);
     int fd = lp_sys.openat(AT_FDCWD, path, (message->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0)
         return fd;
@@ -349,14 +351,27 @@ static void ring_for_answer(libpool_worker *worker, uint64_t now_ns)
     lp_channel_owe_bell(&worker->channel);
 }
 
+/* What is left behind, and what it costs to go on like this. */
+static void look_back(libpool_worker *worker, struct lp_message *result)
+{
+    uint64_t own_bytes = worker->input.capacity + worker->reply.capacity;
+    if (worker->run_ns >= FORK_NS && !kill_leftovers(worker))
+        result->leaves = LP_LEAVES_REST;
+    if (worker->growth.place && lp_growth_was_cut(&worker->growth, worker->run_ns))
+        (void)lp_sys.kill(getpid(), SIGKILL);
+    if (lp_growth_is_due(&worker->growth, worker->run_ns, result->ended_ns) &&
+        lp_growth_look(&worker->growth, own_bytes, result->ended_ns))
+        result->leaves = LP_LEAVES_OUTGROWN;
+}
+
 static void answer(libpool_worker *worker, struct lp_message *result)
 {
     result->size = worker->reply.size;
     if (__fpending(stdout))
         (void)fflush(
             stdout); /* the process ends by _exit: what a task printed must not wait for it */
-    if (result->started_ns && worker->run_ns >= FORK_NS)
-        result->leaves = !kill_leftovers(worker);
+    if (result->started_ns)
+        look_back(worker, result);
     send_header(worker, result);
     send_bytes(worker, worker->reply.data, worker->reply.size);
     ring_for_answer(worker, result->ended_ns);
@@ -423,6 +438,7 @@ static void initialise(libpool_worker *worker, libpool *pool)
     int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
     read_usage(worker);
+    lp_growth_begin(&worker->growth, options, &pool->place, worker->slot);
     say(worker, LP_MESSAGE_READY, 0);
 }
 
@@ -445,12 +461,31 @@ static void serve(libpool_worker *worker)
     }
 }
 
-/* exit() in a task must not run the application's exit handlers in its copy. Called first, being last. */
 static void leave_at_exit(int code, void *unused)
 {
     (void)unused;
     (void)fflush(stdout);
     _exit(code);
+}
+
+/* quick_exit() as well; its handlers are not told the code. */
+static void leave_at_quick_exit(void)
+{
+    leave_at_exit(EXIT_FAILURE, NULL);
+}
+
+/*
+ * exit() in a task must not run the application's exit handlers in its copy. Called first, being last. A
+ * libc that has no on_exit (musl) tells no handler the code.
+ */
+static void guard_exits(void)
+{
+#ifdef __GLIBC__
+    (void)on_exit(leave_at_exit, NULL);
+#else
+    (void)atexit(leave_at_quick_exit);
+#endif
+    (void)at_quick_exit(leave_at_quick_exit);
 }
 
 /* Only its own window stays mapped: a worker can't write into another's. */
@@ -470,13 +505,13 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
 {
     libpool_worker worker = {.options = &pool->options,
                              .alive = pool->alive,
-                             .host_pid = pool->pid,
+                             .files_of = pool->files_of,
                              .slot = slot,
                              .generation = generation};
     *pool->alive = LP_ALIVE_IN_WORKER;
     __fpurge(stdout); /* what the application had not flushed is its own to print */
     __fpurge(stderr);
-    (void)on_exit(leave_at_exit, NULL);
+    guard_exits();
     lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
     initialise(&worker, pool);
     for (;;)

@@ -50,6 +50,7 @@ struct lp_outcome {
     uint32_t slot;
     uint64_t pending_ns;
     uint64_t running_ns;
+    uint64_t memory_bytes; /* MEMORY: what was seen */
 };
 
 /* What the caller asks for. */

@@ -16,6 +16,7 @@
 #define MOUNTINFO_BYTES ((size_t)512 * 1024)
 #define SMALL_BYTES 1024
 #define PREFIX "libpool-"
+#define LEVELS_MAX 12 /* of directories in a pool's: two for each pool in a task of another */
 
 /* ---- Names ------------------------------------------------------------------------------- */
 
@@ -97,19 +98,36 @@ int lp_cgroup_open_directory(int parent_fd, const char *path)
     return lp_sys.openat(parent_fd, path, O_RDONLY | O_DIRECTORY);
 }
 
+struct removal {
+    int directory_fd;
+    int levels; /* below it that may be removed */
+};
+
+static int remove_tree(int parent_fd, const char *name, int levels);
+
+/* Files refuse; good. What is busy has directories of its own: of a pool that a task had, say. */
 static int remove_entry(void *context, const char *name)
 {
-    (void)lp_sys.unlinkat(*(const int *)context, name, AT_REMOVEDIR); /* files refuse; good */
+    const struct removal *removal = context;
+    int error = lp_sys.unlinkat(removal->directory_fd, name, AT_REMOVEDIR);
+    if ((error == -EBUSY || error == -ENOTEMPTY) && removal->levels > 0)
+        (void)remove_tree(removal->directory_fd, name, removal->levels - 1);
     return 0;
 }
 
-int lp_cgroup_remove_directory(int parent_fd, const char *name)
+static int remove_tree(int parent_fd, const char *name, int levels)
 {
     lp_fd_auto int fd = lp_cgroup_open_directory(parent_fd, name);
     if (fd < 0)
         return fd;
-    (void)lp_file_each(fd, remove_entry, &fd);
+    struct removal removal = {fd, levels};
+    (void)lp_file_each(fd, remove_entry, &removal);
     return lp_sys.unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+int lp_cgroup_remove_directory(int parent_fd, const char *name)
+{
+    return remove_tree(parent_fd, name, LEVELS_MAX);
 }
 
 static uint64_t clock_ms(void)
@@ -145,17 +163,39 @@ static void clear_directory(int parent_fd, const char *name, uint64_t deadline_m
 
 /* ---- What zygotes left ------------------------------------------------------------------- */
 
-bool lp_cgroup_place_kill(const struct lp_cgroup_place *place, uint32_t slot)
+struct slot_path {
+    char text[LP_CGROUP_PATH_BYTES + 128];
+};
+
+static void find_in_slot(struct slot_path *path, const char *parent_path, const char *name,
+                         uint32_t slot, const char *file)
 {
-    char path[LP_CGROUP_PATH_BYTES + 128];
-    struct lp_text text = lp_text_begin(path, sizeof(path));
-    lp_text_add(&text, place->v2_path);
+    struct lp_text text = lp_text_begin(path->text, sizeof(path->text));
+    lp_text_add(&text, parent_path);
     lp_text_add(&text, "/");
-    lp_text_add(&text, place->name);
+    lp_text_add(&text, name);
     lp_text_add(&text, "/");
     lp_text_add_number(&text, slot);
-    lp_text_add(&text, "/cgroup.kill");
-    return place->v2_path[0] != '\0' && lp_file_write(AT_FDCWD, path, "1") == 0;
+    lp_text_add(&text, file);
+}
+
+bool lp_cgroup_place_kill(const struct lp_cgroup_place *place, uint32_t slot)
+{
+    struct slot_path path;
+    find_in_slot(&path, place->v2_path, place->name, slot, "/cgroup.kill");
+    return place->v2_path[0] != '\0' && lp_file_write(AT_FDCWD, path.text, "1") == 0;
+}
+
+bool lp_cgroup_place_oom_kills(const struct lp_cgroup_place *place, uint32_t slot,
+                               uint64_t *oom_kills)
+{
+    struct slot_path path;
+    char text[SMALL_BYTES];
+    find_in_slot(&path, place->memory_path, place->name, slot, "/memory.oom_control");
+    if (place->memory_path[0] == '\0' || lp_file_read(AT_FDCWD, path.text, text, sizeof(text)) <= 0)
+        return false;
+    *oom_kills = lp_file_number(text, "oom_kill", 0);
+    return true;
 }
 
 /* One system call when a zygote has done it. */

@@ -111,10 +111,18 @@ int lp_fds_keep(int *fds, size_t n)
     return error;
 }
 
+int lp_fds_keep_in_place(const int *fds, size_t n)
+{
+    int error = close_others(fds, n);
+    for (size_t i = 0; i < n && error == 0; i++)
+        error = fds[i] < 0 ? 0 : lp_sys.set_cloexec(fds[i], 1);
+    return error;
+}
+
 int lp_fds_lift(int *fds, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (fds[i] > STDERR_FILENO)
+        if (fds[i] < 0 || fds[i] > STDERR_FILENO)
             continue;
         int lifted = lp_sys.dup_from(fds[i], LP_FDS_FIRST);
         if (lifted < 0)

@@ -17,7 +17,10 @@
  */
 int lp_fds_keep(int *fds, size_t n);
 
-/* Moves those of fds that stand on 0, 1 or 2 above; the old numbers are closed. 0 or -errno. */
+/* The same, but each keeps its number; -1 stands for none. */
+int lp_fds_keep_in_place(const int *fds, size_t n);
+
+/* Moves those of fds that stand on 0, 1 or 2 above and closes the old numbers; -1: none. 0 or -errno. */
 int lp_fds_lift(int *fds, size_t n);
 
 /* 0 becomes /dev/null, unless it is kept; so do all three when they are closed. */

@@ -173,26 +173,92 @@ static int wear_directory(const libpool_outfit *is, uint32_t slot)
     return is->directory ? lp_sys.chdir(is->directory) : 0;
 }
 
-/* The libc keeps the pointer: the block lives as long as the worker. A name alone is taken out. */
+/* Up to the end of the name. */
+static size_t name_length(const char *entry)
+{
+    return strcspn(entry, "=");
+}
+
+static bool has_name(const char *entry, const char *name, size_t length)
+{
+    return strncmp(entry, name, length) == 0 && (entry[length] == '=' || entry[length] == '\0');
+}
+
+/* All of that name are taken out; how many are left. */
+static size_t take_out(char **entries, size_t n, const char *name, size_t length)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!has_name(entries[i], name, length))
+            entries[left++] = entries[i];
+    return left;
+}
+
+/*
+ * Not by putenv: a thread of the application may have had the libc's lock when the zygote was forked, and
+ * in the copy nobody ever gives it up. The strings stay where they are: the block lives as long as the
+ * worker.
+ */
 static int wear_environment(const libpool_outfit *is, uint32_t slot)
 {
     (void)slot;
-    int saved_errno = errno, error = 0;
-    for (uint32_t i = 0; i < is->environment_count && !error; i++)
-        error = putenv((char *)(uintptr_t)is->environment[i]) ? -errno : 0;
-    errno = saved_errno;
-    return error;
+    size_t n = 0;
+    if (is->environment_count == 0)
+        return 0;
+    while (environ && environ[n])
+        n++;
+    char **entries = malloc((n + is->environment_count + 1) * sizeof(entries[0]));
+    if (entries == NULL)
+        return -ENOMEM;
+    if (n > 0)
+        memcpy(entries, environ, n * sizeof(entries[0]));
+    for (uint32_t i = 0; i < is->environment_count; i++) {
+        char *entry = (char *)(uintptr_t)is->environment[i];
+        size_t length = name_length(entry);
+        n = take_out(entries, n, entry, length);
+        if (entry[length] == '=')
+            entries[n++] = entry;
+    }
+    entries[n] = NULL;
+    environ = entries;
+    return 0;
 }
 
+static bool has_cpu(const uint64_t *mask, uint32_t cpu)
+{
+    return mask[cpu / 64] >> cpu % 64 & 1;
+}
+
+/* Of those that are there, in the order in which they were given, the slot's. */
+static uint32_t deal_cpu(const libpool_outfit *is, const uint64_t *there, uint32_t slot)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < is->cpus_count; i++)
+        n += has_cpu(there, is->cpus[i]);
+    uint32_t nth = n ? slot % n : 0, at = 0;
+    while (at + 1 < is->cpus_count && (!has_cpu(there, is->cpus[at]) || nth-- > 0))
+        at++;
+    return is->cpus[at];
+}
+
+/* To all of them at first: the kernel leaves out what is not there. */
 static int wear_cpus(const libpool_outfit *is, uint32_t slot)
 {
     uint64_t mask[CPUS_MAX / 64] = {0};
-    bool deal = is->flags & LIBPOOL_DEAL_CPUS;
     if (is->cpus_count == 0)
         return 0;
     for (uint32_t i = 0; i < is->cpus_count; i++)
-        if (!deal || i == slot % is->cpus_count)
-            mask[is->cpus[i] / 64] |= UINT64_C(1) << is->cpus[i] % 64;
+        mask[is->cpus[i] / 64] |= UINT64_C(1) << is->cpus[i] % 64;
+    int error = lp_sys.sched_setaffinity(sizeof(mask), mask);
+    if (error || !(is->flags & LIBPOOL_DEAL_CPUS))
+        return error;
+    memset(mask, 0, sizeof(mask)); /* the kernel fills in as many CPUs as it knows */
+    error = lp_sys.sched_getaffinity(sizeof(mask), mask);
+    if (error < 0)
+        return error;
+    uint32_t cpu = deal_cpu(is, mask, slot);
+    memset(mask, 0, sizeof(mask));
+    mask[cpu / 64] = UINT64_C(1) << cpu % 64;
     return lp_sys.sched_setaffinity(sizeof(mask), mask);
 }
 

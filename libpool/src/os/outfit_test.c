@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -140,7 +141,7 @@ static bool is_null(const struct stat *file)
 TEST(outfit, names_are_set_and_taken_out)
 {
     static const char *const environment[] = {"LIBPOOL_TEST_1=a=b", "LIBPOOL_TEST_2",
-                                              "LIBPOOL_TEST_3="};
+                                              "LIBPOOL_TEST_3=", "LIBPOOL_TEST_"};
     CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_1", "application's", 1), 0);
     CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_2", "application's", 1), 0);
     struct seen seen = see(
@@ -151,6 +152,33 @@ TEST(outfit, names_are_set_and_taken_out)
     CU_ASSERT_STRING_EQUAL(getenv("LIBPOOL_TEST_1"), "application's");
     unsetenv("LIBPOOL_TEST_1");
     unsetenv("LIBPOOL_TEST_2");
+}
+
+static _Atomic bool enough;
+
+static void *keep_setting(void *unused)
+{
+    for (int i = 0; !enough; i++)
+        (void)setenv("LIBPOOL_TEST_OTHER", i % 2 ? "1" : "2", 1);
+    return unused;
+}
+
+/* It has the libc's lock for most of its time, so most of the zygotes are forked meanwhile. */
+TEST(outfit, names_are_set_although_a_thread_was_just_setting_another)
+{
+    static const char *const environment[] = {"LIBPOOL_TEST_1=a"};
+    pthread_t thread;
+    enough = false;
+    CU_ASSERT_EQUAL(setenv("LIBPOOL_TEST_OTHER", "0", 1), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, keep_setting, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        struct seen seen = see(
+            (libpool_outfit){.environment = environment, .environment_count = 1});
+        CU_ASSERT_STRING_EQUAL(seen.one, "a");
+    }
+    enough = true;
+    CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
+    CU_ASSERT_EQUAL(unsetenv("LIBPOOL_TEST_OTHER"), 0);
 }
 
 TEST(outfit, limits_are_set)
@@ -277,6 +305,32 @@ TEST(outfit, cpus_are_dealt_to_slots)
     lp_outfit_release(copy, &none);
     struct seen seen = see(outfit); /* and a worker's slot is what counts */
     CU_ASSERT_TRUE(CPU_ISSET(cpus[seen.slot % 2], &seen.cpus) && CPU_COUNT(&seen.cpus) == 1);
+}
+
+TEST(outfit, cpus_that_are_not_there_are_not_dealt)
+{
+    uint32_t cpus[4] = {8191, 0, 8190, 0};
+    uint32_t there[2];
+    if (two_cpus(there) < 2) {
+        hn_test_skip("there is one CPU only");
+        return;
+    }
+    cpus[1] = there[0];
+    cpus[3] = there[1];
+    libpool_outfit outfit = {
+        .size = sizeof outfit, .flags = LIBPOOL_DEAL_CPUS, .cpus = cpus, .cpus_count = 4};
+    struct lp_outfit *copy = NULL;
+    const libpool_allocator none = {0};
+    CU_ASSERT_EQUAL(lp_outfit_copy(&copy, &outfit, &none), 0);
+    cpu_set_t ours, set;
+    CU_ASSERT_EQUAL(sched_getaffinity(0, sizeof ours, &ours), 0);
+    for (uint32_t slot = 0; slot < 5; slot++) {
+        CU_ASSERT_EQUAL(lp_outfit_wear(copy, slot), 0);
+        CU_ASSERT_EQUAL(sched_getaffinity(0, sizeof set, &set), 0);
+        CU_ASSERT_TRUE(CPU_COUNT(&set) == 1 && CPU_ISSET(there[slot % 2], &set));
+        CU_ASSERT_EQUAL(sched_setaffinity(0, sizeof ours, &ours), 0);
+    }
+    lp_outfit_release(copy, &none);
 }
 
 /* ---- when ----------------------------------------------------------------------------------- */
@@ -547,6 +601,24 @@ TEST(outfit, what_is_malformed_is_refused)
             printf("not refused: %zu\n", i);
         libpool_close(pool);
     }
+}
+
+static int opens_in_a_bad_outfit(void *unused)
+{
+    (void)unused;
+    const libpool_outfit outfit = {.size = sizeof outfit, .nice = 40};
+    const libpool_options options = {.size = sizeof options, .outfit = &outfit};
+    libpool *pool;
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0)
+        (void)open("/dev/null", O_RDONLY);
+    if (libpool_open(&pool, &options) != -EINVAL)
+        return 1;
+    return fcntl(STDIN_FILENO, F_GETFD) < 0 ? 2 : 0;
+}
+
+TEST(outfit, a_pool_that_never_began_to_open_closes_nothing)
+{
+    CU_ASSERT_EQUAL(hn_test_child(opens_in_a_bad_outfit, NULL, 20000), 0);
 }
 
 TEST(outfit, its_size_is_checked_as_all_are)

@@ -24,9 +24,13 @@
 #include "os/orphans.h"
 #include "os/outbox.h"
 #include "os/tree.h"
+#include "os/weight.h"
 #include "sys/sys.h"
 
+#include <libpool.h>
+
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -81,6 +85,8 @@ enum {
     FD_SOCKET = 0,
     FD_HOST,
     FD_LIFELINE,
+    FD_KILL,   /* places for the two directories that a worker enters, */
+    FD_MEMORY, /* see hold_places */
     FD_DOORBELLS
 };
 
@@ -157,10 +163,13 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
         refuse(zygote, request, -EBUSY);
         return;
     }
-    if (!slot->was_used) {
-        lp_cgroup_prepare(&zygote->cgroup, request->slot);
-        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
+    int error = slot->was_used ? 0 : lp_cgroup_prepare(&zygote->cgroup, request->slot);
+    if (error < 0) {
+        refuse(zygote, request, error);
+        return;
     }
+    if (!slot->was_used)
+        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
     uint64_t oom_kills = slot->oom_kills, born_from_ns = boot_time_ns();
     pid_t pid = lp_sys.fork();
     if (pid == 0)
@@ -358,6 +367,31 @@ static void kill_slot(struct zygote *zygote, const struct lp_request *request)
     }
 }
 
+static void report_weight(struct zygote *zygote, const struct lp_request *request, uint64_t bytes)
+{
+    const struct lp_report report = {.kind = LP_REPORT_WEIGHED,
+                                     .slot = request->slot,
+                                     .generation = request->generation,
+                                     .memory_bytes = bytes};
+    lp_outbox_put(&zygote->outbox, &report, -1);
+}
+
+/* Where the kernel keeps the limit it has killed one of the tree, or all is well. */
+static void weigh_slot(struct zygote *zygote, const struct lp_request *request)
+{
+    struct slot *slot = &zygote->slots[request->slot];
+    bool is_own = slot->state == LIVE && slot->generation == request->generation;
+    pid_t pid = is_own ? slot->pid : !slot->was_used && has_heir(slot) ? slot->heir_pid : 0;
+    if (pid == 0)
+        return;
+    if (zygote->cgroup.limit_bytes == 0)
+        report_weight(zygote, request, lp_weight_tree(pid, zygote->options->memory_limit_bytes));
+    else if (is_own && lp_cgroup_oom_kills(&zygote->cgroup, request->slot) > slot->oom_kills)
+        kill_worker(zygote, request->slot);
+    else
+        report_weight(zygote, request, 0);
+}
+
 static void leave(struct zygote *zygote)
 {
     if (zygote->leaving)
@@ -384,6 +418,10 @@ static void serve(struct zygote *zygote, const struct lp_request *request)
     case LP_REQUEST_KILL:
         if (is_slot)
             kill_slot(zygote, request);
+        break;
+    case LP_REQUEST_WEIGH:
+        if (is_slot)
+            weigh_slot(zygote, request);
         break;
     case LP_REQUEST_QUIT: leave(zygote); break;
     case LP_REQUEST_N: break;
@@ -501,7 +539,7 @@ static int allocate(struct zygote *zygote)
     size_t slots = zygote->options->slots;
     zygote->slots = lp_sys.map(slots * sizeof(zygote->slots[0]));
     zygote->fds = lp_sys.map((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
-    zygote->polls = lp_sys.map((3 + 2 * slots) * sizeof(zygote->polls[0]));
+    zygote->polls = lp_sys.map((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
     zygote->workers.pids = lp_sys.map(slots * sizeof(zygote->workers.pids[0]));
     zygote->workers.slots = lp_sys.map(slots * sizeof(zygote->workers.slots[0]));
     if (zygote->slots == NULL || zygote->fds == NULL || zygote->polls == NULL ||
@@ -509,6 +547,33 @@ static int allocate(struct zygote *zygote)
         return -ENOMEM;
     int error = lp_outbox_init(&zygote->outbox, zygote->options->slots);
     return error < 0 ? error : lp_orphans_init(&zygote->orphans, zygote->options->slots);
+}
+
+/*
+ * A library that closes its descriptors in a forked child (pthread_atfork) does so in workers, too, by
+ * number, long after they were closed here. So what a worker needs of its zygote stands on numbers that
+ * nobody else in the host takes for his: its own from there, or what was free when all others were open.
+ * A table that is full leaves none free: then it has to do without.
+ */
+static void hold_places(struct zygote *zygote, const struct lp_zygote_birth *birth)
+{
+    for (int i = FD_KILL; i <= FD_MEMORY; i++)
+        zygote->fds[i] = lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
+}
+
+static void take_place(int place, int *fd)
+{
+    if (*fd < 0 || place < 0 || lp_sys.dup_to(*fd, place, O_CLOEXEC) < 0)
+        return;
+    lp_fd_close(fd);
+    *fd = place;
+}
+
+static void leave_places(struct zygote *zygote)
+{
+    for (int i = FD_KILL; i <= FD_MEMORY; i++)
+        if (zygote->fds[i] != zygote->cgroup.kill_fd && zygote->fds[i] != zygote->cgroup.memory_fd)
+            lp_fd_close(&zygote->fds[i]);
 }
 
 /* All that it needs of the host's table; how many. The heirs stand behind the doorbells. */
@@ -522,6 +587,7 @@ static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *bi
     zygote->fds[FD_LIFELINE] = zygote->has_lifeline
                                    ? birth->lifeline_fd
                                    : lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
+    hold_places(zygote, birth);
     for (uint32_t i = 0; i < options->slots; i++)
         zygote->fds[n++] = options->doorbell_fds[i];
     for (uint32_t i = 0; i < options->slots; i++)
@@ -538,7 +604,7 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
     if (error < 0)
         return error;
     lp_fds_settle_standard(options->keep_stdin);
-    error = lp_fds_keep(zygote->fds, n);
+    error = lp_fds_keep_in_place(zygote->fds, n);
     size_t heirs = FD_DOORBELLS + (size_t)options->slots;
     for (uint32_t i = 0; i < options->slots; i++) {
         struct slot *slot = &zygote->slots[i];
@@ -562,13 +628,24 @@ static int settle_signals(struct zygote *zygote)
     return zygote->sigchld_fd < 0 ? zygote->sigchld_fd : 0;
 }
 
+static uint32_t memory_enforcement(const struct zygote *zygote)
+{
+    if (zygote->options->memory_limit_bytes == 0)
+        return LIBPOOL_MEMORY_NONE;
+    if (zygote->cgroup.limit_bytes == 0)
+        return lp_weight_own() != 0 ? LIBPOOL_MEMORY_SAMPLED : LIBPOOL_MEMORY_NONE;
+    return zygote->cgroup.evidence == LP_OOM_EVIDENCE_V2 ? LIBPOOL_MEMORY_CGROUP_V2
+                                                         : LIBPOOL_MEMORY_CGROUP_V1;
+}
+
 static void say_hello(struct zygote *zygote)
 {
     const struct lp_report report = {.kind = LP_REPORT_HELLO,
                                      .pid = getpid(),
                                      .error = zygote->cgroup_error,
                                      .containment = zygote->cgroup.kill_fd >= 0 ? 2 : 0,
-                                     .oom_evidence = (uint32_t)zygote->cgroup.evidence};
+                                     .oom_evidence = (uint32_t)zygote->cgroup.evidence,
+                                     .memory_enforcement = memory_enforcement(zygote)};
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 
@@ -578,15 +655,15 @@ static void say_hello(struct zygote *zygote)
  */
 static int check_spare_fds(const struct zygote *zygote)
 {
-    int spares = SPARE_FDS;
+    uint32_t spares = SPARE_FDS, n = 0;
     for (uint32_t i = 0; i < zygote->options->slots; i++)
         spares += zygote->slots[i].heir_fd < 0;
-    int first = lp_sys.dup_from(zygote->sigchld_fd, 0); /* behind all others: they stand close */
-    int last = first < 0 ? first : lp_sys.dup_from(zygote->sigchld_fd, first + spares - 1);
-    int error = last == -EINVAL ? -EMFILE : last < 0 ? last : 0; /* EINVAL: beyond the limit */
-    lp_fd_close(&first);
-    lp_fd_close(&last);
-    return error;
+    int fd = 0;
+    while (n < spares && (fd = lp_sys.dup_from(zygote->sigchld_fd, 0)) >= 0)
+        zygote->polls[n++].fd = fd;
+    while (n > 0)
+        lp_fd_close(&zygote->polls[--n].fd);
+    return fd == -EINVAL ? -EMFILE : fd < 0 ? fd : 0; /* EINVAL: beyond the limit */
 }
 
 static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
@@ -603,7 +680,11 @@ static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
     zygote->can_walk = lp_tree_can_walk();
     zygote->oom_score = lp_child_worse_oom_score();
     if (zygote->options->place != NULL)
-        zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place);
+        zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place,
+                                              zygote->options->memory_limit_bytes);
+    take_place(zygote->fds[FD_KILL], &zygote->cgroup.kill_fd);
+    take_place(zygote->fds[FD_MEMORY], &zygote->cgroup.memory_fd);
+    leave_places(zygote);
     bool is_want = lp_cgroup_is_want(zygote->cgroup_error);
     return is_want ? zygote->cgroup_error : check_spare_fds(zygote);
 }

@@ -16,14 +16,25 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/rseq.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <sys/rseq.h>
+#endif
 
 /* _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info) of the first published size, 64 bytes. */
 #define PIDFD_GET_INFO_64 _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64)
+
+/* What the C libraries don't agree on. */
+#ifdef __GLIBC__
+typedef __rlimit_resource_t limit_resource;
+typedef unsigned long ioctl_request;
+#else
+typedef int limit_resource;
+typedef int ioctl_request;
+#endif
 
 #define PAGE_BYTES 4096u
 #define RSEQ_BYTES 32u /* of the first published struct rseq; a smaller size is refused */
@@ -99,7 +110,11 @@ ROW(pid_t, fork, (void), fork())
  * clone() by its other name: ThreadSanitizer intercepts the usual one, takes the child for a fork
  * with a memory of its own, and spoils the state that a CLONE_VM child shares with us.
  */
+#ifdef __GLIBC__
 int __clone(int (*body)(void *), void *stack, int flags, void *arg, ...); /* NOLINT: glibc's */
+#else
+#define __clone clone
+#endif
 ROW(pid_t, clone, (int (*body)(void *), void *stack_top, int flags, void *arg),
     __clone(body, stack_top, flags, arg))
 ROW(pid_t, setsid, (void), setsid())
@@ -107,7 +122,7 @@ ROW(int, kill, (pid_t pid, int signal), kill(pid, signal))
 ROW(int, pidfd_open, (pid_t pid), syscall(SYS_pidfd_open, pid, 0))
 ROW(int, pidfd_send_signal, (int pidfd, int signal),
     syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0))
-ROW(int, pidfd_info, (int pidfd, void *info), ioctl(pidfd, PIDFD_GET_INFO_64, info))
+ROW(int, pidfd_info, (int pidfd, void *info), ioctl(pidfd, (ioctl_request)PIDFD_GET_INFO_64, info))
 ROW(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
     waitid(type, id, info, options))
 ROW(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage),
@@ -118,7 +133,7 @@ ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigactio
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
 ROW(int, getrusage, (int who, struct rusage *usage), getrusage((__rusage_who_t)who, usage))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
-    setrlimit((__rlimit_resource_t)resource, limit))
+    setrlimit((limit_resource)resource, limit))
 ROW(int, sched_setaffinity, (size_t size, const void *mask),
     syscall(SYS_sched_setaffinity, 0, size, mask))
 ROW(int, sched_getaffinity, (size_t size, void *mask),
@@ -158,6 +173,7 @@ static int sys_futex_wait_until(const _Atomic uint32_t *word, uint32_t value, ui
     return result;
 }
 
+#ifdef __GLIBC__
 static void *thread_pointer(void)
 {
 #if defined(__x86_64__)
@@ -179,6 +195,12 @@ static int sys_register_rseq(void)
     char *area = (char *)thread_pointer() + __rseq_offset;
     return (int)outcome(saved_errno, syscall(SYS_rseq, area, size, 0, RSEQ_SIG));
 }
+#else /* nobody has registered any */
+static int sys_register_rseq(void)
+{
+    return 0;
+}
+#endif
 
 static void sys_exit_group(int code)
 {
