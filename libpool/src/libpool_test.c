@@ -975,7 +975,7 @@ static void feed(libpool *pool, enum eater eater, libpool_cause due)
     struct meal meal = {eater, 160 * MIB};
     libpool_future *neighbour = submit(pool, hang, NULL, 0, 0);
     libpool_future *future = submit(pool, eat, &meal, sizeof meal, 0);
-    CU_ASSERT_EQUAL(libpool_future_wait(future, 20000), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, 20000), 0);
     const libpool_result *result = libpool_future_result(future);
     CU_ASSERT_EQUAL(result->cause, due);
     CU_ASSERT_EQUAL(result->certainty, LIBPOOL_MAY_HAVE_RUN);
