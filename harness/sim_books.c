@@ -648,6 +648,7 @@ static void weighed(struct hn_books *books, struct hn_book_slot *slot)
         return;
     slot->weighing = false;
     slot->weighed_ns = books->now_ns;
+    slot->weight_bytes = event->bytes;
     if (event->bytes <= books->config.memory_limit_bytes)
         return;
     if (same && slot->task != LP_NONE)

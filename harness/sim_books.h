@@ -63,6 +63,7 @@ struct hn_book_slot {
     enum lp_worker_state weighed_in; /* what it was then... */
     uint32_t weighed_task;           /* ...and what it ran, or LP_NONE */
     uint64_t weighed_ns;             /* when the last answer came */
+    uint64_t weight_bytes;           /* what it said */
     int init_code;
     uint32_t tasks_done;
     uint64_t ready_ns;  /* when it was */

@@ -548,8 +548,9 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
         outcome->signal != (told ? event->signal : 0) ||
         outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
-    bool heavy = event && event->kind == LP_EVENT_WEIGHED && !pending;
-    if (outcome->memory_bytes != (heavy ? event->bytes : 0))
+    /* Also what its worker had begun of its queue, and what its death ended. */
+    bool heavy = outcome->cause == LIBPOOL_MEMORY && task->state == LP_TASK_RUNNING;
+    if (outcome->memory_bytes != (heavy ? books->slots[task->slot].weight_bytes : 0))
         FAIL("task %u was told another weight than was seen", index + 1);
     check_times(books, index, outcome);
 }
