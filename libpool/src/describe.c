@@ -74,6 +74,8 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_SHUTDOWN_BEGUN] = "shutdown-begun",
     [LIBPOOL_EVENT_SHUTDOWN_DONE] = "shutdown-done",
     [LIBPOOL_EVENT_TASK_ASKED] = "task-asked",
+    [LIBPOOL_EVENT_RECYCLE_BEGUN] = "recycle-begun",
+    [LIBPOOL_EVENT_DRAINED] = "drained",
 };
 
 const char *libpool_cause_name(libpool_cause cause)

@@ -99,6 +99,7 @@ static int copy_input(libpool *pool, const libpool_task *task, unsigned char **c
 static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future)
 {
     return (struct lp_task_spec){.priority = task->priority,
+                                 .group = task->group,
                                  .bytes = future->input_size + future->name_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
