@@ -31,6 +31,12 @@ struct lp_worker_kit {
     const char *object, *initializer_symbol, *finalizer_symbol; /* NULL: none */
 };
 
+/*
+ * In the zygote, for all its workers: exit() in a task must not run the application's exit handlers in its
+ * copy. It takes a lock that another thread of the application may have held when the zygote was forked.
+ */
+void lp_worker_guard_exits(void);
+
 /* Runs in a fresh worker (worker_main.c). */
 _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
                                  uint32_t generation);

@@ -612,11 +612,8 @@ static void leave_at_quick_exit(void)
     leave_at_exit(EXIT_FAILURE, NULL);
 }
 
-/*
- * exit() in a task must not run the application's exit handlers in its copy. Called first, being last. A
- * libc that has no on_exit (musl) tells no handler the code.
- */
-static void guard_exits(void)
+/* Called first, being last. A libc that has no on_exit (musl) tells no handler the code. */
+void lp_worker_guard_exits(void)
 {
 #ifdef __GLIBC__
     (void)on_exit(leave_at_exit, NULL);
@@ -647,7 +644,6 @@ _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
     *kit->alive = LP_ALIVE_IN_WORKER;
     __fpurge(stdout); /* what the application had not flushed is its own to print */
     __fpurge(stderr);
-    guard_exits();
     lp_channel_init_worker(&worker.channel, keep_own_window(kit, slot), DOORBELL_FD);
     initialise(&worker);
     for (;;)

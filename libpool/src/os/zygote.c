@@ -712,6 +712,8 @@ _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (birth->options->begin != NULL)
+        birth->options->begin();
     int error = prepare(&zygote, birth);
     if (error < 0)
         lp_zygote_give_up(socket_of(&zygote, birth), error);

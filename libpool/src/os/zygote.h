@@ -91,6 +91,9 @@ typedef void lp_worker_main(void *context, uint32_t slot, uint32_t generation);
 struct lp_zygote_options {
     uint32_t slots;
     const int *doorbell_fds; /* one eventfd a slot, the host's numbers; borrowed */
+    void (*begin)(
+        void); /* runs in the zygote before its first word, so that one which hangs there is
+                            replaced: what takes a lock of libc that fork() leaves as it was. NULL */
     lp_worker_main *worker_main;
     void *context;    /* passed to worker_main; a copy-on-write copy of the host's memory */
     bool keep_stdin;  /* 0 stays the host's */

@@ -76,6 +76,7 @@ typedef int life_story(struct board *board, uint32_t slot);
 struct board {     /* shared memory */
     intptr_t life; /* a life_story, so far behind live(): a program may lie elsewhere */
     _Atomic int numbers[16];
+    _Atomic pid_t begun; /* by whom */
     char text[4096];
 };
 
@@ -109,6 +110,15 @@ static void live(void *context, uint32_t slot, uint32_t generation)
     _exit(life(board, slot));
 }
 
+/* ---- Inside the zygote ------------------------------------------------------------------- */
+
+static struct board *zygotes_board;
+
+static void note_beginning(void)
+{
+    zygotes_board->begun = getpid();
+}
+
 /* ---- The zygote, when it is executed ------------------------------------------------------ */
 
 static _Noreturn void serve(void)
@@ -123,12 +133,14 @@ static _Noreturn void serve(void)
         _exit(98);
     for (int i = 0; i < 2 * SLOTS; i++)
         fds[i] = i < SLOTS || manifest.heir_pids[i - SLOTS] != 0 ? next++ : -1;
+    zygotes_board = (struct board *)(void *)((char *)memory + FRONT_BYTES);
     const struct lp_zygote_options options = {.slots = manifest.slots,
+                                              .begin = note_beginning,
                                               .doorbell_fds = fds,
                                               .heir_fds = fds + SLOTS,
                                               .heir_pids = manifest.heir_pids,
                                               .worker_main = live,
-                                              .context = (char *)memory + FRONT_BYTES,
+                                              .context = zygotes_board,
                                               .keep_stdin = manifest.keep_stdin,
                                               .name = manifest.name,
                                               .place = manifest.place,
@@ -298,7 +310,9 @@ static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
     pool->board->life = (intptr_t)life - (intptr_t)live;
     for (int i = 0; i < SLOTS; i++)
         pool->doorbells[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    zygotes_board = pool->board;
     pool->options = (struct lp_zygote_options){.slots = SLOTS,
+                                               .begin = note_beginning,
                                                .doorbell_fds = pool->doorbells,
                                                .worker_main = live,
                                                .context = pool->board,
@@ -965,6 +979,15 @@ TEST(zygote, rides_out_a_storm_of_forks_by_walking)
 TEST(zygote, rides_out_a_storm_of_forks_by_cgroup)
 {
     ride_out_a_storm(true);
+}
+
+/* Who hangs there never speaks, and is replaced. */
+TEST(zygote, begins_before_its_first_word)
+{
+    struct pool pool;
+    open_pool(&pool, wait_for_ever, false);
+    CU_ASSERT_EQUAL(pool.board->begun, pool.link.pid);
+    close_pool(&pool);
 }
 
 /* ---- The end of the host and of the zygote ----------------------------------------------- */
