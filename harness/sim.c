@@ -18,6 +18,8 @@
 #define MORE_MAX 64u      /* TICKs in a row for one call */
 #define ADDED_AT_ONCE 64u /* tasks added before settling */
 #define NEVER UINT64_MAX
+#define HN_RETRIES_MAX 3u
+#define HN_PAUSE_MAX_MS 800u
 
 struct hn_sim {
     struct hn_trace trace;
@@ -38,7 +40,8 @@ struct hn_sim {
     uint32_t turns;
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
-    bool deep; /* a large backlog, filled again and again */
+    uint32_t retry_chance; /* percent of the tasks that are submitted one by one */
+    bool deep;             /* a large backlog, filled again and again */
 
     uint32_t judged; /* actions that wait to be performed with those of the next settling */
     bool unsettled;  /* something was told without settling */
@@ -74,9 +77,9 @@ const char *hn_sim_event_name(enum lp_event_kind kind)
 
 static const char *action_name(enum lp_action_kind kind)
 {
-    static const char *const names[LP_ACTIONS] = {"spawn",       "assign", "retire", "kill",
-                                                  "clean",       "end",    "room",   "zygote-start",
-                                                  "zygote-drop", "note",   "down"};
+    static const char *const names[LP_ACTIONS] = {
+        "spawn",        "assign",      "retire", "kill", "clean", "end",   "room",
+        "zygote-start", "zygote-drop", "note",   "down", "retry", "resume"};
     return names[kind];
 }
 
@@ -119,7 +122,10 @@ static void trace_action(struct hn_sim *sim, const struct lp_action *action)
     const struct lp_task *tasks = sim->pool.tasks.table;
     if (action->kind == LP_ACTION_NOTE)
         return;
-    if (action->kind == LP_ACTION_END)
+    if (action->kind == LP_ACTION_RETRY || action->kind == LP_ACTION_RESUME)
+        TRACE("policy", "  %s task %llu", action_name(action->kind),
+              (unsigned long long)tasks[action->task].id);
+    else if (action->kind == LP_ACTION_END)
         TRACE("policy", "  end task %llu: %s, returned %u times",
               (unsigned long long)tasks[action->task].id,
               libpool_cause_name(tasks[action->task].outcome.cause), tasks[action->task].returns);
@@ -406,6 +412,21 @@ static uint64_t draw_timeout(struct hn_sim *sim)
     return (1 + hn_random_time_ns(&sim->random, 3000)) * LP_MS;
 }
 
+static struct lp_retry_rule draw_rule(struct hn_sim *sim)
+{
+    const uint32_t causes = 1u << LIBPOOL_ERROR | 1u << LIBPOOL_CRASH | 1u << LIBPOOL_EXIT |
+                            1u << LIBPOOL_OOM | 1u << LIBPOOL_TIMEOUT | 1u << LIBPOOL_KILLED |
+                            1u << LIBPOOL_CORRUPT | 1u << LIBPOOL_LOST;
+    uint64_t some = hn_random_chance(&sim->random, 50) ? UINT64_MAX : hn_random_next(&sim->random);
+    uint64_t min_ns = draw_ms(sim, 1, 200);
+    return (struct lp_retry_rule){
+        .limit = hn_random_between(&sim->random, 1, HN_RETRIES_MAX),
+        .causes = causes & (uint32_t)some,
+        .min_ns = min_ns,
+        .max_ns = min_ns + draw_ms(sim, 0, HN_PAUSE_MAX_MS - 200),
+    };
+}
+
 /* Where all are busy there is nothing to conclude from one more task. */
 static bool submit_settles(const struct hn_sim *sim, const struct lp_task_spec *spec)
 {
@@ -453,6 +474,8 @@ static void submit(struct hn_sim *sim)
         .run_timeout_ns = draw_timeout(sim),
         .queue_timeout_ns = draw_timeout(sim),
     };
+    struct lp_retry_rule rule = draw_rule(sim);
+    spec.retry = hn_random_chance(&sim->random, sim->retry_chance) ? &rule : NULL;
     if (sim->world.tiny && hn_random_chance(&sim->random, 80)) /* else none could go ahead */
         spec.queue_timeout_ns = 0;
     if (sim->world.tiny && hn_random_chance(&sim->random, 10))
@@ -474,7 +497,8 @@ static enum lp_cancel cancel_due(const struct hn_sim *sim, const struct hn_book_
     bool recalls = lives && sim->books.slots[task->slot].queued;
     uint64_t *sometimes = sim->coverage->sometimes;
     switch (task->state) {
-    case LP_TASK_PENDING: return LP_CANCEL_DEQUEUED;
+    case LP_TASK_PENDING:
+    case LP_TASK_WAITING: return LP_CANCEL_DEQUEUED;
     case LP_TASK_PREFETCHED:
         sometimes[lives ? HN_CANCEL_RECALL : HN_CANCEL_QUEUED_DEAD]++;
         return lives ? LP_CANCEL_RECALL : LP_CANCEL_KILLED;
@@ -795,6 +819,8 @@ static void draw_config(struct hn_sim *sim)
     config->exclusive = hn_random_chance(random, 30);
     config->has_finalizer = hn_random_chance(random, 50);
     config->notes = hn_random_chance(random, 50);
+    config->retry_percent = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 30);
+    sim->retry_chance = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 100);
 }
 
 /* Most tasks are tiny, and there are many of them: they will be sent ahead of their time. */
@@ -982,6 +1008,17 @@ static bool at_strength(const struct hn_sim *sim)
            nobody_is_dying(sim) && hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 
+/* A task fails in calm times, too: each run then costs a worker, a pause, and the way there. */
+static uint64_t retries_ns(const struct hn_sim *sim)
+{
+    uint64_t runs = 0;
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++)
+        if (is_open(&sim->books.tasks[i]))
+            runs += sim->books.tasks[i].rule.limit;
+    uint64_t each_ns = HN_PAUSE_MAX_MS * LP_MS + 4 * LP_KILL_GRACE_NS;
+    return runs * (each_ns + sim->config.finalizer_timeout_ns);
+}
+
 /* However bad it was: each of these may be under way once or twice when the faults stop. */
 static uint64_t recovery_ns(const struct hn_sim *sim)
 {
@@ -991,6 +1028,7 @@ static uint64_t recovery_ns(const struct hn_sim *sim)
                   4 * config->backoff_max_ns + 4 * LP_STATUS_WAIT_NS + 2 * LP_STEADY_NS;
     ns += 8000 * LP_MS /* slow trees */
           + 4000 * LP_MS /* slow status */ + 3000 * LP_MS /* pause */ + 4000 * LP_MS /* work */;
+    ns += retries_ns(sim);
     return ns + 8 * sim->late_ns + (uint64_t)hn_books_pending(&sim->books) * 8 * LP_MS;
 }
 

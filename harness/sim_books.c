@@ -27,7 +27,8 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
     books->slack_ns = 0;
     books->n_tasks = books->oldest = 0;
     for (uint32_t i = 0; i < HN_BOOK_SLOTS; i++)
-        books->slots[i].task = LP_NONE;
+        books->slots[i].task = books->slots[i].held = LP_NONE;
+    books->retry_budget = 100 * LP_RETRY_FLOOR;
     books->favourite = books->died_slot = LP_NONE;
     books->least_run_ns = UINT64_MAX;
 }
@@ -53,7 +54,7 @@ uint32_t hn_books_pending(const struct hn_books *books)
 
 uint32_t hn_books_backlog(const struct hn_books *books)
 {
-    uint32_t count = hn_books_pending(books);
+    uint32_t count = hn_books_pending(books) - books->paused;
     for (uint32_t slot = 0; slot < books->n_slots; slot++)
         count -= books->slots[slot].queued;
     return count;
@@ -67,6 +68,20 @@ uint32_t hn_books_running(const struct hn_books *books)
 bool hn_books_holds(const struct hn_book_slot *slot)
 {
     return slot->task != LP_NONE || slot->queued;
+}
+
+bool hn_books_runs_again(const struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    bool late = books->shutting && books->deadline_ns && books->now_ns >= books->deadline_ns;
+    bool ending = late || books->cancelling || books->killing || books->down;
+    bool wanted = task->state == LP_TASK_RUNNING && task->retried < task->rule.limit &&
+                  (task->rule.causes & 1u << cause);
+    if (!wanted || ending)
+        return false;
+    bool affordable = books->config.retry_percent == 0 || books->retry_budget >= 100;
+    books->coverage->sometimes[HN_RETRY_REFUSED] += !affordable;
+    return affordable;
 }
 
 /* ---- what waits in a worker's channel ----------------------------------------------------------- */
@@ -128,9 +143,34 @@ static void check_turn(struct hn_books *books, uint32_t index)
     books->coverage->sometimes[HN_BEGUN_AHEAD]++;
 }
 
+/* A worker that is being killed may still begin what it was sent: that run has failed already. */
+static bool is_failed_run(const struct hn_books *books, const struct hn_book_task *task,
+                          uint32_t slot)
+{
+    return task->retried && task->failed.slot == slot &&
+           task->failed.generation == books->slots[slot].generation;
+}
+
+static void begun_late(struct hn_books *books, struct hn_book_task *task)
+{
+    if (task->failed.begun)
+        FAIL("I7: task %u was begun again by a worker that lost it",
+             (unsigned)(task - books->tasks) + 1);
+    task->failed.begun = true;
+    books->coverage->sometimes[HN_BEGUN_IN_KILL]++;
+}
+
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns)
 {
     struct hn_book_task *task = &books->tasks[task_id - 1];
+    if (task->runs++ > task->rule.limit)
+        FAIL("I7: task %llu was begun %u times", (unsigned long long)task_id, task->runs);
+    if (is_failed_run(books, task, slot)) {
+        begun_late(books, task);
+        return;
+    }
+    if (task->state == LP_TASK_WAITING)
+        FAIL("I7: task %llu begun in its pause", (unsigned long long)task_id);
     if (task->begun++)
         FAIL("I7: task %llu was begun twice", (unsigned long long)task_id);
     if (task->not_started)
@@ -172,7 +212,7 @@ static bool has_room(const struct hn_books *books, uint64_t bytes)
 /* A task that an idle worker will run at once needs no room. */
 static bool is_welcome(const struct hn_books *books, uint64_t bytes)
 {
-    bool direct = hn_books_has_free(books) && hn_books_backlog(books) == 0;
+    bool direct = hn_books_has_free(books) && hn_books_backlog(books) == 0 && !books->paused;
     return direct || has_room(books, bytes);
 }
 
@@ -194,6 +234,13 @@ static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t
     books->waiting_bytes = bytes;
 }
 
+static void earn_retries(struct hn_books *books)
+{
+    books->retry_budget += books->config.retry_percent;
+    if (books->retry_budget > 100 * LP_RETRY_SAVED)
+        books->retry_budget = 100 * LP_RETRY_SAVED;
+}
+
 void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
                         const struct lp_task_spec *spec, int result, uint32_t index)
 {
@@ -208,7 +255,12 @@ void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
                                   .state = LP_TASK_PENDING,
                                   .spec = *spec,
                                   .submitted_ns = books->trace->now_ns,
+                                  .queued_ns = books->trace->now_ns,
+                                  .order = ++books->order,
                                   .slot = LP_NONE};
+    if (spec->retry)
+        task->rule = *spec->retry;
+    earn_retries(books);
     if (pool->tasks.table[index].id != books->n_tasks)
         FAIL("task ids are not in order of submission");
     books->stats.tasks_received++;
@@ -519,6 +571,10 @@ static void emptied(struct hn_books *books, struct hn_book_slot *slot)
         return;
     enter(books, slot, LP_WORKER_VACANT);
     books->coverage->sometimes[HN_CLEANED] += slot->orphaned;
+    if (slot->held != LP_NONE && books->tasks[slot->held].state == LP_TASK_WAITING &&
+        is_failed_run(books, &books->tasks[slot->held], (uint32_t)(slot - books->slots)))
+        books->tasks[slot->held].gone_ns = books->now_ns;
+    slot->held = LP_NONE;
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */
@@ -750,7 +806,7 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
-    X(zygotes_lost) X(backlog_bytes)
+    X(zygotes_lost) X(backlog_bytes) X(tasks_retried)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -849,7 +905,7 @@ static void check_shutdown(struct hn_books *books, bool more)
     uint32_t idle = hn_books_in(books, LP_WORKER_IDLE);
     if (!books->shutting || books->down || more)
         return;
-    if (books->cancelling && hn_books_backlog(books))
+    if (books->cancelling && (hn_books_backlog(books) || books->paused))
         FAIL("pending tasks after a cancelling shutdown");
     if (books->killing && (starting || idle || hn_books_running(books) || hn_books_backlog(books) ||
                            hn_books_in(books, LP_WORKER_RETIRING)))

@@ -26,6 +26,14 @@
 #define HN_BOOK_SLOTS 32u
 #define HN_SPAWNS_KEPT 24u
 
+/* Where one run of a task took place. */
+struct hn_book_run {
+    uint32_t slot, generation;
+    int pid;
+    bool begun;
+    uint64_t ended_ns;
+};
+
 struct hn_book_task {
     uint32_t index; /* in the policy's table */
     enum lp_task_state state;
@@ -40,9 +48,17 @@ struct hn_book_task {
     bool launched;
     bool
         doubted; /* one behind it was ended in dying or dead hands: whose word may be on that one */
-    bool not_started;       /* reported so */
-    libpool_cause must_end; /* this call has to end it, for this reason; PENDING: it has not */
-    bool must_say_how;      /* with the code and signal of the event */
+    struct lp_retry_rule rule; /* spec.retry, copied */
+    uint32_t retried;
+    uint32_t runs;               /* begun, all of them */
+    libpool_cause retried_cause; /* of the run before */
+    struct hn_book_run failed;   /* that run */
+    uint64_t gone_ns;            /* since when nothing is left of it; 0: not known */
+    uint64_t queued_ns;          /* what its queue timeout counts from */
+    uint64_t order;              /* in its level */
+    bool not_started;            /* reported so */
+    libpool_cause must_end;      /* this call has to end it, for this reason; PENDING: it has not */
+    bool must_say_how;           /* with the code and signal of the event */
 };
 
 struct hn_book_slot {
@@ -69,6 +85,7 @@ struct hn_book_slot {
     uint64_t lived_from_ns;
     bool unproven;    /* its death or empty tree was waited for in vain, at least once */
     bool grace_ended; /* of its kill: what it holds may end */
+    uint32_t held;    /* index of the task that runs again when its tree is gone, or LP_NONE */
 };
 
 /* One call into the policy. */
@@ -92,6 +109,9 @@ struct hn_books {
     uint32_t n_tasks, oldest; /* all before oldest have ended */
     struct hn_book_slot slots[HN_BOOK_SLOTS];
     uint64_t idle_order;
+    uint64_t order;        /* of the last task that joined the backlog's end */
+    uint32_t paused;       /* tasks that wait for another run */
+    uint32_t retry_budget; /* in hundredths */
     uint32_t favourite;    /* the slot that was assigned a task last */
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
@@ -149,8 +169,11 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 /* Somebody idle may be given a task. */
 bool hn_books_has_free(const struct hn_books *books);
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
-uint32_t hn_books_pending(const struct hn_books *books); /* in the backlog or a channel */
-uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog */
+uint32_t hn_books_pending(
+    const struct hn_books *books); /* in the backlog or a channel, or paused */
+uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog, to be run now */
+/* A run that ended so is to be followed by another. */
+bool hn_books_runs_again(const struct hn_books *books, uint32_t index, libpool_cause cause);
 uint32_t hn_books_running(const struct hn_books *books);
 bool hn_books_holds(const struct hn_book_slot *slot); /* it has tasks */
 /* The place of a task in a slot's queue; LP_NONE: it is not there. */

@@ -85,7 +85,7 @@ typedef enum libpool_cause {
  */
 typedef enum libpool_certainty {
     LIBPOOL_NOT_STARTED = 0, /* it left no trace */
-    LIBPOOL_MAY_HAVE_RUN,    /* it was started and did not end by itself */
+    LIBPOOL_MAY_HAVE_RUN,    /* it was started and did not end by itself, or had an earlier run */
     LIBPOOL_HAS_RUN          /* it ran to its end */
 } libpool_certainty;
 
@@ -231,6 +231,8 @@ typedef struct libpool_options {
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
+    uint32_t
+        retry_percent; /* retries at most for 100 tasks received, 1 to 100; default: no limit */
 } libpool_options;
 
 /*
@@ -338,7 +340,25 @@ typedef struct libpool_task {
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
     uint32_t flags;            /* LIBPOOL_BORROW ... */
     int input_fd;              /* LIBPOOL_FILE; input is NULL then */
+    uint32_t retries;          /* further runs at most, after one that failed; default 0: none */
+    uint32_t retry_causes;     /* for which: 1u << LIBPOOL_CRASH | ...; see below */
+    uint32_t retry_min_ms;     /* the pause before the first of them; default 10 */
+    uint32_t retry_max_ms;     /* the longest pause, an hour at most; default 1000 */
 } libpool_task;
+
+/*
+ * A task is run once. Only with `retries` and `retry_causes`, both or neither, is it run again: after an
+ * ERROR, CRASH, EXIT, OOM, TIMEOUT, KILLED, CORRUPT or LOST that is named there (another cause: -EINVAL).
+ * Each pause is twice as long as the one before, less up to a quarter, at random, and begins when nothing
+ * is left of the failed run and its process tree, or a second later; a worker runs a task once. Then
+ * the task queues up behind those of its priority, and the queue timeout counts anew.
+ * Meanwhile it is pending: it has its place in the backlog, its input (BORROW, FILE) has to stay, a cancel
+ * dequeues it. A shutdown without CANCEL still makes the pauses and runs; nothing is run again that
+ * fails in one with CANCEL or after its deadline. The future ends with what the last run came to.
+ *
+ * options.retry_percent: a budget, so that what fails all the time does not multiply the load. 10 retries
+ * are free, each task received adds so many hundredths of one, 100 may be saved up; without it a task ends.
+ */
 
 /*
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
@@ -377,11 +397,14 @@ typedef struct libpool_result {
     uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
     int pid;          /* of that worker; 0: none ever had it */
     uint64_t task_id; /* unique in the pool, in order of submission, from 1 */
-    uint64_t pending_ns; /* submission to hand-over */
-    uint64_t running_ns; /* start to end */
+    uint64_t pending_ns; /* submission to hand-over; retried: to the last one, runs included */
+    uint64_t running_ns; /* start to end; retried: of the last run */
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
     size_t data_size;
-    char text[160]; /* one sentence for people: which worker, which signal, why */
+    char text[160];              /* one sentence for people: which worker, which signal, why */
+    uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
+    libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it
+                                    ended in a pause: why the last one did */
 } libpool_result;
 
 /* NULL as long as the task has not ended. */
@@ -390,7 +413,7 @@ const libpool_result *libpool_future_result(const libpool_future *future);
 /* what libpool_future_cancel did */
 enum {
     LIBPOOL_CANCEL_DONE = 1, /* nothing: the task had ended already */
-    LIBPOOL_CANCEL_DEQUEUED, /* it never started; its place in the backlog is free */
+    LIBPOOL_CANCEL_DEQUEUED, /* it was pending: never started, or between two runs of it */
     LIBPOOL_CANCEL_KILLED    /* it ran, or was to at once: its worker's tree was killed */
 };
 
@@ -543,8 +566,8 @@ void *libpool_worker_data(const libpool_worker *worker);
 typedef struct libpool_stats {
     size_t size; /* sizeof(libpool_stats) */
     uint64_t tasks_received;
-    uint64_t tasks_launched; /* handed to a worker at least once */
-    uint64_t tasks_pending;  /* gauge: in the backlog */
+    uint64_t tasks_launched; /* handed to a worker at least once: counts tasks, not runs */
+    uint64_t tasks_pending;  /* gauge: in the backlog, or between two runs */
     uint64_t tasks_running;  /* gauge: with a worker */
     uint64_t tasks_failed;   /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
     uint64_t tasks_rejected; /* refused by libpool_submit: full, or after shutdown */
@@ -565,6 +588,7 @@ typedef struct libpool_stats {
     int32_t degraded_error; /* the negated errno behind it; 0: initializer or early deaths */
     uint32_t containment;   /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;  /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
+    uint64_t tasks_retried; /* runs that failed and were followed by another */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
@@ -586,6 +610,7 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
+    LIBPOOL_EVENT_TASK_RETRIED, /* a run failed, another follows: its cause, code, signal */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

@@ -71,6 +71,7 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_ZYGOTE_LOST] = "zygote-lost",
     [LIBPOOL_EVENT_SHUTDOWN_BEGUN] = "shutdown-begun",
     [LIBPOOL_EVENT_SHUTDOWN_DONE] = "shutdown-done",
+    [LIBPOOL_EVENT_TASK_RETRIED] = "task-retried",
 };
 
 const char *libpool_cause_name(libpool_cause cause)
@@ -111,6 +112,10 @@ static void add_where(struct lp_text *text, const libpool_result *result)
     lp_text_add_number(text, result->pid);
     if (result->certainty == LIBPOOL_NOT_STARTED)
         lp_text_add(text, ", never started");
+    if (result->attempts > 1) {
+        lp_text_add(text, ", run ");
+        lp_text_add_number(text, result->attempts);
+    }
 }
 
 void lp_describe(const libpool_result *result, char *buffer, size_t size)

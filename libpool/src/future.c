@@ -91,6 +91,8 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->running_ns = outcome->running_ns;
     result->data = ran && future->data_size ? future->data : NULL;
     result->data_size = ran ? future->data_size : 0;
+    result->attempts = outcome->attempts;
+    result->retried_cause = outcome->retried_cause;
     lp_describe(result, result->text, sizeof result->text);
     free_input(future);
     uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,

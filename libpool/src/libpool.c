@@ -74,7 +74,8 @@ static int check_options(const libpool_options *options)
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
-    bool whole = options->event_buffer <= LP_BACKLOG_MAX && options->recycle_jitter_percent <= 100;
+    bool whole = options->event_buffer <= LP_BACKLOG_MAX &&
+                 options->recycle_jitter_percent <= 100 && options->retry_percent <= 100;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;

@@ -2,6 +2,7 @@
 #include "core/pool.h"
 
 #include "core/prefetch.h"
+#include "core/retry.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -66,6 +67,8 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->config = *config;
     pool->config.workers_limit = most_workers(config);
     pool->random = config->seed | 1;
+    pool->retry_random = (config->seed ^ UINT64_C(0x9e3779b97f4a7c15)) | 1;
+    pool->retry_budget = 100 * LP_RETRY_FLOOR;
     pool->slots = lp_pool_slots(config);
     pool->workers = (struct lp_worker *)(void *)(base + at.workers);
     pool->actions = (struct lp_action *)(void *)(base + at.actions);
@@ -78,7 +81,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->run_ns = LP_PREFETCH_NS; /* nothing is sent ahead until something was seen */
     for (uint32_t slot = 0; slot < pool->slots; slot++)
         pool->workers[slot].task = pool->workers[slot].queue_first =
-            pool->workers[slot].queue_last = LP_NONE;
+            pool->workers[slot].queue_last = pool->workers[slot].held = LP_NONE;
     pool->in_state[LP_WORKER_VACANT] = pool->slots;
     lp_backoff_init(&pool->spawn_backoff, config->backoff_min_ns, config->backoff_max_ns,
                     config->seed);
@@ -119,27 +122,74 @@ static bool counts_as_failed(libpool_cause cause)
     return cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN;
 }
 
-void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+static void fill_in_times(const struct lp_pool *pool, const struct lp_task *task,
+                          struct lp_outcome *outcome)
 {
-    struct lp_task *task = &pool->tasks.table[index];
     bool was_running = task->state == LP_TASK_RUNNING;
     uint64_t handed_ns = was_running ? task->assigned_ns : pool->now_ns;
     if (outcome->pending_ns == 0)
         outcome->pending_ns = handed_ns - task->submitted_ns;
     if (was_running && outcome->running_ns == 0)
         outcome->running_ns = pool->now_ns - handed_ns;
-    if (task->state == LP_TASK_PENDING)
-        outcome->slot = LP_NONE;
+}
+
+static bool is_in_worker(const struct lp_task *task)
+{
+    return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
+}
+
+/* What went before is part of what it came to: it may have run, though not this time. */
+static void fill_in_retries(const struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    const struct lp_task *task = &pool->tasks.table[index];
+    uint32_t retried = lp_tasks_retried(&pool->tasks, index);
+    outcome->attempts = retried + is_in_worker(task);
+    if (retried == 0) {
+        if (task->state == LP_TASK_PENDING)
+            outcome->slot = LP_NONE;
+        return;
+    }
+    outcome->retried_cause = task->outcome.cause;
+    if (outcome->certainty == LIBPOOL_NOT_STARTED)
+        outcome->certainty = LIBPOOL_MAY_HAVE_RUN;
+    if (is_in_worker(task))
+        return;
+    outcome->slot = task->outcome.slot;
+    outcome->pid = task->outcome.pid;
+}
+
+static void note_run(libpool_event *note, const struct lp_outcome *outcome)
+{
+    note->pid = outcome->pid;
+    note->cause = outcome->cause;
+    note->code = outcome->code;
+    note->signal = outcome->signal;
+}
+
+void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    fill_in_times(pool, &pool->tasks.table[index], outcome);
+    fill_in_retries(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
         pool->stats.tasks_failed++;
     lp_pool_emit(pool, LP_ACTION_END, outcome->slot)->task = index;
-    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index);
-    note->pid = outcome->pid;
-    note->cause = outcome->cause;
-    note->code = outcome->code;
-    note->signal = outcome->signal;
+    note_run(lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index), outcome);
+}
+
+bool lp_pool_end_run(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    if (!lp_retry_may(pool, index, outcome->cause)) {
+        lp_pool_end_task(pool, index, outcome);
+        return false;
+    }
+    fill_in_times(pool, &pool->tasks.table[index], outcome);
+    lp_retry_begin(pool, index, outcome);
+    pool->stats.tasks_retried++;
+    lp_pool_emit(pool, LP_ACTION_RETRY, outcome->slot)->task = index;
+    note_run(lp_pool_note(pool, LIBPOOL_EVENT_TASK_RETRIED, outcome->slot, index), outcome);
+    return true;
 }
 
 libpool_cause lp_pool_classify(const struct lp_event *exited)
@@ -371,13 +421,32 @@ static void end_pending(struct lp_pool *pool, libpool_cause cause)
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }
 
+/* When nothing is pending, only who waits is in the heap. */
+static void end_waiting(struct lp_pool *pool)
+{
+    const struct lp_heap *heap = &pool->tasks.queue_deadlines;
+    for (; pool->tasks.waiting && !pool->tasks.pending && pool->ends_left; pool->ends_left--)
+        lp_pool_end_task(pool, heap->items[0].id, &(struct lp_outcome){.cause = LIBPOOL_SHUTDOWN});
+    pool->more = pool->more || pool->tasks.waiting;
+    lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+}
+
+static void resume(struct lp_pool *pool, uint32_t task)
+{
+    lp_tasks_resume(&pool->tasks, task, pool->now_ns);
+    lp_pool_emit(pool, LP_ACTION_RESUME, LP_NONE)->task = task;
+}
+
 static void settle_overdue(struct lp_pool *pool)
 {
     uint32_t task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
     if (task == LP_NONE)
         return;
     for (; task != LP_NONE && pool->ends_left; pool->ends_left--) {
-        lp_pool_end_task(pool, task, &(struct lp_outcome){.cause = LIBPOOL_QUEUE_TIMEOUT});
+        if (pool->tasks.table[task].state == LP_TASK_WAITING)
+            resume(pool, task);
+        else
+            lp_pool_end_task(pool, task, &(struct lp_outcome){.cause = LIBPOOL_QUEUE_TIMEOUT});
         task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
     }
     pool->more = pool->more || task != LP_NONE;
@@ -403,7 +472,7 @@ static void kill_all(struct lp_pool *pool)
 {
     pool->phase = LP_PHASE_KILLING;
     pool->cancel_pending = true;
-    pool->overran = pool->overran || pool->tasks.pending;
+    pool->overran = pool->overran || pool->tasks.pending || pool->tasks.waiting;
     pool->give_up_ns = pool->now_ns + LP_KILL_GRACE_NS;
     for (uint32_t slot = 0; slot < pool->slots; slot++) {
         enum lp_worker_state state = pool->workers[slot].state;
@@ -435,7 +504,7 @@ static void give_up(struct lp_pool *pool)
         for (; pool->workers[slot].queued && pool->ends_left; pool->ends_left--)
             lp_worker_drop_prefetched(pool, pool->workers[slot].queue_first, LIBPOOL_SHUTDOWN);
     pool->more = pool->more || pool->tasks.prefetched;
-    if (!pool->tasks.pending && !pool->tasks.prefetched)
+    if (!pool->tasks.pending && !pool->tasks.prefetched && !pool->tasks.waiting)
         down(pool);
 }
 
@@ -462,7 +531,10 @@ static void settle_shutdown(struct lp_pool *pool)
         kill_all(pool);
     if (pool->cancel_pending && pool->tasks.pending)
         end_pending(pool, LIBPOOL_SHUTDOWN);
-    if (pool->tasks.pending == 0 && pool->tasks.prefetched == 0 && pool->tasks.running == 0)
+    if (pool->cancel_pending && pool->tasks.waiting)
+        end_waiting(pool);
+    if (pool->tasks.pending == 0 && pool->tasks.prefetched == 0 && pool->tasks.running == 0 &&
+        pool->tasks.waiting == 0)
         leave(pool);
     if (pool->phase == LP_PHASE_KILLING && pool->now_ns >= pool->give_up_ns)
         give_up(pool);
@@ -574,8 +646,9 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
-    bool direct = has_free_worker(pool) && pool->tasks.pending == 0;
-    bool has_room = pool->tasks.pending + pool->tasks.prefetched < pool->config.backlog_tasks &&
+    bool direct = has_free_worker(pool) && pool->tasks.pending == 0 && pool->tasks.waiting == 0;
+    bool has_room = pool->tasks.waiting + pool->tasks.pending + pool->tasks.prefetched <
+                        pool->config.backlog_tasks &&
                     pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
     if (!direct && !has_room)
         return -EAGAIN;
@@ -583,6 +656,7 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
     if (*task == LP_NONE)
         return -EAGAIN; /* ended ones wait for their release: the caller performs actions first */
     pool->stats.tasks_received++;
+    lp_retry_earn(pool);
     lp_pool_note(pool, LIBPOOL_EVENT_TASK_RECEIVED, LP_NONE, *task);
     return 0;
 }
@@ -607,17 +681,12 @@ void lp_pool_reject(struct lp_pool *pool)
     pool->stats.tasks_rejected++;
 }
 
-static bool is_in_worker(const struct lp_task *task)
-{
-    return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
-}
-
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
 {
     pool->now_ns = now_ns;
     struct lp_task *task = &pool->tasks.table[index];
     enum lp_cancel done = LP_CANCEL_DONE;
-    if (task->state == LP_TASK_PENDING) {
+    if (task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING) {
         lp_pool_end_task(pool, index, &(struct lp_outcome){.cause = LIBPOOL_CANCELLED});
         lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
         done = LP_CANCEL_DEQUEUED;
@@ -774,6 +843,7 @@ void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
     *stats = pool->stats;
     stats->size = size;
     stats->tasks_pending = pool->tasks.pending + pool->tasks.prefetched;
+    stats->tasks_pending += pool->tasks.waiting;
     stats->tasks_running = pool->tasks.running;
     stats->backlog_bytes = pool->tasks.pending_bytes;
     const uint32_t *in = pool->in_state;
@@ -832,6 +902,9 @@ static bool check_idle_list(const struct lp_pool *pool)
 /* I3: with a backlog somebody works, or something is due. */
 static bool check_liveness(const struct lp_pool *pool)
 {
+    bool is_over = pool->phase == LP_PHASE_DOWN || pool->more;
+    if (pool->tasks.waiting && !is_over && lp_pool_next_deadline(pool) == UINT64_MAX)
+        return false;
     if (pool->tasks.pending == 0 || pool->more)
         return true;
     if (has_free_worker(pool) && pool->phase != LP_PHASE_DOWN)

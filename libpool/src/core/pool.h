@@ -45,7 +45,8 @@ struct lp_pool_config {
     uint64_t start_timeout_ns, initializer_timeout_ns, finalizer_timeout_ns;
     uint32_t initializer_failures;
     uint64_t backoff_min_ns, backoff_max_ns;
-    uint64_t seed; /* of all jitter */
+    uint64_t seed;          /* of all jitter */
+    uint32_t retry_percent; /* retries at most for 100 tasks received; 0: no limit */
     bool exclusive;
     bool has_finalizer;
     bool notes; /* emit LP_ACTION_NOTE */
@@ -91,6 +92,8 @@ struct lp_pool {
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
 
     uint64_t random; /* for what workers are given */
+    uint64_t retry_random;
+    uint32_t retry_budget; /* in hundredths of a retry */
     struct lp_backoff spawn_backoff;
     struct lp_backoff zygote_backoff;
     uint32_t initializer_failures; /* in a row */
@@ -160,6 +163,8 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
                             uint32_t task);
 /* Ends a task: counters, END, note. outcome->cause and certainty are set, its times are filled in. */
 void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
+/* The same for one that runs, unless it is to run again: then true, RETRY, note, and it waits. */
+bool lp_pool_end_run(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
 /* More are ready than are ever wanted: one of them leaves as it falls idle. */

@@ -4,6 +4,7 @@
 #include "core/jitter.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
+#include "core/retry.h"
 
 typedef void cell(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
 
@@ -87,6 +88,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .task = LP_NONE,
                                  .queue_first = LP_NONE,
                                  .queue_last = LP_NONE,
+                                 .held = LP_NONE,
                                  .hungry = worker->hungry,
                                  .hungry_next = worker->hungry_next,
                                  .tasks_limit = tasks_limit,
@@ -160,8 +162,8 @@ void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
 }
 
-/* Ends the task of a worker that is dead or being killed. */
-static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome *outcome)
+/* Ends the task of a worker, or has it run again elsewhere: true. */
+static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome *outcome)
 {
     struct lp_worker *worker = &pool->workers[slot];
     uint32_t task = worker->task;
@@ -169,7 +171,7 @@ static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
     outcome->pid = worker->pid;
-    lp_pool_end_task(pool, task, outcome);
+    return lp_pool_end_run(pool, task, outcome);
 }
 
 static bool has_tasks(const struct lp_worker *worker)
@@ -225,8 +227,8 @@ void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_caus
 /* Ends what it runs: it is possible that it has begun. */
 static void drop_task(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
 {
-    end_its_task(pool, slot,
-                 &(struct lp_outcome){.cause = cause, .certainty = LIBPOOL_MAY_HAVE_RUN});
+    (void)end_its_task(pool, slot,
+                       &(struct lp_outcome){.cause = cause, .certainty = LIBPOOL_MAY_HAVE_RUN});
     await_death(pool, slot);
 }
 
@@ -349,7 +351,7 @@ static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_eve
         worker->task = LP_NONE;
         return;
     }
-    end_its_task(
+    (void)end_its_task(
         pool, slot,
         &(struct lp_outcome){.cause = cause,
                              .certainty = started ? LIBPOOL_MAY_HAVE_RUN : LIBPOOL_NOT_STARTED,
@@ -501,6 +503,7 @@ static void kill_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     (void)event;
+    lp_retry_let_go(pool, slot);
     move(pool, slot, LP_WORKER_VACANT);
     lp_heap_remove(&pool->deadlines, slot);
 }
@@ -607,11 +610,11 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         outcome.pending_ns = event->started_ns - task->submitted_ns;
         lp_prefetch_learn(pool, outcome.running_ns);
     }
-    end_its_task(pool, slot, &outcome);
+    bool retried = end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
     worker->recalled = false;
     prove_spawns(pool, worker);
-    worker->leave = worker->leave || event->leaves || is_aged(pool, worker);
+    worker->leave = worker->leave || event->leaves || is_aged(pool, worker) || retried;
     if (worker->queued) {
         launch_queued(pool, slot);
         watch_task(pool, slot);
