@@ -88,6 +88,21 @@ TEST(retry, what_can_not_be_killed_is_waited_for_a_second)
     SAID("");
 }
 
+TEST(retry, an_earlier_worker_has_no_say_in_a_later_pause)
+{
+    open_two(2, CAUSE(CRASH));
+    crash(1, 1);
+    rig_pass(&rig, 1100);
+    crash(0, 1);
+    rig_said(&rig);
+    TELL(1, EMPTY);
+    rig_pass(&rig, 1100);
+    CU_ASSERT_PTR_NULL(strstr(rig_said(&rig), "resume"));
+    TELL(0, EMPTY);
+    rig_pass(&rig, 200);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig_said(&rig), "resume 1; "));
+}
+
 TEST(retry, each_pause_is_twice_as_long_up_to_the_longest)
 {
     static const uint64_t most_ms[] = {100, 200, 200};
