@@ -115,7 +115,28 @@ const struct ch_key ch_keys_pool[] = {
      .help = "RLIMIT_AS of each worker; a hog of as much fails"},
     {NUMBER("directory-late", 1, 1000000, ch_pool, directory_late), .standard = "not set",
      .help = "a working directory that is missing until so many initializers have failed"},
+    {NUMBER("retry-percent", 1, 100, ch_pool, retry_percent), .standard = "no limit",
+     .help = "retries at most for 100 tasks received"},
     END,
+};
+
+/* What `retry-on` says: causes as libpool_task.retry_causes has them. */
+#define ON(cause) (1u << LIBPOOL_##cause)
+#define ON_DEATH \
+    (ON(CRASH) | ON(EXIT) | ON(OOM) | ON(TIMEOUT) | ON(KILLED) | ON(CORRUPT) | ON(LOST))
+
+static const struct ch_choice retry_causes[] = {
+    {"error", ON(ERROR)},
+    {"crash", ON(CRASH)},
+    {"exit", ON(EXIT)},
+    {"oom", ON(OOM)},
+    {"timeout", ON(TIMEOUT)},
+    {"killed", ON(KILLED)},
+    {"corrupt", ON(CORRUPT)},
+    {"lost", ON(LOST)},
+    {"death", ON_DEATH},
+    {"any", ON_DEATH | ON(ERROR)},
+    {NULL, 0},
 };
 
 static const struct ch_choice dispositions[] = {
@@ -146,20 +167,35 @@ static const struct ch_choice denied_errnos[] = {
 };
 
 static const struct ch_choice sabotages[] = {
-    {"leak-fd", CH_SABOTAGE_LEAK_FD},         {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
-    {"leak-thread", CH_SABOTAGE_LEAK_THREAD}, {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
-    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP}, {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
-    {"lose-end", CH_SABOTAGE_LOSE_END},       {"end-twice", CH_SABOTAGE_END_TWICE},
-    {"wrong-pid", CH_SABOTAGE_WRONG_PID},     {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
-    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES}, {"start-twice", CH_SABOTAGE_START_TWICE},
-    {"deny-start", CH_SABOTAGE_DENY_START},   {"lose-count", CH_SABOTAGE_LOSE_COUNT},
-    {"count-back", CH_SABOTAGE_COUNT_BACK},   {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
-    {"wear-out", CH_SABOTAGE_WEAR_OUT},       {"no-probe", CH_SABOTAGE_NO_PROBE},
-    {"slow-call", CH_SABOTAGE_SLOW_CALL},     {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
-    {"final-twice", CH_SABOTAGE_FINAL_TWICE}, {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
-    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL}, {"own-child", CH_SABOTAGE_OWN_CHILD},
-    {"wake-late", CH_SABOTAGE_WAKE_LATE},     {"die-early", CH_SABOTAGE_DIE_EARLY},
-    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},   {NULL, 0},
+    {"leak-fd", CH_SABOTAGE_LEAK_FD},
+    {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
+    {"leak-thread", CH_SABOTAGE_LEAK_THREAD},
+    {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
+    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP},
+    {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
+    {"lose-end", CH_SABOTAGE_LOSE_END},
+    {"end-twice", CH_SABOTAGE_END_TWICE},
+    {"wrong-pid", CH_SABOTAGE_WRONG_PID},
+    {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
+    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES},
+    {"start-twice", CH_SABOTAGE_START_TWICE},
+    {"deny-start", CH_SABOTAGE_DENY_START},
+    {"lose-count", CH_SABOTAGE_LOSE_COUNT},
+    {"count-back", CH_SABOTAGE_COUNT_BACK},
+    {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
+    {"wear-out", CH_SABOTAGE_WEAR_OUT},
+    {"no-probe", CH_SABOTAGE_NO_PROBE},
+    {"slow-call", CH_SABOTAGE_SLOW_CALL},
+    {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
+    {"final-twice", CH_SABOTAGE_FINAL_TWICE},
+    {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
+    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL},
+    {"own-child", CH_SABOTAGE_OWN_CHILD},
+    {"wake-late", CH_SABOTAGE_WAKE_LATE},
+    {"die-early", CH_SABOTAGE_DIE_EARLY},
+    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},
+    {"count-run", CH_SABOTAGE_COUNT_RUN},
+    {NULL, 0},
 };
 
 const struct ch_key ch_keys_host[] = {
@@ -197,6 +233,14 @@ const struct ch_key ch_keys_submit[] = {
      .standard = "forever", .help = "how long submit may wait for room in the backlog"},
     {CHOICE("order", only_yes, ch_submit, ordered), .standard = "no",
      .help = "the group's tasks must start in the order of their submission"},
+    {NUMBER("retries", 1, 1000000, ch_submit, retries), .standard = "0",
+     .help = "further runs at most, after one that failed"},
+    {CHOICE("retry-on", retry_causes, ch_submit, retry_causes), .standard = "none",
+     .help = "for which cause; death: all but error"},
+    {VALUE("retry-pause", CH_VALUE_TIME_RANGE, 1000, HOUR, ch_submit, retry_min_ms),
+     .divisor = 1000, .standard = "10ms..1s", .help = "first and longest pause before another run"},
+    {NUMBER("works-at", 2, 1000000, ch_submit, works_at), .standard = "never",
+     .help = "from this run on the task does nothing and completes"},
     {AS, .help = "names the group"},
     END,
 };

@@ -39,6 +39,11 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .queue_timeout_ms = submit->queue_timeout_ms,
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
+        .retries = submit->retries,
+        .retry_causes = submit->retry_causes,
+        .retry_min_ms = submit->retry_min_ms,
+        .retry_max_ms = submit->retry_max_ms,
+        .works_at = submit->works_at,
     };
 }
 
@@ -87,6 +92,7 @@ static libpool_options options_of(const struct ch_pool *pool)
         .backoff_max_ms = pool->backoff_max_ms,
         .max_age_ms = pool->max_age_ms,
         .recycle_jitter_percent = pool->recycle_jitter,
+        .retry_percent = pool->retry_percent,
     };
 }
 

@@ -102,6 +102,7 @@ struct ch_pool {
     bool no_core;
     uint64_t limit_as;
     uint32_t directory_late;
+    uint32_t retry_percent; /* 0: no budget */
 };
 
 enum ch_disposition {
@@ -159,6 +160,7 @@ enum ch_sabotage {
     CH_SABOTAGE_WAKE_LATE,
     CH_SABOTAGE_DIE_EARLY,
     CH_SABOTAGE_SHAM_FAULT,
+    CH_SABOTAGE_COUNT_RUN,
     CH_SABOTAGES
 };
 
@@ -255,6 +257,11 @@ struct ch_submit {
     uint32_t queue_timeout_ms; /* 0: none */
     uint32_t wait_ms;          /* submit may wait so long for room; CH_FOR_EVER */
     bool ordered;              /* order=yes: tasks of the group start in order of submission */
+    uint32_t retries;
+    uint32_t retry_causes; /* retry-on: as in libpool_task */
+    uint32_t retry_min_ms; /* and the next: retry-pause */
+    uint32_t retry_max_ms;
+    uint32_t works_at; /* 0: no run of it does anything else */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -279,6 +286,7 @@ enum ch_event {
     CH_EVENT_ZYGOTE_LOST,
     CH_EVENT_SHUTDOWN_BEGUN,
     CH_EVENT_SHUTDOWN_DONE,
+    CH_EVENT_TASK_RETRIED,
     CH_EVENTS
 };
 
@@ -341,6 +349,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_TASKS_RUNNING,
     CH_TASKS_REJECTED,
     CH_TASKS_RETURNED,
+    CH_TASKS_RETRIED,
     CH_TASKS_ENDED, /* ended.CAUSE */
     CH_WORKER_PROCESSES_CREATED,
     CH_WORKER_PROCESSES_STILL_ALIVE,

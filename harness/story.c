@@ -29,10 +29,14 @@ static void read_task_record(struct hn_stories *stories, const struct hn_record 
 static void read_event(struct hn_stories *stories, const struct hn_record *record,
                        const uint32_t *row_of)
 {
-    if (record->kind != HN_POOL + LIBPOOL_EVENT_TASK_ENDED || record->a > stories->count ||
-        row_of[record->a] == 0)
+    bool retried = record->kind == HN_POOL + LIBPOOL_EVENT_TASK_RETRIED;
+    bool ended = record->kind == HN_POOL + LIBPOOL_EVENT_TASK_ENDED;
+    if ((!ended && !retried) || record->a > stories->count || row_of[record->a] == 0)
         return;
     struct hn_story *story = &stories->list[row_of[record->a] - 1];
+    story->retried += retried;
+    if (!ended)
+        return;
     story->told++;
     story->told_cause = record->cause;
     story->told_ns = record->time_ns;

@@ -24,6 +24,7 @@ struct hn_story {
     uint32_t told;  /* ends that the pool's events tell */
     int32_t told_cause;
     uint64_t told_ns;
+    uint32_t retried; /* runs that its events tell to have failed and to be followed by another */
 };
 
 /* What was done to a process. */

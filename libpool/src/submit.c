@@ -13,15 +13,12 @@
 #include "base/alloc.h"
 #include "door.h"
 #include "os/pages.h"
+#include "retries.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 
 #define TAKE_EVERY \
     128 /* tasks: who submits without ever waiting looks at the results now and then */
-
-#define PAUSE_MIN_MS 10u /* before another run; the longest one, and that as large as it may be */
-#define PAUSE_MAX_MS 1000u
-#define PAUSE_BOUND_MS 3600000u
 
 /* Not what the worker will find there, but most mistakes. */
 static int check_file(const libpool_task *task)
@@ -35,30 +32,12 @@ static int check_file(const libpool_task *task)
     return file.st_size >= 0 && (uint64_t)file.st_size >= task->input_size ? 0 : -EINVAL;
 }
 
-static uint32_t longest_pause_ms(const libpool_task *task)
-{
-    if (task->retry_max_ms)
-        return task->retry_max_ms;
-    return task->retry_min_ms > PAUSE_MAX_MS ? task->retry_min_ms : PAUSE_MAX_MS;
-}
-
-static int check_retries(const libpool_task *task)
-{
-    const uint32_t known = 1u << LIBPOOL_ERROR | 1u << LIBPOOL_CRASH | 1u << LIBPOOL_EXIT |
-                           1u << LIBPOOL_OOM | 1u << LIBPOOL_TIMEOUT | 1u << LIBPOOL_KILLED |
-                           1u << LIBPOOL_CORRUPT | 1u << LIBPOOL_LOST;
-    uint32_t most_ms = longest_pause_ms(task);
-    bool both = !task->retries == !task->retry_causes;
-    bool timed = task->retry_min_ms <= most_ms && most_ms <= PAUSE_BOUND_MS;
-    return both && timed && !(task->retry_causes & ~known) ? 0 : -EINVAL;
-}
-
 static int check_task(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
     if (!task->function || task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;
-    int error = check_retries(task);
+    int error = lp_retries_check(task);
     if (error)
         return error;
     if (task->flags & LIBPOOL_FILE)
@@ -95,21 +74,6 @@ static int copy_input(libpool *pool, const libpool_task *task, unsigned char **c
 
 /* ---- with the lock held --------------------------------------------------------------------- */
 
-static const struct lp_retry_rule *make_rule(const libpool_task *task, struct lp_retry_rule *rule)
-{
-    if (!task->retries)
-        return NULL;
-    uint32_t most_ms = longest_pause_ms(task);
-    uint32_t least_ms = task->retry_min_ms ? task->retry_min_ms : PAUSE_MIN_MS;
-    *rule = (struct lp_retry_rule){
-        .limit = task->retries,
-        .causes = task->retry_causes,
-        .min_ns = (least_ms < most_ms ? least_ms : most_ms) * LP_MS,
-        .max_ns = most_ms * LP_MS,
-    };
-    return rule;
-}
-
 static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future,
                                      struct lp_retry_rule *rule)
 {
@@ -117,7 +81,7 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .bytes = future->input_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
-                                 .retry = make_rule(task, rule),
+                                 .retry = lp_retries_rule(task, rule),
                                  .user = future};
 }
 
