@@ -117,6 +117,10 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a working directory that is missing until so many initializers have failed"},
     {NUMBER("retry-percent", 1, 100, ch_pool, retry_percent), .standard = "no limit",
      .help = "retries at most for 100 tasks received"},
+    {NUMBER("quarantine-deaths", 1, 1000000, ch_pool, quarantine_deaths), .standard = "never",
+     .help = "deaths in a row by a family of tasks, before it is refused"},
+    {TIME_MS("quarantine", 1000, HOUR, ch_pool, quarantine_ms), .standard = "for ever",
+     .help = "for how long"},
     END,
 };
 
@@ -241,6 +245,8 @@ const struct ch_key ch_keys_submit[] = {
      .divisor = 1000, .standard = "10ms..1s", .help = "first and longest pause before another run"},
     {NUMBER("works-at", 2, 1000000, ch_submit, works_at), .standard = "never",
      .help = "from this run on the task does nothing and completes"},
+    {NUMBER("family", 1, 1000000, ch_submit, family), .standard = "none",
+     .help = "libpool_task.kind, for the quarantine"},
     {AS, .help = "names the group"},
     END,
 };

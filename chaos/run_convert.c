@@ -44,6 +44,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .retry_min_ms = submit->retry_min_ms,
         .retry_max_ms = submit->retry_max_ms,
         .works_at = submit->works_at,
+        .family = submit->family,
     };
 }
 
@@ -93,6 +94,8 @@ static libpool_options options_of(const struct ch_pool *pool)
         .max_age_ms = pool->max_age_ms,
         .recycle_jitter_percent = pool->recycle_jitter,
         .retry_percent = pool->retry_percent,
+        .quarantine_deaths = pool->quarantine_deaths,
+        .quarantine_ms = pool->quarantine_ms,
     };
 }
 

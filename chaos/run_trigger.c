@@ -45,6 +45,7 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_SHUTDOWN_BEGUN] = HN_POOL + LIBPOOL_EVENT_SHUTDOWN_BEGUN,
         [CH_EVENT_SHUTDOWN_DONE] = HN_POOL + LIBPOOL_EVENT_SHUTDOWN_DONE,
         [CH_EVENT_TASK_RETRIED] = HN_POOL + LIBPOOL_EVENT_TASK_RETRIED,
+        [CH_EVENT_KIND_QUARANTINED] = HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED,
     };
     return kinds[event];
 }
@@ -194,8 +195,8 @@ static bool is_about_task(enum ch_event event)
 {
     return event == CH_EVENT_TASK_RECEIVED || event == CH_EVENT_TASK_LAUNCHED ||
            event == CH_EVENT_TASK_RETURNED || event == CH_EVENT_TASK_ENDED ||
-           event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_TASK_END ||
-           event == CH_EVENT_TASK_START;
+           event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_KIND_QUARANTINED ||
+           event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START;
 }
 
 /* True when that process has run a task of the group. */

@@ -102,7 +102,9 @@ struct ch_pool {
     bool no_core;
     uint64_t limit_as;
     uint32_t directory_late;
-    uint32_t retry_percent; /* 0: no budget */
+    uint32_t retry_percent;     /* 0: no budget */
+    uint32_t quarantine_deaths; /* 0: never */
+    uint32_t quarantine_ms;     /* 0: for ever */
 };
 
 enum ch_disposition {
@@ -262,6 +264,7 @@ struct ch_submit {
     uint32_t retry_min_ms; /* and the next: retry-pause */
     uint32_t retry_max_ms;
     uint32_t works_at; /* 0: no run of it does anything else */
+    uint32_t family;   /* libpool_task.kind */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -287,6 +290,7 @@ enum ch_event {
     CH_EVENT_SHUTDOWN_BEGUN,
     CH_EVENT_SHUTDOWN_DONE,
     CH_EVENT_TASK_RETRIED,
+    CH_EVENT_KIND_QUARANTINED,
     CH_EVENTS
 };
 
@@ -350,6 +354,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_TASKS_REJECTED,
     CH_TASKS_RETURNED,
     CH_TASKS_RETRIED,
+    CH_KINDS_HELD,
     CH_TASKS_ENDED, /* ended.CAUSE */
     CH_WORKER_PROCESSES_CREATED,
     CH_WORKER_PROCESSES_STILL_ALIVE,

@@ -105,6 +105,8 @@ static const struct ch_word events[] = {
      "A task is back in the backlog: its worker died before the start."},
     {"task-retried", CH_EVENT_TASK_RETRIED, TASK_EVENT, NULL, NULL,
      "A run of a task has failed, another will follow."},
+    {"kind-quarantined", CH_EVENT_KIND_QUARANTINED, TASK_EVENT, NULL, NULL,
+     "Too many workers have died of a family of tasks."},
     {"task-ended", CH_EVENT_TASK_ENDED, TASK_EVENT, NULL, NULL, "A future has ended."},
     {"worker-spawned", CH_EVENT_WORKER_SPAWNED, WORKER_EVENT, NULL, NULL, "A worker was forked."},
     {"worker-ready", CH_EVENT_WORKER_READY, WORKER_EVENT, NULL, NULL, "A worker takes tasks."},
@@ -201,6 +203,7 @@ static const struct ch_word counters[] = {
      "Put back into the backlog: their worker died before the start."},
     {"tasks_retried", CH_TASKS_RETRIED, 0, NULL, NULL,
      "Runs that failed and were followed by another."},
+    {"kinds_held", CH_KINDS_HELD, 0, NULL, NULL, "Quarantines that have begun."},
     {"ended", CH_TASKS_ENDED, CH_COUNTER_BY_CAUSE, "ended.CAUSE", NULL, "Tasks by how they ended."},
     {"worker_processes_created", CH_WORKER_PROCESSES_CREATED, 0, NULL, NULL, "Workers ever."},
     {"worker_processes_still_alive", CH_WORKER_PROCESSES_STILL_ALIVE, 0, NULL, NULL,
@@ -246,6 +249,8 @@ static const struct ch_word causes[] = {
     {"shutdown", LIBPOOL_SHUTDOWN, 0, NULL, NULL, "Ended by the pool's shutdown."},
     {"corrupt", LIBPOOL_CORRUPT, 0, NULL, NULL, "Wrote nonsense into its channel."},
     {"lost", LIBPOOL_LOST, 0, NULL, NULL, "Dead, and nobody was left who could tell why."},
+    {"quarantined", LIBPOOL_QUARANTINED, 0, NULL, NULL,
+     "Not run: too many workers had died of its family."},
 };
 
 static const struct ch_word selectors[] = {

@@ -87,6 +87,7 @@ static const struct {
     COUNTER(tasks_rejected),
     COUNTER(tasks_returned),
     COUNTER(tasks_retried),
+    COUNTER(kinds_held),
     COUNTER(worker_processes_created),
     COUNTER(max_workers_busy_concurrently),
     COUNTER(spawns_failed),

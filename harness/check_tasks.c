@@ -159,6 +159,8 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_INIT_FAILED);
     if (hn_story_was_orphaned(view->stories, view->story, row))
         causes |= BIT(LIBPOOL_LOST);
+    if (view->group && view->group->family && view->stories->held)
+        causes |= BIT(LIBPOOL_QUARANTINED);
     if (of->memory_limited && hn_story_was_limited(view->stories, row->slot))
         causes |= BIT(LIBPOOL_OOM);
     if (row->signal > 0 && hn_story_was_hit(view->stories, row->pid, row->signal))
@@ -239,7 +241,8 @@ static void check_runs(const struct view *view)
         object(view, HN_I7_CERTAINTY, "run again for a cause that the task names",
                "the run before ended as %s", libpool_cause_name(row->retried_cause));
     const uint32_t pending = BIT(LIBPOOL_CANCELLED) | BIT(LIBPOOL_SHUTDOWN) |
-                             BIT(LIBPOOL_QUEUE_TIMEOUT) | BIT(LIBPOOL_INIT_FAILED);
+                             BIT(LIBPOOL_QUEUE_TIMEOUT) | BIT(LIBPOOL_INIT_FAILED) |
+                             BIT(LIBPOOL_QUARANTINED);
     bool in_pause = row->attempts == story->retried && (pending & BIT(row->cause));
     if (story->told && row->attempts != story->retried + 1 && !in_pause && row->attempts)
         object(view, HN_I7_CERTAINTY, "an event for each run that was followed by another",

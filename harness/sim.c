@@ -473,6 +473,8 @@ static void submit(struct hn_sim *sim)
         .bytes = hn_random_below(&sim->random, 200),
         .run_timeout_ns = draw_timeout(sim),
         .queue_timeout_ns = draw_timeout(sim),
+        .kind = hn_random_chance(&sim->random, 50) ? 0
+                                                   : hn_random_below(&sim->random, HN_BOOK_KINDS),
     };
     struct lp_retry_rule rule = draw_rule(sim);
     spec.retry = hn_random_chance(&sim->random, sim->retry_chance) ? &rule : NULL;
@@ -586,6 +588,18 @@ static void any_shutdown(struct hn_sim *sim)
     shut_down(sim, modes[hn_random_below(&sim->random, 4)], deadline_ns);
 }
 
+static void pardon(struct hn_sim *sim)
+{
+    uint64_t kind = hn_random_below(&sim->random, HN_BOOK_KINDS);
+    struct hn_book_kind *book = &sim->books.kinds[kind];
+    bool held = hn_books_holds_kind(&sim->books, kind), known = held || book->deaths;
+    sim->coverage->sometimes[HN_KIND_PARDONED] += held;
+    TRACE("user", "pardon kind %u", (unsigned)kind);
+    if (lp_pool_pardon(&sim->pool, kind, sim->trace.now_ns) != known)
+        FAIL("pardon of kind %u: it was %sknown", (unsigned)kind, known ? "" : "not ");
+    *book = (struct hn_book_kind){0};
+}
+
 /* ---- troubles --------------------------------------------------------------------------------- */
 
 static void kill_worker(struct hn_sim *sim)
@@ -661,7 +675,7 @@ static const struct {
 } troubles[] = {
     {40, submit},         {3, submit_burst}, {1, fill},     {10, cancel}, {10, kill_worker},
     {6, hurt_zygote},     {5, say_nonsense}, {3, old_word}, {3, tick},    {3, resize},
-    {2, maybe_shut_down},
+    {2, maybe_shut_down}, {2, pardon},
 };
 
 static void trouble(struct hn_sim *sim)
@@ -819,6 +833,8 @@ static void draw_config(struct hn_sim *sim)
     config->exclusive = hn_random_chance(random, 30);
     config->has_finalizer = hn_random_chance(random, 50);
     config->notes = hn_random_chance(random, 50);
+    config->quarantine_deaths = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 3);
+    config->quarantine_ns = hn_random_chance(random, 50) ? 0 : draw_ms(sim, 1, 2000);
     config->retry_percent = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 30);
     sim->retry_chance = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 100);
 }

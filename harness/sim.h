@@ -101,6 +101,11 @@
     X(ALL_PAUSED, "all that is left is in a pause")                          \
     X(CANCEL_PAUSED, "cancelled in a pause")                                 \
     X(SHUTDOWN_PAUSED, "a shutdown ended one in a pause")                    \
+    X(KIND_HELD, "a kind of tasks is held")                                  \
+    X(KIND_REFUSED, "a task of a held kind is refused")                      \
+    X(KIND_ENDED, "a pending task of a held kind ended")                     \
+    X(KIND_TRIED, "the time of a held kind is up")                           \
+    X(KIND_PARDONED, "a held kind was pardoned")                             \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

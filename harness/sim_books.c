@@ -70,14 +70,25 @@ bool hn_books_holds(const struct hn_book_slot *slot)
     return slot->task != LP_NONE || slot->queued;
 }
 
-bool hn_books_runs_again(const struct hn_books *books, uint32_t index, libpool_cause cause)
+bool hn_books_holds_kind(struct hn_books *books, uint64_t number)
+{
+    struct hn_book_kind *kind = &books->kinds[number];
+    uint64_t now_ns = books->trace->now_ns;
+    if (kind->until_ns && now_ns >= kind->until_ns) {
+        *kind = (struct hn_book_kind){.deaths = books->config.quarantine_deaths - 1};
+        books->coverage->sometimes[HN_KIND_TRIED]++;
+    }
+    return kind->until_ns != 0;
+}
+
+bool hn_books_runs_again(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
     const struct hn_book_task *task = &books->tasks[index];
     bool late = books->shutting && books->deadline_ns && books->now_ns >= books->deadline_ns;
     bool ending = late || books->cancelling || books->killing || books->down;
     bool wanted = task->state == LP_TASK_RUNNING && task->retried < task->rule.limit &&
                   (task->rule.causes & 1u << cause);
-    if (!wanted || ending)
+    if (!wanted || ending || hn_books_holds_kind(books, task->spec.kind))
         return false;
     bool affordable = books->config.retry_percent == 0 || books->retry_budget >= 100;
     books->coverage->sometimes[HN_RETRY_REFUSED] += !affordable;
@@ -216,9 +227,13 @@ static bool is_welcome(const struct hn_books *books, uint64_t bytes)
     return direct || has_room(books, bytes);
 }
 
-static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result)
+static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result,
+                    uint64_t kind)
 {
-    bool room = is_welcome(books, bytes);
+    bool room = is_welcome(books, bytes), held = hn_books_holds_kind(books, kind);
+    if (held ? result == -EAGAIN : result == -EKEYREJECTED)
+        FAIL("submit of kind %u said %d", (unsigned)kind, result);
+    books->coverage->sometimes[HN_KIND_REFUSED] += result == -EKEYREJECTED;
     if (result == -ESHUTDOWN && !books->shutting)
         FAIL("submit refused with ESHUTDOWN by an open pool");
     if (result == -E2BIG && bytes <= books->config.backlog_bytes)
@@ -245,9 +260,11 @@ void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
                         const struct lp_task_spec *spec, int result, uint32_t index)
 {
     if (result != 0) {
-        refused(books, pool, spec->bytes, result);
+        refused(books, pool, spec->bytes, result, spec->kind);
         return;
     }
+    if (hn_books_holds_kind(books, spec->kind))
+        FAIL("submit of a kind that is held is accepted");
     if (books->shutting || !is_welcome(books, spec->bytes))
         FAIL("submit accepted without room or after shutdown");
     struct hn_book_task *task = &books->tasks[books->n_tasks++];
@@ -806,7 +823,7 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
-    X(zygotes_lost) X(backlog_bytes) X(tasks_retried)
+    X(zygotes_lost) X(backlog_bytes) X(tasks_retried) X(kinds_held)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)

@@ -25,6 +25,7 @@
 #define HN_BOOK_TASKS 4096u
 #define HN_BOOK_SLOTS 32u
 #define HN_SPAWNS_KEPT 24u
+#define HN_BOOK_KINDS 4u /* of tasks; 0 is none */
 
 /* Where one run of a task took place. */
 struct hn_book_run {
@@ -88,6 +89,12 @@ struct hn_book_slot {
     uint32_t held;    /* index of the task that runs again when its tree is gone, or LP_NONE */
 };
 
+/* What is held against a kind of tasks. */
+struct hn_book_kind {
+    uint32_t deaths;   /* in a row */
+    uint64_t until_ns; /* 0: it is not held */
+};
+
 /* One call into the policy. */
 struct hn_call {
     const struct lp_event *event; /* NULL: submit, cancel, settle... */
@@ -112,6 +119,7 @@ struct hn_books {
     uint64_t order;        /* of the last task that joined the backlog's end */
     uint32_t paused;       /* tasks that wait for another run */
     uint32_t retry_budget; /* in hundredths */
+    struct hn_book_kind kinds[HN_BOOK_KINDS];
     uint32_t favourite;    /* the slot that was assigned a task last */
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
@@ -166,6 +174,8 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
                      const struct lp_action *action);
 void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 
+/* None of this kind may be run. */
+bool hn_books_holds_kind(struct hn_books *books, uint64_t kind);
 /* Somebody idle may be given a task. */
 bool hn_books_has_free(const struct hn_books *books);
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
@@ -173,7 +183,7 @@ uint32_t hn_books_pending(
     const struct hn_books *books); /* in the backlog or a channel, or paused */
 uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog, to be run now */
 /* A run that ended so is to be followed by another. */
-bool hn_books_runs_again(const struct hn_books *books, uint32_t index, libpool_cause cause);
+bool hn_books_runs_again(struct hn_books *books, uint32_t index, libpool_cause cause);
 uint32_t hn_books_running(const struct hn_books *books);
 bool hn_books_holds(const struct hn_book_slot *slot); /* it has tasks */
 /* The place of a task in a slot's queue; LP_NONE: it is not there. */

@@ -154,6 +154,8 @@ static void check_handed(struct hn_books *books, uint32_t index, const struct lp
     if (task->retried && task->failed.slot == action->slot &&
         task->failed.generation == slot->generation)
         FAIL("I7: task %u handed again to the worker that failed it", index + 1);
+    if (hn_books_holds_kind(books, task->spec.kind))
+        FAIL("task %u handed out, and its kind is held", index + 1);
     if (books->cancelling)
         FAIL("task %u handed out after a cancelling shutdown", index + 1);
     check_order(books, index);
@@ -375,6 +377,11 @@ static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_caus
         return books->call.cancelled == index;
     if (cause == LIBPOOL_SHUTDOWN)
         return books->cancelling || books->killing;
+    if (cause == LIBPOOL_QUARANTINED) {
+        SOMETIMES(KIND_ENDED);
+        check_order(books, index);
+        return hn_books_holds_kind(books, task->spec.kind);
+    }
     if (cause == LIBPOOL_QUEUE_TIMEOUT) {
         SOMETIMES(QUEUE_TIMEOUT);
         return overran_queue(books, task);
@@ -593,6 +600,36 @@ static void enter_end(struct hn_books *books, uint32_t index, libpool_cause caus
     task->state = LP_TASK_ENDED;
 }
 
+/* A death that the task, or what it made of its worker, is to blame for. */
+static bool is_its_death(const struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    if (task->state != LP_TASK_RUNNING)
+        return false;
+    if (cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT)
+        return !task->must_say_how && books->slots[task->slot].state == LP_WORKER_BUSY;
+    bool died = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
+                cause == LIBPOOL_KILLED;
+    return died && task->must_say_how && books->call.event->started_id == index + UINT64_C(1);
+}
+
+static void blame(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    uint64_t number = books->tasks[index].spec.kind;
+    struct hn_book_kind *kind = &books->kinds[number];
+    uint64_t period_ns = books->config.quarantine_ns;
+    if (!number || !books->config.quarantine_deaths || hn_books_holds_kind(books, number))
+        return;
+    if (tells_result(books) && (cause == LIBPOOL_COMPLETED || cause == LIBPOOL_ERROR))
+        kind->deaths = 0;
+    if (!is_its_death(books, index, cause) || ++kind->deaths < books->config.quarantine_deaths)
+        return;
+    kind->until_ns = period_ns ? books->now_ns + period_ns : UINT64_MAX;
+    books->stats.kinds_held++;
+    books->notes_due[LIBPOOL_EVENT_KIND_QUARANTINED]++;
+    SOMETIMES(KIND_HELD);
+}
+
 /* What this call owed it is done. */
 static void settle_due(struct hn_books *books, struct hn_book_task *task)
 {
@@ -612,6 +649,7 @@ static void judge_end(struct hn_books *books, const struct lp_pool *pool,
         FAIL("I1: task %u ended twice", index + 1);
         return;
     }
+    blame(books, index, outcome->cause);
     if (hn_books_runs_again(books, index, outcome->cause))
         FAIL("task %u ended as %s, and was to run again", index + 1,
              libpool_cause_name(outcome->cause));
@@ -665,6 +703,7 @@ static void judge_again(struct hn_books *books, const struct lp_pool *pool,
     const struct lp_outcome *outcome = &pool->tasks.table[action->task].outcome;
     uint32_t index = find_task(books, pool, action->task);
     struct hn_book_task *task = &books->tasks[index];
+    blame(books, index, outcome->cause);
     if (task->state != LP_TASK_RUNNING || !hn_books_runs_again(books, index, outcome->cause)) {
         FAIL("I7: task %u is to run again, which it must not", index + 1);
         return;

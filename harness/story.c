@@ -75,6 +75,7 @@ static void read_deed(struct hn_stories *stories, const struct hn_record *record
     if (fault && record->pid > 0 && stories->deeds_count < HN_DEEDS_MAX)
         stories->deeds[stories->deeds_count++] = (struct hn_deed){record->pid, record->slot,
                                                                   record->signal};
+    stories->held |= record->kind == HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED;
     if (record->kind == HN_POOL + LIBPOOL_EVENT_ZYGOTE_STARTED) {
         stories->zygote = record->pid;
         come_back(stories, record->time_ns);

@@ -73,6 +73,7 @@ typedef enum libpool_cause {
     LIBPOOL_SHUTDOWN,      /* ended by the pool's shutdown */
     LIBPOOL_CORRUPT,       /* the worker wrote nonsense into its channel and was killed */
     LIBPOOL_LOST,          /* dead, and nobody was left who could tell why */
+    LIBPOOL_QUARANTINED,   /* task: not run, or not again: too many workers had died of its kind */
     LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
 } libpool_cause;
 
@@ -231,8 +232,9 @@ typedef struct libpool_options {
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
-    uint32_t
-        retry_percent; /* retries at most for 100 tasks received, 1 to 100; default: no limit */
+    uint32_t retry_percent;             /* retries for 100 tasks, 100 at most; default: no limit */
+    uint32_t quarantine_deaths; /* in a row, before a kind of tasks is refused; default: never */
+    uint32_t quarantine_ms;     /* for how long; default: until libpool_pardon */
 } libpool_options;
 
 /*
@@ -344,6 +346,7 @@ typedef struct libpool_task {
     uint32_t retry_causes;     /* for which: 1u << LIBPOOL_CRASH | ...; see below */
     uint32_t retry_min_ms;     /* the pause before the first of them; default 10 */
     uint32_t retry_max_ms;     /* the longest pause, an hour at most; default 1000 */
+    uint64_t kind;             /* a number of the application's, for the quarantine; 0: none */
 } libpool_task;
 
 /*
@@ -361,11 +364,23 @@ typedef struct libpool_task {
  */
 
 /*
+ * Quarantine (options.quarantine_deaths). A worker's death by CRASH, EXIT, OOM, TIMEOUT, KILLED or CORRUPT
+ * counts against the kind of the task that it ran; a result, of any code, clears that. After so many in
+ * a row libpool_submit refuses the kind with -EKEYREJECTED, those that are pending end as QUARANTINED
+ * when it is their turn, and none is retried; what runs goes on. When quarantine_ms have passed one more
+ * death is enough. The pool remembers 64 kinds that have killed, those that are refused longest.
+ */
+
+/* Takes tasks of this kind again, as if none had failed. -ENOENT: nothing is held against it. */
+int libpool_pardon(libpool *pool, uint64_t kind);
+
+/*
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
  * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -EAGAIN (full, with
- * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker of this pool).
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), -EDEADLK (inside a worker of
+ * this pool).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -570,7 +585,7 @@ typedef struct libpool_stats {
     uint64_t tasks_pending;  /* gauge: in the backlog, or between two runs */
     uint64_t tasks_running;  /* gauge: with a worker */
     uint64_t tasks_failed;   /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
-    uint64_t tasks_rejected; /* refused by libpool_submit: full, or after shutdown */
+    uint64_t tasks_rejected; /* refused by libpool_submit: full, quarantined, after shutdown */
     uint64_t tasks_returned; /* put back into the backlog: their worker died before the start */
     uint64_t tasks_ended[LIBPOOL_CAUSES_MAX]; /* by cause */
     uint64_t worker_processes_created;
@@ -589,6 +604,7 @@ typedef struct libpool_stats {
     uint32_t containment;   /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;  /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
     uint64_t tasks_retried; /* runs that failed and were followed by another */
+    uint64_t kinds_held;    /* so often a quarantine has begun */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
@@ -610,7 +626,8 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
-    LIBPOOL_EVENT_TASK_RETRIED, /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_TASK_RETRIED,     /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_KIND_QUARANTINED, /* the task whose worker died last, and of what */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

@@ -35,6 +35,7 @@ static const char *const cause_names[LIBPOOL_CAUSES] = {
     [LIBPOOL_SHUTDOWN] = "shutdown",
     [LIBPOOL_CORRUPT] = "corrupt",
     [LIBPOOL_LOST] = "lost",
+    [LIBPOOL_QUARANTINED] = "quarantined",
 };
 
 static const char *const cause_sentences[LIBPOOL_CAUSES] = {
@@ -53,6 +54,7 @@ static const char *const cause_sentences[LIBPOOL_CAUSES] = {
     [LIBPOOL_SHUTDOWN] = "the pool was shut down",
     [LIBPOOL_CORRUPT] = "the worker wrote nonsense into its channel",
     [LIBPOOL_LOST] = "the worker was lost, nobody could tell why",
+    [LIBPOOL_QUARANTINED] = "workers died of other tasks of its kind",
 };
 
 static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
@@ -72,6 +74,7 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_SHUTDOWN_BEGUN] = "shutdown-begun",
     [LIBPOOL_EVENT_SHUTDOWN_DONE] = "shutdown-done",
     [LIBPOOL_EVENT_TASK_RETRIED] = "task-retried",
+    [LIBPOOL_EVENT_KIND_QUARANTINED] = "kind-quarantined",
 };
 
 const char *libpool_cause_name(libpool_cause cause)

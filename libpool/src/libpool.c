@@ -171,6 +171,17 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
     return error;
 }
 
+int libpool_pardon(libpool *pool, uint64_t kind)
+{
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    bool known = lp_pool_pardon(&pool->core, kind, lp_supervisor_now());
+    pthread_mutex_unlock(&pool->lock);
+    return known ? 0 : -ENOENT;
+}
+
 static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
 {
     uint64_t now_ns = lp_supervisor_now();

@@ -43,18 +43,21 @@ static int fail_first(libpool_worker *worker, const void *input, size_t size)
         (void)pause();
 }
 
-static libpool *open_pool(uint32_t workers, uint32_t retry_percent)
+static libpool *open_with(libpool_options options)
 {
     libpool *pool = NULL;
-    libpool_options options = {.size = sizeof options,
-                               .min_workers = workers,
-                               .max_workers = workers,
-                               .event_buffer = 1000,
-                               .retry_percent = retry_percent};
+    options.size = sizeof options;
+    options.event_buffer = 1000;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CU_ASSERT_FATAL(shared != MAP_FAILED);
     CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
     return pool;
+}
+
+static libpool *open_pool(uint32_t workers, uint32_t retry_percent)
+{
+    return open_with((libpool_options){
+        .min_workers = workers, .max_workers = workers, .retry_percent = retry_percent});
 }
 
 static void close_pool(libpool *pool)
@@ -320,4 +323,85 @@ TEST(retries, what_can_not_be_meant_is_refused)
     close_pool(pool);
     libpool_options options = {.size = sizeof options, .retry_percent = 101};
     CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+}
+
+/* ---- quarantine ------------------------------------------------------------------------------- */
+
+static libpool_cause run_kind(libpool *pool, uint64_t kind, int number)
+{
+    libpool_task task = make_task(&(struct order){number ? 1000 : 0, number}, 0);
+    task.retries = 0;
+    task.kind = kind;
+    libpool_future *future = submit(pool, &task);
+    libpool_cause cause = result_of(future)->cause;
+    libpool_future_free(future);
+    return cause;
+}
+
+static int offer_kind(libpool *pool, uint64_t kind)
+{
+    libpool_task task = make_task(&(struct order){0, 0}, 0);
+    task.retries = 0;
+    task.kind = kind;
+    return libpool_submit(pool, &task, -1, NULL);
+}
+
+TEST(retries, a_kind_that_kills_is_refused_until_it_is_pardoned)
+{
+    libpool *pool = open_with(
+        (libpool_options){.min_workers = 1, .max_workers = 1, .quarantine_deaths = 2});
+    CU_ASSERT_EQUAL(libpool_pardon(pool, 7), -ENOENT);
+    CU_ASSERT_EQUAL(run_kind(pool, 7, SIGSEGV), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(run_kind(pool, 7, -1), LIBPOOL_ERROR); /* lives: not in a row */
+    CU_ASSERT_EQUAL(run_kind(pool, 7, SIGSEGV), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(offer_kind(pool, 7), 0);
+    CU_ASSERT_EQUAL(run_kind(pool, 7, SIGSEGV), LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL(run_kind(pool, 7, SIGKILL), LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(offer_kind(pool, 7), -EKEYREJECTED);
+    CU_ASSERT_EQUAL(offer_kind(pool, 8), 0);
+    CU_ASSERT_EQUAL(offer_kind(pool, 0), 0);
+    CU_ASSERT_EQUAL(await(pool, LIBPOOL_EVENT_KIND_QUARANTINED).cause, LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(stats_of(pool).kinds_held, 1);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_rejected, 1);
+    CU_ASSERT_EQUAL(libpool_pardon(pool, 7), 0);
+    CU_ASSERT_EQUAL(run_kind(pool, 7, 0), LIBPOOL_COMPLETED);
+    close_pool(pool);
+}
+
+TEST(retries, what_is_pending_of_a_kind_that_kills_ends)
+{
+    libpool *pool = open_with(
+        (libpool_options){.min_workers = 1, .max_workers = 1, .quarantine_deaths = 1});
+    libpool_task task = make_task(&(struct order){1, 0}, CAUSE(TIMEOUT));
+    task.run_timeout_ms = 100;
+    task.kind = 7;
+    libpool_future *killer = submit(pool, &task), *pending = submit(pool, &task);
+    task.kind = 0;
+    libpool_future *other = submit(pool, &task);
+    CU_ASSERT_EQUAL(result_of(killer)->cause, LIBPOOL_TIMEOUT); /* it asked for another run */
+    CU_ASSERT_EQUAL(result_of(pending)->cause, LIBPOOL_QUARANTINED);
+    CU_ASSERT_EQUAL(result_of(pending)->certainty, LIBPOOL_NOT_STARTED);
+    CU_ASSERT_EQUAL(result_of(other)->cause, LIBPOOL_COMPLETED);
+    libpool_future_free(killer);
+    libpool_future_free(pending);
+    libpool_future_free(other);
+    close_pool(pool);
+}
+
+TEST(retries, of_many_the_first_that_is_held_is_refused)
+{
+    libpool *pool = open_with(
+        (libpool_options){.min_workers = 1, .max_workers = 1, .quarantine_deaths = 1});
+    CU_ASSERT_EQUAL(run_kind(pool, 7, SIGSEGV), LIBPOOL_CRASH);
+    libpool_task tasks[4];
+    const struct order order = {0, 0};
+    for (uint64_t i = 0; i < 4; i++) {
+        tasks[i] = make_task(&order, 0);
+        tasks[i].retries = 0;
+        tasks[i].kind = i == 2 ? 7 : i;
+    }
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 4, -1, NULL), 2);
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks + 2, 2, -1, NULL), -EKEYREJECTED);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_rejected, 2);
+    close_pool(pool);
 }

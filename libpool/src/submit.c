@@ -81,6 +81,7 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .bytes = future->input_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
+                                 .kind = task->kind,
                                  .retry = lp_retries_rule(task, rule),
                                  .user = future};
 }
@@ -159,7 +160,8 @@ static uint64_t deadline_of(int timeout_ms)
 /* Refused for want of room or of a pool, not because the caller was wrong. */
 static void count_refused(libpool *pool, int error, size_t tasks)
 {
-    bool refused = error == -EAGAIN || error == -ETIMEDOUT || error == -ESHUTDOWN;
+    bool refused = error == -EAGAIN || error == -ETIMEDOUT || error == -ESHUTDOWN ||
+                   error == -EKEYREJECTED;
     for (; refused && tasks; tasks--)
         lp_pool_reject(&pool->core);
 }
@@ -286,7 +288,7 @@ int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, 
             error = add_alone(&many);
     }
     pthread_mutex_lock(&pool->lock);
-    count_refused(pool, error, n - many.done);
+    count_refused(pool, error, error == -EKEYREJECTED ? 1 : n - many.done);
     pthread_mutex_unlock(&pool->lock);
     return many.done || !error ? (int64_t)many.done : error;
 }

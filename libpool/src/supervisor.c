@@ -990,6 +990,8 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .backoff_max_ns = options->backoff_max_ms * LP_MS,
         .seed = lp_supervisor_now(),
         .retry_percent = options->retry_percent,
+        .quarantine_deaths = options->quarantine_deaths,
+        .quarantine_ns = options->quarantine_ms * LP_MS,
         .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
         .has_finalizer = options->finalizer != NULL,
         .notes = options->event_buffer != 0,

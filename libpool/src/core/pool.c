@@ -69,6 +69,8 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->random = config->seed | 1;
     pool->retry_random = (config->seed ^ UINT64_C(0x9e3779b97f4a7c15)) | 1;
     pool->retry_budget = 100 * LP_RETRY_FLOOR;
+    pool->quarantine.limit = config->quarantine_deaths;
+    pool->quarantine.period_ns = config->quarantine_ns;
     pool->slots = lp_pool_slots(config);
     pool->workers = (struct lp_worker *)(void *)(base + at.workers);
     pool->actions = (struct lp_action *)(void *)(base + at.actions);
@@ -192,6 +194,16 @@ bool lp_pool_end_run(struct lp_pool *pool, uint32_t index, struct lp_outcome *ou
     return true;
 }
 
+void lp_pool_blame(struct lp_pool *pool, uint32_t index, libpool_cause cause)
+{
+    uint64_t kind = pool->tasks.table[index].spec.kind;
+    if (!kind || !lp_quarantine_died(&pool->quarantine, kind, pool->now_ns))
+        return;
+    uint32_t slot = pool->tasks.table[index].slot;
+    pool->stats.kinds_held++;
+    lp_pool_note(pool, LIBPOOL_EVENT_KIND_QUARANTINED, slot, index)->cause = cause;
+}
+
 libpool_cause lp_pool_classify(const struct lp_event *exited)
 {
     if (exited->unknown)
@@ -294,9 +306,24 @@ static void settle_excess(struct lp_pool *pool)
         lp_worker_retire(pool, pool->idle_oldest);
 }
 
+/* Held kinds end when it is their turn: who is pardoned before is run. */
+static void end_quarantined(struct lp_pool *pool)
+{
+    while (pool->ends_left && lp_prefetch_is_held(pool)) {
+        pool->ends_left--;
+        pool->made_room = true;
+        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks),
+                         &(struct lp_outcome){.cause = LIBPOOL_QUARANTINED});
+    }
+    pool->more = pool->more || lp_prefetch_is_held(pool);
+}
+
 static void settle_assignments(struct lp_pool *pool)
 {
-    while (has_free_worker(pool) && pool->tasks.pending) {
+    end_quarantined(pool);
+    for (; has_free_worker(pool) && pool->tasks.pending; end_quarantined(pool)) {
+        if (lp_prefetch_is_held(pool))
+            return; /* the next step goes on */
         if (!lp_prefetch_is_soon_done(pool, pool->favourite) ||
             !lp_prefetch_one(pool, pool->favourite)) {
             pool->favourite = pool->idle_newest;
@@ -646,6 +673,8 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
+    if (spec->kind && lp_quarantine_holds(&pool->quarantine, spec->kind, now_ns))
+        return -EKEYREJECTED;
     bool direct = has_free_worker(pool) && pool->tasks.pending == 0 && pool->tasks.waiting == 0;
     bool has_room = pool->tasks.waiting + pool->tasks.pending + pool->tasks.prefetched <
                         pool->config.backlog_tasks &&
@@ -674,6 +703,11 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     else if (pool->tasks.pending >= LP_FEED_TASKS) /* else nothing follows but waiting */
         feed(pool);
     return 0;
+}
+
+bool lp_pool_pardon(struct lp_pool *pool, uint64_t kind, uint64_t now_ns)
+{
+    return lp_quarantine_pardon(&pool->quarantine, kind, now_ns);
 }
 
 void lp_pool_reject(struct lp_pool *pool)

@@ -10,10 +10,13 @@ static bool is_ending(const struct lp_pool *pool)
     return pool->cancel_pending || pool->phase > LP_PHASE_DRAINING || overdue;
 }
 
-bool lp_retry_may(const struct lp_pool *pool, uint32_t index, libpool_cause cause)
+bool lp_retry_may(struct lp_pool *pool, uint32_t index, libpool_cause cause)
 {
-    const struct lp_retry_rule *rule = pool->tasks.table[index].spec.retry;
+    const struct lp_task_spec *spec = &pool->tasks.table[index].spec;
+    const struct lp_retry_rule *rule = spec->retry;
     if (!rule || !(rule->causes >> cause & 1) || is_ending(pool))
+        return false;
+    if (lp_quarantine_holds(&pool->quarantine, spec->kind, pool->now_ns))
         return false;
     bool affordable = !pool->config.retry_percent || pool->retry_budget >= WHOLE;
     return affordable && pool->tasks.retries[index].retried < rule->limit;

@@ -71,6 +71,7 @@ struct lp_task_spec {
     uint64_t run_timeout_ns;           /* 0: none */
     uint64_t queue_timeout_ns;         /* 0: none */
     const struct lp_retry_rule *retry; /* NULL: one run is all. Copied */
+    uint64_t kind;                     /* 0: none */
     void *user;                        /* the supervisor's future; not looked at */
 };
 

@@ -244,6 +244,8 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
     case LP_WORKER_IDLE:
     case LP_WORKER_RETIRING: kill_process(pool, slot, doom); return;
     case LP_WORKER_BUSY:
+        if (doom == LIBPOOL_TIMEOUT || doom == LIBPOOL_CORRUPT)
+            lp_pool_blame(pool, worker->task, doom);
         /* The future ends now: the proof may take long, and what was sent can't be stopped. */
         drop_task(pool, slot, doom);
         kill_process(pool, slot, doom);
@@ -332,6 +334,13 @@ static void settle_begun(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     }
 }
 
+/* Of the task, as far as anybody can know: not lost with a zygote, and not the pool's doing. */
+static bool is_death(libpool_cause cause)
+{
+    return cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
+           cause == LIBPOOL_KILLED;
+}
+
 /* What becomes of the tasks of a worker that died without the pool's doing. */
 static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_event *event,
                         libpool_cause cause)
@@ -351,6 +360,8 @@ static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_eve
         worker->task = LP_NONE;
         return;
     }
+    if (started && is_death(cause))
+        lp_pool_blame(pool, worker->task, cause);
     (void)end_its_task(
         pool, slot,
         &(struct lp_outcome){.cause = cause,
@@ -610,6 +621,8 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         outcome.pending_ns = event->started_ns - task->submitted_ns;
         lp_prefetch_learn(pool, outcome.running_ns);
     }
+    if (task->spec.kind)
+        lp_quarantine_worked(&pool->quarantine, task->spec.kind, pool->now_ns);
     bool retried = end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
     worker->recalled = false;
