@@ -833,10 +833,12 @@ static void draw_config(struct hn_sim *sim)
     config->exclusive = hn_random_chance(random, 30);
     config->has_finalizer = hn_random_chance(random, 50);
     config->notes = hn_random_chance(random, 50);
-    config->quarantine_deaths = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 3);
+    config->quarantine_deaths = hn_random_chance(random, 80) ? 0 : hn_random_between(random, 1, 3);
     config->quarantine_ns = hn_random_chance(random, 50) ? 0 : draw_ms(sim, 1, 2000);
     config->retry_percent = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 30);
     sim->retry_chance = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 100);
+    if (config->retry_percent && hn_random_chance(random, 50))
+        sim->retry_chance = 100; /* so that it is not enough */
 }
 
 /* Most tasks are tiny, and there are many of them: they will be sent ahead of their time. */
@@ -846,6 +848,7 @@ static void draw_tiny(struct hn_sim *sim)
     sim->world.tiny = hn_random_chance(random, 25);
     if (!sim->world.tiny)
         return;
+    sim->retry_chance /= 8; /* who fails leaves, and a queue needs one that stays */
     sim->world.tiny_ns = hn_random_time_ns(random, LP_PREFETCH_NS / 2);
     sim->config.backlog_tasks = hn_random_between(random, 20,
                                                   hn_random_chance(random, 20) ? 800 : 200);
