@@ -52,6 +52,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 include libpool/examples/examples.mk
 
 .DEFAULT_GOAL := all
+include libpool/poolrun/poolrun.mk
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
@@ -109,7 +110,7 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
-$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(bench_tested)) \
+$(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
                  $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib)
 	$(call say,LD,$@)
 	$(link) -lcunit $(SECCOMP)
@@ -138,8 +139,8 @@ setup: ## install from Debian what building, testing and chaos need
 setup-ci: ## the same, and what CI checks with
 	$(Q)ci/setup ci
 
-test: built $(examples) ## unit tests, simulated schedules, examples
-	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples
+test: built $(examples) $(poolrun) ## unit tests, simulated schedules, examples, poolrun
+	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples poolrun
 
 built: $(BUILD)/unit $(sim)
 chaos-command: $(chaos) $(storm) $(edge)
@@ -213,7 +214,7 @@ install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-c
 	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" -ne 0 ] || ldconfig # so that what was just linked starts
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile libpool/bench/peers.mk | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile libpool/poolrun/poolrun.mk libpool/bench/peers.mk | expand -t 14
 
 clean: ## remove this build (BUILD=dir)
 	rm -rf $(BUILD)

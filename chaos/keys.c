@@ -115,6 +115,12 @@ const struct ch_key ch_keys_pool[] = {
      .help = "RLIMIT_AS of each worker; a hog of as much fails"},
     {NUMBER("directory-late", 1, 1000000, ch_pool, directory_late), .standard = "not set",
      .help = "a working directory that is missing until so many initializers have failed"},
+    {SIZE("memory-limit", MIB, TIB, ch_pool, memory_limit_bytes), .standard = "none",
+     .help = "of a worker and all it starts"},
+    {SIZE("recycle", 1, TIB, ch_pool, recycle_bytes), .standard = "never",
+     .help = "a worker that has grown by more is replaced"},
+    {SIZE("trim", 1, TIB, ch_pool, trim_bytes), .standard = "never",
+     .help = "a worker that has grown by more gives back what is free"},
     {NUMBER("retry-percent", 1, 100, ch_pool, retry_percent), .standard = "no limit",
      .help = "retries at most for 100 tasks received"},
     {NUMBER("quarantine-deaths", 1, 1000000, ch_pool, quarantine_deaths), .standard = "never",
@@ -126,8 +132,9 @@ const struct ch_key ch_keys_pool[] = {
 
 /* What `retry-on` says: causes as libpool_task.retry_causes has them. */
 #define ON(cause) (1u << LIBPOOL_##cause)
-#define ON_DEATH \
-    (ON(CRASH) | ON(EXIT) | ON(OOM) | ON(TIMEOUT) | ON(KILLED) | ON(CORRUPT) | ON(LOST))
+#define ON_DEATH                                                                          \
+    (ON(CRASH) | ON(EXIT) | ON(OOM) | ON(TIMEOUT) | ON(KILLED) | ON(CORRUPT) | ON(LOST) | \
+     ON(MEMORY))
 
 static const struct ch_choice retry_causes[] = {
     {"error", ON(ERROR)},
@@ -138,6 +145,7 @@ static const struct ch_choice retry_causes[] = {
     {"killed", ON(KILLED)},
     {"corrupt", ON(CORRUPT)},
     {"lost", ON(LOST)},
+    {"memory", ON(MEMORY)},
     {"death", ON_DEATH},
     {"any", ON_DEATH | ON(ERROR)},
     {NULL, 0},
@@ -271,6 +279,20 @@ const struct ch_key ch_keys_exit_code[] = {
 const struct ch_key ch_keys_hog[] = {
     {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true, .help = "memory that it touches"},
     {WORK, .standard = "0us", .help = "how long it holds them"},
+    END,
+};
+
+const struct ch_key ch_keys_hog_tree[] = {
+    {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true,
+     .help = "memory that each child touches"},
+    {NUMBER("children", 1, 256, ch_submit, children), .required = true, .help = "how many"},
+    {WORK, .standard = "0us", .help = "how long they hold it"},
+    END,
+};
+
+const struct ch_key ch_keys_leak[] = {
+    {SIZE("bytes", 1, TIB, ch_submit, bytes), .required = true, .help = "memory that it touches"},
+    {WORK, .standard = "0us", .help = "how long it goes on"},
     END,
 };
 

@@ -261,6 +261,8 @@ static struct hn_case case_of(const struct ch_run *run)
         .memory_limited = run->memory_limited,
         .host_killed = run->host_signal && run->target_gone,
         .settled = run->settled,
+        .memory_limit_bytes = pool->memory_limit_bytes,
+        .memory_sampled = pool->no_cgroup,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;

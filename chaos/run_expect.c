@@ -87,6 +87,7 @@ uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *c
     case CH_ZYGOTES_STARTED: return stats->zygotes_started;
     case CH_ZYGOTES_LOST: return stats->zygotes_lost;
     case CH_DEGRADED: return stats->degraded;
+    case CH_WORKERS_OUTGROWN: return stats->workers_outgrown;
     case CH_COUNTERS: break;
     }
     return 0;
@@ -117,6 +118,7 @@ static const char *const counter_names[CH_COUNTERS] = {
     [CH_ZYGOTES_STARTED] = "zygotes_started",
     [CH_ZYGOTES_LOST] = "zygotes_lost",
     [CH_DEGRADED] = "degraded",
+    [CH_WORKERS_OUTGROWN] = "workers_outgrown",
 };
 
 static void name_counter(const struct ch_counter *counter, char *text, size_t size)
@@ -256,7 +258,7 @@ static void expect_all_fired(struct ch_run *run)
 static bool may_retire(const struct ch_run *run, const libpool_stats *stats)
 {
     const struct ch_pool *pool = &run->scenario->pool;
-    return run->shut || pool->tasks_per_worker || pool->max_age_ms ||
+    return run->shut || pool->tasks_per_worker || pool->max_age_ms || pool->recycle_bytes ||
            pool->max_workers != pool->min_workers || stats->zygotes_lost;
 }
 
@@ -274,6 +276,7 @@ static bool is_trouble(const struct ch_run *run, const struct ch_counter *counte
     case CH_INITIALIZERS_FAILED:
     case CH_FINALIZERS_FAILED:
     case CH_ZYGOTES_LOST:
+    case CH_WORKERS_OUTGROWN:
     case CH_DEGRADED: return true;
     case CH_TASKS_ENDED: return cause != LIBPOOL_PENDING && cause != LIBPOOL_COMPLETED;
     case CH_WORKERS_ENDED:

@@ -102,6 +102,9 @@ struct ch_pool {
     bool no_core;
     uint64_t limit_as;
     uint32_t directory_late;
+    uint64_t memory_limit_bytes;
+    uint64_t recycle_bytes;
+    uint64_t trim_bytes;
     uint32_t retry_percent;     /* 0: no budget */
     uint32_t quarantine_deaths; /* 0: never */
     uint32_t quarantine_ms;     /* 0: for ever */
@@ -221,6 +224,8 @@ enum ch_task_kind {
     CH_TASK_DIE,           /* raises signal */
     CH_TASK_SCRIBBLE,      /* garbage over its channel window */
     CH_TASK_KILL_SELF,     /* kill(getpid(), SIGKILL) */
+    CH_TASK_HOG_TREE,      /* so many children do what hog does; waits for them */
+    CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
     CH_TASK_KINDS
 };
 
@@ -259,6 +264,7 @@ struct ch_submit {
     uint32_t queue_timeout_ms; /* 0: none */
     uint32_t wait_ms;          /* submit may wait so long for room; CH_FOR_EVER */
     bool ordered;              /* order=yes: tasks of the group start in order of submission */
+    uint32_t children;         /* hog-tree */
     uint32_t retries;
     uint32_t retry_causes; /* retry-on: as in libpool_task */
     uint32_t retry_min_ms; /* and the next: retry-pause */
@@ -370,6 +376,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_ZYGOTES_STARTED,
     CH_ZYGOTES_LOST,
     CH_DEGRADED,
+    CH_WORKERS_OUTGROWN,
     CH_COUNTERS
 };
 

@@ -72,6 +72,9 @@ static const struct ch_word tasks[] = {
     {"die", CH_TASK_DIE, 0, NULL, ch_keys_die, "Raises a signal with its default action."},
     {"scribble", CH_TASK_SCRIBBLE, 0, NULL, NULL, "Writes garbage over its worker's channel."},
     {"kill-self", CH_TASK_KILL_SELF, 0, NULL, NULL, "Sends SIGKILL to itself."},
+    {"hog-tree", CH_TASK_HOG_TREE, 0, NULL, ch_keys_hog_tree,
+     "Its children do what a hog does; it waits for them, and fails if one is killed."},
+    {"leak", CH_TASK_LEAK, 0, NULL, ch_keys_leak, "Touches memory, keeps it, completes."},
 };
 
 static const struct ch_word triggers[] = {
@@ -222,6 +225,8 @@ static const struct ch_word counters[] = {
     {"finalizers_failed", CH_FINALIZERS_FAILED, 0, NULL, NULL, "Finalizers that died or overran."},
     {"zygotes_started", CH_ZYGOTES_STARTED, 0, NULL, NULL, "Zygotes ever."},
     {"zygotes_lost", CH_ZYGOTES_LOST, 0, NULL, NULL, "Zygotes that died unasked."},
+    {"workers_outgrown", CH_WORKERS_OUTGROWN, 0, NULL, NULL,
+     "Workers that were told to leave for their memory."},
     {"degraded", CH_DEGRADED, 0, NULL, NULL, "1 while the pool can't reach the strength it wants."},
 };
 
@@ -249,6 +254,7 @@ static const struct ch_word causes[] = {
     {"shutdown", LIBPOOL_SHUTDOWN, 0, NULL, NULL, "Ended by the pool's shutdown."},
     {"corrupt", LIBPOOL_CORRUPT, 0, NULL, NULL, "Wrote nonsense into its channel."},
     {"lost", LIBPOOL_LOST, 0, NULL, NULL, "Dead, and nobody was left who could tell why."},
+    {"memory", LIBPOOL_MEMORY, 0, NULL, NULL, "Killed by the pool: seen above memory-limit."},
     {"quarantined", LIBPOOL_QUARANTINED, 0, NULL, NULL,
      "Not run: too many workers had died of its family."},
 };

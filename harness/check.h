@@ -28,6 +28,8 @@ struct hn_case {
     bool memory_limited;           /* a memory limit was set, or there was memory pressure */
     bool host_killed;
     bool settled; /* nothing was under way when the pool was closed: every event was read */
+    uint64_t memory_limit_bytes; /* the pool's; 0: none */
+    bool memory_sampled;         /* it has no cgroups for that */
 };
 
 /* I1, I5, I7: how each task ended against its kind, its start and end records and the faults. */

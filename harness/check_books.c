@@ -97,6 +97,7 @@ static const struct {
     COUNTER(finalizers_failed),
     COUNTER(zygotes_started),
     COUNTER(zygotes_lost),
+    COUNTER(workers_outgrown),
 #undef COUNTER
 };
 

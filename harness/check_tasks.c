@@ -51,7 +51,9 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_SLEEP:
     case HN_TASK_SPIN:
     case HN_TASK_ECHO:
-    case HN_TASK_LEAK_FDS: return BIT(LIBPOOL_COMPLETED);
+    case HN_TASK_LEAK_FDS:
+    case HN_TASK_LEAK:
+    case HN_TASK_HOG_TREE: return BIT(LIBPOOL_COMPLETED);
     case HN_TASK_HOG: return BIT(group->too_large ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_FAIL: return BIT(group->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_EXIT:
@@ -107,6 +109,8 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_STOP_SELF:
     case HN_TASK_BLOCK_SIGNALS:
     case HN_TASK_LEAK_FDS:
+    case HN_TASK_LEAK:
+    case HN_TASK_HOG_TREE:
     case HN_TASK_KINDS: break;
     }
     return 0;
@@ -141,6 +145,14 @@ __attribute__((format(printf, 4, 5))) static void object(const struct view *view
                     text);
 }
 
+/* What such a task holds at once, as far as it is more than anybody does. */
+static uint64_t appetite(const struct hn_group *group)
+{
+    if (!group || (group->kind != HN_TASK_HOG && group->kind != HN_TASK_HOG_TREE))
+        return 0;
+    return group->kind == HN_TASK_HOG ? group->bytes : group->bytes * group->children;
+}
+
 /* Causes that what was done to the pool or this task accounts for. */
 static uint32_t excused(const struct view *view)
 {
@@ -163,6 +175,8 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_QUARANTINED);
     if (of->memory_limited && hn_story_was_limited(view->stories, row->slot))
         causes |= BIT(LIBPOOL_OOM);
+    if (of->memory_limit_bytes && appetite(view->group) > of->memory_limit_bytes)
+        causes |= BIT(of->memory_sampled ? LIBPOOL_MEMORY : LIBPOOL_OOM);
     if (row->signal > 0 && hn_story_was_hit(view->stories, row->pid, row->signal))
         causes |= is_crash_signal(row->signal) ? BIT(LIBPOOL_CRASH) : BIT(LIBPOOL_KILLED);
     return causes;

@@ -69,17 +69,18 @@ static bool failed(const struct hn_sim *sim)
 const char *hn_sim_event_name(enum lp_event_kind kind)
 {
     static const char *const names[LP_EVENTS] = {
-        "spawned",   "spawn-failed", "ready",         "init-failed", "result",   "final-started",
-        "finalized", "corrupt",      "gone",          "exited",      "empty",    "deadline",
-        "recalled",  "zygote-up",    "zygote-failed", "zygote-lost", "shutdown", "tick"};
+        "spawned",       "spawn-failed", "ready",    "init-failed", "result",
+        "final-started", "finalized",    "corrupt",  "gone",        "exited",
+        "empty",         "deadline",     "recalled", "weighed",     "zygote-up",
+        "zygote-failed", "zygote-lost",  "shutdown", "tick"};
     return names[kind];
 }
 
 static const char *action_name(enum lp_action_kind kind)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn",        "assign",      "retire", "kill", "clean", "end",   "room",
-        "zygote-start", "zygote-drop", "note",   "down", "retry", "resume"};
+        "spawn", "assign",       "retire",      "kill", "clean", "weigh", "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down",  "retry", "resume"};
     return names[kind];
 }
 
@@ -98,6 +99,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_EXITED: return state != LP_WORKER_SPAWNING;
     case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
     case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT;
+    case LP_EVENT_WEIGHED: return state != LP_WORKER_VACANT && state != LP_WORKER_SPAWNING;
     case LP_EVENT_RECALLED: return state >= LP_WORKER_IDLE && state <= LP_WORKER_DYING;
     case LP_EVENT_READY:
     case LP_EVENT_INIT_FAILED:
@@ -393,7 +395,9 @@ static void hear(struct hn_sim *sim, struct lp_event *event)
         return;
     }
     count_result(sim, event);
-    if (event->kind == LP_EVENT_CORRUPT && current && hn_random_chance(&sim->random, 50))
+    bool kills = event->kind == LP_EVENT_CORRUPT ||
+                 (event->kind == LP_EVENT_WEIGHED && event->bytes > sim->config.memory_limit_bytes);
+    if (kills && current && hn_random_chance(&sim->random, 50))
         recall(sim, event->slot);
     tell(sim, event);
 }
@@ -416,7 +420,7 @@ static struct lp_retry_rule draw_rule(struct hn_sim *sim)
 {
     const uint32_t causes = 1u << LIBPOOL_ERROR | 1u << LIBPOOL_CRASH | 1u << LIBPOOL_EXIT |
                             1u << LIBPOOL_OOM | 1u << LIBPOOL_TIMEOUT | 1u << LIBPOOL_KILLED |
-                            1u << LIBPOOL_CORRUPT | 1u << LIBPOOL_LOST;
+                            1u << LIBPOOL_CORRUPT | 1u << LIBPOOL_LOST | 1u << LIBPOOL_MEMORY;
     uint64_t some = hn_random_chance(&sim->random, 50) ? UINT64_MAX : hn_random_next(&sim->random);
     uint64_t min_ns = draw_ms(sim, 1, 200);
     return (struct lp_retry_rule){
@@ -822,6 +826,7 @@ static void draw_config(struct hn_sim *sim)
     config->backlog_bytes = hn_random_chance(random, 50) ? 1u << 20 : 250;
     config->max_age_ns = hn_random_chance(random, 70) ? 0 : draw_ms(sim, 1, 2000);
     config->jitter_percent = hn_random_chance(random, 50) ? 0 : hn_random_between(random, 1, 100);
+    config->memory_limit_bytes = hn_random_chance(random, 60) ? 0 : 1u << 20;
     config->idle_timeout_ns = draw_ms(sim, 1, 2000);
     config->start_timeout_ns = draw_ms(sim, 5, 10000);
     config->initializer_timeout_ns = draw_ms(sim, 5, 10000);
@@ -876,6 +881,14 @@ static void draw_total(struct hn_sim *sim)
     sim->gap_ns = 500 * LP_MS;
 }
 
+/* Tasks and initializers long enough to be weighed, and what is weighed is often over by then. */
+static void be_heavy(struct hn_sim *sim)
+{
+    sim->world.faults |= UINT64_C(1) << HN_FAULT_HEAVY;
+    sim->world.work_ns = draw_ms(sim, 100, 1000);
+    sim->world.start_ns = draw_ms(sim, 100, 500);
+}
+
 static void draw_faults(struct hn_sim *sim)
 {
     sim->world.hoards = sim->deep && hn_random_chance(&sim->random, 50);
@@ -889,6 +902,8 @@ static void draw_faults(struct hn_sim *sim)
     world->percent = hn_random_between(&sim->random, 1, 40);
     world->work_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
     world->start_ns = hn_random_time_ns(&sim->random, 1000 * LP_MS);
+    if (sim->config.memory_limit_bytes && hn_random_chance(&sim->random, 30))
+        be_heavy(sim);
     sim->gap_ns = hn_random_time_ns(&sim->random, 4000 * LP_MS);
     if (hn_random_chance(&sim->random, 50))
         sim->gap_ns = draw_ms(sim, 1, 500);

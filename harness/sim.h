@@ -59,6 +59,12 @@
     X(AGED_BUSY, "a worker left for its age after its task")                 \
     X(STATUS_OVERRAN, "zygote long in telling of a death")                   \
     X(ASKED_TO_LEAVE, "worker asked to leave")                               \
+    X(WEIGHED, "a tree weighed")                                             \
+    X(HEAVY_TASK, "a task killed for its memory")                            \
+    X(HEAVY_START, "an initializer killed for its memory")                   \
+    X(HEAVY_FINAL, "a finalizer killed for its memory")                      \
+    X(HEAVY_LATE, "a weight of a task that has ended: its worker leaves")    \
+    X(OUTGROWN, "a worker left for its memory")                              \
     X(RESIZED, "bounds changed")                                             \
     X(EXCESS_LEFT, "a worker beyond the new maximum left")                   \
     X(SHRUNK, "idle worker left")                                            \

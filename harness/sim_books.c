@@ -422,7 +422,8 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     slot->task = LP_NONE;
     slot->tasks_done++;
     slot->recalled = false;
-    slot->leaves = slot->leaves || event->leaves;
+    slot->leaves = slot->leaves || event->leaves || event->grown;
+    slot->outgrown = slot->outgrown || event->grown;
     slot->aged = slot->aged || hn_books_age_over(books, slot);
     if (slot->queued == 0) {
         enter(books, slot, LP_WORKER_IDLE);
@@ -478,7 +479,8 @@ static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
 {
     books->stats.workers_ended[cause]++;
     books->notes_due[LIBPOOL_EVENT_WORKER_EXITED]++;
-    if (!slot->ready && (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM)) {
+    if (!slot->ready &&
+        (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM || cause == LIBPOOL_MEMORY)) {
         books->stats.initializers_failed++;
         books->init_failures++;
         books->init_code = slot->init_code;
@@ -660,6 +662,34 @@ static void recalled(struct hn_books *books, struct hn_book_slot *slot)
             FAIL("I7: task %u was recalled after it was begun", i + 1);
 }
 
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* What was asked about goes on: it ends. Else nobody is killed for it, and its worker may leave. */
+static void weighed(struct hn_books *books, struct hn_book_slot *slot)
+{
+    const struct lp_event *event = books->call.event;
+    bool lives = slot->state >= LP_WORKER_STARTING && slot->state <= LP_WORKER_RETIRING;
+    bool same = slot->state == slot->weighed_in && slot->task == slot->weighed_task &&
+                (slot->task == LP_NONE || event->started_id == slot->task + UINT64_C(1));
+    if (!lives)
+        return;
+    slot->weighing = false;
+    slot->weighed_ns = books->now_ns;
+    if (event->bytes <= books->config.memory_limit_bytes)
+        return;
+    if (same && slot->task != LP_NONE)
+        must_end(books, slot->task, LIBPOOL_MEMORY, false);
+    if (same) {
+        slot->must_kill = LIBPOOL_MEMORY;
+        books->coverage->sometimes[slot->state == LP_WORKER_BUSY       ? HN_HEAVY_TASK
+                                   : slot->state == LP_WORKER_STARTING ? HN_HEAVY_START
+                                                                       : HN_HEAVY_FINAL]++;
+    } else if (slot->weighed_in == LP_WORKER_BUSY && slot->state != LP_WORKER_RETIRING) {
+        slot->leaves = slot->outgrown = true;
+        books->coverage->sometimes[HN_HEAVY_LATE]++;
+    }
+}
+
 /* ---- zygote and shutdown ------------------------------------------------------------------------ */
 
 static void set_zygote(struct hn_books *books, enum lp_zygote_state state)
@@ -671,6 +701,7 @@ static void set_zygote(struct hn_books *books, enum lp_zygote_state state)
 static void zygote_up(struct hn_books *books)
 {
     set_zygote(books, LP_ZYGOTE_UP);
+    books->weighs = books->call.event->weighs;
     books->coverage->sometimes[HN_ZYGOTE_RESTARTED] += books->stats.zygotes_started > 0;
     books->stats.zygotes_started++;
     books->notes_due[LIBPOOL_EVENT_ZYGOTE_STARTED]++;
@@ -687,11 +718,13 @@ static void zygote_lost(struct hn_books *books)
 {
     set_zygote(books, LP_ZYGOTE_DOWN);
     books->stats.zygotes_lost++;
+    books->weighs = false;
     books->notes_due[LIBPOOL_EVENT_ZYGOTE_LOST]++;
     for (uint32_t i = 0; i < books->n_slots; i++) {
         struct hn_book_slot *slot = &books->slots[i];
         bool was_orphaned = slot->orphaned;
         slot->orphaned = slot->state != LP_WORKER_VACANT;
+        slot->weighing = false;
         if (slot->state == LP_WORKER_GONE && !was_orphaned)
             slot->since_ns = books->now_ns; /* from now on nobody can tell */
         if (slot->state != LP_WORKER_SPAWNING)
@@ -747,6 +780,7 @@ static void worker_event(struct hn_books *books, const struct lp_event *event)
     case LP_EVENT_EMPTY: emptied(books, slot); return;
     case LP_EVENT_DEADLINE: deadline(books, event->slot); return;
     case LP_EVENT_RECALLED: recalled(books, slot); return;
+    case LP_EVENT_WEIGHED: weighed(books, slot); return;
     case LP_EVENT_ZYGOTE_UP:
     case LP_EVENT_ZYGOTE_FAILED:
     case LP_EVENT_ZYGOTE_LOST:
@@ -823,7 +857,7 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
-    X(zygotes_lost) X(backlog_bytes) X(tasks_retried) X(kinds_held)
+    X(zygotes_lost) X(backlog_bytes) X(workers_outgrown) X(tasks_retried) X(kinds_held)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -893,6 +927,9 @@ static void check_dues(struct hn_books *books)
     for (uint32_t i = 0; i < books->n_slots; i++)
         if (books->slots[i].must_kill != LIBPOOL_PENDING)
             FAIL("slot %u had to be killed (%s)", i, libpool_cause_name(books->slots[i].must_kill));
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].outgrown && books->slots[i].state == LP_WORKER_IDLE)
+            FAIL("slot %u had to leave for its memory", i);
 }
 
 /* One call ends no more than it can tell: a batch, what each worker runs, and what one had. */

@@ -74,7 +74,12 @@ struct hn_book_slot {
     libpool_cause must_kill; /* this call has to kill it, for this reason */
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;
-    bool leaves; /* it has asked to */
+    bool leaves;                     /* it has asked to */
+    bool outgrown;                   /* it has to, for its memory */
+    bool weighing;                   /* an answer is awaited */
+    enum lp_worker_state weighed_in; /* what it was then... */
+    uint32_t weighed_task;           /* ...and what it ran, or LP_NONE */
+    uint64_t weighed_ns;             /* when the last answer came */
     int init_code;
     uint32_t tasks_done;
     uint64_t ready_ns; /* when it was */
@@ -127,6 +132,8 @@ struct hn_books {
 
     enum lp_zygote_state zygote;
     uint64_t zygote_since_ns;
+    bool weighs;          /* the zygote that is up is to weigh trees */
+    uint64_t weighing_ns; /* when they were weighed last */
 
     bool shutting, cancelling, killing, down;
     bool over; /* down before this call */

@@ -291,6 +291,8 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         SOMETIMES(SHRUNK);
     else if (!slot->orphaned && !drained)
         FAIL("slot %u told to leave without a reason", action->slot);
+    books->stats.workers_outgrown += slot->outgrown;
+    books->coverage->sometimes[HN_OUTGROWN] += slot->outgrown;
     slot->retiring = true;
     slot->state = LP_WORKER_RETIRING;
     slot->since_ns = books->now_ns;
@@ -552,6 +554,9 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
         outcome->signal != (told ? event->signal : 0) ||
         outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
+    bool heavy = event && event->kind == LP_EVENT_WEIGHED && !is_at_home(task);
+    if (outcome->memory_bytes != (heavy ? event->bytes : 0))
+        FAIL("task %u was told another weight than was seen", index + 1);
     check_times(books, index, outcome);
 }
 
@@ -606,7 +611,7 @@ static bool is_its_death(const struct hn_books *books, uint32_t index, libpool_c
     const struct hn_book_task *task = &books->tasks[index];
     if (task->state != LP_TASK_RUNNING)
         return false;
-    if (cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT)
+    if (cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY)
         return !task->must_say_how && books->slots[task->slot].state == LP_WORKER_BUSY;
     bool died = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
                 cause == LIBPOOL_KILLED;
@@ -743,6 +748,41 @@ static void judge_resume(struct hn_books *books, const struct lp_pool *pool,
     task->queued_ns = books->now_ns;
 }
 
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+static bool runs_something(const struct hn_book_slot *slot)
+{
+    return slot->state == LP_WORKER_STARTING || slot->state == LP_WORKER_BUSY ||
+           slot->state == LP_WORKER_RETIRING;
+}
+
+static void judge_weigh(struct hn_books *books, const struct lp_action *action)
+{
+    struct hn_book_slot *slot = &books->slots[action->slot];
+    if (books->zygote != LP_ZYGOTE_UP || !books->weighs)
+        FAIL("nobody is to weigh slot %u", action->slot);
+    if (slot->generation != action->generation || !runs_something(slot))
+        FAIL("slot %u to be weighed, but it is %s", action->slot,
+             lp_worker_state_name(slot->state));
+    if (slot->weighing)
+        FAIL("slot %u is weighed again before it has been", action->slot);
+    if (books->weighing_ns != books->now_ns && books->now_ns < books->weighing_ns + LP_WEIGH_NS)
+        FAIL("slot %u is weighed too soon", action->slot);
+    slot->weighing = true;
+    slot->weighed_in = slot->state;
+    slot->weighed_task = slot->task;
+    books->weighing_ns = books->now_ns;
+    SOMETIMES(WEIGHED);
+}
+
+static void judge_note(struct hn_books *books, const libpool_event *note)
+{
+    books->notes[note->kind]++;
+    bool says = note->cause == LIBPOOL_MEMORY;
+    if (note->kind == LIBPOOL_EVENT_WORKER_RETIRED && says != books->slots[note->slot].outgrown)
+        FAIL("slot %u leaves, and not for the reason that was told", note->slot);
+}
+
 /* ---- the zygote and the end ------------------------------------------------------------------- */
 
 static void judge_clean(struct hn_books *books, const struct lp_action *action)
@@ -797,6 +837,7 @@ static void judge_zygote_drop(struct hn_books *books)
     else
         FAIL("zygote dropped without a reason");
     books->zygote = LP_ZYGOTE_DROPPED;
+    books->weighs = false;
     books->must_drop = false;
 }
 
@@ -819,7 +860,7 @@ static void judge_down(struct hn_books *books)
 void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
                      const struct lp_action *action)
 {
-    bool about_slot = action->kind <= LP_ACTION_CLEAN;
+    bool about_slot = action->kind <= LP_ACTION_WEIGH;
     if (about_slot && action->slot >= books->n_slots) {
         FAIL("an action about slot %u, which there is not", action->slot);
         return;
@@ -832,11 +873,12 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     case LP_ACTION_RETIRE: judge_retire(books, action); return;
     case LP_ACTION_KILL: judge_kill(books, action); return;
     case LP_ACTION_CLEAN: judge_clean(books, action); return;
+    case LP_ACTION_WEIGH: judge_weigh(books, action); return;
     case LP_ACTION_END: judge_end(books, pool, action); return;
     case LP_ACTION_ROOM: books->room_told = true; return;
     case LP_ACTION_ZYGOTE_START: judge_zygote_start(books); return;
     case LP_ACTION_ZYGOTE_DROP: judge_zygote_drop(books); return;
-    case LP_ACTION_NOTE: books->notes[action->note.kind]++; return;
+    case LP_ACTION_NOTE: judge_note(books, &action->note); return;
     case LP_ACTION_DOWN: judge_down(books); return;
     case LP_ACTION_RETRY: judge_again(books, pool, action); return;
     case LP_ACTION_RESUME: judge_resume(books, pool, action); return;
@@ -866,6 +908,18 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
     if (slot->queued && late(books, slot->quiet_ns, LP_PATIENCE_NS))
         FAIL("%u tasks wait for slot %u, which has not answered for long", slot->queued,
              (unsigned)(slot - books->slots));
+}
+
+/* Whoever runs something has been weighed not long ago. */
+static void weight_lateness(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    uint64_t since_ns = slot->since_ns > slot->weighed_ns ? slot->since_ns : slot->weighed_ns;
+    if (since_ns < books->zygote_since_ns)
+        since_ns = books->zygote_since_ns;
+    if (books->weighs && runs_something(slot) && !slot->weighing &&
+        late(books, since_ns, LP_WEIGH_NS))
+        FAIL("slot %u is %s, and nobody looks at its memory", (unsigned)(slot - books->slots),
+             lp_worker_state_name(slot->state));
 }
 
 static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slot)
@@ -928,8 +982,10 @@ void hn_judge_lateness(struct hn_books *books)
     if (books->config.exclusive && strength(books) < wanted(books) &&
         books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= most_ready(books))
         SOMETIMES(EXCLUSIVE_WAIT);
-    for (uint32_t i = 0; i < books->n_slots; i++)
+    for (uint32_t i = 0; i < books->n_slots; i++) {
         slot_lateness(books, &books->slots[i]);
+        weight_lateness(books, &books->slots[i]);
+    }
     for (uint32_t i = books->oldest; i < books->n_tasks; i++) {
         const struct hn_book_task *task = &books->tasks[i];
         if (task->state == LP_TASK_PENDING && task->spec.queue_timeout_ns &&

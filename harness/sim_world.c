@@ -260,6 +260,22 @@ static void prove(struct hn_world *world, const struct hn_item *item)
     report(world, slot, LP_EVENT_EMPTY, 0);
 }
 
+/* What is dead has no weight, and nothing is told of it. */
+static void weigh(struct hn_world *world, const struct hn_item *item)
+{
+    uint32_t slot = item->event.slot;
+    const struct hn_process *process = &world->processes[slot];
+    uint64_t limit_bytes = world->books->config.memory_limit_bytes;
+    if (process->generation != item->event.generation || !process->alive)
+        return;
+    bool heavy = hn_world_has(world, HN_FAULT_HEAVY) && hn_random_chance(&world->random, 50);
+    uint64_t takes_ns = hn_random_chance(&world->random, 20)
+                            ? hn_random_time_ns(&world->random, 200 * LP_MS)
+                            : 0;
+    report(world, slot, LP_EVENT_WEIGHED, world->trace->now_ns + takes_ns)->bytes = limit_bytes +
+                                                                                    heavy;
+}
+
 /* ---- a worker's life ------------------------------------------------------------------------ */
 
 static uint64_t work_time(struct hn_world *world, uint64_t most_ns)
@@ -406,6 +422,7 @@ static void task_ends(struct hn_world *world, uint32_t slot)
     event->ended_ns = world->trace->now_ns;
     event->started_id = process->started_id;
     event->leaves = chance(world, HN_FAULT_LEFTOVERS);
+    event->grown = chance(world, HN_FAULT_GROWN);
     process->task_id = 0;
     process->at_work = false;
     if (world->channels[slot].n)
@@ -519,7 +536,9 @@ static void start_zygote(struct hn_world *world)
         hang_zygote(world);
         return;
     }
-    report(world, LP_NONE, LP_EVENT_ZYGOTE_UP, 0)->pid = ++world->next_pid;
+    struct lp_event *hello = report(world, LP_NONE, LP_EVENT_ZYGOTE_UP, 0);
+    hello->pid = ++world->next_pid;
+    hello->weighs = world->books->config.memory_limit_bytes && hn_random_chance(&world->random, 90);
     if (chance(world, HN_FAULT_ZYGOTE_DEATH))
         put(world, HN_ITEM_ZYGOTE_DIE, world->trace->now_ns + soon(world))->zygote =
             zygote->incarnation;
@@ -540,7 +559,8 @@ static void drop_zygote(struct hn_world *world)
 
 static bool is_zygotes(enum hn_item_kind kind)
 {
-    return kind == HN_ITEM_FORK || kind == HN_ITEM_REAP || kind == HN_ITEM_PROVE;
+    return kind == HN_ITEM_FORK || kind == HN_ITEM_REAP || kind == HN_ITEM_PROVE ||
+           kind == HN_ITEM_WEIGH;
 }
 
 /* The zygote gets at it later, or never. */
@@ -583,6 +603,7 @@ void hn_world_happen(struct hn_world *world, const struct hn_item *item)
     case HN_ITEM_DIE: die(world, item); return;
     case HN_ITEM_REAP: reap(world, item); return;
     case HN_ITEM_PROVE: prove(world, item); return;
+    case HN_ITEM_WEIGH: weigh(world, item); return;
     case HN_ITEM_ZYGOTE_DIE:
         if (item->zygote == world->zygote.incarnation)
             zygote_dies(world);
@@ -772,6 +793,18 @@ static void perform_clean(struct hn_world *world, const struct lp_action *action
         FAIL("harness: slot %u to be cleaned of a living worker", action->slot);
 }
 
+static void perform_weigh(struct hn_world *world, const struct lp_action *action)
+{
+    /* The zygote has other things to do, too: then what was asked about is often over. */
+    uint64_t delay_ns = hn_random_chance(&world->random, 50)
+                            ? soon(world)
+                            : hn_random_time_ns(&world->random, 300 * LP_MS);
+    struct hn_item *item = put_for(world, HN_ITEM_WEIGH, action->slot, delay_ns);
+    item->zygote = world->zygote.incarnation;
+    if (all_fail(world, HN_TOTAL_ZYGOTE_DIES))
+        put(world, HN_ITEM_ZYGOTE_DIE, item->at_ns)->zygote = item->zygote;
+}
+
 static void perform_end(struct hn_world *world, const struct lp_action *action)
 {
     bool late = chance(world, HN_FAULT_RELEASE_LATE) || (world->hoards && !world->calm);
@@ -795,6 +828,7 @@ void hn_world_perform(struct hn_world *world, const struct lp_action *action)
     case LP_ACTION_RETIRE: put_for(world, HN_ITEM_LEAVE, action->slot, soon(world)); return;
     case LP_ACTION_KILL: perform_kill(world, action->slot); return;
     case LP_ACTION_CLEAN: perform_clean(world, action); return;
+    case LP_ACTION_WEIGH: perform_weigh(world, action); return;
     case LP_ACTION_END: perform_end(world, action); return;
     case LP_ACTION_ZYGOTE_START: start_zygote(world); return;
     case LP_ACTION_ZYGOTE_DROP: drop_zygote(world); return;

@@ -52,6 +52,8 @@ enum hn_fault {
     HN_FAULT_RELEASE_LATE, /* ended tasks keep their record for a while */
     HN_FAULT_LEFTOVERS,    /* a worker can't clear up after a task, and asks to leave */
     HN_FAULT_NO_PIDFD,     /* the host has no descriptor free for a worker's pidfd */
+    HN_FAULT_HEAVY,        /* trees hold more than their limit */
+    HN_FAULT_GROWN,        /* workers find themselves too big after a task */
     HN_FAULTS
 };
 
@@ -81,6 +83,7 @@ enum hn_item_kind {
     HN_ITEM_DIE,   /* event.code, signal, oom_kills */
     HN_ITEM_REAP,  /* by the zygote */
     HN_ITEM_PROVE, /* by the zygote: its tree is empty */
+    HN_ITEM_WEIGH, /* by the zygote */
     HN_ITEM_ZYGOTE_DIE
 };
 

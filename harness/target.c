@@ -205,7 +205,7 @@ static int open_pool(struct hn_target *target)
     options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
-    if (target->world->pool_cgroup[0])
+    if (target->world->pool_cgroup[0] && !(options.flags & LIBPOOL_NO_CGROUP))
         options.cgroup = target->world->pool_cgroup;
     int rc = 0;
     if (hn_outfit_is_any(&given->outfit)) {

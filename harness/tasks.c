@@ -181,18 +181,50 @@ static int do_block_signals(const struct run *run)
 
 /* ---- Memory, bytes, descriptors -------------------------------------------------------------- */
 
+/* Memory that is there; MAP_FAILED. */
+static uint8_t *touch(size_t size)
+{
+    uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (size_t i = 0; memory != MAP_FAILED && i < size; i += 4096)
+        memory[i] = (uint8_t)(i >> 12 | 1);
+    return memory;
+}
+
+static int do_leak(const struct run *run)
+{
+    if (touch(run->order->what.bytes) == MAP_FAILED)
+        return -errno;
+    sleep_us(run->order->what.work_us);
+    return 0;
+}
+
 static int do_hog(const struct run *run)
 {
     size_t size = run->order->what.bytes;
-    uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *memory = touch(size);
     if (memory == MAP_FAILED)
         return -errno;
-    for (size_t i = 0; i < size; i += 4096)
-        memory[i] = (uint8_t)(i >> 12 | 1);
     sleep_us(run->order->what.work_us);
     munmap(memory, size);
     return 0;
+}
+
+/* An error when a child did not end as it should: then the task has outlived it. */
+static int do_hog_tree(const struct run *run)
+{
+    int status, code = 0;
+    for (uint32_t i = 0; i < run->order->what.children; i++) {
+        pid_t child = fork();
+        if (child < 0)
+            return -errno;
+        if (child == 0)
+            _exit(do_hog(run) != 0);
+    }
+    for (pid_t child; (child = waitpid(-1, &status, 0)) > 0 || errno == EINTR;)
+        if (child > 0 && status != 0)
+            code = status;
+    return code;
 }
 
 static int do_echo(const struct run *run)
@@ -387,6 +419,8 @@ static int perform(const struct run *run)
         [HN_TASK_DIE] = do_die,
         [HN_TASK_SCRIBBLE] = do_scribble,
         [HN_TASK_KILL_SELF] = do_kill_self,
+        [HN_TASK_HOG_TREE] = do_hog_tree,
+        [HN_TASK_LEAK] = do_leak,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;

@@ -45,6 +45,8 @@ enum hn_task_kind {
     HN_TASK_DIE,
     HN_TASK_SCRIBBLE,
     HN_TASK_KILL_SELF,
+    HN_TASK_HOG_TREE, /* so many children each do what HOG does; waits for them */
+    HN_TASK_LEAK,     /* touches bytes, sleeps work, keeps them */
     HN_TASK_KINDS
 };
 
@@ -80,8 +82,9 @@ struct hn_group {
     uint32_t queue_timeout_ms;
     int wait_ms; /* -1: for ever */
     bool ordered;
-    bool awaited;   /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */
-    bool too_large; /* HOG: beyond the workers' RLIMIT_AS, so it fails with -ENOMEM */
+    bool awaited;      /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */
+    bool too_large;    /* HOG: beyond the workers' RLIMIT_AS, so it fails with -ENOMEM */
+    uint32_t children; /* HOG_TREE */
     uint32_t retries, retry_causes, retry_min_ms, retry_max_ms; /* as in libpool_task */
     uint32_t family;                                            /* libpool_task.kind */
     uint32_t works_at; /* from this run on it completes; 0: each run does the same */

@@ -73,6 +73,7 @@ typedef enum libpool_cause {
     LIBPOOL_SHUTDOWN,      /* ended by the pool's shutdown */
     LIBPOOL_CORRUPT,       /* the worker wrote nonsense into its channel and was killed */
     LIBPOOL_LOST,          /* dead, and nobody was left who could tell why */
+    LIBPOOL_MEMORY,        /* killed by the pool: its tree was seen above memory_limit_bytes */
     LIBPOOL_QUARANTINED,   /* task: not run, or not again: too many workers had died of its kind */
     LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
 } libpool_cause;
@@ -232,7 +233,10 @@ typedef struct libpool_options {
     const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
-    uint32_t retry_percent;             /* retries for 100 tasks, 100 at most; default: no limit */
+    uint64_t memory_limit_bytes; /* of a worker and all it starts; 1 MiB at least; default: none */
+    uint64_t recycle_bytes;      /* a worker that has grown by more is replaced; default: never */
+    uint64_t trim_bytes;    /* one that has grown by more gives back what is free; default: never */
+    uint32_t retry_percent; /* retries for 100 tasks, 100 at most; default: no limit */
     uint32_t quarantine_deaths; /* in a row, before a kind of tasks is refused; default: never */
     uint32_t quarantine_ms;     /* for how long; default: until libpool_pardon */
 } libpool_options;
@@ -241,6 +245,22 @@ typedef struct libpool_options {
  * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
  * worker that has reached it leaves when it is idle, or after its task, and another takes its place.
  * Of max_age_ms and tasks_per_worker each worker is given up to recycle_jitter_percent less, at random.
+ *
+ * options.memory_limit_bytes holds for a worker's whole tree. How, libpool_stats tells:
+ *   CGROUP_V1, CGROUP_V2: by the kernel, in a memory cgroup of the worker's own. All it touches counts,
+ *     files and shared memory, too; what can't be had kills it with its tree: LIBPOOL_OOM. No worker is
+ *     started without its limit (`degraded` tells).
+ *   SAMPLED: where there is no such cgroup, or with LIBPOOL_NO_CGROUP. Every 100 ms the pool looks at those
+ *     who run something: at their resident anonymous memory beyond what the application had when the pool
+ *     was opened. Between two looks it can be exceeded. Who is above is killed with its tree:
+ *     LIBPOOL_MEMORY. With LIBPOOL_NO_THREAD the application has to drive the pool for it.
+ * A limit in which no initializer can end is a failed initializer: see initializer_failures.
+ *
+ * options.recycle_bytes and trim_bytes are about what a worker has grown by since the end of its
+ * initializer, in resident anonymous memory of its own; so none is too big from the start. It looks by
+ * itself after a task that took a millisecond, or 10 ms after it has looked last. Above trim_bytes it
+ * calls malloc_trim(3), once for each such look; above recycle_bytes it leaves in order, and another
+ * takes its place (workers_outgrown). Where a limit is sampled it leaves when it is above that, too.
  *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the host's own in a systemd unit with
@@ -351,7 +371,7 @@ typedef struct libpool_task {
 
 /*
  * A task is run once. Only with `retries` and `retry_causes`, both or neither, is it run again: after an
- * ERROR, CRASH, EXIT, OOM, TIMEOUT, KILLED, CORRUPT or LOST that is named there (another cause: -EINVAL).
+ * ERROR, CRASH, EXIT, OOM, MEMORY, TIMEOUT, KILLED, CORRUPT or LOST that is named there (-EINVAL: another).
  * Each pause is twice as long as the one before, less up to a quarter, at random, and begins when nothing
  * is left of the failed run and its process tree, or a second later; a worker runs a task once. Then
  * the task queues up behind those of its priority, and the queue timeout counts anew.
@@ -364,9 +384,9 @@ typedef struct libpool_task {
  */
 
 /*
- * Quarantine (options.quarantine_deaths). A worker's death by CRASH, EXIT, OOM, TIMEOUT, KILLED or CORRUPT
- * counts against the kind of the task that it ran; a result, of any code, clears that. After so many in
- * a row libpool_submit refuses the kind with -EKEYREJECTED, those that are pending end as QUARANTINED
+ * Quarantine (options.quarantine_deaths). A worker's death by CRASH, EXIT, OOM, MEMORY, TIMEOUT, KILLED or
+ * CORRUPT counts against the kind of the task that it ran; a result, of any code, clears that. After so many
+ * in a row libpool_submit refuses the kind with -EKEYREJECTED, those that are pending end as QUARANTINED
  * when it is their turn, and none is retried; what runs goes on. When quarantine_ms have passed one more
  * death is enough. The pool remembers 64 kinds that have killed, those that are refused longest.
  */
@@ -417,6 +437,7 @@ typedef struct libpool_result {
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
     size_t data_size;
     char text[160];              /* one sentence for people: which worker, which signal, why */
+    uint64_t memory_bytes;       /* MEMORY: what its worker's tree held when it was looked at */
     uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
     libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it
                                     ended in a pause: why the last one did */
@@ -572,6 +593,14 @@ void *libpool_worker_data(const libpool_worker *worker);
 
 /* ---- Numbers ----------------------------------------------------------------------------- */
 
+/* libpool_stats.memory_enforcement, see options.memory_limit_bytes */
+enum {
+    LIBPOOL_MEMORY_NONE = 0, /* no limit was asked for */
+    LIBPOOL_MEMORY_SAMPLED,
+    LIBPOOL_MEMORY_CGROUP_V1,
+    LIBPOOL_MEMORY_CGROUP_V2
+};
+
 /*
  * One consistent snapshot. In every snapshot
  *   tasks_received = tasks_pending + tasks_running + sum of tasks_ended[]
@@ -598,13 +627,15 @@ typedef struct libpool_stats {
     uint64_t initializers_failed;
     uint64_t finalizers_started, finalizers_ok, finalizers_failed;
     uint64_t zygotes_started, zygotes_lost;
-    uint64_t backlog_bytes; /* gauge */
-    uint32_t degraded;      /* gauge: 1 while the pool can't reach the strength it wants */
-    int32_t degraded_error; /* the negated errno behind it; 0: initializer or early deaths */
-    uint32_t containment;   /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
-    uint32_t oom_evidence;  /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
-    uint64_t tasks_retried; /* runs that failed and were followed by another */
-    uint64_t kinds_held;    /* so often a quarantine has begun */
+    uint64_t backlog_bytes;      /* gauge */
+    uint32_t degraded;           /* gauge: 1 while the pool can't reach the strength it wants */
+    int32_t degraded_error;      /* the negated errno behind it; 0: initializer or early deaths */
+    uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
+    uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
+    uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
+    uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
+    uint64_t tasks_retried;      /* runs that failed and were followed by another */
+    uint64_t kinds_held;         /* so often a quarantine has begun */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
@@ -617,7 +648,7 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_TASK_ENDED,     /* cause */
     LIBPOOL_EVENT_WORKER_SPAWNED, /* pid */
     LIBPOOL_EVENT_WORKER_READY,   /* pid */
-    LIBPOOL_EVENT_WORKER_RETIRED, /* told to leave */
+    LIBPOOL_EVENT_WORKER_RETIRED, /* told to leave; cause MEMORY: for its memory */
     LIBPOOL_EVENT_WORKER_KILLED,  /* killed by the pool; cause */
     LIBPOOL_EVENT_WORKER_EXITED,  /* dead; cause, code, signal */
     LIBPOOL_EVENT_SPAWN_FAILED,   /* code: negated errno */

@@ -35,6 +35,7 @@ static const char *const cause_names[LIBPOOL_CAUSES] = {
     [LIBPOOL_SHUTDOWN] = "shutdown",
     [LIBPOOL_CORRUPT] = "corrupt",
     [LIBPOOL_LOST] = "lost",
+    [LIBPOOL_MEMORY] = "memory",
     [LIBPOOL_QUARANTINED] = "quarantined",
 };
 
@@ -54,6 +55,7 @@ static const char *const cause_sentences[LIBPOOL_CAUSES] = {
     [LIBPOOL_SHUTDOWN] = "the pool was shut down",
     [LIBPOOL_CORRUPT] = "the worker wrote nonsense into its channel",
     [LIBPOOL_LOST] = "the worker was lost, nobody could tell why",
+    [LIBPOOL_MEMORY] = "the task was above its memory limit and was killed",
     [LIBPOOL_QUARANTINED] = "workers died of other tasks of its kind",
 };
 
@@ -134,5 +136,27 @@ void lp_describe(const libpool_result *result, char *buffer, size_t size)
         lp_text_add(&text, result->cause == LIBPOOL_EXIT ? ", exit code " : ", code ");
         lp_text_add_number(&text, result->code);
     }
+    add_where(&text, result);
+}
+
+static void add_kib(struct lp_text *text, uint64_t bytes)
+{
+    lp_text_add_number(text, (int64_t)(bytes / 1024));
+    lp_text_add(text, " KiB");
+}
+
+void lp_describe_memory(const libpool_result *result, uint64_t limit_bytes, char *buffer,
+                        size_t size)
+{
+    struct lp_text text = lp_text_begin(buffer, size);
+    lp_text_add(&text, cause_sentences[result->cause]);
+    lp_text_add(&text, " (");
+    if (result->memory_bytes) { /* else it only was in the hands of such a worker */
+        lp_text_add(&text, "its tree held ");
+        add_kib(&text, result->memory_bytes);
+        lp_text_add(&text, ", ");
+    }
+    add_kib(&text, limit_bytes);
+    lp_text_add(&text, " are allowed)");
     add_where(&text, result);
 }

@@ -11,5 +11,8 @@
 
 /* From the result's other fields; never mentions what is not known. */
 void lp_describe(const libpool_result *result, char *buffer, size_t size);
+/* The same of a task that ended as LIBPOOL_MEMORY, with what was seen and allowed. */
+void lp_describe_memory(const libpool_result *result, uint64_t limit_bytes, char *buffer,
+                        size_t size);
 
 #endif

@@ -29,6 +29,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
         memcpy(future->small, task->input, future->input_size);
     future->data = NULL;
     future->data_size = future->data_capacity = 0;
+    future->result.memory_bytes = 0;
     atomic_store_explicit(&future->holders, 2, memory_order_relaxed);
     atomic_store_explicit(&future->state, 0, memory_order_relaxed);
     return future;
@@ -94,6 +95,11 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->attempts = outcome->attempts;
     result->retried_cause = outcome->retried_cause;
     lp_describe(result, result->text, sizeof result->text);
+    if (result->cause == LIBPOOL_MEMORY) {
+        result->memory_bytes = outcome->memory_bytes;
+        lp_describe_memory(result, future->pool->options.memory_limit_bytes, result->text,
+                           sizeof result->text);
+    }
     free_input(future);
     uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
                                                memory_order_acq_rel);

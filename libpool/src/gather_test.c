@@ -390,7 +390,7 @@ static int leave_just_before_the_end(void *unused)
 
 TEST(gather, who_leaves_a_future_that_nobody_else_holds_does_not_touch_it_again)
 {
-    CU_ASSERT_EQUAL(hn_test_child(leave_just_before_the_end, NULL, 10000), TEST_EXIT(0));
+    CU_ASSERT_EQUAL(hn_test_child(leave_just_before_the_end, NULL, 25000), TEST_EXIT(0));
 }
 
 TEST(gather, it_outlives_its_pool)

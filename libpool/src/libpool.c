@@ -17,6 +17,7 @@
 
 #define PAGE_BYTES 4096u
 #define CLOSE_MS 1000
+#define LIMIT_LEAST (UINT64_C(1) << 20) /* of memory; with less no worker can be born */
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -76,11 +77,12 @@ static int check_options(const libpool_options *options)
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
     bool whole = options->event_buffer <= LP_BACKLOG_MAX &&
                  options->recycle_jitter_percent <= 100 && options->retry_percent <= 100;
+    bool roomy = options->memory_limit_bytes == 0 || options->memory_limit_bytes >= LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
-    return known && sized && timed && whole && placed && paired ? 0 : -EINVAL;
+    return known && sized && timed && whole && roomy && placed && paired ? 0 : -EINVAL;
 }
 
 static void free_pool(libpool *pool)
@@ -292,6 +294,7 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
     pthread_mutex_lock(&pool->lock);
     lp_pool_stats(&pool->core, &ours);
     ours.containment = pool->containment;
+    ours.memory_enforcement = pool->memory_enforcement;
     ours.oom_evidence = pool->oom_evidence;
     pthread_mutex_unlock(&pool->lock);
     lp_door_give(stats, ours.size, &ours, sizeof ours);

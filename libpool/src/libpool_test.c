@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -822,5 +823,162 @@ TEST(libpool, a_borrowed_input_is_read_where_it_is_and_the_worker_gives_its_memo
     task.flags = ~0u;
     CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), -EINVAL);
     free(bytes);
+    libpool_close(pool);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+#define MIB (UINT64_C(1) << 20)
+
+/* Anonymous memory that is there: malloc would give it back, or keep it, as it likes. */
+static void *hold(size_t bytes)
+{
+    void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return NULL;
+    memset(block, 1, bytes);
+    return block;
+}
+
+enum eater {
+    EAT_AND_HANG = 0,
+    CHILD_EATS,          /* and the task returns when it is dead */
+    CHILD_EATS_AND_HANG, /* the task does not even notice */
+    CHILDREN_EAT         /* a quarter each */
+};
+
+struct meal {
+    enum eater eater;
+    size_t bytes;
+};
+
+static pid_t eat_in_child(size_t bytes)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        (void)hold(bytes);
+        for (;;)
+            (void)pause();
+    }
+    return child;
+}
+
+static int eat(libpool_worker *worker, const void *input, size_t size)
+{
+    const struct meal *meal = input;
+    (void)worker, (void)size;
+    switch (meal->eater) {
+    case EAT_AND_HANG: (void)hold(meal->bytes); break;
+    case CHILD_EATS: return waitpid(eat_in_child(meal->bytes), NULL, 0) > 0 ? 3 : 4;
+    case CHILD_EATS_AND_HANG: (void)eat_in_child(meal->bytes); break;
+    case CHILDREN_EAT:
+        for (int i = 0; i < 4; i++)
+            (void)eat_in_child(meal->bytes / 4);
+        break;
+    }
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+static libpool *open_limited(uint32_t flags)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .flags = flags,
+                               .min_workers = 2,
+                               .max_workers = 2,
+                               .memory_limit_bytes = 64 * MIB};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    return pool;
+}
+
+/* One that eats beside one that does not. */
+static void feed(libpool *pool, enum eater eater, libpool_cause due)
+{
+    struct meal meal = {eater, 160 * MIB};
+    libpool_future *neighbour = submit(pool, hang, NULL, 0, 0);
+    libpool_future *future = submit(pool, eat, &meal, sizeof meal, 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, 20000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_EQUAL(result->cause, due);
+    CU_ASSERT_EQUAL(result->certainty, LIBPOOL_MAY_HAVE_RUN);
+    if (due == LIBPOOL_MEMORY) {
+        CU_ASSERT(result->memory_bytes > 64 * MIB && result->memory_bytes < 200 * MIB);
+        CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "65536 KiB are allowed"));
+    } else {
+        CU_ASSERT_EQUAL(result->memory_bytes, 0);
+    }
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(libpool_future_wait(neighbour, 0), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(libpool_future_cancel(neighbour), LIBPOOL_CANCEL_KILLED);
+    libpool_future_free(neighbour);
+    libpool_stats stats = stats_of(pool);
+    CU_ASSERT_EQUAL(stats.tasks_ended[due], 1);
+    CU_ASSERT_EQUAL(stats.tasks_failed, 1);
+}
+
+static void feed_all(uint32_t flags, uint32_t enforcement, libpool_cause due)
+{
+    static const enum eater eaters[] = {EAT_AND_HANG, CHILD_EATS, CHILD_EATS_AND_HANG,
+                                        CHILDREN_EAT};
+    for (size_t i = 0; i < sizeof eaters / sizeof eaters[0]; i++) {
+        libpool *pool = open_limited(flags);
+        CU_ASSERT(await_stats(pool, 0, 2));
+        CU_ASSERT_EQUAL(stats_of(pool).memory_enforcement, enforcement);
+        feed(pool, eaters[i], due);
+        for (int j = 0; j < 4000 && stats_of(pool).workers_ended[due] == 0; j++)
+            (void)poll(NULL, 0, 5);
+        CU_ASSERT_EQUAL(stats_of(pool).workers_ended[due], 1);
+        libpool_close(pool);
+    }
+}
+
+TEST(libpool, a_tree_above_its_memory_limit_is_seen_and_killed)
+{
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
+    feed_all(LIBPOOL_NO_CGROUP, LIBPOOL_MEMORY_SAMPLED, LIBPOOL_MEMORY);
+}
+
+TEST(libpool, a_tree_above_its_memory_limit_is_killed_by_the_kernel_as_a_whole)
+{
+    libpool *pool = open_limited(0);
+    CU_ASSERT(await_stats(pool, 0, 2));
+    libpool_stats stats = stats_of(pool);
+    libpool_close(pool);
+    if (stats.oom_evidence == 0)
+        TEST_SKIP("no memory cgroup here");
+    CU_ASSERT_EQUAL(stats.memory_enforcement, stats.oom_evidence + 1);
+    feed_all(0, stats.oom_evidence + 1, LIBPOOL_OOM);
+}
+
+TEST(libpool, a_limit_below_a_mebibyte_is_refused)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .memory_limit_bytes = MIB - 1};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+}
+
+/* Whoever drives it sees when it wants to be driven. */
+TEST(libpool, an_idle_pool_looks_at_no_memory)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .flags = LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP,
+                               .min_workers = 1,
+                               .max_workers = 1,
+                               .memory_limit_bytes = 64 * MIB};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, NULL, 0, 0)), LIBPOOL_COMPLETED);
+    struct pollfd wish = {.fd = libpool_fd(pool), .events = POLLIN};
+    uint32_t turns = 0;
+    for (uint64_t until_ms = now_ms() + 300; now_ms() < until_ms;)
+        if (poll(&wish, 1, 20) > 0) {
+            (void)libpool_dispatch(pool);
+            turns++;
+        }
+    CU_ASSERT(turns < 20);
+    CU_ASSERT_EQUAL(poll(&wish, 1, 500), 0);
     libpool_close(pool);
 }

@@ -13,7 +13,8 @@
 
 enum lp_owed { /* requests the zygote's socket had no room for */
     LP_OWED_SPAWN = 1u << 0,
-    LP_OWED_KILL = 1u << 1
+    LP_OWED_KILL = 1u << 1,
+    LP_OWED_WEIGH = 1u << 2
 };
 
 struct lp_line {

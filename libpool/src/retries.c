@@ -11,7 +11,7 @@
 
 /* The others are no failure of a run, or leave nobody who could run it. */
 static const uint32_t causes = ON(ERROR) | ON(CRASH) | ON(EXIT) | ON(OOM) | ON(TIMEOUT) |
-                               ON(KILLED) | ON(CORRUPT) | ON(LOST);
+                               ON(KILLED) | ON(CORRUPT) | ON(LOST) | ON(MEMORY);
 
 static uint32_t longest_ms(const libpool_task *task)
 {

@@ -103,6 +103,8 @@ static void send_owed(libpool *pool)
             request(pool, slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
         if (pool->lines[slot].owed & LP_OWED_KILL)
             request(pool, slot, LP_REQUEST_KILL, LP_OWED_KILL);
+        if (pool->lines[slot].owed & LP_OWED_WEIGH)
+            request(pool, slot, LP_REQUEST_WEIGH, LP_OWED_WEIGH);
     }
 }
 
@@ -253,6 +255,7 @@ static void perform(libpool *pool, const struct lp_action *action)
     case LP_ACTION_RETIRE: perform_retire(pool, action); return;
     case LP_ACTION_KILL: perform_kill(pool, action); return;
     case LP_ACTION_CLEAN: request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL); return;
+    case LP_ACTION_WEIGH: request(pool, action->slot, LP_REQUEST_WEIGH, LP_OWED_WEIGH); return;
     case LP_ACTION_END: perform_end(pool, action); return;
     case LP_ACTION_ROOM: return; /* `changed` is signalled after every batch */
     case LP_ACTION_ZYGOTE_START:
@@ -319,7 +322,8 @@ static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *m
                              .started_id = message->started_ns ? message->task_id : 0,
                              .started_ns = message->started_ns,
                              .ended_ns = message->ended_ns,
-                             .leaves = message->leaves != 0};
+                             .leaves = message->leaves != 0,
+                             .grown = message->leaves == LP_LEAVES_OUTGROWN};
     line->results++;
     lp_pool_tell(&pool->core, &event);
     uint32_t next = pool->core.workers[slot].task;
@@ -609,11 +613,26 @@ static void handle_exited(libpool *pool, const struct lp_report *report)
     step(pool, &event);
 }
 
+/* A result that is there counts; and what only waits with a worker that is killed can't be blamed. */
+static void handle_weighed(libpool *pool, const struct lp_report *report)
+{
+    if (report->memory_bytes > pool->options.memory_limit_bytes) {
+        drain(pool, report->slot);
+        recall(pool, report->slot);
+    }
+    struct lp_event event = worker_event(pool, LP_EVENT_WEIGHED, report->slot);
+    event.bytes = report->memory_bytes;
+    step(pool, &event);
+}
+
 static void handle_hello(libpool *pool, const struct lp_report *report)
 {
+    bool weighs = report->memory_enforcement == LIBPOOL_MEMORY_SAMPLED ||
+                  report->memory_enforcement == LIBPOOL_MEMORY_CGROUP_V1;
     pool->containment = report->containment;
     pool->oom_evidence = report->oom_evidence;
-    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_UP, .pid = report->pid};
+    pool->memory_enforcement = report->memory_enforcement;
+    struct lp_event event = {.kind = LP_EVENT_ZYGOTE_UP, .pid = report->pid, .weighs = weighs};
     step(pool, &event);
     if (!pool->opened && pool->place.is_delegated)
         pool->open_error = report->error; /* what was asked for by name is not done without */
@@ -653,6 +672,7 @@ static void handle_report(libpool *pool, const struct lp_report *report, int pid
     case LP_REPORT_SPAWN_FAILED: handle_spawn_failed(pool, report); break;
     case LP_REPORT_EXITED: handle_exited(pool, report); break;
     case LP_REPORT_EMPTY: step_worker(pool, LP_EVENT_EMPTY, report->slot); break;
+    case LP_REPORT_WEIGHED: handle_weighed(pool, report); break;
     case LP_REPORT_N: /* about a process that is no more */ break;
     }
     lp_fd_close(&pid_fd);
@@ -988,6 +1008,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .initializer_failures = options->initializer_failures,
         .backoff_min_ns = options->backoff_min_ms * LP_MS,
         .backoff_max_ns = options->backoff_max_ms * LP_MS,
+        .memory_limit_bytes = options->memory_limit_bytes,
         .seed = lp_supervisor_now(),
         .retry_percent = options->retry_percent,
         .quarantine_deaths = options->quarantine_deaths,
@@ -1089,6 +1110,7 @@ static void describe_zygote(libpool *pool)
         .doorbell_fds = pool->doorbell_fds,
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .lifeline_fd = pool->lifeline_fd,
+        .memory_limit_bytes = pool->options.memory_limit_bytes,
         .heir_fds = pool->heir_fds,
         .heir_pids = pool->heir_pids,
         .worker_main = enter_worker,

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "growth.h"
 #include "os/channel.h"
 #include "os/maps.h"
 #include "os/pages.h"
@@ -60,6 +61,7 @@ struct libpool_worker {
     uint64_t checked_function; /* the last one found to be mapped */
     pid_t keeps[KEEPS];        /* started by the initializer: not a task's */
     size_t n_keeps;
+    struct lp_growth growth;
 };
 
 /* ---- for user code -------------------------------------------------------------------------- */
@@ -308,14 +310,27 @@ static void ring_for_answer(libpool_worker *worker, uint64_t now_ns)
     lp_channel_owe_bell(&worker->channel);
 }
 
+/* What is left behind, and what it costs to go on like this. */
+static void look_back(libpool_worker *worker, struct lp_message *result)
+{
+    uint64_t own_bytes = worker->input.capacity + worker->reply.capacity;
+    if (worker->run_ns >= FORK_NS && !kill_leftovers(worker))
+        result->leaves = LP_LEAVES_REST;
+    if (worker->growth.place && lp_growth_was_cut(&worker->growth, worker->run_ns))
+        (void)lp_sys.kill(getpid(), SIGKILL);
+    if (lp_growth_is_due(&worker->growth, worker->run_ns, result->ended_ns) &&
+        lp_growth_look(&worker->growth, own_bytes, result->ended_ns))
+        result->leaves = LP_LEAVES_OUTGROWN;
+}
+
 static void answer(libpool_worker *worker, struct lp_message *result)
 {
     result->size = worker->reply.size;
     if (__fpending(stdout))
         (void)fflush(
             stdout); /* the process ends by _exit: what a task printed must not wait for it */
-    if (result->started_ns && worker->run_ns >= FORK_NS)
-        result->leaves = !kill_leftovers(worker);
+    if (result->started_ns)
+        look_back(worker, result);
     send_header(worker, result);
     send_bytes(worker, worker->reply.data, worker->reply.size);
     ring_for_answer(worker, result->ended_ns);
@@ -360,7 +375,8 @@ static _Noreturn void retire(libpool_worker *worker)
     leave(worker, EXIT_SUCCESS);
 }
 
-static void initialise(libpool_worker *worker, const struct lp_outfit *outfit)
+static void initialise(libpool_worker *worker, const struct lp_outfit *outfit,
+                       const struct lp_cgroup_place *place)
 {
     const libpool_options *options = worker->options;
     int code = lp_outfit_wear(outfit, worker->slot);
@@ -372,6 +388,7 @@ static void initialise(libpool_worker *worker, const struct lp_outfit *outfit)
     }
     int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
+    lp_growth_begin(&worker->growth, options, place, worker->slot);
     say(worker, LP_MESSAGE_READY, 0);
 }
 
@@ -446,7 +463,7 @@ _Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generati
     __fpurge(stderr);
     guard_exits();
     lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
-    initialise(&worker, pool->outfit);
+    initialise(&worker, pool->outfit, &pool->place);
     for (;;)
         serve(&worker);
 }

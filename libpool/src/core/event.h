@@ -27,9 +27,10 @@ enum lp_event_kind {
     LP_EVENT_EMPTY,         /* nothing of its tree is left: the slot may be used again */
     LP_EVENT_DEADLINE,      /* the deadline lp_pool_due() told has passed; started_* */
     LP_EVENT_RECALLED,      /* it will not begin what was prefetched: all results it had are told */
+    LP_EVENT_WEIGHED,       /* bytes: what its tree holds, as asked for by WEIGH; started_* */
     LP_WORKER_EVENTS,
     /* About the pool. */
-    LP_EVENT_ZYGOTE_UP = LP_WORKER_EVENTS, /* pid */
+    LP_EVENT_ZYGOTE_UP = LP_WORKER_EVENTS, /* pid, weighs */
     LP_EVENT_ZYGOTE_FAILED,                /* could not be started: error */
     LP_EVENT_ZYGOTE_LOST,                  /* it is dead, or dropped as asked */
     LP_EVENT_SHUTDOWN,                     /* flags, deadline_ns */
@@ -49,6 +50,8 @@ struct lp_event {
     int core_dumped;
     bool unknown; /* EXITED: nobody could tell how */
     bool leaves;  /* RESULT: the worker asks to be retired: it could not clear up after the task */
+    bool grown;   /* RESULT: it asks to be retired: it has grown too big */
+    bool weighs;  /* ZYGOTE_UP: trees have to be looked at, nobody else keeps them to their limit */
     uint64_t oom_kills;
     uint64_t task_id;
     uint64_t started_id; /* the worker's own word: the task it began last... */
@@ -56,6 +59,7 @@ struct lp_event {
     uint64_t ended_ns;
     uint32_t flags;       /* SHUTDOWN: LIBPOOL_WAIT, LIBPOOL_CANCEL */
     uint64_t deadline_ns; /* SHUTDOWN: absolute; 0: none */
+    uint64_t bytes;       /* WEIGHED */
 };
 
 enum lp_action_kind {
@@ -64,6 +68,7 @@ enum lp_action_kind {
     LP_ACTION_RETIRE,       /* tell the worker in slot to finalize and leave */
     LP_ACTION_KILL,         /* SIGKILL the worker in slot; have the zygote end its tree */
     LP_ACTION_CLEAN,        /* have the (new) zygote prove the tree of a dead worker empty */
+    LP_ACTION_WEIGH,        /* have the zygote weigh the tree of the worker in slot */
     LP_ACTION_END,          /* task has ended: complete its future, then lp_pool_release() */
     LP_ACTION_ROOM,         /* the backlog has room again */
     LP_ACTION_ZYGOTE_START, /* start a zygote; answer ZYGOTE_UP or ZYGOTE_FAILED */

@@ -39,12 +39,13 @@
 #define LP_PROOF_WAIT_MAX_NS \
     (600000 * LP_MS) /* waits for the proof of one death are doubled up to so long */
 #define LP_HELLO_WAIT_NS (5000 * LP_MS) /* a zygote's first word */
+#define LP_WEIGH_NS (100 * LP_MS)       /* from one look at the memory of trees to the next */
 
 /*
  * What one step may emit: each slot a handful, each ended task an END, a NOTE and a ROOM. A result or a
  * death may tell of a task's beginning, too, and a death of all that one worker was sent ahead.
  */
-#define LP_ACTIONS_PER_SLOT 8u
+#define LP_ACTIONS_PER_SLOT 9u
 #define LP_ACTIONS_FIXED                                                                        \
     (4 * LP_ENDS_PER_STEP + 3 * LP_RESULTS_PER_BATCH + 3 * LP_PREFETCH_MAX + LP_PREFETCH_STEP + \
      LP_ADDS_PER_BATCH + 64)

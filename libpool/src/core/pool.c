@@ -405,11 +405,42 @@ static void settle_spawns(struct lp_pool *pool)
     }
 }
 
-/* A zygote is needed to spawn, and to prove the trees of the dead empty. */
+/* ---- memory: where the kernel keeps no tree to its limit ------------------------------------------ */
+
+static bool runs_something(const struct lp_pool *pool)
+{
+    const uint32_t *in = pool->in_state;
+    return in[LP_WORKER_STARTING] || in[LP_WORKER_BUSY] || in[LP_WORKER_RETIRING];
+}
+
+/* The time stays set until it has come, so that not every task that comes and goes sets a timer. */
+static void settle_weights(struct lp_pool *pool)
+{
+    if (!pool->weighs || pool->weigh_ns > pool->now_ns)
+        return;
+    for (uint32_t slot = 0; pool->weigh_ns && slot < pool->slots; slot++)
+        lp_worker_weigh(pool, slot);
+    pool->weigh_ns = runs_something(pool) ? pool->now_ns + LP_WEIGH_NS : 0;
+}
+
+static void stop_weighing(struct lp_pool *pool)
+{
+    pool->weighs = false;
+    pool->weigh_ns = 0;
+}
+
+/* ---- the zygote and those who are not needed -------------------------------------------------------- */
+
+/* To spawn, to prove the trees of the dead empty, and to look at who has a limit. */
+static bool needs_zygote(const struct lp_pool *pool)
+{
+    bool weighs = pool->config.memory_limit_bytes && runs_something(pool);
+    return may_spawn(pool) || pool->in_state[LP_WORKER_DEAD] || weighs;
+}
+
 static void settle_zygote(struct lp_pool *pool)
 {
-    bool needed = may_spawn(pool) || pool->in_state[LP_WORKER_DEAD];
-    if (pool->zygote != LP_ZYGOTE_DOWN || pool->phase == LP_PHASE_DOWN || !needed)
+    if (pool->zygote != LP_ZYGOTE_DOWN || pool->phase == LP_PHASE_DOWN || !needs_zygote(pool))
         return;
     if (!lp_backoff_allows(&pool->zygote_backoff, pool->now_ns))
         return;
@@ -436,6 +467,8 @@ static void settle_shrink(struct lp_pool *pool)
     while (may_shrink(pool) && shrink_ns(pool) <= pool->now_ns)
         lp_worker_retire(pool, pool->idle_oldest);
 }
+
+/* ---- tasks that end in the backlog ---------------------------------------------------------------- */
 
 /* Ends pending tasks, at most a batch a step; the rest follows in the next. */
 static void end_pending(struct lp_pool *pool, libpool_cause cause)
@@ -593,6 +626,7 @@ static void zygote_up(struct lp_pool *pool, const struct lp_event *event)
     pool->zygote = LP_ZYGOTE_UP;
     pool->zygote_pid = event->pid;
     pool->zygote_up_ns = pool->now_ns;
+    pool->weighs = event->weighs;
     pool->stats.zygotes_started++;
     lp_pool_note(pool, LIBPOOL_EVENT_ZYGOTE_STARTED, LP_NONE, LP_NONE)->pid = event->pid;
     for (uint32_t slot = 0; slot < pool->slots; slot++)
@@ -616,6 +650,7 @@ static void zygote_lost(struct lp_pool *pool)
     else
         lp_backoff_failed(&pool->zygote_backoff, pool->now_ns, 0);
     pool->zygote = LP_ZYGOTE_DOWN;
+    stop_weighing(pool);
     pool->stats.zygotes_lost++;
     lp_pool_note(pool, LIBPOOL_EVENT_ZYGOTE_LOST, LP_NONE, LP_NONE)->pid = pool->zygote_pid;
     for (uint32_t slot = 0; slot < pool->slots; slot++)
@@ -625,6 +660,7 @@ static void zygote_lost(struct lp_pool *pool)
 void lp_pool_drop_zygote(struct lp_pool *pool)
 {
     pool->zygote = LP_ZYGOTE_DROPPED;
+    stop_weighing(pool);
     lp_pool_emit(pool, LP_ACTION_ZYGOTE_DROP, LP_NONE);
 }
 
@@ -653,6 +689,7 @@ static void settle(struct lp_pool *pool)
     }
     settle_room(pool);
     settle_shrink(pool);
+    settle_weights(pool);
     settle_steady(pool);
     settle_spawns(pool);
     settle_zygote(pool);
@@ -767,7 +804,8 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     case LP_EVENT_EXITED:
     case LP_EVENT_EMPTY:
     case LP_EVENT_DEADLINE:
-    case LP_EVENT_RECALLED: lp_worker_step(pool, event->slot, event); break;
+    case LP_EVENT_RECALLED:
+    case LP_EVENT_WEIGHED: lp_worker_step(pool, event->slot, event); break;
     case LP_EVENT_ZYGOTE_UP: zygote_up(pool, event); break;
     case LP_EVENT_ZYGOTE_FAILED: zygote_failed(pool, event); break;
     case LP_EVENT_ZYGOTE_LOST: zygote_lost(pool); break;
@@ -828,8 +866,8 @@ static uint64_t zygote_deadline(const struct lp_pool *pool)
 {
     if (pool->zygote == LP_ZYGOTE_STARTING)
         return pool->zygote_deadline_ns;
-    bool needed = may_spawn(pool) || pool->in_state[LP_WORKER_DEAD];
-    return pool->zygote == LP_ZYGOTE_DOWN && needed ? pool->zygote_backoff.until_ns : UINT64_MAX;
+    return pool->zygote == LP_ZYGOTE_DOWN && needs_zygote(pool) ? pool->zygote_backoff.until_ns
+                                                                : UINT64_MAX;
 }
 
 static uint64_t shutdown_deadline(const struct lp_pool *pool)
@@ -851,6 +889,8 @@ uint64_t lp_pool_next_deadline(const struct lp_pool *pool)
     if (may_shrink(pool))
         next = earlier(next, shrink_ns(pool));
     next = earlier(next, zygote_deadline(pool));
+    if (pool->weigh_ns)
+        next = earlier(next, pool->weigh_ns);
     return earlier(next, shutdown_deadline(pool));
 }
 

@@ -16,6 +16,10 @@
  * lp_pool_holds_prefetched, and before a cancel that asks for it; it is wise before whatever may kill:
  * what waits in the channel of one that was killed stays there until its death tells what it has begun.
  *
+ * Weighing. Where nobody else keeps a tree to its memory limit, whoever may be running the
+ * application's code is weighed every LP_WEIGH_NS. A weight counts against the task that was there when
+ * it was asked for; when that has ended meanwhile the worker leaves, and nobody pays for another.
+ *
  * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
  * did not come in time.
@@ -46,8 +50,9 @@ struct lp_pool_config {
     uint64_t start_timeout_ns, initializer_timeout_ns, finalizer_timeout_ns;
     uint32_t initializer_failures;
     uint64_t backoff_min_ns, backoff_max_ns;
-    uint64_t seed;          /* of all jitter */
-    uint32_t retry_percent; /* retries at most for 100 tasks received; 0: no limit */
+    uint64_t seed;               /* of all jitter */
+    uint64_t memory_limit_bytes; /* of a worker's tree; 0: none */
+    uint32_t retry_percent;      /* retries at most for 100 tasks received; 0: no limit */
     uint32_t
         quarantine_deaths;  /* in a row, of workers that ran tasks of one kind; 0: no quarantine */
     uint64_t quarantine_ns; /* 0: until a pardon */
@@ -109,6 +114,8 @@ struct lp_pool {
     int zygote_pid;
     uint64_t zygote_deadline_ns; /* STARTING: its first word */
     uint64_t zygote_up_ns;
+    bool weighs;       /* the zygote that is up is to weigh trees */
+    uint64_t weigh_ns; /* when that is next; 0: nobody ran anything when it was last */
 
     enum lp_phase phase;
     bool cancel_pending;

@@ -81,8 +81,8 @@ static inline void rig_say_end(struct rig *rig, uint32_t index)
 static inline void rig_say(struct rig *rig, const struct lp_action *action)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn",        "assign",      "retire", "kill", "clean", "end",   "room",
-        "zygote-start", "zygote-drop", "note",   "down", "retry", "resume"};
+        "spawn", "assign",       "retire",      "kill", "clean", "weigh", "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down",  "retry", "resume"};
     if (action->kind == LP_ACTION_ROOM)
         return; /* said so often that it would hide the rest: told_room */
     bool ahead = action->kind == LP_ACTION_ASSIGN &&
@@ -97,7 +97,7 @@ static inline void rig_say(struct rig *rig, const struct lp_action *action)
         lp_text_add(&rig->text, libpool_event_name(action->note.kind));
     } else if (action->kind == LP_ACTION_END) {
         rig_say_end(rig, action->task);
-    } else if (action->kind <= LP_ACTION_CLEAN) {
+    } else if (action->kind <= LP_ACTION_WEIGH) {
         rig_say_slot(rig, action);
     }
     lp_text_add(&rig->text, "; ");
@@ -215,7 +215,7 @@ static inline libpool_stats rig_stats(const struct rig *rig)
 static inline void rig_raise(struct rig *rig, uint32_t n)
 {
     RIG_STEP(rig, TICK);
-    RIG_STEP(rig, ZYGOTE_UP, .pid = 100);
+    RIG_STEP(rig, ZYGOTE_UP, .pid = 100, .weighs = rig->pool.config.memory_limit_bytes != 0);
     for (uint32_t slot = 0; slot < n; slot++) {
         RIG_TELL(rig, slot, SPAWNED, .pid = 101 + (int)slot);
         RIG_TELL(rig, slot, READY);

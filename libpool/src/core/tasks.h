@@ -52,7 +52,8 @@ struct lp_outcome {
     uint32_t slot;
     uint64_t pending_ns;
     uint64_t running_ns;
-    uint32_t attempts; /* runs, this one included; 0: none */
+    uint64_t memory_bytes; /* MEMORY: what was seen */
+    uint32_t attempts;     /* runs, this one included; 0: none */
     libpool_cause
         retried_cause; /* of the last run that was followed by another; PENDING: none was */
 };

@@ -159,7 +159,11 @@ void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
     pool->workers[slot].retiring = true;
     lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
     lp_pool_emit(pool, LP_ACTION_RETIRE, slot);
-    lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
+    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_WORKER_RETIRED, slot, LP_NONE);
+    if (!pool->workers[slot].outgrown)
+        return;
+    note->cause = LIBPOOL_MEMORY;
+    pool->stats.workers_outgrown++;
 }
 
 /* Ends the task of a worker, or has it run again elsewhere: true. */
@@ -171,6 +175,8 @@ static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
     outcome->pid = worker->pid;
+    if (outcome->cause == LIBPOOL_MEMORY)
+        outcome->memory_bytes = worker->weight_bytes;
     return lp_pool_end_run(pool, task, outcome);
 }
 
@@ -244,7 +250,7 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
     case LP_WORKER_IDLE:
     case LP_WORKER_RETIRING: kill_process(pool, slot, doom); return;
     case LP_WORKER_BUSY:
-        if (doom == LIBPOOL_TIMEOUT || doom == LIBPOOL_CORRUPT)
+        if (doom == LIBPOOL_TIMEOUT || doom == LIBPOOL_CORRUPT || doom == LIBPOOL_MEMORY)
             lp_pool_blame(pool, worker->task, doom);
         /* The future ends now: the proof may take long, and what was sent can't be stopped. */
         drop_task(pool, slot, doom);
@@ -269,6 +275,20 @@ void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot)
         lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
 }
 
+/* Whoever may be running the application's code. */
+void lp_worker_weigh(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    bool runs = worker->state == LP_WORKER_STARTING || worker->state == LP_WORKER_BUSY ||
+                worker->state == LP_WORKER_RETIRING;
+    if (!runs || worker->weighing)
+        return;
+    worker->weighing = true;
+    worker->weighed_in = worker->state;
+    worker->weighed_id = worker->task == LP_NONE ? 0 : pool->tasks.table[worker->task].id;
+    lp_pool_emit(pool, LP_ACTION_WEIGH, slot);
+}
+
 /* A zygote that lives may only be slow: it gets as long as for any other answer. */
 static void await_status(struct lp_pool *pool, uint32_t slot)
 {
@@ -282,6 +302,7 @@ void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
     struct lp_worker *worker = &pool->workers[slot];
     bool was_orphaned = worker->orphaned;
     worker->orphaned = worker->state != LP_WORKER_VACANT;
+    worker->weighing = false; /* the answer died with it */
     switch (worker->state) {
     case LP_WORKER_SPAWNING: /* a child that was forked and not reported dies with its parent */
         move(pool, slot, LP_WORKER_VACANT);
@@ -399,9 +420,15 @@ static libpool_cause death_cause(const struct lp_pool *pool, const struct lp_wor
     return own_fault || worker->init_failed ? LIBPOOL_INIT_FAILED : cause;
 }
 
+/* How those end whom their initializer has not made fit for tasks. */
+static bool is_unfit(libpool_cause cause)
+{
+    return cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM || cause == LIBPOOL_MEMORY;
+}
+
 static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
 {
-    if (pool->workers[slot].ready || (cause != LIBPOOL_INIT_FAILED && cause != LIBPOOL_OOM))
+    if (pool->workers[slot].ready || !is_unfit(cause))
         return;
     pool->stats.initializers_failed++;
     pool->initializer_failures++;
@@ -627,7 +654,9 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     worker->tasks_done++;
     worker->recalled = false;
     prove_spawns(pool, worker);
-    worker->leave = worker->leave || event->leaves || is_aged(pool, worker) || retried;
+    worker->outgrown = worker->outgrown || event->grown;
+    worker->leave = worker->leave || event->leaves || event->grown || is_aged(pool, worker) ||
+                    retried;
     if (worker->queued) {
         launch_queued(pool, slot);
         watch_task(pool, slot);
@@ -686,6 +715,30 @@ static void recalled(struct lp_pool *pool, uint32_t slot, const struct lp_event 
     if (waited_ns >= LP_PATIENCE_NS)
         lp_prefetch_learn(pool, waited_ns);
     busy_overran(pool, slot, event);
+}
+
+/*
+ * The weight is that of what ran when it was asked for. When that has ended meanwhile it may have left
+ * something in the worker, which leaves then: no other task pays for it.
+ */
+static void weighed(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    worker->weighing = false;
+    worker->weight_bytes = event->bytes;
+    if (event->bytes <= pool->config.memory_limit_bytes)
+        return;
+    uint64_t task_id = worker->task == LP_NONE ? 0 : pool->tasks.table[worker->task].id;
+    bool is_same = worker->state == worker->weighed_in && task_id == worker->weighed_id;
+    if (is_same && (task_id == 0 || task_id == event->started_id)) {
+        lp_worker_kill(pool, slot, LIBPOOL_MEMORY);
+        return;
+    }
+    if (worker->weighed_in != LP_WORKER_BUSY || worker->state == LP_WORKER_RETIRING)
+        return; /* of an initializer that has ended; it leaves anyway */
+    worker->outgrown = worker->leave = true;
+    if (worker->state == LP_WORKER_IDLE)
+        lp_worker_retire(pool, slot);
 }
 
 static void final_started(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -756,6 +809,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
     [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, aged,    busy_overran, retire_overran, kill_overran,  untold,  unproven),
     [LP_EVENT_RECALLED]       = ROW(nothing, nothing,       nothing,      nothing, recalled,     nothing,        nothing,       nothing, nothing),
+    [LP_EVENT_WEIGHED]        = ROW(nothing, nothing,       weighed,      weighed, weighed,      weighed,        nothing,       nothing, nothing),
 };
 #undef ROW
 // clang-format on

@@ -79,10 +79,15 @@ struct lp_worker {
     int init_code;
     bool final_started;
     bool finalized;
+    bool weighing;                    /* an answer is awaited */
+    bool outgrown;                    /* it is to leave for its memory */
     uint32_t tasks_done, tasks_limit; /* it leaves after so many; 0: no matter how many */
     uint64_t aged_ns;                 /* it leaves from then on; 0: no matter when */
     uint64_t last_id;                 /* the last task of its that has ended; 0: none has */
     uint64_t launched_ns;             /* its task: since then nothing is before it */
+    enum lp_worker_state weighed_in;  /* what it was when that was asked... */
+    uint64_t weighed_id;              /* ...and the task that it had; 0: none */
+    uint64_t weight_bytes;            /* the last answer */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
     uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */
@@ -102,7 +107,8 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
 void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot,
-                    libpool_cause doom); /* any: VACANT, DYING... ignore it */
+                    libpool_cause doom);                   /* any: VACANT, DYING... ignore it */
+void lp_worker_weigh(struct lp_pool *pool, uint32_t slot); /* any: who runs nothing ignores it */
 void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot); /* DEAD, the zygote is up */
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot); /* any */
 

@@ -291,3 +291,177 @@ TEST(worker, each_state_has_a_name)
     CU_ASSERT_STRING_EQUAL(lp_worker_state_name(LP_WORKER_VACANT), "vacant");
     CU_ASSERT_STRING_EQUAL(lp_worker_state_name(LP_WORKER_DEAD), "dead");
 }
+
+/* ---- weights ---------------------------------------------------------------------------------- */
+
+#define LIMIT_BYTES 1000u
+
+static void open_weighed(uint32_t workers)
+{
+    rig_open(&rig, &(struct lp_pool_config){.min_workers = workers,
+                                            .max_workers = workers,
+                                            .memory_limit_bytes = LIMIT_BYTES,
+                                            .notes = false});
+    rig_raise(&rig, workers);
+    rig_pass(&rig, 200); /* they were looked at while they started, and are quiet now */
+    rig_said(&rig);
+}
+
+TEST(worker, is_weighed_as_long_as_it_runs_something)
+{
+    open_weighed(1);
+    CU_ASSERT_EQUAL(rig.pool.weigh_ns, 0); /* idle: nobody looks */
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 99);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "assign 1 0.1; ");
+    rig_pass(&rig, 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "weigh 0.1; ");
+    rig_pass(&rig, 1000); /* the answer is awaited: it is not asked for again */
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "");
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = LIMIT_BYTES, .started_id = 1);
+    rig_pass(&rig, 100);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "weigh 0.1; ");
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = 0, .started_id = 1);
+    rig_pass(&rig, 500);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 completed has-run; ");
+    CU_ASSERT_EQUAL(rig.pool.weigh_ns, 0);
+}
+
+TEST(worker, tasks_that_come_and_go_are_no_reason_to_look_sooner)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig);
+    uint64_t due_ns = lp_pool_next_deadline(&rig.pool);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    rig_pass(&rig, 50);
+    RIG_SUBMIT(&rig);
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), due_ns);
+}
+
+TEST(worker, above_the_limit_is_killed_with_its_task)
+{
+    open_weighed(2);
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 100);
+    rig_said(&rig);
+    RIG_TELL(&rig, 1, WEIGHED, .bytes = LIMIT_BYTES + 1, .started_id = 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 memory may-have-run; kill 1.1; spawn 2.1; ");
+    RIG_TELL(&rig, 1, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_ended[LIBPOOL_MEMORY], 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_ended[LIBPOOL_MEMORY], 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_outgrown, 0);
+}
+
+/* The one that was seen above the limit has ended; whoever has come since is not to pay for it. */
+TEST(worker, above_the_limit_leaves_when_another_task_runs_by_then)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 100);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    RIG_SUBMIT(&rig);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = LIMIT_BYTES + 1, .started_id = 2);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "");
+    RIG_TELL(&rig, 0, RESULT, .task_id = 2);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 2 completed has-run; retire 0.1; spawn 1.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_outgrown, 1);
+}
+
+TEST(worker, above_the_limit_leaves_when_it_is_idle_by_then)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 100);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = LIMIT_BYTES + 1, .started_id = 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "retire 0.1; spawn 1.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_outgrown, 1);
+}
+
+/* Its task was not begun: what weighs so much is of the one before. */
+TEST(worker, above_the_limit_without_having_begun_its_task_leaves_after_it)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 100);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = LIMIT_BYTES + 1, .started_id = 0);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 completed has-run; retire 0.1; spawn 1.1; ");
+}
+
+/* An initializer that has ended by then gave back what it could; the next look will tell. */
+TEST(worker, is_not_to_blame_for_what_its_initializer_held)
+{
+    rig_open(&rig, &(struct lp_pool_config){
+                       .min_workers = 1, .max_workers = 1, .memory_limit_bytes = LIMIT_BYTES});
+    RIG_STEP(&rig, TICK);
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 100, .weighs = true);
+    RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    rig_pass(&rig, 200);
+    RIG_TELL(&rig, 0, READY);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = LIMIT_BYTES + 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "");
+}
+
+TEST(worker, whose_initializer_does_not_fit_in_the_limit_has_failed)
+{
+    rig_open(&rig, &(struct lp_pool_config){
+                       .min_workers = 1, .max_workers = 1, .memory_limit_bytes = LIMIT_BYTES});
+    RIG_STEP(&rig, TICK);
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 100, .weighs = true);
+    RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    rig_pass(&rig, 200);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = LIMIT_BYTES + 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "kill 0.1; spawn 1.1; ");
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(rig_stats(&rig).initializers_failed, 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_ended[LIBPOOL_MEMORY], 1);
+}
+
+TEST(worker, is_not_weighed_where_the_kernel_keeps_the_limit)
+{
+    rig_open(&rig, &(struct lp_pool_config){
+                       .min_workers = 1, .max_workers = 1, .memory_limit_bytes = LIMIT_BYTES});
+    RIG_STEP(&rig, TICK);
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 100, .weighs = false);
+    RIG_TELL(&rig, 0, SPAWNED, .pid = 101);
+    RIG_TELL(&rig, 0, READY);
+    RIG_SUBMIT(&rig);
+    rig_said(&rig);
+    rig_pass(&rig, 1000);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "");
+}
+
+/* The answer died with the zygote that was asked; the next one weighs what the lost one left. */
+TEST(worker, is_weighed_by_the_next_zygote)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 100);
+    RIG_STEP(&rig, ZYGOTE_LOST);
+    rig_pass(&rig, 1000);
+    CU_ASSERT_EQUAL(rig.pool.zygote, LP_ZYGOTE_STARTING); /* for nothing but that */
+    rig_said(&rig);
+    rig_pass(&rig, 1000);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), ""); /* there is nobody to ask */
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 200, .weighs = true);
+    rig_said(&rig);
+    rig_pass(&rig, 100);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig_said(&rig), "weigh 0.1; "));
+}
+
+TEST(worker, that_finds_itself_too_big_leaves_after_its_task)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1, .grown = true);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 completed has-run; retire 0.1; spawn 1.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).workers_outgrown, 1);
+}

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "os/cgroup_find.h"
+#include "os/cgroup_limit.h"
 #include "os/cgroup_place.h"
 #include "os/file.h"
 #include "sys/sys.h"
@@ -172,13 +173,33 @@ static void open_v1_memory(struct lp_cgroup *cgroup, const struct lp_cgroup_plac
         give_up(place->name, &cgroup->memory_parent_fd, &cgroup->memory_fd);
 }
 
-int lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place)
+/* The pool's directory that counts memory. */
+static int memory_fd(const struct lp_cgroup *cgroup)
+{
+    return cgroup->evidence == LP_OOM_EVIDENCE_V2 ? cgroup->kill_fd : cgroup->memory_fd;
+}
+
+/* Does it once. */
+static bool can_limit(const struct lp_cgroup *cgroup, uint64_t limit_bytes)
+{
+    int fd = memory_fd(cgroup);
+    if (limit_bytes == 0 || cgroup->evidence == LP_OOM_EVIDENCE_NONE)
+        return false;
+    (void)lp_sys.mkdirat(fd, PROBE, 0755);
+    int error = lp_cgroup_limit_set(fd, PROBE, cgroup->evidence == LP_OOM_EVIDENCE_V2, limit_bytes);
+    (void)lp_sys.unlinkat(fd, PROBE, AT_REMOVEDIR);
+    return error == 0;
+}
+
+int lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place,
+                   uint64_t limit_bytes)
 {
     *cgroup = LP_CGROUP_NULL;
     cgroup->place = place;
     int error = open_v2(cgroup, place);
     if (cgroup->evidence == LP_OOM_EVIDENCE_NONE)
         open_v1_memory(cgroup, place);
+    cgroup->limit_bytes = can_limit(cgroup, limit_bytes) ? limit_bytes : 0;
     return error;
 }
 
@@ -196,13 +217,26 @@ void lp_cgroup_close(struct lp_cgroup *cgroup, bool remove)
 
 /* ---- Slots ------------------------------------------------------------------------------- */
 
-void lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot)
+static int limit(const struct lp_cgroup *cgroup, uint32_t slot)
+{
+    bool is_v2 = cgroup->evidence == LP_OOM_EVIDENCE_V2;
+    struct path path = in_slot(slot, NULL);
+    int fd = memory_fd(cgroup);
+    int error = lp_cgroup_limit_set(fd, path.text, is_v2, cgroup->limit_bytes);
+    if (error != -EBUSY || lp_sys.unlinkat(fd, path.text, AT_REMOVEDIR) < 0)
+        return error;
+    (void)lp_sys.mkdirat(fd, path.text, 0755); /* what somebody left there was charged to it */
+    return lp_cgroup_limit_set(fd, path.text, is_v2, cgroup->limit_bytes);
+}
+
+int lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot)
 {
     struct path path = in_slot(slot, NULL);
     if (cgroup->kill_fd >= 0)
         (void)lp_sys.mkdirat(cgroup->kill_fd, path.text, 0755);
     if (cgroup->memory_fd >= 0)
         (void)lp_sys.mkdirat(cgroup->memory_fd, path.text, 0755);
+    return cgroup->limit_bytes != 0 ? limit(cgroup, slot) : 0;
 }
 
 /* The directory is there but for somebody who removed it. */
@@ -212,16 +246,18 @@ static int enter(const struct lp_cgroup *cgroup, int fd, uint32_t slot)
     int error = fd >= 0 ? lp_file_write(fd, path.text, "0") : 0;
     if (error != -ENOENT)
         return error;
-    lp_cgroup_prepare(cgroup, slot);
-    return lp_file_write(fd, path.text, "0");
+    error = lp_cgroup_prepare(cgroup, slot);
+    return error < 0 ? error : lp_file_write(fd, path.text, "0");
 }
 
 int lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot)
 {
+    bool is_limited = cgroup->limit_bytes != 0;
     int error = enter(cgroup, cgroup->kill_fd, slot);
-    if (!lp_cgroup_is_want(error))
-        error = enter(cgroup, cgroup->memory_fd, slot);
-    return lp_cgroup_is_want(error) ? error : 0;
+    if (lp_cgroup_is_want(error) || (is_limited && cgroup->memory_fd < 0))
+        return error;
+    error = enter(cgroup, cgroup->memory_fd, slot);
+    return is_limited || lp_cgroup_is_want(error) ? error : 0;
 }
 
 bool lp_cgroup_kill(const struct lp_cgroup *cgroup, uint32_t slot)

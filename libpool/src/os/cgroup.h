@@ -32,6 +32,7 @@ struct lp_cgroup {
     int kill_parent_fd, memory_parent_fd; /* where the pool's directories stand; -1: not used */
     int kill_fd, memory_fd;               /* the pool's directories; -1: not used */
     enum lp_oom_evidence evidence;
+    uint64_t limit_bytes; /* of memory, for each slot; 0: no slot has one */
 };
 
 #define LP_CGROUP_NULL   \
@@ -40,20 +41,25 @@ struct lp_cgroup {
 
 /*
  * Probes and makes what this machine allows; also clears up after dead hosts. 0, or -errno: why there
- * is no directory in v2. place is kept.
+ * is no directory in v2. place is kept. limit_bytes (0: none) is each slot's limit of memory, if that
+ * can be; `limit_bytes` above tells.
  */
-int lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place);
+int lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place,
+                   uint64_t limit_bytes);
 
 /* Closes everything, after removing the directories when told (they must be empty). */
 void lp_cgroup_close(struct lp_cgroup *cgroup, bool remove);
 
-/* Makes the slot's directories if they are not there. */
-void lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot);
+/* Makes the slot's directories if they are not there. 0, or -errno: they lack their limit. */
+int lp_cgroup_prepare(const struct lp_cgroup *cgroup, uint32_t slot);
 
 /* True of the errors that come and go with what the machine has left: descriptors, memory. */
 bool lp_cgroup_is_want(int error);
 
-/* Moves the calling process into the slot's directories. 0, or the want that has kept it out. */
+/*
+ * Moves the calling process into the slot's directories. 0; the want that has kept it out; where slots
+ * have a limit, anything else that kept it out of that.
+ */
 int lp_cgroup_enter(const struct lp_cgroup *cgroup, uint32_t slot);
 
 /* True when the kernel has been told to kill all that is in the slot's directory. */

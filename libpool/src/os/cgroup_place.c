@@ -163,17 +163,39 @@ static void clear_directory(int parent_fd, const char *name, uint64_t deadline_m
 
 /* ---- What zygotes left ------------------------------------------------------------------- */
 
-bool lp_cgroup_place_kill(const struct lp_cgroup_place *place, uint32_t slot)
+struct slot_path {
+    char text[LP_CGROUP_PATH_BYTES + 128];
+};
+
+static void find_in_slot(struct slot_path *path, const char *parent_path, const char *name,
+                         uint32_t slot, const char *file)
 {
-    char path[LP_CGROUP_PATH_BYTES + 128];
-    struct lp_text text = lp_text_begin(path, sizeof(path));
-    lp_text_add(&text, place->v2_path);
+    struct lp_text text = lp_text_begin(path->text, sizeof(path->text));
+    lp_text_add(&text, parent_path);
     lp_text_add(&text, "/");
-    lp_text_add(&text, place->name);
+    lp_text_add(&text, name);
     lp_text_add(&text, "/");
     lp_text_add_number(&text, slot);
-    lp_text_add(&text, "/cgroup.kill");
-    return place->v2_path[0] != '\0' && lp_file_write(AT_FDCWD, path, "1") == 0;
+    lp_text_add(&text, file);
+}
+
+bool lp_cgroup_place_kill(const struct lp_cgroup_place *place, uint32_t slot)
+{
+    struct slot_path path;
+    find_in_slot(&path, place->v2_path, place->name, slot, "/cgroup.kill");
+    return place->v2_path[0] != '\0' && lp_file_write(AT_FDCWD, path.text, "1") == 0;
+}
+
+bool lp_cgroup_place_oom_kills(const struct lp_cgroup_place *place, uint32_t slot,
+                               uint64_t *oom_kills)
+{
+    struct slot_path path;
+    char text[SMALL_BYTES];
+    find_in_slot(&path, place->memory_path, place->name, slot, "/memory.oom_control");
+    if (place->memory_path[0] == '\0' || lp_file_read(AT_FDCWD, path.text, text, sizeof(text)) <= 0)
+        return false;
+    *oom_kills = lp_file_number(text, "oom_kill", 0);
+    return true;
 }
 
 /* One system call when a zygote has done it. */

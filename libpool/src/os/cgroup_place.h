@@ -36,6 +36,10 @@ int lp_cgroup_place_find(struct lp_cgroup_place *place, const char *delegated, u
 /* True when the kernel has been told to kill all that is in the slot's directory. */
 bool lp_cgroup_place_kill(const struct lp_cgroup_place *place, uint32_t slot);
 
+/* How many processes of the slot's v1 memory cgroup the OOM killer has killed. False: there is none. */
+bool lp_cgroup_place_oom_kills(const struct lp_cgroup_place *place, uint32_t slot,
+                               uint64_t *oom_kills);
+
 /*
  * All is over: kills what may be left in the pool's directories, waits up to limit_ms for its end, and
  * removes them. Next to nothing when a zygote has removed them already.

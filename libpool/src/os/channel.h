@@ -31,6 +31,12 @@ enum lp_message_kind {
     LP_MESSAGE_N
 };
 
+enum lp_leaves {
+    LP_LEAVES_NOT = 0,
+    LP_LEAVES_REST,    /* it could not clear up after the task */
+    LP_LEAVES_OUTGROWN /* it has grown too big */
+};
+
 struct lp_message { /* 64 bytes: one cache line */
     uint32_t kind;
     int32_t code;
@@ -40,7 +46,7 @@ struct lp_message { /* 64 bytes: one cache line */
     union {
         struct {                           /* RESULT */
             uint64_t started_ns, ended_ns; /* the function was entered (0: it was not) and left */
-            uint32_t leaves;               /* 1 when the worker asks to be retired */
+            uint32_t leaves;               /* the worker asks to be retired: LP_LEAVES_... */
         };
         struct { /* TASK */
             uint64_t epoch;

@@ -117,6 +117,17 @@ bool lp_tree_has_children(void)
     return lp_sys.waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != -ECHILD;
 }
 
+int lp_tree_list(pid_t root, pid_t *pids, size_t max)
+{
+    size_t n = 1;
+    pids[0] = root;
+    for (size_t i = 0; i < n; i++) {
+        int more = children_of(pids[i], pids + n, max - n);
+        n += more > 0 ? (size_t)more : 0;
+    }
+    return (int)n;
+}
+
 /* ---- Walking ----------------------------------------------------------------------------- */
 
 /* A pidfd that certainly means the process that is a child of entry->parent; or -errno. */

@@ -31,6 +31,12 @@ bool lp_tree_has_children(void);
  */
 int lp_tree_children(pid_t *pids, size_t max);
 
+/*
+ * A process and its descendants, itself first, parents before their children; how many, 1 at least. To be
+ * looked at only: it is not stopped, and nobody is pinned.
+ */
+int lp_tree_list(pid_t root, pid_t *pids, size_t max);
+
 /* Stops, then kills the tree of a child of this process that is not reaped yet; reaps nothing. */
 void lp_tree_kill(pid_t child);
 

@@ -24,7 +24,10 @@
 #include "os/orphans.h"
 #include "os/outbox.h"
 #include "os/tree.h"
+#include "os/weight.h"
 #include "sys/sys.h"
+
+#include <libpool.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,10 +163,13 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
         refuse(zygote, request, -EBUSY);
         return;
     }
-    if (!slot->was_used) {
-        lp_cgroup_prepare(&zygote->cgroup, request->slot);
-        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
+    int error = slot->was_used ? 0 : lp_cgroup_prepare(&zygote->cgroup, request->slot);
+    if (error < 0) {
+        refuse(zygote, request, error);
+        return;
     }
+    if (!slot->was_used)
+        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
     uint64_t oom_kills = slot->oom_kills, born_from_ns = boot_time_ns();
     pid_t pid = lp_sys.fork();
     if (pid == 0)
@@ -361,6 +367,31 @@ static void kill_slot(struct zygote *zygote, const struct lp_request *request)
     }
 }
 
+static void report_weight(struct zygote *zygote, const struct lp_request *request, uint64_t bytes)
+{
+    const struct lp_report report = {.kind = LP_REPORT_WEIGHED,
+                                     .slot = request->slot,
+                                     .generation = request->generation,
+                                     .memory_bytes = bytes};
+    lp_outbox_put(&zygote->outbox, &report, -1);
+}
+
+/* Where the kernel keeps the limit it has killed one of the tree, or all is well. */
+static void weigh_slot(struct zygote *zygote, const struct lp_request *request)
+{
+    struct slot *slot = &zygote->slots[request->slot];
+    bool is_own = slot->state == LIVE && slot->generation == request->generation;
+    pid_t pid = is_own ? slot->pid : !slot->was_used && has_heir(slot) ? slot->heir_pid : 0;
+    if (pid == 0)
+        return;
+    if (zygote->cgroup.limit_bytes == 0)
+        report_weight(zygote, request, lp_weight_tree(pid, zygote->options->memory_limit_bytes));
+    else if (is_own && lp_cgroup_oom_kills(&zygote->cgroup, request->slot) > slot->oom_kills)
+        kill_worker(zygote, request->slot);
+    else
+        report_weight(zygote, request, 0);
+}
+
 static void leave(struct zygote *zygote)
 {
     if (zygote->leaving)
@@ -387,6 +418,10 @@ static void serve(struct zygote *zygote, const struct lp_request *request)
     case LP_REQUEST_KILL:
         if (is_slot)
             kill_slot(zygote, request);
+        break;
+    case LP_REQUEST_WEIGH:
+        if (is_slot)
+            weigh_slot(zygote, request);
         break;
     case LP_REQUEST_QUIT: leave(zygote); break;
     case LP_REQUEST_N: break;
@@ -593,13 +628,24 @@ static int settle_signals(struct zygote *zygote)
     return zygote->sigchld_fd < 0 ? zygote->sigchld_fd : 0;
 }
 
+static uint32_t memory_enforcement(const struct zygote *zygote)
+{
+    if (zygote->options->memory_limit_bytes == 0)
+        return LIBPOOL_MEMORY_NONE;
+    if (zygote->cgroup.limit_bytes == 0)
+        return lp_weight_own() != 0 ? LIBPOOL_MEMORY_SAMPLED : LIBPOOL_MEMORY_NONE;
+    return zygote->cgroup.evidence == LP_OOM_EVIDENCE_V2 ? LIBPOOL_MEMORY_CGROUP_V2
+                                                         : LIBPOOL_MEMORY_CGROUP_V1;
+}
+
 static void say_hello(struct zygote *zygote)
 {
     const struct lp_report report = {.kind = LP_REPORT_HELLO,
                                      .pid = getpid(),
                                      .error = zygote->cgroup_error,
                                      .containment = zygote->cgroup.kill_fd >= 0 ? 2 : 0,
-                                     .oom_evidence = (uint32_t)zygote->cgroup.evidence};
+                                     .oom_evidence = (uint32_t)zygote->cgroup.evidence,
+                                     .memory_enforcement = memory_enforcement(zygote)};
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 
@@ -634,7 +680,8 @@ static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
     zygote->can_walk = lp_tree_can_walk();
     zygote->oom_score = lp_child_worse_oom_score();
     if (zygote->options->place != NULL)
-        zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place);
+        zygote->cgroup_error = lp_cgroup_open(&zygote->cgroup, zygote->options->place,
+                                              zygote->options->memory_limit_bytes);
     take_place(zygote->fds[FD_KILL], &zygote->cgroup.kill_fd);
     take_place(zygote->fds[FD_MEMORY], &zygote->cgroup.memory_fd);
     leave_places(zygote);

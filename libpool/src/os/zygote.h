@@ -28,7 +28,8 @@ struct lp_cgroup_place;
 enum lp_request_kind {
     LP_REQUEST_SPAWN = 1, /* fork a worker into a vacant slot */
     LP_REQUEST_KILL,      /* kill slot's whole tree, then prove it empty (EXITED, EMPTY follow) */
-    LP_REQUEST_QUIT,      /* kill everything, remove the cgroups, leave */
+    LP_REQUEST_WEIGH, /* WEIGHED follows, or the end of a tree that the kernel has reached into */
+    LP_REQUEST_QUIT,  /* kill everything, remove the cgroups, leave */
     LP_REQUEST_N
 };
 
@@ -39,6 +40,9 @@ struct lp_request {
 };
 
 /*
+ * WEIGH is for trees that the kernel does not keep to their limit as a whole: in cgroup v1 it kills one
+ * process of a tree, and the zygote the others.
+ *
  * KILL of a slot into which this zygote has not spawned yet is about what an earlier zygote left
  * there: its cgroup and its heir (see the options) are killed, and EMPTY follows without EXITED.
  * SPAWN into such a slot is refused with -EBUSY while something lives there. A KILL that comes too
@@ -53,6 +57,7 @@ enum lp_report_kind {
     LP_REPORT_SPAWN_FAILED, /* error: negated errno of fork or of a preparation step */
     LP_REPORT_EXITED,       /* the worker itself is dead: code, signal, core, oom_kills, rusage */
     LP_REPORT_EMPTY,        /* its tree is proven empty: slot may be used again */
+    LP_REPORT_WEIGHED,      /* memory_bytes; nothing is said of what is not there */
     LP_REPORT_N
 };
 
@@ -69,7 +74,9 @@ struct lp_report {
     uint64_t oom_kills;                /* EXITED: OOM kills its cgroup counted during its life */
     uint64_t user_us, system_us, max_rss_kib; /* EXITED: rusage */
     uint32_t containment;                     /* HELLO: 0 walking /proc, 2 cgroup v2 kill */
-    uint32_t oom_evidence; /* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
+    uint32_t oom_evidence;       /* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
+    uint32_t memory_enforcement; /* HELLO: LIBPOOL_MEMORY_... */
+    uint64_t memory_bytes; /* WEIGHED: what the tree holds (weight.h); 0: no more than is allowed */
 };
 
 /*
@@ -89,6 +96,7 @@ struct lp_zygote_options {
     int lifeline_fd;  /* the host's end (lifeline.h), borrowed; 0: none */
     const char *name; /* process names NAME:zygote and NAME:SLOT; borrowed */
     const struct lp_cgroup_place *place; /* of the cgroups; NULL: none; borrowed */
+    uint64_t memory_limit_bytes;         /* of each slot's tree; 0: none */
     /*
      * Workers that an earlier zygote left alive, one a slot: their pidfds (the host's numbers) or -1,
      * and their pids. Borrowed; both may be NULL. They are killed, with what can be seen of their

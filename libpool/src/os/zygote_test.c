@@ -7,6 +7,8 @@
  */
 #include "os/zygote.h"
 
+#include <libpool.h>
+
 #include "harness/test.h"
 #include "os/cgroup_place.h"
 #include "os/file.h"
@@ -1229,6 +1231,78 @@ TEST(zygote, counts_the_oom_kill_of_a_worker)
         CU_ASSERT_EQUAL(exited.oom_kills, 1); /* not the sum over the slot's workers */
         expect_report(&pool, LP_REPORT_EMPTY, 0);
     }
+    close_pool(&pool);
+}
+
+static bool open_limited(struct pool *pool, life_story *life)
+{
+    set_up(pool, life, true);
+    pool->options.memory_limit_bytes = 16u << 20;
+    if (lp_zygote_start(&pool->link, &pool->options) != 0)
+        return false;
+    pool->hello = next_report(pool, NULL);
+    return pool->hello.memory_enforcement == LIBPOOL_MEMORY_CGROUP_V1;
+}
+
+TEST(zygote, limits_the_memory_of_each_slot)
+{
+    struct pool pool;
+    char path[LP_CGROUP_PATH_BYTES + 300], limit[32];
+    if (!open_limited(&pool, hog)) {
+        close_pool(&pool);
+        TEST_SKIP("no v1 memory controller here");
+    }
+    ask(&pool, LP_REQUEST_SPAWN, 1, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 1);
+    CU_ASSERT(wait_for_bell(&pool, 1));
+    CU_ASSERT(find_slot_file("memory", 1, "memory.limit_in_bytes", path, sizeof(path)));
+    CU_ASSERT(lp_file_read(AT_FDCWD, path, limit, sizeof(limit)) > 0);
+    CU_ASSERT_STRING_EQUAL(limit, "16777216\n");
+    ask(&pool, LP_REQUEST_WEIGH, 1, 1);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_WEIGHED, 1).memory_bytes, 0);
+    tell_to_go_on(&pool);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_EXITED, 1).oom_kills, 1);
+    expect_report(&pool, LP_REPORT_EMPTY, 1);
+    close_pool(&pool);
+}
+
+/* Somebody is in the slot's directory with more than the limit: it can't be had there. */
+static pid_t squat(const char *slot_path)
+{
+    int fds[2];
+    char path[LP_CGROUP_PATH_BYTES + 400], unused;
+    snprintf(path, sizeof(path), "%s/cgroup.procs", slot_path);
+    CU_ASSERT_EQUAL(pipe(fds), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)lp_file_write(AT_FDCWD, path, "0");
+        char *block = malloc(64u << 20);
+        memset(block, 1, 64u << 20);
+        _exit(write(fds[1], block, 1) == 1 && pause());
+    }
+    CU_ASSERT_EQUAL(read(fds[0], &unused, 1), 1);
+    close(fds[0]);
+    close(fds[1]);
+    return pid;
+}
+
+TEST(zygote, forks_no_worker_without_its_limit)
+{
+    struct pool pool;
+    char path[LP_CGROUP_PATH_BYTES + 300];
+    if (!open_limited(&pool, wait_for_ever)) {
+        close_pool(&pool);
+        TEST_SKIP("no v1 memory controller here");
+    }
+    CU_ASSERT(find_slot_file("memory", 0, "", path, sizeof(path)));
+    CU_ASSERT_EQUAL(mkdir(path, 0755), 0);
+    pid_t squatter = squat(path);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_SPAWN_FAILED, 0).error, -EBUSY);
+    kill(squatter, SIGKILL);
+    CU_ASSERT_EQUAL(waitpid(squatter, NULL, 0), squatter);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 2);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
     close_pool(&pool);
 }
 
