@@ -312,6 +312,7 @@ static void end_quarantined(struct lp_pool *pool)
     while (pool->ends_left && lp_prefetch_is_held(pool)) {
         pool->ends_left--;
         pool->made_room = true;
+        pool->more = pool->more || pool->phase != LP_PHASE_OPEN; /* it may have been the last */
         lp_pool_end_task(pool, lp_tasks_first(&pool->tasks),
                          &(struct lp_outcome){.cause = LIBPOOL_QUARANTINED});
     }

@@ -141,6 +141,30 @@ TEST(quarantine, what_is_submitted_then_is_refused_and_what_is_pending_ends)
     CU_ASSERT_EQUAL(SUBMIT(.kind = 7), 0);
 }
 
+TEST(quarantine, a_shutdown_is_not_held_up_by_the_last_that_ends_so)
+{
+    rig_open(&rig,
+             &(struct lp_pool_config){.min_workers = 2, .max_workers = 2, .quarantine_deaths = 1});
+    rig_raise(&rig, 2);
+    SUBMIT(.kind = 7);
+    SUBMIT(.kind = 7);
+    TELL(1, EXITED, .signal = SIGSEGV, .started_id = 1, .started_ns = rig.now_ns);
+    TELL(1, EMPTY);
+    rig_pass(&rig, 2000);
+    for (uint32_t slot = 0; slot < rig.pool.slots; slot++)
+        if (rig.pool.workers[slot].state == LP_WORKER_SPAWNING) {
+            TELL(slot, SPAWNED, .pid = 300);
+            TELL(slot, READY);
+        }
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_IDLE), 1);
+    RIG_STEP(&rig, SHUTDOWN, .flags = LIBPOOL_WAIT);
+    rig_said(&rig);
+    TELL(0, EXITED, .signal = SIGKILL); /* its task was not begun: back, and ended */
+    rig_pass(&rig, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig_said(&rig), "end 2 quarantined "));
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_IDLE), 0);
+}
+
 TEST(quarantine, only_deaths_of_what_was_begun_count)
 {
     open_one(0);
