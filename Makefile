@@ -49,7 +49,7 @@ storm   := $(BUILD)/storm
 edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
-include libpool/examples/examples.mk
+include libpool/zygote/zygote.mk libpool/examples/examples.mk
 
 .DEFAULT_GOAL := all
 include libpool/poolrun/poolrun.mk
@@ -57,7 +57,7 @@ include libpool/poolrun/poolrun.mk
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
+all: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ $(shared): $(call objects,$(lib_src)) libpool/libpool.map
 	$(Q)$(CC) $(CFLAGS) -pthread -shared $(LDFLAGS) -Wl,--version-script=libpool/libpool.map \
 	    -Wl,-soname,libpool.so.$(SOVERSION) -Wl,-z,now,-z,defs -o $@ $(filter %.o,$^)
 
-$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(lib)
+$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(lib) | $(zygote) $(chaos_tasks)
 	$(call say,LD,$@)
 	$(link) $(SECCOMP)
 
@@ -111,9 +111,9 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
-                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib)
+                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib) | $(zygote) $(test_object)
 	$(call say,LD,$@)
-	$(link) -lcunit $(SECCOMP)
+	$(link) $(exporting) -lcunit $(SECCOMP)
 
 $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
 	$(call say,LD,$@)
@@ -139,7 +139,7 @@ setup: ## install from Debian what building, testing and chaos need
 setup-ci: ## the same, and what CI checks with
 	$(Q)ci/setup ci
 
-test: built $(examples) $(poolrun) ## unit tests, simulated schedules, examples, poolrun
+test: built $(examples) $(spawn_tasks) $(poolrun) ## unit tests, simulated schedules, examples, poolrun
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples poolrun
 
 built: $(BUILD)/unit $(sim)
@@ -194,7 +194,7 @@ tsan:
 	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
 
 # What tells other tools where libpool is.
-describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
+describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
     libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
 
 install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "chaos/parser.h"
 #include "chaos/scenario.h"
 #include "chaos/vocabulary.h"
 
@@ -47,6 +48,8 @@ static const struct ch_choice initializers[] = {
     {"exit", CH_CALLBACK_EXIT}, {"segv", CH_CALLBACK_SEGV},   {"abort", CH_CALLBACK_ABORT},
     {"hang", CH_CALLBACK_HANG}, {"fail-N", CH_CALLBACK_FAIL}, {NULL, 0},
 };
+
+static const struct ch_choice starts[] = {{"fork", 0}, {"spawn", 1}, {NULL, 0}};
 
 static const struct ch_choice finalizers[] = {
     {"none", CH_CALLBACK_NONE},       {"ok", CH_CALLBACK_OK},
@@ -93,6 +96,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a replacement waits until the old worker's tree is gone"},
     {CHOICE("cgroup", no_yes, ch_pool, no_cgroup), .standard = "yes",
      .help = "no: trees are killed by walking /proc"},
+    {CHOICE("start", starts, ch_pool, spawns), .standard = "fork",
+     .help = "what its zygote is: a copy of the application, or a program of its own"},
     {VALUE("initializer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, initializer),
      .choices = initializers, .standard = "none",
      .help = "what runs first in each worker; fail-N fails N times in all, then works"},
@@ -130,6 +135,7 @@ const struct ch_key ch_keys_pool[] = {
     END,
 };
 
+_Static_assert(sizeof(ch_keys_pool) / sizeof(ch_keys_pool[0]) <= CH_KEYS_MAX, "they fit");
 /* What `retry-on` says: causes as libpool_task.retry_causes has them. */
 #define ON(cause) (1u << LIBPOOL_##cause)
 #define ON_DEATH                                                                          \
@@ -241,6 +247,12 @@ const struct ch_key ch_keys_submit[] = {
      .help = "from its start; then its tree is killed"},
     {TIME_MS("queue-timeout", 1000, HOUR, ch_submit, queue_timeout_ms), .standard = "none",
      .help = "from its submission to its start"},
+    {TIME_MS("heartbeat-timeout", 1000, HOUR, ch_submit, heartbeat_timeout_ms), .standard = "none",
+     .help = "without a sign of life for so long it has overrun"},
+    {TIME_MS("grace", 1000, HOUR, ch_submit, grace_ms), .standard = "none",
+     .help = "it is asked to end so long before it is killed"},
+    {VALUE("soft-signal", CH_VALUE_SIGNAL, 0, 0, ch_submit, soft_signal), .standard = "none",
+     .help = "with a grace: it is also asked by this signal"},
     {VALUE("wait", CH_VALUE_TIME_OR_FOREVER, 0, HOUR, ch_submit, wait_ms), .divisor = 1000,
      .standard = "forever", .help = "how long submit may wait for room in the backlog"},
     {CHOICE("order", only_yes, ch_submit, ordered), .standard = "no",
@@ -263,6 +275,11 @@ const struct ch_key ch_keys_submit[] = {
 
 const struct ch_key ch_keys_work[] = {
     {WORK, .required = true, .help = "how long"},
+    END,
+};
+
+const struct ch_key ch_keys_maybe_work[] = {
+    {WORK, .standard = "0us", .help = "how long"},
     END,
 };
 

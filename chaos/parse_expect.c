@@ -218,9 +218,10 @@ static void check_late(struct ch_parser *parser, const struct ch_key_set *set,
     const struct ch_token *late = ch_given(set, "late");
     if (late == NULL || ch_given(set, "cause") == NULL)
         return;
-    if (submit->run_timeout_ms == 0 && submit->queue_timeout_ms == 0)
+    bool may_overrun = submit->run_timeout_ms != 0 || submit->heartbeat_timeout_ms != 0;
+    if (!may_overrun && submit->queue_timeout_ms == 0)
         ch_complain(parser, late, "these tasks have no timeout to be late for");
-    else if (!(cause == LIBPOOL_TIMEOUT && submit->run_timeout_ms != 0) &&
+    else if (!(cause == LIBPOOL_TIMEOUT && may_overrun) &&
              !(cause == LIBPOOL_QUEUE_TIMEOUT && submit->queue_timeout_ms != 0))
         ch_complain(parser, late,
                     "late is who ends as timeout with a run-timeout, or as "

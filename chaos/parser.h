@@ -15,7 +15,7 @@
 #include "chaos/scenario.h"
 #include "chaos/vocabulary.h"
 
-#define CH_KEYS_MAX 20   /* in one list */
+#define CH_KEYS_MAX 64   /* in one list */
 #define CH_MATRIX_MAX 64 /* values */
 #define CH_NAME_MAX 32   /* bytes */
 #define CH_TEXT_MAX 200  /* bytes of a title or a reason */

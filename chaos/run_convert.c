@@ -11,6 +11,7 @@ _Static_assert((int)CH_TASK_ECHO == (int)HN_TASK_ECHO, "task kinds");
 _Static_assert((int)CH_TASK_STACK_OVERFLOW == (int)HN_TASK_STACK_OVERFLOW, "task kinds");
 _Static_assert((int)CH_TASK_GRANDCHILD == (int)HN_TASK_GRANDCHILD, "task kinds");
 _Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
+_Static_assert((int)CH_TASK_BEAT == (int)HN_TASK_BEAT, "task kinds");
 _Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
 _Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
 _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
@@ -37,6 +38,9 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .priority = submit->priority,
         .run_timeout_ms = submit->run_timeout_ms,
         .queue_timeout_ms = submit->queue_timeout_ms,
+        .heartbeat_timeout_ms = submit->heartbeat_timeout_ms,
+        .grace_ms = submit->grace_ms,
+        .soft_signal = submit->soft_signal,
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
         .children = submit->children,
@@ -79,6 +83,7 @@ static libpool_options options_of(const struct ch_pool *pool)
     return (libpool_options){
         .flags = (pool->exclusive ? LIBPOOL_EXCLUSIVE : 0u) |
                  (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u),
+        .start = pool->spawns ? LIBPOOL_SPAWN : LIBPOOL_FORK,
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
         .spare_workers = pool->spare_workers,

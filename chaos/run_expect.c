@@ -88,6 +88,7 @@ uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *c
     case CH_ZYGOTES_LOST: return stats->zygotes_lost;
     case CH_DEGRADED: return stats->degraded;
     case CH_WORKERS_OUTGROWN: return stats->workers_outgrown;
+    case CH_TASKS_ASKED: return stats->tasks_asked;
     case CH_COUNTERS: break;
     }
     return 0;
@@ -119,6 +120,7 @@ static const char *const counter_names[CH_COUNTERS] = {
     [CH_ZYGOTES_LOST] = "zygotes_lost",
     [CH_DEGRADED] = "degraded",
     [CH_WORKERS_OUTGROWN] = "workers_outgrown",
+    [CH_TASKS_ASKED] = "tasks_asked",
 };
 
 static void name_counter(const struct ch_counter *counter, char *text, size_t size)
@@ -295,6 +297,7 @@ static bool is_trouble(const struct ch_run *run, const struct ch_counter *counte
     case CH_FINALIZERS_STARTED:
     case CH_FINALIZERS_OK:
     case CH_ZYGOTES_STARTED:
+    case CH_TASKS_ASKED:
     case CH_COUNTERS: break;
     }
     return false;
@@ -376,6 +379,17 @@ static void expect_numbers(struct ch_run *run, const struct ch_expectation *expe
 
 /* ---- Groups of tasks --------------------------------------------------------------------------- */
 
+/* After its start: by its run timeout or its silence, whichever is first, and its grace. */
+static uint64_t allowed_ns(const struct hn_group *group)
+{
+    uint64_t run_ms = group->run_timeout_ms;
+    uint64_t beats_ms = group->kind == HN_TASK_BEAT ? group->work_us / 1000 : 0;
+    uint64_t silence_ms = group->heartbeat_timeout_ms + beats_ms;
+    if (group->heartbeat_timeout_ms && (!run_ms || silence_ms < run_ms))
+        run_ms = silence_ms;
+    return (run_ms + group->grace_ms) * HN_MS;
+}
+
 /* When the deadline that ended it was due, by the workers' and the target's own clocks; 0: none. */
 static uint64_t due_ns(const struct ch_run *run, uint32_t task)
 {
@@ -388,7 +402,7 @@ static uint64_t due_ns(const struct ch_run *run, uint32_t task)
     for (uint64_t number = 1; number <= hn_history_count(history); number++) {
         const struct hn_record *record = hn_history_at(history, number);
         if (record && record->kind == HN_TASK_START && record->task == task)
-            due_ns = record->time_ns + group->run_timeout_ms * HN_MS;
+            due_ns = record->time_ns + allowed_ns(group);
     }
     return due_ns;
 }

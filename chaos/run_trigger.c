@@ -44,6 +44,7 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_ZYGOTE_LOST] = HN_POOL + LIBPOOL_EVENT_ZYGOTE_LOST,
         [CH_EVENT_SHUTDOWN_BEGUN] = HN_POOL + LIBPOOL_EVENT_SHUTDOWN_BEGUN,
         [CH_EVENT_SHUTDOWN_DONE] = HN_POOL + LIBPOOL_EVENT_SHUTDOWN_DONE,
+        [CH_EVENT_TASK_ASKED] = HN_POOL + LIBPOOL_EVENT_TASK_ASKED,
         [CH_EVENT_TASK_RETRIED] = HN_POOL + LIBPOOL_EVENT_TASK_RETRIED,
         [CH_EVENT_KIND_QUARANTINED] = HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED,
     };
@@ -196,7 +197,8 @@ static bool is_about_task(enum ch_event event)
     return event == CH_EVENT_TASK_RECEIVED || event == CH_EVENT_TASK_LAUNCHED ||
            event == CH_EVENT_TASK_RETURNED || event == CH_EVENT_TASK_ENDED ||
            event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_KIND_QUARANTINED ||
-           event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START;
+           event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START ||
+           event == CH_EVENT_TASK_ASKED;
 }
 
 /* True when that process has run a task of the group. */

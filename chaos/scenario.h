@@ -90,6 +90,7 @@ struct ch_pool {
     uint32_t backoff_max_ms;
     bool exclusive; /* LIBPOOL_EXCLUSIVE */
     bool no_cgroup; /* LIBPOOL_NO_CGROUP */
+    bool spawns;    /* LIBPOOL_SPAWN */
     enum ch_callback initializer;
     uint32_t initializer_fails; /* CH_CALLBACK_FAIL: how often */
     enum ch_callback finalizer;
@@ -226,6 +227,8 @@ enum ch_task_kind {
     CH_TASK_KILL_SELF,     /* kill(getpid(), SIGKILL) */
     CH_TASK_HOG_TREE,      /* so many children do what hog does; waits for them */
     CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
+    CH_TASK_HEED,          /* until it is asked to end; then works, and returns */
+    CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
     CH_TASK_KINDS
 };
 
@@ -260,11 +263,14 @@ struct ch_submit {
     enum ch_grandchild_style style;
     enum ch_grandchild_end end;
     uint32_t priority;
-    uint32_t run_timeout_ms;   /* 0: none */
-    uint32_t queue_timeout_ms; /* 0: none */
-    uint32_t wait_ms;          /* submit may wait so long for room; CH_FOR_EVER */
-    bool ordered;              /* order=yes: tasks of the group start in order of submission */
-    uint32_t children;         /* hog-tree */
+    uint32_t run_timeout_ms;       /* 0: none */
+    uint32_t queue_timeout_ms;     /* 0: none */
+    uint32_t heartbeat_timeout_ms; /* 0: none */
+    uint32_t grace_ms;             /* 0: none */
+    int soft_signal;               /* 0: none */
+    uint32_t wait_ms;              /* submit may wait so long for room; CH_FOR_EVER */
+    bool ordered;                  /* order=yes: tasks of the group start in order of submission */
+    uint32_t children;             /* hog-tree */
     uint32_t retries;
     uint32_t retry_causes; /* retry-on: as in libpool_task */
     uint32_t retry_min_ms; /* and the next: retry-pause */
@@ -295,6 +301,7 @@ enum ch_event {
     CH_EVENT_ZYGOTE_LOST,
     CH_EVENT_SHUTDOWN_BEGUN,
     CH_EVENT_SHUTDOWN_DONE,
+    CH_EVENT_TASK_ASKED,
     CH_EVENT_TASK_RETRIED,
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENTS
@@ -377,6 +384,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_ZYGOTES_LOST,
     CH_DEGRADED,
     CH_WORKERS_OUTGROWN,
+    CH_TASKS_ASKED,
     CH_COUNTERS
 };
 

@@ -150,7 +150,8 @@ const char *ch_vocabulary_suggest(enum ch_family family, const char *text);
 /* Keys of the statements that take any; each list ends with a NULL word. */
 extern const struct ch_key ch_keys_pool[], ch_keys_host[];
 extern const struct ch_key ch_keys_submit[]; /* besides those of the kind of task */
-extern const struct ch_key ch_keys_work[], ch_keys_code[], ch_keys_exit_code[], ch_keys_hog[];
+extern const struct ch_key ch_keys_work[], ch_keys_maybe_work[], ch_keys_code[],
+    ch_keys_exit_code[], ch_keys_hog[];
 extern const struct ch_key ch_keys_hog_tree[], ch_keys_leak[];
 extern const struct ch_key ch_keys_echo[], ch_keys_grandchild[], ch_keys_die[];
 extern const struct ch_key ch_keys_on[];

@@ -75,6 +75,10 @@ static const struct ch_word tasks[] = {
     {"hog-tree", CH_TASK_HOG_TREE, 0, NULL, ch_keys_hog_tree,
      "Its children do what a hog does; it waits for them, and fails if one is killed."},
     {"leak", CH_TASK_LEAK, 0, NULL, ch_keys_leak, "Touches memory, keeps it, completes."},
+    {"heed", CH_TASK_HEED, 0, NULL, ch_keys_maybe_work,
+     "Waits until it is asked to end, works for so long, completes."},
+    {"beat", CH_TASK_BEAT, 0, NULL, ch_keys_work,
+     "Gives signs of life for so long, then sleeps for ever."},
 };
 
 static const struct ch_word triggers[] = {
@@ -127,6 +131,8 @@ static const struct ch_word events[] = {
      "The pool goes down."},
     {"shutdown-done", CH_EVENT_SHUTDOWN_DONE, CH_EVENT_OF_SHUTDOWN, NULL, NULL,
      "The pool is down."},
+    {"task-asked", CH_EVENT_TASK_ASKED, TASK_EVENT, NULL, NULL,
+     "A task was asked to end; its grace begins."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)
@@ -228,6 +234,7 @@ static const struct ch_word counters[] = {
     {"workers_outgrown", CH_WORKERS_OUTGROWN, 0, NULL, NULL,
      "Workers that were told to leave for their memory."},
     {"degraded", CH_DEGRADED, 0, NULL, NULL, "1 while the pool can't reach the strength it wants."},
+    {"tasks_asked", CH_TASKS_ASKED, 0, NULL, NULL, "Asked to end, before a kill."},
 };
 
 static const struct ch_word kernel_counters[] = {

@@ -86,6 +86,7 @@ static const struct {
     COUNTER(tasks_failed),
     COUNTER(tasks_rejected),
     COUNTER(tasks_returned),
+    COUNTER(tasks_asked),
     COUNTER(tasks_retried),
     COUNTER(kinds_held),
     COUNTER(worker_processes_created),

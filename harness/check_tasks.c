@@ -67,6 +67,8 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_HANG:
     case HN_TASK_SPIN_FOREVER:
     case HN_TASK_STOP_SELF:
+    case HN_TASK_HEED:
+    case HN_TASK_BEAT:
     case HN_TASK_BLOCK_SIGNALS: return 0;
     case HN_TASK_GRANDCHILD: return own_end_of_grandchild(group->end);
     case HN_TASK_DIE:
@@ -111,6 +113,8 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_LEAK_FDS:
     case HN_TASK_LEAK:
     case HN_TASK_HOG_TREE:
+    case HN_TASK_HEED:
+    case HN_TASK_BEAT:
     case HN_TASK_KINDS: break;
     }
     return 0;
@@ -153,17 +157,26 @@ static uint64_t appetite(const struct hn_group *group)
     return group->kind == HN_TASK_HOG ? group->bytes : group->bytes * group->children;
 }
 
+/* The first moment after its start at which a task may have overrun; 0: it can't. */
+static uint32_t least_timeout_ms(const struct hn_group *group)
+{
+    uint32_t run_ms = group->run_timeout_ms, silence_ms = group->heartbeat_timeout_ms;
+    if (silence_ms && group->kind == HN_TASK_BEAT)
+        silence_ms += (uint32_t)(group->work_us / 1000);
+    return silence_ms && (!run_ms || silence_ms < run_ms) ? silence_ms : run_ms;
+}
+
 /* Causes that what was done to the pool or this task accounts for. */
 static uint32_t excused(const struct view *view)
 {
     const struct hn_case *of = view->of;
     const struct hn_row *row = view->row;
     uint32_t causes = 0;
-    if (view->group && view->group->run_timeout_ms)
+    if (view->group && least_timeout_ms(view->group))
         causes |= BIT(LIBPOOL_TIMEOUT);
     if (view->group && view->group->queue_timeout_ms)
         causes |= BIT(LIBPOOL_QUEUE_TIMEOUT);
-    if (view->story->cancelled)
+    if (view->story->cancelled || view->story->asked)
         causes |= BIT(LIBPOOL_CANCELLED);
     if (of->shut_down && hn_story_ended_ns(view->story, row) >= view->stories->shut_ns)
         causes |= BIT(LIBPOOL_SHUTDOWN);
@@ -226,9 +239,9 @@ static void check_numbers(const struct view *view)
         !hn_story_was_hit(view->stories, row->pid, row->signal))
         object(view, HN_I1_RESOLUTION, "a signal that somebody sent", "%d", row->signal);
     if (row->cause == LIBPOOL_TIMEOUT &&
-        row->running_ns + 1000000 < (uint64_t)group->run_timeout_ms * 1000000)
+        row->running_ns + 1000000 < (uint64_t)least_timeout_ms(group) * 1000000)
         object(view, HN_I1_RESOLUTION, "a timeout not before its time", "after %llu us of %u ms",
-               (unsigned long long)row->running_ns / 1000, group->run_timeout_ms);
+               (unsigned long long)row->running_ns / 1000, least_timeout_ms(group));
     if (row->cause == LIBPOOL_QUEUE_TIMEOUT &&
         row->pending_ns + 1000000 < (uint64_t)group->queue_timeout_ms * 1000000)
         object(view, HN_I1_RESOLUTION, "a queue timeout not before its time",
@@ -263,6 +276,14 @@ static void check_runs(const struct view *view)
                "%u runs, %u events", row->attempts, story->retried);
 }
 
+static bool returned_when_asked(const struct view *view)
+{
+    libpool_cause cause = view->row->cause;
+    bool asked = cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CANCELLED;
+    return asked && view->group && view->group->grace_ms &&
+           view->row->code == view->story->end_code;
+}
+
 static void check_certainty(const struct view *view)
 {
     const struct hn_story *story = view->story;
@@ -280,9 +301,12 @@ static void check_certainty(const struct view *view)
         break;
     }
     bool ended_itself = view->row->cause == LIBPOOL_COMPLETED || view->row->cause == LIBPOOL_ERROR;
-    if (ended_itself != (view->row->certainty == LIBPOOL_HAS_RUN))
-        object(view, HN_I7_CERTAINTY, "completed and error mean that it has run, nothing else does",
-               "certainty %d", (int)view->row->certainty);
+    bool has_run = view->row->certainty == LIBPOOL_HAS_RUN;
+    if (ended_itself != has_run && !(has_run && returned_when_asked(view)))
+        object(
+            view, HN_I7_CERTAINTY,
+            "completed and error mean that it has run, nothing else does but a return in its grace",
+            "certainty %d", (int)view->row->certainty);
     check_runs(view);
 }
 
@@ -320,7 +344,8 @@ static void check_witnesses(const struct view *view)
                libpool_cause_name((libpool_cause)story->told_cause));
     if (!story->told && view->of->settled)
         object(view, HN_I1_RESOLUTION, "one event of its end", "none");
-    if (story->cancelled && view->row->cause != LIBPOOL_CANCELLED)
+    bool overran = story->asked && view->row->cause == LIBPOOL_TIMEOUT; /* before the cancel */
+    if ((story->cancelled || story->asked) && view->row->cause != LIBPOOL_CANCELLED && !overran)
         object(view, HN_I1_RESOLUTION, "cancelled, as libpool_future_cancel said", "it is not");
 }
 

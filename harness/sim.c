@@ -6,6 +6,7 @@
 #include "harness/sim.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 #define TURNS_MAX 200000u /* of the loop in one schedule */
 #define MORE_MAX 64u      /* TICKs in a row for one call */
 #define ADDED_AT_ONCE 64u /* tasks added before settling */
+#define GRACE_MAX_MS 1000
 #define NEVER UINT64_MAX
 #define HN_RETRIES_MAX 3u
 #define HN_PAUSE_MAX_MS 800u
@@ -79,8 +81,8 @@ const char *hn_sim_event_name(enum lp_event_kind kind)
 static const char *action_name(enum lp_action_kind kind)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign",       "retire",      "kill", "clean", "weigh", "end",
-        "room",  "zygote-start", "zygote-drop", "note", "down",  "retry", "resume"};
+        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh", "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume"};
     return names[kind];
 }
 
@@ -470,6 +472,13 @@ static int submit_spec(struct hn_sim *sim, const struct lp_task_spec *spec)
     return hand_over(sim, spec, false);
 }
 
+static void draw_grace(struct hn_sim *sim, struct lp_task_spec *spec)
+{
+    static const int signals[] = {0, SIGTERM, SIGUSR1};
+    spec->grace_ns = draw_ms(sim, 1, GRACE_MAX_MS);
+    spec->soft_signal = signals[hn_random_below(&sim->random, 3)];
+}
+
 static void submit(struct hn_sim *sim)
 {
     struct lp_task_spec spec = {
@@ -480,6 +489,10 @@ static void submit(struct hn_sim *sim)
         .kind = hn_random_chance(&sim->random, 50) ? 0
                                                    : hn_random_below(&sim->random, HN_BOOK_KINDS),
     };
+    if (hn_random_chance(&sim->random, 25))
+        spec.heartbeat_ns = draw_ms(sim, 1, 500);
+    if (hn_random_chance(&sim->random, 50))
+        draw_grace(sim, &spec);
     struct lp_retry_rule rule = draw_rule(sim);
     spec.retry = hn_random_chance(&sim->random, sim->retry_chance) ? &rule : NULL;
     if (sim->world.tiny && hn_random_chance(&sim->random, 80)) /* else none could go ahead */
@@ -510,7 +523,10 @@ static enum lp_cancel cancel_due(const struct hn_sim *sim, const struct hn_book_
         return lives ? LP_CANCEL_RECALL : LP_CANCEL_KILLED;
     case LP_TASK_RUNNING:
         sometimes[HN_CANCEL_UNSTARTED] += !lives;
-        return recalls ? LP_CANCEL_RECALL : LP_CANCEL_KILLED;
+        if (recalls)
+            return LP_CANCEL_RECALL;
+        sometimes[HN_ASKED_AGAIN] += lives && task->asked != LIBPOOL_PENDING;
+        return lives && task->spec.grace_ns ? LP_CANCEL_ASKED : LP_CANCEL_KILLED;
     case LP_TASK_ENDED: sometimes[HN_CANCEL_ENDED]++; return LP_CANCEL_DONE;
     case LP_TASK_FREE:
     case LP_TASK_STATES: break;
@@ -558,7 +574,7 @@ static void cancel_task(struct hn_sim *sim, uint32_t index)
             recall(sim, task->slot);
     }
     settle_if_needed(sim);
-    if (is_open(task))
+    if (is_open(task) && (done != LP_CANCEL_ASKED || task->asked == LIBPOOL_PENDING))
         FAIL("I1: task %u goes on after its cancel", index + 1);
 }
 
@@ -1061,7 +1077,8 @@ static uint64_t recovery_ns(const struct hn_sim *sim)
                   3 * config->initializer_timeout_ns + 2 * config->finalizer_timeout_ns +
                   4 * config->backoff_max_ns + 4 * LP_STATUS_WAIT_NS + 2 * LP_STEADY_NS;
     ns += 8000 * LP_MS /* slow trees */
-          + 4000 * LP_MS /* slow status */ + 3000 * LP_MS /* pause */ + 4000 * LP_MS /* work */;
+          + 4000 * LP_MS /* slow status */ + 3000 * LP_MS /* pause */ + 4000 * LP_MS /* work */ +
+          GRACE_MAX_MS * LP_MS;
     ns += retries_ns(sim);
     return ns + 8 * sim->late_ns + (uint64_t)hn_books_pending(&sim->books) * 8 * LP_MS;
 }

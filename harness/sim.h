@@ -52,6 +52,16 @@
     X(MANY_ENDED, "more ends than one step may tell")                        \
     X(QUEUE_TIMEOUT, "queue timeout")                                        \
     X(TIMEOUT, "run timeout")                                                \
+    X(ASKED, "asked to end")                                                 \
+    X(ASKED_RETURNED, "returned in its grace")                               \
+    X(ASKED_KILLED, "killed after its grace")                                \
+    X(ASKED_UNBEGUN, "asked before it began, and not begun")                 \
+    X(ASKED_DIED, "its worker died in its grace")                            \
+    X(ASKED_OF_SIGNAL, "its worker died of the soft signal")                 \
+    X(ASKED_AGAIN, "cancelled when it was asked already")                    \
+    X(ASKED_AND_SHUTDOWN, "killed in its grace by a shutdown")               \
+    X(SILENT, "silent for too long")                                         \
+    X(SILENT_AFTER_BEATS, "silent for too long after signs of life")         \
     X(TIMEOUT_UNBELIEVED, "run timeout of one that lied about its start")    \
     X(OOM, "out of memory")                                                  \
     X(RECYCLED, "worker recycled")                                           \

@@ -154,6 +154,15 @@ static void check_turn(struct hn_books *books, uint32_t index)
     books->coverage->sometimes[HN_BEGUN_AHEAD]++;
 }
 
+uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns)
+{
+    uint64_t first_ns = task->believed_ns;
+    uint64_t last_ns = now_ns < task->beats_end_ns ? now_ns : task->beats_end_ns;
+    if (!task->beat_every_ns || last_ns <= first_ns)
+        return first_ns;
+    return last_ns - (last_ns - first_ns) % task->beat_every_ns;
+}
+
 /* A worker that is being killed may still begin what it was sent: that run has failed already. */
 static bool is_failed_run(const struct hn_books *books, const struct hn_book_task *task,
                           uint32_t slot)
@@ -298,7 +307,8 @@ static void enter(struct hn_books *books, struct hn_book_slot *slot, enum lp_wor
 
 static void must_end(struct hn_books *books, uint32_t index, libpool_cause cause, bool says_how)
 {
-    books->tasks[index].must_end = cause;
+    libpool_cause asked = books->tasks[index].asked; /* then it ends as that, whatever happens */
+    books->tasks[index].must_end = asked == LIBPOOL_PENDING ? cause : asked;
     books->tasks[index].must_say_how = says_how;
     books->must_end++;
 }
@@ -408,6 +418,12 @@ bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book
     return is_older(books, slot, age_ns - age_ns * books->config.jitter_percent / 100);
 }
 
+static void count_answer(struct hn_books *books, const struct hn_book_task *task)
+{
+    if (task->asked != LIBPOOL_PENDING)
+        books->coverage->sometimes[task->begun ? HN_ASKED_RETURNED : HN_ASKED_UNBEGUN]++;
+}
+
 static void result(struct hn_books *books, struct hn_book_slot *slot)
 {
     const struct lp_event *event = books->call.event;
@@ -418,6 +434,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
         return;
     }
     must_end(books, slot->task, event->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED, true);
+    count_answer(books, &books->tasks[slot->task]);
     learn(books, &books->tasks[slot->task]);
     slot->task = LP_NONE;
     slot->tasks_done++;
@@ -459,6 +476,14 @@ static void final_word(struct hn_books *books, struct hn_book_slot *slot, enum l
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
+static bool died_of_being_asked(const struct hn_books *books, const struct hn_book_task *task)
+{
+    int number = books->call.event->signal;
+    bool is = task->asked != LIBPOOL_PENDING && number && number == task->spec.soft_signal;
+    books->coverage->sometimes[HN_ASKED_OF_SIGNAL] += is;
+    return is;
+}
+
 /* From what was injected, and from what the policy itself has done to it. */
 static libpool_cause why_it_ended(const struct hn_books *books, const struct hn_book_slot *slot,
                                   libpool_cause injected, int code)
@@ -466,6 +491,8 @@ static libpool_cause why_it_ended(const struct hn_books *books, const struct hn_
     bool own_fault = injected == LIBPOOL_CRASH || injected == LIBPOOL_EXIT;
     if (slot->doom != LIBPOOL_PENDING)
         return slot->doom;
+    if (slot->task != LP_NONE && died_of_being_asked(books, &books->tasks[slot->task]))
+        return books->tasks[slot->task].asked;
     if (!slot->retiring)
         return !slot->ready && (own_fault || slot->init_failed) ? LIBPOOL_INIT_FAILED : injected;
     bool finished = slot->finalized || !books->config.has_finalizer;
@@ -538,9 +565,11 @@ static void settle_task(struct hn_books *books, struct hn_book_slot *slot, libpo
     if (slot->task == LP_NONE || books->tasks[slot->task].must_end != LIBPOOL_PENDING)
         return;
     struct hn_book_task *task = &books->tasks[slot->task];
-    if (task->begun || task->returns >= LP_RETURNS_MAX) {
+    bool asked = task->asked != LIBPOOL_PENDING;
+    if (task->begun || asked || task->returns >= LP_RETURNS_MAX) {
         must_end(books, slot->task, cause, true);
-        books->coverage->sometimes[HN_RETURNED_TOO_OFTEN] += !task->begun;
+        books->coverage->sometimes[HN_ASKED_DIED] += asked;
+        books->coverage->sometimes[HN_RETURNED_TOO_OFTEN] += !task->begun && !asked;
         return;
     }
     task->state = LP_TASK_PENDING;
@@ -822,6 +851,8 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
     books->room_told = books->room_told && !books->settled;
     books->settled = false;
     books->over = books->down;
+    if (call->cancelled != LP_NONE)
+        books->tasks[call->cancelled].rule.causes = 0; /* however it ends now */
     if (call->event && call->event->kind < LP_WORKER_EVENTS)
         worker_event(books, call->event);
     else if (call->event)
@@ -857,7 +888,8 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
-    X(zygotes_lost) X(backlog_bytes) X(workers_outgrown) X(tasks_retried) X(kinds_held)
+    X(zygotes_lost) X(backlog_bytes) X(workers_outgrown) X(tasks_asked) X(tasks_retried)          \
+    X(kinds_held)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)

@@ -57,9 +57,14 @@ struct hn_book_task {
     uint64_t gone_ns;            /* since when nothing is left of it; 0: not known */
     uint64_t queued_ns;          /* what its queue timeout counts from */
     uint64_t order;              /* in its level */
-    bool not_started;            /* reported so */
-    libpool_cause must_end;      /* this call has to end it, for this reason; PENDING: it has not */
-    bool must_say_how;           /* with the code and signal of the event */
+    uint64_t beat_every_ns;      /* once begun it gives signs of life so often; 0: never */
+    uint64_t beats_end_ns;       /* until then */
+    libpool_cause asked;         /* why it was asked to end; PENDING: it was not */
+    uint64_t asked_ns;
+    bool silent;            /* asked for its silence */
+    bool not_started;       /* reported so */
+    libpool_cause must_end; /* this call has to end it, for this reason; PENDING: it has not */
+    bool must_say_how;      /* with the code and signal of the event */
 };
 
 struct hn_book_slot {
@@ -168,6 +173,9 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
 /* True when its age is over whatever it was given, at the least it may have been given. */
 bool hn_books_age_over(const struct hn_books *books, const struct hn_book_slot *slot);
 bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book_slot *slot);
+
+/* When a task that was begun gave its last sign of life, its beginning being the first. */
+uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns);
 
 /* Facts of the world. */
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns);

@@ -333,6 +333,81 @@ static bool is_stuck(const struct hn_books *books, uint32_t index)
     return !task->begun && books->now_ns >= task->launched_ns + books->config.start_timeout_ns;
 }
 
+/* ---- asking ------------------------------------------------------------------------------------ */
+
+/* What a deadline of its worker's may have found: it ran for too long, or was silent for too long. */
+static uint64_t run_ends_ns(const struct hn_book_task *task)
+{
+    uint64_t timeout_ns = task->spec.run_timeout_ns;
+    return timeout_ns ? task->believed_ns + timeout_ns : UINT64_MAX;
+}
+
+static uint64_t silence_ends_ns(const struct hn_books *books, const struct hn_book_task *task)
+{
+    uint64_t heartbeat_ns = task->spec.heartbeat_ns;
+    return heartbeat_ns ? hn_books_last_sign(task, books->now_ns) + heartbeat_ns : UINT64_MAX;
+}
+
+static bool was_silent(const struct hn_books *books, const struct hn_book_task *task)
+{
+    uint64_t ends_ns = silence_ends_ns(books, task);
+    return ends_ns <= books->now_ns && ends_ns < run_ends_ns(task);
+}
+
+static bool run_overran(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    uint64_t now_ns = books->now_ns;
+    if (!task->begun || !is_deadline_of(books, task->slot))
+        return false;
+    if (run_ends_ns(task) > now_ns && silence_ends_ns(books, task) > now_ns)
+        return false;
+    SOMETIMES(TIMEOUT);
+    if (task->believed_ns != task->begun_ns)
+        SOMETIMES(TIMEOUT_UNBELIEVED);
+    bool silent = was_silent(books, task);
+    books->coverage->sometimes[HN_SILENT] += silent;
+    if (silent && hn_books_last_sign(task, now_ns) > task->believed_ns)
+        SOMETIMES(SILENT_AFTER_BEATS);
+    return true;
+}
+
+static bool is_asked(const struct hn_book_task *task)
+{
+    return task->asked != LIBPOOL_PENDING;
+}
+
+/* Of one that was asked. */
+static bool grace_has_passed(const struct hn_books *books, const struct hn_book_task *task)
+{
+    return is_deadline_of(books, task->slot) &&
+           books->now_ns >= task->asked_ns + task->spec.grace_ns;
+}
+
+static void judge_ask(struct hn_books *books, const struct lp_pool *pool,
+                      const struct lp_action *action)
+{
+    const struct hn_book_slot *slot = &books->slots[action->slot];
+    uint32_t index = find_task(books, pool, action->task);
+    struct hn_book_task *task = &books->tasks[index];
+    bool cancelled = books->call.cancelled == index;
+    if (slot->state != LP_WORKER_BUSY || slot->generation != action->generation ||
+        slot->task != index || slot->queued)
+        FAIL("task %u asked to end, but slot %u does not run it alone", index + 1, action->slot);
+    if (is_asked(task) || !task->spec.grace_ns)
+        FAIL("task %u asked to end, again or without a grace", index + 1);
+    if (!cancelled && !run_overran(books, index))
+        FAIL("task %u asked to end without a reason", index + 1);
+    task->asked = cancelled ? LIBPOOL_CANCELLED : LIBPOOL_TIMEOUT;
+    task->silent = !cancelled && was_silent(books, task);
+    task->asked_ns = books->now_ns;
+    books->stats.tasks_asked++;
+    books->notes_due[LIBPOOL_EVENT_TASK_ASKED]++;
+    SOMETIMES(ASKED);
+}
+
+/* ---- kills, again ------------------------------------------------------------------------------ */
+
 static void judge_kill(struct hn_books *books, const struct lp_action *action)
 {
     struct hn_book_slot *slot = &books->slots[action->slot];
@@ -394,17 +469,6 @@ static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_caus
     return nobody_can_be_initialised(books) && nobody;
 }
 
-static bool run_overran(struct hn_books *books, uint32_t index)
-{
-    const struct hn_book_task *task = &books->tasks[index];
-    if (!task->begun || !task->spec.run_timeout_ns || !is_deadline_of(books, task->slot))
-        return false;
-    SOMETIMES(TIMEOUT);
-    if (task->believed_ns != task->begun_ns)
-        SOMETIMES(TIMEOUT_UNBELIEVED);
-    return books->now_ns >= task->believed_ns + task->spec.run_timeout_ns;
-}
-
 static bool gives_up(struct hn_books *books)
 {
     bool late = books->killing && books->now_ns >= books->killing_since_ns + LP_KILL_GRACE_NS;
@@ -423,6 +487,24 @@ static bool grace_is_over(struct hn_books *books, uint32_t index, libpool_cause 
     return over;
 }
 
+static bool shutdown_may_end(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    return books->killing || (books->shutting && shutdown_may_kill(books, slot));
+}
+
+/* One that was asked, for whatever reason it is not waited for any more. */
+static bool asked_may_end(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    const struct hn_book_slot *slot = &books->slots[task->slot];
+    bool lives = slot->state == LP_WORKER_BUSY;
+    bool passed = lives && grace_has_passed(books, task);
+    bool shut_down = shutdown_may_end(books, slot);
+    books->coverage->sometimes[HN_ASKED_KILLED] += passed;
+    books->coverage->sometimes[HN_ASKED_AND_SHUTDOWN] += !passed && shut_down;
+    return passed || shut_down || (!lives && books->call.cancelled == index);
+}
+
 /* Why a task that a worker has may end, when neither result nor death ended it. */
 static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
@@ -430,15 +512,19 @@ static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause
     const struct hn_book_slot *slot = &books->slots[task->slot];
     bool queued = task->state == LP_TASK_PREFETCHED;
     bool lives = slot->state == LP_WORKER_BUSY;
+    bool to_be_asked = lives && task->spec.grace_ns;
+    if (is_asked(task))
+        return cause == task->asked && asked_may_end(books, index);
     if (grace_is_over(books, index, cause))
         return true;
     if (cause == LIBPOOL_CANCELLED)
-        return books->call.cancelled == index && !(queued && lives);
+        return books->call.cancelled == index && !(queued && lives) && !to_be_asked;
     if (cause == LIBPOOL_SHUTDOWN && queued) /* its death tells, but can't be waited for for ever */
         return gives_up(books);
     if (cause == LIBPOOL_SHUTDOWN)
-        return books->killing || (books->shutting && shutdown_may_kill(books, slot));
-    return cause == LIBPOOL_TIMEOUT && !queued && lives && run_overran(books, index);
+        return shutdown_may_end(books, slot);
+    return cause == LIBPOOL_TIMEOUT && !queued && lives && !to_be_asked &&
+           run_overran(books, index);
 }
 
 static libpool_certainty certainty_due(const struct hn_books *books, uint32_t index, bool pending)
@@ -448,8 +534,8 @@ static libpool_certainty certainty_due(const struct hn_books *books, uint32_t in
         return LIBPOOL_NOT_STARTED;
     if (task->must_end == LIBPOOL_PENDING || !task->must_say_how)
         return LIBPOOL_MAY_HAVE_RUN;
-    if (task->must_end == LIBPOOL_COMPLETED || task->must_end == LIBPOOL_ERROR)
-        return LIBPOOL_HAS_RUN;
+    if (tells_result(books))
+        return task->begun ? LIBPOOL_HAS_RUN : LIBPOOL_NOT_STARTED;
     return task->begun || books->call.event->started_id == index + UINT64_C(1)
                ? LIBPOOL_MAY_HAVE_RUN
                : LIBPOOL_NOT_STARTED;
@@ -554,10 +640,22 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
         outcome->signal != (told ? event->signal : 0) ||
         outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
-    bool heavy = event && event->kind == LP_EVENT_WEIGHED && !is_at_home(task);
+    bool heavy = event && event->kind == LP_EVENT_WEIGHED && !is_at_home(task) && !is_asked(task);
     if (outcome->memory_bytes != (heavy ? event->bytes : 0))
         FAIL("task %u was told another weight than was seen", index + 1);
+    bool silent = is_asked(task) ? task->silent
+                                 : outcome->cause == LIBPOOL_TIMEOUT && was_silent(books, task);
+    if (outcome->silent_ms != (silent ? task->spec.heartbeat_ns / LP_MS : 0))
+        FAIL("task %u ended after a silence of %u ms", index + 1, outcome->silent_ms);
     check_times(books, index, outcome);
+}
+
+/* Why its worker is killed with it. */
+static libpool_cause doom_due(const struct hn_books *books, const struct hn_book_task *task,
+                              libpool_cause cause)
+{
+    bool by_grace = !is_asked(task) || grace_has_passed(books, task);
+    return by_grace ? cause : LIBPOOL_SHUTDOWN;
 }
 
 /* It is where it was no longer. */
@@ -583,7 +681,7 @@ static void leave_place(struct hn_books *books, uint32_t index, libpool_cause ca
         slot->last_id = index + UINT64_C(1);
         if (slot->task == index && slot->state == LP_WORKER_BUSY &&
             slot->must_kill == LIBPOOL_PENDING)
-            slot->must_kill = cause;
+            slot->must_kill = doom_due(books, task, cause);
         if (slot->task == index)
             slot->task = LP_NONE;
     }
@@ -611,11 +709,13 @@ static bool is_its_death(const struct hn_books *books, uint32_t index, libpool_c
     const struct hn_book_task *task = &books->tasks[index];
     if (task->state != LP_TASK_RUNNING)
         return false;
-    if (cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY)
-        return !task->must_say_how && books->slots[task->slot].state == LP_WORKER_BUSY;
+    bool killed = cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY;
+    if (killed && !task->must_say_how)
+        return books->slots[task->slot].state == LP_WORKER_BUSY;
     bool died = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
-                cause == LIBPOOL_KILLED;
-    return died && task->must_say_how && books->call.event->started_id == index + UINT64_C(1);
+                cause == LIBPOOL_KILLED || (cause == LIBPOOL_TIMEOUT && is_asked(task));
+    return died && task->must_say_how && !tells_result(books) &&
+           books->call.event->started_id == index + UINT64_C(1);
 }
 
 static void blame(struct hn_books *books, uint32_t index, libpool_cause cause)
@@ -625,7 +725,7 @@ static void blame(struct hn_books *books, uint32_t index, libpool_cause cause)
     uint64_t period_ns = books->config.quarantine_ns;
     if (!number || !books->config.quarantine_deaths || hn_books_holds_kind(books, number))
         return;
-    if (tells_result(books) && (cause == LIBPOOL_COMPLETED || cause == LIBPOOL_ERROR))
+    if (tells_result(books) && books->tasks[index].must_say_how)
         kind->deaths = 0;
     if (!is_its_death(books, index, cause) || ++kind->deaths < books->config.quarantine_deaths)
         return;
@@ -680,7 +780,8 @@ static uint64_t pause_of(const struct hn_book_task *task)
     return pause_ns < task->rule.max_ns ? pause_ns : task->rule.max_ns;
 }
 
-static void fail_run(struct hn_books *books, struct hn_book_task *task, libpool_cause cause)
+static void fail_run(struct hn_books *books, struct hn_book_task *task, libpool_cause cause,
+                     bool answered)
 {
     struct hn_book_slot *slot = &books->slots[task->slot];
     task->failed = (struct hn_book_run){.slot = task->slot,
@@ -694,7 +795,10 @@ static void fail_run(struct hn_books *books, struct hn_book_task *task, libpool_
     task->begun = task->returns = 0;
     task->doubted = false;
     task->gone_ns = 0;
-    if (cause == LIBPOOL_ERROR) {
+    task->asked = LIBPOOL_PENDING;
+    task->silent = false;
+    task->beat_every_ns = task->beats_end_ns = 0;
+    if (answered) {
         task->gone_ns = books->now_ns; /* its worker has cleared up after it, and is to leave */
         slot->leaves = true;
     } else {
@@ -718,7 +822,8 @@ static void judge_again(struct hn_books *books, const struct lp_pool *pool,
     check_certainty(books, index, outcome, false);
     settle_due(books, task);
     leave_place(books, index, outcome->cause);
-    fail_run(books, task, outcome->cause);
+    fail_run(books, task, outcome->cause,
+             outcome->cause == LIBPOOL_ERROR || outcome->certainty == LIBPOOL_HAS_RUN);
     books->paused++;
     books->stats.tasks_pending++;
     books->stats.backlog_bytes += task->spec.bytes;
@@ -871,6 +976,7 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     case LP_ACTION_SPAWN: judge_spawn(books, action); return;
     case LP_ACTION_ASSIGN: judge_assign(books, pool, action); return;
     case LP_ACTION_RETIRE: judge_retire(books, action); return;
+    case LP_ACTION_ASK: judge_ask(books, pool, action); return;
     case LP_ACTION_KILL: judge_kill(books, action); return;
     case LP_ACTION_CLEAN: judge_clean(books, action); return;
     case LP_ACTION_WEIGH: judge_weigh(books, action); return;
@@ -901,8 +1007,18 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
     uint64_t limit_ns = task->spec.run_timeout_ns;
     /* Begun before its turn was told: the time until then can't be held against anybody. */
     uint64_t since_ns = task->begun_ns > task->launched_ns ? task->begun_ns : task->launched_ns;
+    uint64_t sign_ns = hn_books_last_sign(task, books->now_ns);
+    if (sign_ns < since_ns) /* of one that lies about its start nothing is known before that */
+        sign_ns = since_ns;
+    if (is_asked(task)) {
+        if (late(books, task->asked_ns, task->spec.grace_ns))
+            FAIL("the grace of task %u is over", slot->task + 1);
+        return;
+    }
     if (task->begun && limit_ns && late(books, since_ns, limit_ns))
         FAIL("task %u overran its run timeout", slot->task + 1);
+    if (task->begun && task->spec.heartbeat_ns && late(books, sign_ns, task->spec.heartbeat_ns))
+        FAIL("task %u was silent for too long", slot->task + 1);
     if (!task->begun && late(books, task->launched_ns, books->config.start_timeout_ns))
         FAIL("task %u is not begun, and nothing is done about it", slot->task + 1);
     if (slot->queued && late(books, slot->quiet_ns, LP_PATIENCE_NS))

@@ -368,12 +368,42 @@ static uint64_t run_time(struct hn_world *world)
     return work_time(world, world->work_ns);
 }
 
+static void put_task_end(struct hn_world *world, uint32_t slot, uint64_t delay_ns)
+{
+    put_for(world, HN_ITEM_TASK_END, slot, delay_ns)->event.task_id =
+        world->processes[slot].task_id;
+}
+
+/* How often it gives signs of life, and until when. */
+static void draw_beats(struct hn_world *world, struct hn_book_task *task)
+{
+    if (!task->spec.heartbeat_ns)
+        return;
+    task->beat_every_ns = 1 + hn_random_time_ns(&world->random, task->spec.heartbeat_ns);
+    task->beats_end_ns = UINT64_MAX;
+    if (chance(world, HN_FAULT_SILENT))
+        task->beats_end_ns = world->trace->now_ns +
+                             hn_random_time_ns(&world->random, 3 * task->spec.heartbeat_ns);
+}
+
+/* Its word on that. Of a liar nothing is believed. */
+static uint64_t beat_word(struct hn_world *world, const struct hn_process *process)
+{
+    if (!process->started_id)
+        return 0;
+    if (process->liar)
+        return hn_random_chance(&world->random, 50) ? 1 : UINT64_MAX;
+    const struct hn_book_task *task = &world->books->tasks[process->started_id - 1];
+    uint64_t sign_ns = hn_books_last_sign(task, world->trace->now_ns);
+    return sign_ns == process->begun_ns ? 0 : sign_ns;
+}
+
 /* The function of what it has claimed: from here on the task was begun. */
 static void enter(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
     uint64_t now_ns = world->trace->now_ns;
-    const struct hn_book_task *task = &world->books->tasks[process->task_id - 1];
+    struct hn_book_task *task = &world->books->tasks[process->task_id - 1];
     process->started_id = process->task_id;
     process->begun_ns = process->started_ns = now_ns;
     if (process->liar)
@@ -382,9 +412,32 @@ static void enter(struct hn_world *world, uint32_t slot)
                    process->liar ? task->assigned_ns : now_ns);
     HN_TRACE(world->trace, "world", "worker %u.%u begins task %llu", slot, process->generation,
              (unsigned long long)process->task_id);
-    if (chance(world, HN_FAULT_TASK_HANG))
-        return;
-    put_for(world, HN_ITEM_TASK_END, slot, run_time(world));
+    if (!process->liar)
+        draw_beats(world, task);
+    if (!chance(world, HN_FAULT_TASK_HANG))
+        put_task_end(world, slot, run_time(world));
+}
+
+/* The next of its channel was asked before it began: it is answered, not begun. */
+static void decline(struct hn_world *world, uint32_t slot)
+{
+    struct hn_process *process = &world->processes[slot];
+    struct lp_event *event = word(world, slot, LP_EVENT_RESULT);
+    event->task_id = process->task_id;
+    event->code = -ECANCELED;
+    process->task_id = 0;
+    process->at_work = false;
+    if (world->channels[slot].n)
+        rouse(world, slot, 0);
+}
+
+static void enter_unless_asked(struct hn_world *world, uint32_t slot)
+{
+    const struct hn_process *process = &world->processes[slot];
+    if (process->asked_id && process->asked_id == process->task_id)
+        decline(world, slot);
+    else
+        enter(world, slot);
 }
 
 /* There may be something in its channel: it begins it, or something is in the way. */
@@ -401,7 +454,7 @@ static void begin(struct hn_world *world, uint32_t slot)
     if (world->tiny && hn_random_chance(&world->random, 20))
         put_for(world, HN_ITEM_ENTER, slot, soon(world));
     else
-        enter(world, slot);
+        enter_unless_asked(world, slot);
 }
 
 static void task_ends(struct hn_world *world, uint32_t slot)
@@ -596,8 +649,11 @@ void hn_world_happen(struct hn_world *world, const struct hn_item *item)
     case HN_ITEM_FORK: fork_worker(world, item); return;
     case HN_ITEM_INIT_END: init_ends(world, item->event.slot); return;
     case HN_ITEM_BEGIN: begin(world, item->event.slot); return;
-    case HN_ITEM_ENTER: enter(world, item->event.slot); return;
-    case HN_ITEM_TASK_END: task_ends(world, item->event.slot); return;
+    case HN_ITEM_ENTER: enter_unless_asked(world, item->event.slot); return;
+    case HN_ITEM_TASK_END:
+        if (process->task_id == item->event.task_id) /* else it returned when it was asked */
+            task_ends(world, item->event.slot);
+        return;
     case HN_ITEM_LEAVE: leave(world, item->event.slot); return;
     case HN_ITEM_FINAL_END: final_ends(world, item->event.slot); return;
     case HN_ITEM_DIE: die(world, item); return;
@@ -673,6 +729,7 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
         event->started_id = process->started_id;
     if (event->kind != LP_EVENT_RESULT)
         event->started_ns = process->started_ns;
+    event->beat_ns = beat_word(world, process);
     if (event->kind == LP_EVENT_SPAWNED) {
         process->reported = true;
         if (world->calm)
@@ -772,6 +829,23 @@ static void perform_assign(struct hn_world *world, const struct lp_action *actio
         process->frozen = true;
 }
 
+/* It returns, dies of the signal, or does not listen; what it does may come after its grace. */
+static void perform_ask(struct hn_world *world, const struct lp_action *action)
+{
+    struct hn_process *process = &world->processes[action->slot];
+    const struct lp_task *task = &world->pool->tasks.table[action->task];
+    process->asked_id = task->id;
+    if (!process->alive || process->task_id != task->id || process->started_id != task->id ||
+        chance(world, HN_FAULT_DEAF))
+        return;
+    uint64_t delay_ns = hn_random_time_ns(&world->random, task->spec.grace_ns * 5 / 4);
+    const struct death of_signal = {.signal = task->spec.soft_signal, .cause = LIBPOOL_KILLED};
+    if (task->spec.soft_signal && hn_random_chance(&world->random, 30))
+        put_death(world, action->slot, &of_signal, delay_ns);
+    else
+        put_task_end(world, action->slot, delay_ns);
+}
+
 static void perform_kill(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
@@ -826,6 +900,7 @@ void hn_world_perform(struct hn_world *world, const struct lp_action *action)
     case LP_ACTION_SPAWN: perform_spawn(world, action); return;
     case LP_ACTION_ASSIGN: perform_assign(world, action); return;
     case LP_ACTION_RETIRE: put_for(world, HN_ITEM_LEAVE, action->slot, soon(world)); return;
+    case LP_ACTION_ASK: perform_ask(world, action); return;
     case LP_ACTION_KILL: perform_kill(world, action->slot); return;
     case LP_ACTION_CLEAN: perform_clean(world, action); return;
     case LP_ACTION_WEIGH: perform_weigh(world, action); return;

@@ -54,6 +54,8 @@ enum hn_fault {
     HN_FAULT_NO_PIDFD,     /* the host has no descriptor free for a worker's pidfd */
     HN_FAULT_HEAVY,        /* trees hold more than their limit */
     HN_FAULT_GROWN,        /* workers find themselves too big after a task */
+    HN_FAULT_DEAF,         /* a task that is asked to end does not */
+    HN_FAULT_SILENT,       /* a task gives no signs of life, or not to its end */
     HN_FAULTS
 };
 
@@ -127,6 +129,7 @@ struct hn_process {
     uint64_t born_ns;                /* when its birth is reported */
     uint64_t tree_ns;                /* its tree can't be empty before */
     bool at_work;                    /* or about to look into its channel */
+    uint64_t asked_id;               /* the task that the host has asked to end; 0: none */
     bool fibs;                       /* its word after its death */
     uint64_t task_id;                /* it has claimed it; 0: none */
     uint64_t started_id, started_ns; /* its own word in the shared memory */

@@ -21,7 +21,9 @@ static void read_task_record(struct hn_stories *stories, const struct hn_record 
         story->ends++;
         story->end_code = record->code;
     } else if (record->kind == HN_CALL && record->a == HN_CALL_CANCEL) {
-        story->cancelled |= record->code > LIBPOOL_CANCEL_DONE;
+        story->asked |= record->code == LIBPOOL_CANCEL_ASKED;
+        story->cancelled |= record->code > LIBPOOL_CANCEL_DONE &&
+                            record->code != LIBPOOL_CANCEL_ASKED;
     }
 }
 

@@ -20,7 +20,8 @@ struct hn_story {
     int32_t pid, end_code;
     uint32_t slot;
     uint64_t start_ns;
-    bool cancelled; /* a cancel said that it had an effect */
+    bool cancelled; /* a cancel said that it had ended it */
+    bool asked;     /* or that it was asked to end */
     uint32_t told;  /* ends that the pool's events tell */
     int32_t told_cause;
     uint64_t told_ns;

@@ -196,6 +196,42 @@ static void *hand(void *argument)
 
 /* ---- Beginning and end ------------------------------------------------------------------------ */
 
+/* A file of the build: beside this program, or where it was installed. */
+static const char *find_file(char path[HN_PATH_MAX], const char *name)
+{
+    static const char *const places[] = {"", "../libexec/"};
+    char here[HN_PATH_MAX / 2];
+    ssize_t length = readlink("/proc/self/exe", here, sizeof here - 1);
+    here[length > 0 ? length : 0] = 0;
+    char *slash = strrchr(here, '/');
+    if (slash)
+        slash[1] = 0;
+    for (size_t i = 0; slash && i < sizeof places / sizeof *places; i++)
+        if (snprintf(path, HN_PATH_MAX, "%s%s%s", here, places[i], name) < HN_PATH_MAX &&
+            access(path, R_OK) == 0)
+            return path;
+    return name;
+}
+
+/* Its workers have nothing of ours: they load our tasks, and are told where the world is. */
+static void name_tasks(struct hn_target *target, libpool_options *options)
+{
+    static char zygote[HN_PATH_MAX], object[HN_PATH_MAX], world[64];
+    static const char *const environment[] = {world};
+    static const libpool_outfit outfit = {
+        .size = sizeof outfit, .environment_count = 1, .environment = environment};
+    snprintf(world, sizeof world, HN_WORLD_VARIABLE "=/proc/%d/fd/%d", target->world->judge_pid,
+             target->world->memory_fd);
+    target->object = find_file(object, "chaos-tasks.so");
+    options->zygote_path = find_file(zygote, "libpool-zygote");
+    options->object = target->object;
+    options->initializer_symbol = options->initializer ? "chaos_initialize" : NULL;
+    options->finalizer_symbol = options->finalizer ? "chaos_finalize" : NULL;
+    options->initializer = NULL;
+    options->finalizer = NULL;
+    options->outfit = &outfit;
+}
+
 static int open_pool(struct hn_target *target)
 {
     const struct hn_target_options *given = target->options;
@@ -205,6 +241,10 @@ static int open_pool(struct hn_target *target)
     options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
+    if (options.start == LIBPOOL_SPAWN && hn_outfit_is_any(&given->outfit))
+        return -ENOTSUP; /* what its workers wear is how they find the world */
+    if (options.start == LIBPOOL_SPAWN)
+        name_tasks(target, &options);
     if (target->world->pool_cgroup[0] && !(options.flags & LIBPOOL_NO_CGROUP))
         options.cgroup = target->world->pool_cgroup;
     int rc = 0;

@@ -16,6 +16,7 @@ struct hn_target {
     const struct hn_target_options *options;
     struct hn_world *world;
     libpool *pool;
+    const char *object; /* with the tasks; NULL: they are functions of the target */
     int command_fd;
     pthread_t hands[HN_HANDS], loader, collector, observer, sampler, thief;
     pthread_t waiters[HN_WAITERS_MAX];

@@ -58,12 +58,17 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         return -ENOMEM;
     libpool_task offered = {
         .size = sizeof offered,
-        .function = hn_task_run,
+        .function = target->object ? NULL : hn_task_run,
+        .object = target->object,
+        .symbol = target->object ? "chaos_task" : NULL,
         .input = order,
         .input_size = size,
         .priority = what->priority,
         .run_timeout_ms = what->run_timeout_ms,
         .queue_timeout_ms = what->queue_timeout_ms,
+        .heartbeat_timeout_ms = what->heartbeat_timeout_ms,
+        .grace_ms = what->grace_ms,
+        .soft_signal = what->soft_signal,
         .retries = what->retries,
         .retry_causes = what->retry_causes,
         .retry_min_ms = what->retry_min_ms,
@@ -343,7 +348,7 @@ static int cancel_one(struct hn_target *target, uint32_t task)
     if (rc < 0)
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_cancel",
                         "one of its outcomes", "%d for task %u", rc, task);
-    if (rc > 0 && !libpool_future_result(future))
+    if (rc > 0 && rc != LIBPOOL_CANCEL_ASKED && !libpool_future_result(future))
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_result",
                         "a result when libpool_future_cancel has returned", "NULL for task %u",
                         task);

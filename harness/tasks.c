@@ -45,6 +45,8 @@ void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_
     bound.initializer_fails = initializer_fails;
     bound.finalizer = finalizer;
     bound.pool = pool;
+    world->role = (struct hn_role){(int)initializer, (int)finalizer, (int)sabotage,
+                                   initializer_fails};
 }
 
 void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit_given *given)
@@ -391,6 +393,28 @@ static int do_grandchild(const struct run *run)
     return -EINVAL;
 }
 
+#define LOOK_US 1000
+
+/* Between two looks it sleeps: it does not wait for anything but to be asked. */
+static int do_heed(const struct run *run)
+{
+    while (!libpool_worker_stopping(run->worker))
+        sleep_us(LOOK_US);
+    sleep_us(run->order->what.work_us);
+    return 0;
+}
+
+static int do_beat(const struct run *run)
+{
+    uint64_t begun_ns = hn_clock_ns(), work_ns = run->order->what.work_us * HN_US;
+    for (uint64_t ns = 0; ns < work_ns; ns = hn_clock_ns() - begun_ns) {
+        if (libpool_worker_progress(run->worker, ns, work_ns, "it beats"))
+            return -EPROTO;
+        sleep_us(LOOK_US);
+    }
+    hang();
+}
+
 /* ---- The wrapper ----------------------------------------------------------------------------- */
 
 static int perform(const struct run *run)
@@ -421,6 +445,8 @@ static int perform(const struct run *run)
         [HN_TASK_KILL_SELF] = do_kill_self,
         [HN_TASK_HOG_TREE] = do_hog_tree,
         [HN_TASK_LEAK] = do_leak,
+        [HN_TASK_HEED] = do_heed,
+        [HN_TASK_BEAT] = do_beat,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;

@@ -47,6 +47,8 @@ enum hn_task_kind {
     HN_TASK_KILL_SELF,
     HN_TASK_HOG_TREE, /* so many children each do what HOG does; waits for them */
     HN_TASK_LEAK,     /* touches bytes, sleeps work, keeps them */
+    HN_TASK_HEED,     /* until it is asked to end; then work */
+    HN_TASK_BEAT,     /* signs of life during work, then none */
     HN_TASK_KINDS
 };
 
@@ -80,6 +82,9 @@ struct hn_group {
     uint32_t priority;
     uint32_t run_timeout_ms;
     uint32_t queue_timeout_ms;
+    uint32_t heartbeat_timeout_ms;
+    uint32_t grace_ms;
+    int soft_signal;
     int wait_ms; /* -1: for ever */
     bool ordered;
     bool awaited;      /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */

@@ -2,6 +2,7 @@
 /* world: one shared mapping; see the header. */
 #include "harness/world.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -21,18 +22,33 @@ struct hn_world *hn_world_new(void)
         return NULL;
     if (ftruncate(fd, (off_t)world_bytes()) == 0)
         memory = mmap(NULL, world_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd); /* the mapping keeps it */
-    if (memory == MAP_FAILED)
+    if (memory == MAP_FAILED) {
+        close(fd);
         return NULL;
+    }
     struct hn_world *world = memory;
+    world->judge_pid = (int)getpid();
+    world->memory_fd = fd;
     hn_history_init(&world->history, HN_RECORDS_MAX);
     return world;
 }
 
+struct hn_world *hn_world_attach(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    void *memory = mmap(NULL, world_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 void hn_world_free(struct hn_world *world)
 {
-    if (world)
-        munmap(world, world_bytes());
+    if (!world)
+        return;
+    close(world->memory_fd);
+    munmap(world, world_bytes());
 }
 
 void hn_sample_write(struct hn_sample *sample, const libpool_stats *stats, uint64_t time_ns)

@@ -25,6 +25,7 @@
 #define HN_RECORDS_MAX (1u << 20)
 #define HN_CENSUS_MAX 256
 #define HN_MEMFD_NAME "chaos-world"
+#define HN_WORLD_VARIABLE "CHAOS_WORLD" /* a path to it, for workers that did not inherit it */
 
 enum hn_task_state {
     HN_TASK_UNUSED = 0,
@@ -82,7 +83,16 @@ struct hn_census {
     struct hn_process list[HN_CENSUS_MAX];
 };
 
+/* As hn_tasks_bind was told, for workers that did not inherit it. */
+struct hn_role {
+    int initializer, finalizer, sabotage;
+    uint32_t initializer_fails;
+};
+
 struct hn_world {
+    int judge_pid; /* who holds... */
+    int memory_fd; /* ...a descriptor of this memory, of this number */
+    struct hn_role role;
     struct hn_findings findings;
     struct hn_gates gates;
     struct hn_snapshot before, after; /* by the target */
@@ -102,6 +112,8 @@ struct hn_world {
 
 /* NULL when there is no memory. */
 struct hn_world *hn_world_new(void);
+/* The world of other processes, by a path to its memory; NULL: it is not there. */
+struct hn_world *hn_world_attach(const char *path);
 void hn_world_free(struct hn_world *world);
 
 /* A consistent copy of the last sample. False when there is none yet. */

@@ -17,8 +17,8 @@ $(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/li
 	    $(filter %_sandbox.a,$^) $(lib) -pthread $(filter-out %.a,$(example_$(*F))) $(if $(filter sandbox,$(*F)),$(SECCOMP))
 $(BUILD)/examples/sandbox: $(BUILD)/libpool_sandbox.a
 
-examples: $(examples)
-	$(Q)for example in $(examples); do \
+examples: $(examples) $(spawn_tasks) $(zygote)
+	$(Q)export LIBPOOL_ZYGOTE=$(abspath $(zygote)); for example in $(examples); do \
 	    $$example >$$example.out 2>&1 || { cat $$example.out; echo "$$example failed"; exit 1; }; \
 	    echo "$$example ok"; done
 	$(Q)for example in $(left_out); do echo "$$example skipped: what it needs is not installed"; done

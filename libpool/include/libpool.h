@@ -64,7 +64,7 @@ typedef enum libpool_cause {
     LIBPOOL_CRASH,         /* died of a fault signal: SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT... */
     LIBPOOL_EXIT,          /* left without a result, whatever the exit code */
     LIBPOOL_OOM,           /* killed by the kernel's OOM killer: its own cgroup counted it */
-    LIBPOOL_TIMEOUT,       /* overran its run timeout and was killed with its whole tree */
+    LIBPOOL_TIMEOUT,       /* overran its run timeout or gave no sign of life, and was ended */
     LIBPOOL_QUEUE_TIMEOUT, /* task: waited too long in the backlog, never started */
     LIBPOOL_CANCELLED,     /* cancelled by libpool_future_cancel */
     LIBPOOL_KILLED,        /* killed from outside: SIGKILL, SIGTERM... sent by somebody else */
@@ -138,7 +138,14 @@ enum {
     LIBPOOL_NO_THREAD = 1u << 0, /* the application drives the pool: libpool_fd, libpool_dispatch,
                                     or any call that waits, drive it */
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
-    LIBPOOL_EXCLUSIVE = 1u << 2  /* a replacement waits until the old worker's tree is gone */
+    LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
+    LIBPOOL_PRELOAD = 1u << 3    /* SPAWN: the zygote loads options.object, see below */
+};
+
+/* libpool_options.start: what the zygote is, from which all workers are forked */
+enum {
+    LIBPOOL_FORK = 0, /* a copy of the application: tasks are pointers, its memory is there */
+    LIBPOOL_SPAWN /* a program of its own: tasks are named, nothing of the application is there */
 };
 
 /* libpool_outfit.flags */
@@ -235,11 +242,32 @@ typedef struct libpool_options {
     uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
     uint64_t memory_limit_bytes; /* of a worker and all it starts; 1 MiB at least; default: none */
     uint64_t recycle_bytes;      /* a worker that has grown by more is replaced; default: never */
-    uint64_t trim_bytes;    /* one that has grown by more gives back what is free; default: never */
-    uint32_t retry_percent; /* retries for 100 tasks, 100 at most; default: no limit */
+    uint64_t trim_bytes; /* one that has grown by more gives back what is free; default: never */
+    uint32_t start;      /* LIBPOOL_FORK or LIBPOOL_SPAWN, see below */
+    const char *zygote_path;        /* SPAWN: the program, absolute; default: as installed */
+    const char *object;             /* a shared object with the two below, as in libpool_task */
+    const char *initializer_symbol; /* instead of initializer */
+    const char *finalizer_symbol;   /* instead of finalizer */
+    uint32_t retry_percent;         /* retries for 100 tasks, 100 at most; default: no limit */
     uint32_t quarantine_deaths; /* in a row, before a kind of tasks is refused; default: never */
     uint32_t quarantine_ms;     /* for how long; default: until libpool_pardon */
 } libpool_options;
+
+/*
+ * LIBPOOL_FORK copies the application as it is when the pool is opened: cheap, and all its memory is there.
+ * What other threads of it were in the middle of is there, too: a task that needs a lock which one of
+ * them held waits for ever, and what does not bear a fork (OpenMP, CUDA, gRPC in use) breaks.
+ * LIBPOOL_SPAWN executes a small program, libpool-zygote, which is installed with the library: no lock,
+ * thread state or heap of the application is in its workers, and opening takes as long however large the
+ * application is (measured 2 ms, where a fork of 2 GiB in small pages took 600). Then tasks, initializer and
+ * finalizer are names; pointers, and the args, are -EINVAL. Workers have the environment as it is at the
+ * opening, and the stack that RLIMIT_STACK allows.
+ *
+ * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
+ * (-EDEADLK). A constructor that crashes is a zygote that dies at the start: -EAGAIN from libpool_open.
+ *
+ * `initializer_symbol` or `finalizer_symbol` that is not in the object: a failed initializer, -ENOENT.
+ */
 
 /*
  * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
@@ -273,8 +301,11 @@ typedef struct libpool_options {
  * kept. Of descriptors, all CLOEXEC, it holds 6, and 2 for each of workers_limit + spare_workers + 2
  * slots. Full tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
  * A limit that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
+ * With LIBPOOL_SPAWN it holds one more (the workers' windows).
  * Errors: -EINVAL (an option is out of range, an outfit malformed), -E2BIG (struct size), -ENOMEM,
- * -EMFILE, -EAGAIN;
+ * -EMFILE, -EAGAIN (also: the zygote died before it was ready);
+ * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
+ * version), -ENOENT (PRELOAD: the object can't be loaded), -EDEADLK, -ENAMETOOLONG;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
  */
@@ -362,12 +393,43 @@ typedef struct libpool_task {
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
     uint32_t flags;            /* LIBPOOL_BORROW ... */
     int input_fd;              /* LIBPOOL_FILE; input is NULL then */
-    uint32_t retries;          /* further runs at most, after one that failed; default 0: none */
-    uint32_t retry_causes;     /* for which: 1u << LIBPOOL_CRASH | ...; see below */
-    uint32_t retry_min_ms;     /* the pause before the first of them; default 10 */
-    uint32_t retry_max_ms;     /* the longest pause, an hour at most; default 1000 */
-    uint64_t kind;             /* a number of the application's, for the quarantine; 0: none */
+    uint32_t grace_ms;         /* it is asked to end so long before it is killed; default: not */
+    int soft_signal;           /* with grace_ms: also by this signal; default: none */
+    uint32_t heartbeat_timeout_ms; /* it has to give signs of life; default: no */
+    const char *object;            /* a named task: function is NULL. A shared object... */
+    const char *symbol;            /* ...and its function. Copied; see below */
+    uint32_t retries;      /* further runs at most, after one that failed; default 0: none */
+    uint32_t retry_causes; /* for which: 1u << LIBPOOL_CRASH | ...; see below */
+    uint32_t retry_min_ms; /* the pause before the first of them; default 10 */
+    uint32_t retry_max_ms; /* the longest pause, an hour at most; default 1000 */
+    uint64_t kind;         /* a number of the application's, for the quarantine; 0: none */
 } libpool_task;
+
+/*
+ * A task that overruns is killed with its whole tree, and so is one that is cancelled. With grace_ms it is
+ * asked first: libpool_worker_stopping() is true from then on, soft_signal is sent to its worker (not to
+ * what that has started), and LIBPOOL_EVENT_TASK_ASKED tells its pid, to whoever wants to look at it
+ * while it lives. If it returns in time its worker lives on, and what it has replied is kept: the
+ * certainty is LIBPOOL_HAS_RUN. The cause is what it was asked for (TIMEOUT, CANCELLED) however it ends.
+ * The signal is never seen by another task: it is sent only while this one runs, and taken back if it comes
+ * too late. Its disposition is the task's matter: without a handler it kills the worker, as SIGTERM
+ * does. It must be neither SIGKILL, SIGSTOP nor one of libc's own (-EINVAL), and is not sent where the
+ * table of descriptors was too full for the worker's pidfd. A shutdown does not ask.
+ *
+ * heartbeat_timeout_ms: a task that calls neither libpool_worker_beat nor libpool_worker_progress for so
+ * long, from its start on, has overrun: TIMEOUT, and result->text says so.
+ */
+
+/*
+ * A task may be named instead of pointed at; with LIBPOOL_SPAWN it must be. `object` is what dlopen(3) takes:
+ * a path, or a name that is searched for. The worker loads it (RTLD_NOW, RTLD_LOCAL) before the first
+ * task that names it, and keeps it; `symbol` is a libpool_task_function, up to 511 bytes, and with the
+ * object 4606. An object or symbol that is not there ends the task as LIBPOOL_ERROR, not started, with
+ * code -ENOENT and the loader's words in `text`; the worker lives. (-ENOSYS: the application is linked
+ * without a loader.) Both names count as input. The object's constructors run in the worker, as part of
+ * the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is linked
+ * with libpool.a, only if that exports it (-rdynamic).
+ */
 
 /*
  * A task is run once. Only with `retries` and `retry_causes`, both or neither, is it run again: after an
@@ -376,8 +438,9 @@ typedef struct libpool_task {
  * is left of the failed run and its process tree, or a second later; a worker runs a task once. Then
  * the task queues up behind those of its priority, and the queue timeout counts anew.
  * Meanwhile it is pending: it has its place in the backlog, its input (BORROW, FILE) has to stay, a cancel
- * dequeues it. A shutdown without CANCEL still makes the pauses and runs; nothing is run again that
- * fails in one with CANCEL or after its deadline. The future ends with what the last run came to.
+ * dequeues it. One that was cancelled is not run again, whatever it ends as. A shutdown without CANCEL
+ * still makes the pauses and runs; nothing is run again that fails in one with CANCEL or after its
+ * deadline. The future ends with what the last run came to.
  *
  * options.retry_percent: a budget, so that what fails all the time does not multiply the load. 10 retries
  * are free, each task received adds so many hundredths of one, 100 may be saved up; without it a task ends.
@@ -398,9 +461,9 @@ int libpool_pardon(libpool *pool, uint64_t kind);
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
- * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -EAGAIN (full, with
- * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), -EDEADLK (inside a worker of
- * this pool).
+ * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN
+ * (full, with timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), -EDEADLK (inside
+ * a worker of this pool).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -427,7 +490,7 @@ typedef struct libpool_result {
     libpool_certainty certainty;
     int code;         /* what the function returned, the exit code (EXIT), or what the initializer
                             that failed last returned (INIT_FAILED; 0: it died or hung) */
-    int signal;       /* CRASH, OOM, KILLED: the signal the worker died of */
+    int signal;       /* CRASH, OOM, KILLED, or in its grace: the signal the worker died of */
     int core_dumped;  /* CRASH: 1 when a core was written */
     uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
     int pid;          /* of that worker; 0: none ever had it */
@@ -450,11 +513,28 @@ const libpool_result *libpool_future_result(const libpool_future *future);
 enum {
     LIBPOOL_CANCEL_DONE = 1, /* nothing: the task had ended already */
     LIBPOOL_CANCEL_DEQUEUED, /* it was pending: never started, or between two runs of it */
-    LIBPOOL_CANCEL_KILLED    /* it ran, or was to at once: its worker's tree was killed */
+    LIBPOOL_CANCEL_KILLED,   /* it ran, or was to at once: its worker's tree was killed */
+    LIBPOOL_CANCEL_ASKED     /* the same, and it has a grace: it was asked to end, now or before */
 };
 
-/* One of the three above, or a negative error. The future has ended on return. */
+/* One of these, or a negative error. The future has ended on return, unless it was ASKED. */
 int libpool_future_cancel(libpool_future *future);
+
+#define LIBPOOL_PROGRESS_TEXT 64
+
+/* What a task that runs said of itself last. Nothing of it is checked: it is the task's own word. */
+typedef struct libpool_progress {
+    size_t size;                      /* sizeof(libpool_progress), set by the caller */
+    uint64_t done, total;             /* as libpool_worker_progress was given them */
+    uint64_t beat_ns;                 /* its last sign of life, on CLOCK_MONOTONIC */
+    char text[LIBPOOL_PROGRESS_TEXT]; /* terminated; any bytes before that */
+} libpool_progress;
+
+/*
+ * Fills *progress. -ENOENT: it has not reported any, or has ended; -EAGAIN: it reports faster than can
+ * be read. Costs the task nothing.
+ */
+int libpool_future_progress(libpool_future *future, libpool_progress *progress);
 
 /* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
 void libpool_future_free(libpool_future *future);
@@ -541,6 +621,7 @@ typedef struct libpool_batch {
     uint32_t halt_percent;  /* halts when so many in 100 of the results are failures */
     uint32_t halt_sample;   /* not before there are so many results; default 20 */
     uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
+    const char *object, *symbol; /* instead of function, as in libpool_task */
 } libpool_batch;
 
 typedef struct libpool_batch_report {
@@ -584,6 +665,18 @@ int libpool_call(const libpool_task *task, const libpool_options *options, libpo
  * beyond result_bytes, -ENOMEM, -EINVAL outside a task. Only from the thread that runs the task.
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
+
+/* 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon. */
+int libpool_worker_stopping(const libpool_worker *worker);
+
+/*
+ * A sign of life of the running task, and one that says how far it is (text may be NULL, and is cut to
+ * what fits). Neither makes a system call or wakes anybody. -EINVAL outside a task. From one thread at a
+ * time; a process that the task forks may call them, too.
+ */
+void libpool_worker_beat(libpool_worker *worker);
+int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total,
+                            const char *text);
 
 /* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
@@ -634,6 +727,7 @@ typedef struct libpool_stats {
     uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
     uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
     uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
+    uint64_t tasks_asked;        /* asked to end, with a grace before the kill */
     uint64_t tasks_retried;      /* runs that failed and were followed by another */
     uint64_t kinds_held;         /* so often a quarantine has begun */
 } libpool_stats;
@@ -657,7 +751,8 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
-    LIBPOOL_EVENT_TASK_RETRIED,     /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_TASK_ASKED,   /* pid, cause: it was asked to end, and is killed after its grace */
+    LIBPOOL_EVENT_TASK_RETRIED, /* a run failed, another follows: its cause, code, signal */
     LIBPOOL_EVENT_KIND_QUARANTINED, /* the task whose worker died last, and of what */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;

@@ -55,11 +55,13 @@ struct pr_ending pr_ending_of(const libpool_result *result, int last_words, cons
         return by_code(last_words, program, why);
     if (cause == LIBPOOL_TIMEOUT)
         pr_text_say(why, "killed: it took longer than --timeout");
+    else if (cause == LIBPOOL_MEMORY)
+        pr_text_say(why, "killed: it took more memory than --memory");
     else if (cause == LIBPOOL_OOM)
         pr_text_say(why, "killed by the kernel: out of memory");
     else
         pr_text_say(why, "%s: %s", libpool_cause_name(cause), result->text);
-    if (cause == LIBPOOL_TIMEOUT)
+    if (cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_MEMORY)
         ending.signal = SIGKILL;
     return ending;
 }

@@ -68,6 +68,8 @@ TEST(poolrun_ending, what_killed_it_is_told)
 {
     CU_ASSERT(failed(ending(LIBPOOL_TIMEOUT, 0, 0), -1, SIGKILL));
     CU_ASSERT_PTR_NOT_NULL(strstr(said, "--timeout"));
+    CU_ASSERT(failed(ending(LIBPOOL_MEMORY, 0, 0), -1, SIGKILL));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "--memory"));
     CU_ASSERT(failed(ending(LIBPOOL_OOM, 0, SIGKILL), -1, SIGKILL));
     CU_ASSERT_PTR_NOT_NULL(strstr(said, "out of memory"));
     CU_ASSERT(failed(ending(LIBPOOL_KILLED, 0, SIGTERM), -1, SIGTERM));

@@ -11,6 +11,8 @@
 #define N(array_) (sizeof(array_) / sizeof((array_)[0]))
 #define JOBS_MAX 4000u
 #define RETRIES_MAX 1000000u
+#define BYTES_LEAST (1u << 20)
+#define BYTES_MOST (1ull << 50)
 
 const char pr_options_help[] =
     "usage: poolrun [OPTIONS] [COMMAND [ARGS]]  <LINES\n"
@@ -33,6 +35,10 @@ const char pr_options_help[] =
     "  -a, --arg-file FILE  read lines from FILE, not from standard input\n"
     "  -0, --null           lines end with a zero byte, as those of find -print0\n"
     "      --timeout TIME   kill a job, with all it has started, after TIME (500ms, 10s, 2m, 1h)\n"
+    "      --memory SIZE    kill a job when it takes, with all it has started, more than SIZE "
+    "(500M,\n"
+    "                       2G). The kernel does it where it can, files the job touches included;\n"
+    "                       else poolrun looks at their memory every 100 ms\n"
     "      --retries N      run a job that failed again, up to N more times\n"
     "      --halt WHEN,WHY  stop early. WHEN: `soon` starts no more, `now` kills what runs, too.\n"
     "                       WHY: fail=N, success=N or done=N jobs; or N% of those that have\n"
@@ -53,10 +59,10 @@ const char pr_options_help[] =
     "name in $TMPDIR (/tmp), so memory is bounded; standard output comes before standard error. A\n"
     "job has failed when it exits with anything but 0, dies of a signal, overruns --timeout, or\n"
     "can't be started (127: no such command, 126: another reason). What a failed attempt wrote is\n"
-    "dropped if another follows. In the job log Exitval is -1 when --timeout or the kernel, out\n"
-    "of memory, has killed the job, and 128 + N after another signal N; jobs that --halt now or\n"
-    "a signal to poolrun has ended are not in it: --resume runs them. If poolrun is killed\n"
-    "itself, by whatever signal, its jobs are dead within a second.\n"
+    "dropped if another follows. In the job log Exitval is -1 when --timeout, --memory or the\n"
+    "kernel, out of memory, has killed the job, and 128 + N after another signal N; jobs that\n"
+    "--halt now or a signal to poolrun has ended are not in it: --resume runs them. If poolrun\n"
+    "is killed itself, by whatever signal, its jobs are dead within a second.\n"
     "\n"
     "SIGINT or SIGTERM: no more jobs are started, those that run may finish; once more: they are\n"
     "killed. Exit status: 0 all jobs succeeded; 1 to 100 so many failed; 101 more than 100 did;\n"
@@ -72,6 +78,7 @@ enum {
 };
 enum {
     TIMEOUT = 256,
+    MEMORY,
     RETRIES,
     HALT,
     JOBLOG,
@@ -88,6 +95,7 @@ static const struct option known[] = {
     {"arg-file", required_argument, NULL, ARG_FILE},
     {"null", no_argument, NULL, ZERO},
     {"timeout", required_argument, NULL, TIMEOUT},
+    {"memory", required_argument, NULL, MEMORY},
     {"retries", required_argument, NULL, RETRIES},
     {"halt", required_argument, NULL, HALT},
     {"joblog", required_argument, NULL, JOBLOG},
@@ -128,6 +136,25 @@ int pr_options_parse_ms(const char *text, uint32_t *ms)
     return -EINVAL;
 }
 
+int pr_options_parse_bytes(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "KMGT";
+    size_t n = strspn(text, "0123456789.");
+    char *end;
+    if (!isdigit((unsigned char)*text) || n > 15)
+        return -EINVAL;
+    double number = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    if (end != text + n || (*end && (!unit || end[1])))
+        return -EINVAL;
+    for (const char *u = units; unit && u <= unit; u++)
+        number *= 1024;
+    if (number < (double)BYTES_LEAST || number > (double)BYTES_MOST)
+        return -EINVAL;
+    *bytes = (uint64_t)number;
+    return 0;
+}
+
 static int parse_number(const char *text, uint32_t least, uint32_t most, uint32_t *number)
 {
     char *end;
@@ -153,6 +180,10 @@ static int parse_value(struct pr_options *options, int letter, const char *value
     case TIMEOUT:
         name = "--timeout", expected = "a time such as 500ms, 10s, 2m";
         wrong = pr_options_parse_ms(value, &options->timeout_ms);
+        break;
+    case MEMORY:
+        name = "--memory", expected = "a size such as 500M or 2G, of 1M at least";
+        wrong = pr_options_parse_bytes(value, &options->memory_bytes);
         break;
     case RETRIES:
         name = "--retries", expected = "a number from 0 to 1000000";

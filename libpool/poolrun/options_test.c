@@ -43,6 +43,26 @@ TEST(poolrun_options, reads_times_with_their_units)
     }
 }
 
+TEST(poolrun_options, reads_sizes_with_their_units)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } right[] = {{"1M", 1 << 20},      {"500M", 500ull << 20}, {"2G", 2ull << 30},
+                 {"1.5G", 3ull << 29}, {"1024K", 1 << 20},     {"1024T", 1ull << 50},
+                 {"1048576", 1048576}};
+    static const char *const wrong[] = {"",   "M",     "1MB",  "-1M", "1048575", "1023K",
+                                        "1m", "1025T", "0x1M", "1e9", "5 M",     "1..5G"};
+    uint64_t bytes;
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        bytes = 0;
+        CU_ASSERT(pr_options_parse_bytes(right[i].text, &bytes) == 0 && bytes == right[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CU_ASSERT_EQUAL(pr_options_parse_bytes(wrong[i], &bytes), -EINVAL);
+    }
+}
+
 TEST(poolrun_options, leaves_the_options_of_the_command_alone)
 {
     CU_ASSERT_STRING_EQUAL(parse("-j3", "ls", "-k"), "");

@@ -604,7 +604,8 @@ static int open_pool(struct run *run)
                                .max_workers = run->n_places,
                                .backlog_tasks = run->n_places,
                                .name = "poolrun",
-                               .outfit = &outfit};
+                               .outfit = &outfit,
+                               .memory_limit_bytes = run->options->memory_bytes};
     int error = libpool_open(&run->pool, &options);
     if (error)
         say(run, "no pool of %" PRIu32 " workers: %s", run->n_places, strerror(-error));

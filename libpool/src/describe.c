@@ -46,7 +46,7 @@ static const char *const cause_sentences[LIBPOOL_CAUSES] = {
     [LIBPOOL_CRASH] = "the worker crashed",
     [LIBPOOL_EXIT] = "the worker exited without a result",
     [LIBPOOL_OOM] = "the kernel's OOM killer killed the worker",
-    [LIBPOOL_TIMEOUT] = "the task overran its run timeout and was killed",
+    [LIBPOOL_TIMEOUT] = "the task overran its run timeout",
     [LIBPOOL_QUEUE_TIMEOUT] = "the task waited too long in the backlog",
     [LIBPOOL_CANCELLED] = "the task was cancelled",
     [LIBPOOL_KILLED] = "the worker was killed from outside the pool",
@@ -75,6 +75,7 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_ZYGOTE_LOST] = "zygote-lost",
     [LIBPOOL_EVENT_SHUTDOWN_BEGUN] = "shutdown-begun",
     [LIBPOOL_EVENT_SHUTDOWN_DONE] = "shutdown-done",
+    [LIBPOOL_EVENT_TASK_ASKED] = "task-asked",
     [LIBPOOL_EVENT_TASK_RETRIED] = "task-retried",
     [LIBPOOL_EVENT_KIND_QUARANTINED] = "kind-quarantined",
 };
@@ -123,10 +124,42 @@ static void add_where(struct lp_text *text, const libpool_result *result)
     }
 }
 
-void lp_describe(const libpool_result *result, char *buffer, size_t size)
+void lp_describe_refusal(libpool_result *result, const unsigned char *why, size_t size)
+{
+    struct lp_text text = lp_text_begin(result->text, sizeof result->text);
+    lp_text_add(&text, "not there: ");
+    for (size_t i = 0; i < size; i++) {
+        char letter[2] = {why[i] < ' ' || why[i] == 0x7f ? '?' : (char)why[i], 0};
+        lp_text_add(&text, letter);
+    }
+}
+
+static void add_cause(struct lp_text *text, const libpool_result *result, uint32_t silent_ms)
+{
+    if (!silent_ms) {
+        lp_text_add(text, cause_sentences[result->cause]);
+        return;
+    }
+    lp_text_add(text, "no heartbeat for ");
+    lp_text_add_number(text, silent_ms);
+    lp_text_add(text, " ms");
+}
+
+/* Of one that was asked, or is not asked. */
+static void add_how_it_ended(struct lp_text *text, const libpool_result *result)
+{
+    bool timeout = result->cause == LIBPOOL_TIMEOUT;
+    if (result->certainty == LIBPOOL_HAS_RUN && (timeout || result->cause == LIBPOOL_CANCELLED))
+        lp_text_add(text, " and returned when asked to");
+    else if (timeout)
+        lp_text_add(text, " and was killed");
+}
+
+void lp_describe(const libpool_result *result, uint32_t silent_ms, char *buffer, size_t size)
 {
     struct lp_text text = lp_text_begin(buffer, size);
-    lp_text_add(&text, cause_sentences[result->cause]);
+    add_cause(&text, result, silent_ms);
+    add_how_it_ended(&text, result);
     if (result->cause == LIBPOOL_COMPLETED)
         return; /* nobody asks where, and it is said a million times a second */
     if (result->signal)

@@ -6,9 +6,29 @@
 #include "base/alloc.h"
 #include "describe.h"
 #include "gather.h"
+#include "os/load.h"
 #include "os/pages.h"
 #include "supervisor.h"
 #include "sys/sys.h"
+
+/* The object and the symbol; their length was checked. */
+static bool copy_name(libpool_future *future, const libpool_task *task)
+{
+    future->name_size = (uint16_t)lp_load_name_size(task->object, task->symbol);
+    future->name = lp_alloc(&future->allocator, future->name_size);
+    if (future->name)
+        lp_load_write_name(future->name, task->object, task->symbol);
+    return future->name != NULL;
+}
+
+static void give_back(libpool_future *future)
+{
+    libpool_allocator allocator = future->allocator;
+    if (future->item.slab)
+        lp_slab_give(&future->item);
+    else
+        lp_release(&allocator, future, sizeof *future);
+}
 
 libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned char *input)
 {
@@ -18,11 +38,17 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->allocator = pool->allocator;
     future->pool = pool;
     future->function = task->function;
+    future->name_size = 0;
+    if (task->symbol && !copy_name(future, task)) {
+        give_back(future);
+        return NULL;
+    }
     bool maps = task->flags & LIBPOOL_FILE;
     future->mapped_size = maps ? task->input_size : 0;
     future->mapped_fd = task->input_fd;
     future->writable = task->flags & LIBPOOL_FILE_SHARED;
     future->borrows = task->flags & LIBPOOL_BORROW;
+    future->soft_signal = task->soft_signal;
     future->input = future->borrows ? task->input : input ? input : future->small;
     future->input_size = maps ? 0 : task->input_size;
     if (!input && !future->borrows && future->input_size)
@@ -40,6 +66,9 @@ static void free_input(libpool_future *future)
     if (future->input != future->small && !future->borrows)
         lp_release(&future->allocator, (void *)(uintptr_t)future->input, future->input_size);
     future->input = future->small;
+    if (future->name_size)
+        lp_release(&future->allocator, future->name, future->name_size);
+    future->name_size = 0;
 }
 
 void lp_future_drop(libpool_future *future)
@@ -51,10 +80,7 @@ void lp_future_drop(libpool_future *future)
     libpool_allocator allocator = future->allocator;
     free_input(future);
     lp_release(&allocator, future->data, future->data_capacity);
-    if (future->item.slab)
-        lp_slab_give(&future->item);
-    else
-        lp_release(&allocator, future, sizeof *future);
+    give_back(future);
 }
 
 bool lp_future_reserve(libpool_future *future, size_t size)
@@ -94,12 +120,14 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->data_size = ran ? future->data_size : 0;
     result->attempts = outcome->attempts;
     result->retried_cause = outcome->retried_cause;
-    lp_describe(result, result->text, sizeof result->text);
+    lp_describe(result, outcome->silent_ms, result->text, sizeof result->text);
     if (result->cause == LIBPOOL_MEMORY) {
         result->memory_bytes = outcome->memory_bytes;
         lp_describe_memory(result, future->pool->options.memory_limit_bytes, result->text,
                            sizeof result->text);
     }
+    if (future->name_size && !ran && result->cause == LIBPOOL_ERROR && future->data_size)
+        lp_describe_refusal(result, future->data, future->data_size);
     free_input(future);
     uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
                                                memory_order_acq_rel);

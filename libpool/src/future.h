@@ -35,10 +35,15 @@ struct libpool_future {
     _Atomic uint32_t holders;
     libpool *pool; /* to be touched between visit and leave only */
     uint32_t task; /* index in the core's table; valid until ended */
-    libpool_task_function *function;
+    union {
+        libpool_task_function *function;
+        char *name; /* if name_size: object and symbol (os/load.h); the future's own */
+    };
     const unsigned char *input; /* its own copy, `small`, or the caller's */
     bool borrows;
     bool writable;
+    int soft_signal;
+    uint16_t name_size;
     int mapped_fd;
     size_t mapped_size; /* LIBPOOL_FILE; there is no other input then */
     size_t input_size;
@@ -52,7 +57,8 @@ struct libpool_future {
 
 /*
  * With the pool's lock held. Two holders: the caller and the pool. NULL: no memory. `input` is a copy of
- * the task's that becomes the future's, or NULL: a small one is copied here.
+ * the task's that becomes the future's, or NULL: a small one is copied here. A task with a symbol has
+ * its name copied.
  */
 libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned char *input);
 void lp_future_drop(libpool_future *future);

@@ -67,8 +67,8 @@ static void fill_in_defaults(libpool_options *options)
 
 static int check_options(const libpool_options *options)
 {
-    bool known = (options->flags &
-                  ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP | LIBPOOL_EXCLUSIVE)) == 0;
+    bool known = (options->flags & ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP |
+                                               LIBPOOL_EXCLUSIVE | LIBPOOL_PRELOAD)) == 0;
     bool sized = options->workers_limit <= LP_WORKERS_MAX &&
                  options->spare_workers <= LP_WORKERS_MAX - options->workers_limit &&
                  options->max_workers <= options->workers_limit &&
@@ -82,7 +82,8 @@ static int check_options(const libpool_options *options)
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
-    return known && sized && timed && whole && roomy && placed && paired ? 0 : -EINVAL;
+    return known && sized && timed && whole && roomy && placed && paired ? lp_start_check(options)
+                                                                         : -EINVAL;
 }
 
 static void free_pool(libpool *pool)
@@ -107,6 +108,7 @@ static libpool *new_pool(const libpool_options *options)
     pool->allocator = allocator;
     pool->options = *options;
     pool->pid = pool->files_of = getpid();
+    pool->start = LP_START_NULL;
     strncpy(pool->name, options->name, sizeof pool->name - 1);
     pool->alive = lp_sys.map(PAGE_BYTES);
     pool->futures = lp_slab_open(&allocator, sizeof(libpool_future));
@@ -152,6 +154,8 @@ int libpool_open(libpool **out, const libpool_options *given)
     if (!pool)
         return -ENOMEM;
     error = copy_outfit(pool, options.outfit);
+    if (!error)
+        error = lp_start_copy(&pool->start, &options, &pool->allocator);
     if (!error)
         error = open_pool(pool);
     if (error)

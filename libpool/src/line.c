@@ -39,16 +39,35 @@ void lp_line_post(struct lp_line *line, enum lp_message_kind kind)
     lp_channel_ring(&line->channel);
 }
 
+/* The name of its function, if it has one, and the input. */
+static size_t payload_size(const libpool_future *future)
+{
+    return future->name_size + future->input_size;
+}
+
+/* As much as fits of what follows the first `sent` bytes of the payload: its name, or its input. */
+static int64_t write_payload(struct lp_line *line, const libpool_future *future, size_t sent)
+{
+    if (sent < future->name_size)
+        return lp_channel_write(&line->channel, future->name + sent, future->name_size - sent,
+                                future->input_size == 0);
+    sent -= future->name_size;
+    return lp_channel_write(&line->channel, future->input + sent, future->input_size - sent, true);
+}
+
 static bool send_header(struct lp_line *line, const libpool_future *future, uint64_t task_id)
 {
     struct lp_message message = {.kind = LP_MESSAGE_TASK,
                                  .task_id = task_id,
-                                 .size = future->input_size,
-                                 .function = (uint64_t)(uintptr_t)future->function,
+                                 .size = payload_size(future),
+                                 .name_size = future->name_size,
                                  .mapped_size = future->mapped_size,
                                  .mapped_fd = future->mapped_fd,
                                  .writable = future->writable,
-                                 .epoch = line->channel.epoch};
+                                 .epoch = line->channel.epoch,
+                                 .soft_signal = future->soft_signal};
+    if (!future->name_size)
+        message.function = (uint64_t)(uintptr_t)future->function;
     bool sent = lp_channel_send(&line->channel, &message) == 1;
     line->broken = line->broken || !sent;
     return sent;
@@ -64,7 +83,7 @@ void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_
 {
     lp_line_expect(line, future);
     line->sent = 0;
-    line->sending = send_header(line, future, task_id) && future->input_size > 0;
+    line->sending = send_header(line, future, task_id) && payload_size(future) > 0;
     if (line->sending)
         lp_line_push(line);
     lp_channel_ring(&line->channel);
@@ -72,11 +91,14 @@ void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_
 
 void lp_line_prefetch(struct lp_line *line, const libpool_future *future, uint64_t task_id)
 {
-    if (!send_header(line, future, task_id) || future->input_size == 0)
+    if (!send_header(line, future, task_id))
         return;
-    if (lp_channel_write(&line->channel, future->input, future->input_size, true) !=
-        (int64_t)future->input_size)
-        line->broken = true; /* there is room, unless the worker lies about it */
+    size_t size = payload_size(future);
+    for (size_t sent = 0; sent < size && !line->broken;) {
+        int64_t n = write_payload(line, future, sent);
+        line->broken = n <= 0; /* there is room, unless the worker lies about it */
+        sent += n > 0 ? (size_t)n : 0;
+    }
 }
 
 void lp_line_push(struct lp_line *line)
@@ -84,15 +106,14 @@ void lp_line_push(struct lp_line *line)
     size_t begun = line->sent;
     for (uint32_t i = 0; i < TURN_PIECES && line->sending && line->sent - begun < TURN_BYTES; i++) {
         const libpool_future *future = line->future;
-        size_t left = future->input_size - line->sent;
-        int64_t n = lp_channel_write(&line->channel, future->input + line->sent, left, true);
+        int64_t n = write_payload(line, future, line->sent);
         if (n <= 0) {
             line->broken = line->broken || n < 0;
             line->sending = n == 0;
             return;
         }
         line->sent += (size_t)n;
-        line->sending = line->sent < future->input_size;
+        line->sending = line->sent < payload_size(future);
         lp_channel_ring(&line->channel);
     }
 }

@@ -147,7 +147,7 @@ static void take(struct map *map, uint32_t place)
 static void give_up_staged(struct map *map)
 {
     libpool_result result = {.cause = LIBPOOL_CANCELLED, .slot = UINT32_MAX};
-    lp_describe(&result, result.text, sizeof result.text);
+    lp_describe(&result, 0, result.text, sizeof result.text);
     for (; map->n_done < map->staged; map->n_done++) {
         map->report.ended[LIBPOOL_CANCELLED]++;
         hand_over(map, map->submitted++, &result);
@@ -252,7 +252,7 @@ static void run(struct map *map)
 static int check_batch(const libpool_batch *batch)
 {
     bool known = (batch->flags & ~(uint32_t)FLAGS) == 0;
-    bool whole = batch->function &&
+    bool whole = (batch->function || batch->symbol) &&
                  (batch->next || !batch->elements || batch->inputs || !batch->input_size);
     bool one_input = !batch->next || (!batch->inputs && !batch->elements);
     bool bounded = batch->in_flight <= PLACES_MAX && batch->halt_percent <= 100 &&
@@ -311,6 +311,8 @@ static void prepare(struct map *map)
     for (uint32_t i = 0; i < map->chunk; i++)
         map->tasks[i] = (libpool_task){.size = sizeof(libpool_task),
                                        .function = batch->function,
+                                       .object = batch->object,
+                                       .symbol = batch->symbol,
                                        .priority = batch->priority,
                                        .run_timeout_ms = batch->run_timeout_ms,
                                        .queue_timeout_ms = batch->queue_timeout_ms,

@@ -8,10 +8,12 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "door.h"
+#include "os/load.h"
 #include "os/pages.h"
 #include "retries.h"
 #include "supervisor.h"
@@ -19,6 +21,8 @@
 
 #define TAKE_EVERY \
     128 /* tasks: who submits without ever waiting looks at the results now and then */
+
+#define LIBC_SIGNALS 32 /* the first real-time ones, up to SIGRTMIN */
 
 /* Not what the worker will find there, but most mistakes. */
 static int check_file(const libpool_task *task)
@@ -32,12 +36,34 @@ static int check_file(const libpool_task *task)
     return file.st_size >= 0 && (uint64_t)file.st_size >= task->input_size ? 0 : -EINVAL;
 }
 
+/* Neither what can't be handled nor what libc keeps for itself. */
+static bool may_be_sent(int number)
+{
+    bool libcs = number >= LIBC_SIGNALS && number < SIGRTMIN;
+    return number > 0 && number <= SIGRTMAX && number != SIGKILL && number != SIGSTOP && !libcs;
+}
+
+/* Exactly one of a pointer and a name; a pointer means nothing to a program of its own. */
+static int check_function(const libpool *pool, const libpool_task *task)
+{
+    if (!task->symbol)
+        return task->function && !task->object && !pool->start.spawns ? 0 : -EINVAL;
+    if (task->function || !task->object || !task->object[0] || !task->symbol[0])
+        return -EINVAL;
+    return lp_load_name_size(task->object, task->symbol) ? 0 : -ENAMETOOLONG;
+}
+
 static int check_task(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
-    if (!task->function || task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
+    if (task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;
-    int error = lp_retries_check(task);
+    int error = check_function(pool, task);
+    if (error)
+        return error;
+    if (task->soft_signal && (!task->grace_ms || !may_be_sent(task->soft_signal)))
+        return -EINVAL;
+    error = lp_retries_check(task);
     if (error)
         return error;
     if (task->flags & LIBPOOL_FILE)
@@ -78,9 +104,12 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                      struct lp_retry_rule *rule)
 {
     return (struct lp_task_spec){.priority = task->priority,
-                                 .bytes = future->input_size,
+                                 .bytes = future->input_size + future->name_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,
+                                 .heartbeat_ns = task->heartbeat_timeout_ms * LP_MS,
+                                 .grace_ns = task->grace_ms * LP_MS,
+                                 .soft_signal = task->soft_signal,
                                  .kind = task->kind,
                                  .retry = lp_retries_rule(task, rule),
                                  .user = future};

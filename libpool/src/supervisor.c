@@ -61,6 +61,7 @@ static struct lp_event worker_event(const libpool *pool, enum lp_event_kind kind
     const struct lp_line *line = &pool->lines[slot];
     struct lp_event event = {.kind = kind, .slot = slot, .generation = line->generation};
     lp_channel_read_started(&line->channel, &event.started_id, &event.started_ns);
+    event.beat_ns = lp_board_last_beat(lp_window_board(line->window));
     return event;
 }
 
@@ -195,6 +196,19 @@ static void perform_retire(libpool *pool, const struct lp_action *action)
         leave_to_driver(pool);
 }
 
+/* The signal is sent only while the worker has this task, and its end waits for it. */
+static void perform_ask(libpool *pool, const struct lp_action *action)
+{
+    struct lp_line *line = &pool->lines[action->slot];
+    const struct lp_task *task = &pool->core.tasks.table[action->task];
+    lp_channel_ask(&line->channel, task->id);
+    if (!task->spec.soft_signal || line->pid_fd < 0 ||
+        !lp_channel_claim_door(&line->channel, task->id))
+        return;
+    (void)lp_sys.pidfd_send_signal(line->pid_fd, task->spec.soft_signal);
+    lp_channel_signal_sent(&line->channel);
+}
+
 static void perform_kill(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
@@ -253,6 +267,7 @@ static void perform(libpool *pool, const struct lp_action *action)
     case LP_ACTION_SPAWN: perform_spawn(pool, action); return;
     case LP_ACTION_ASSIGN: perform_assign(pool, action); return;
     case LP_ACTION_RETIRE: perform_retire(pool, action); return;
+    case LP_ACTION_ASK: perform_ask(pool, action); return;
     case LP_ACTION_KILL: perform_kill(pool, action); return;
     case LP_ACTION_CLEAN: request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL); return;
     case LP_ACTION_WEIGH: request(pool, action->slot, LP_REQUEST_WEIGH, LP_OWED_WEIGH); return;
@@ -773,8 +788,30 @@ static void name_heirs(libpool *pool)
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         const struct lp_line *line = &pool->lines[slot];
         pool->heir_fds[slot] = line->orphaned ? line->pid_fd : -1;
-        pool->heir_pids[slot] = line->pid;
+        pool->heir_pids[slot] = pool->heir_fds[slot] >= 0 ? line->pid : 0;
     }
+}
+
+static struct lp_manifest make_manifest(const libpool *pool)
+{
+    const struct lp_start *start = &pool->start;
+    return (struct lp_manifest){
+        .slots = pool->core.slots,
+        .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
+        .preloads = start->preloads,
+        .files_of = pool->files_of,
+        .result_bytes = pool->options.result_bytes,
+        .memory_limit_bytes = pool->options.memory_limit_bytes,
+        .recycle_bytes = pool->options.recycle_bytes,
+        .trim_bytes = pool->options.trim_bytes,
+        .name = pool->name,
+        .place = pool->options.flags & LIBPOOL_NO_CGROUP ? NULL : &pool->place,
+        .heir_pids = pool->heir_pids,
+        .outfit = pool->outfit,
+        .object = start->object,
+        .initializer = start->initializer,
+        .finalizer = start->finalizer,
+    };
 }
 
 /* What dead workers of a lost zygote left may be just what keeps the next from being forked. */
@@ -795,6 +832,10 @@ static void start_zygote(libpool *pool)
     pool->start_zygote = false;
     kill_remains(pool);
     name_heirs(pool);
+    pool->kit.files_of = pool->files_of;
+    struct lp_manifest manifest = make_manifest(pool);
+    if (pool->start.spawns)
+        lp_start_tell(&pool->start, &manifest);
     pthread_mutex_unlock(&pool->lock);
     int error = lp_zygote_start(&link, &pool->zygote_options);
     pthread_mutex_lock(&pool->lock);
@@ -986,7 +1027,8 @@ bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns)
 
 static void enter_worker(void *context, uint32_t slot, uint32_t generation)
 {
-    lp_worker_process(context, slot, generation);
+    const libpool *pool = context;
+    lp_worker_process(&pool->kit, slot, generation);
 }
 
 static struct lp_pool_config make_config(const libpool_options *options)
@@ -1014,7 +1056,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .quarantine_deaths = options->quarantine_deaths,
         .quarantine_ns = options->quarantine_ms * LP_MS,
         .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
-        .has_finalizer = options->finalizer != NULL,
+        .has_finalizer = options->finalizer || options->finalizer_symbol,
         .notes = options->event_buffer != 0,
     };
 }
@@ -1032,14 +1074,15 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
-    pool->windows = lp_sys.map_shared(slots * lp_channel_window_bytes());
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
-    if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->windows ||
-        !pool->heir_fds || !pool->heir_pids || (pool->ring.capacity && !pool->ring.events))
+    if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->heir_fds ||
+        !pool->heir_pids || (pool->ring.capacity && !pool->ring.events))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
-    return 0;
+    struct lp_manifest manifest = make_manifest(pool);
+    return lp_start_share(&pool->start, &manifest, slots * lp_channel_window_bytes(),
+                          &pool->windows, allocator);
 }
 
 static void close_lines(libpool *pool)
@@ -1102,6 +1145,27 @@ static int start_thread(libpool *pool)
     return error;
 }
 
+static void describe_worker(libpool *pool)
+{
+    const libpool_options *options = &pool->options;
+    pool->kit = (struct lp_worker_kit){
+        .alive = pool->alive,
+        .windows = pool->windows,
+        .slots = pool->core.slots,
+        .result_bytes = options->result_bytes,
+        .sizes = pool->options,
+        .place = &pool->place,
+        .outfit = pool->outfit,
+        .initializer = options->initializer,
+        .initializer_arg = options->initializer_arg,
+        .finalizer = options->finalizer,
+        .finalizer_arg = options->finalizer_arg,
+        .object = pool->start.object,
+        .initializer_symbol = pool->start.initializer,
+        .finalizer_symbol = pool->start.finalizer,
+    };
+}
+
 static void describe_zygote(libpool *pool)
 {
     pool->zygote = LP_ZYGOTE_LINK_NULL;
@@ -1117,6 +1181,7 @@ static void describe_zygote(libpool *pool)
         .context = pool,
         .name = pool->name,
         .place = pool->options.flags & LIBPOOL_NO_CGROUP ? NULL : &pool->place,
+        .program = pool->start.spawns ? &pool->start.program : NULL,
     };
 }
 
@@ -1174,6 +1239,7 @@ int lp_supervisor_open(libpool *pool)
         error = open_lifeline(pool);
     if (error)
         return error;
+    describe_worker(pool);
     describe_zygote(pool);
     if (!(pool->options.flags & LIBPOOL_NO_THREAD))
         error = start_thread(pool);
@@ -1204,8 +1270,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     }
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;
-    if (pool->windows)
-        (void)lp_sys.unmap(pool->windows, slots * lp_channel_window_bytes());
+    lp_start_release(&pool->start, slots, forked, allocator);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
     lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);

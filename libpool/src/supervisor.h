@@ -24,6 +24,8 @@
 #include "os/outfit.h"
 #include "os/poller.h"
 #include "os/zygote.h"
+#include "start.h"
+#include "worker.h"
 
 #define LP_NAME_BYTES 16
 #define LP_SCANNED_MAX 64              /* looking at more windows costs more than bells */
@@ -98,6 +100,8 @@ struct libpool {
     bool down;
 
     struct lp_cgroup_place place; /* written at the opening only */
+    struct lp_start start;        /* so is that */
+    struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked */
 };
 
 /* Takes all memory and descriptors, starts the thread and the zygote. The fields above `lock` are set. */
@@ -139,8 +143,5 @@ void lp_supervisor_recall_all(libpool *pool);
 bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns);
 
 uint64_t lp_supervisor_now(void);
-
-/* Runs in a fresh worker (worker_main.c). */
-_Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generation);
 
 #endif

@@ -135,3 +135,4 @@ void lp_visit_withdraw(libpool_future *future)
 static_assert((int)LIBPOOL_CANCEL_DONE == (int)LP_CANCEL_DONE, "one list");
 static_assert((int)LIBPOOL_CANCEL_DEQUEUED == (int)LP_CANCEL_DEQUEUED, "one list");
 static_assert((int)LIBPOOL_CANCEL_KILLED == (int)LP_CANCEL_KILLED, "one list");
+static_assert((int)LIBPOOL_CANCEL_ASKED == (int)LP_CANCEL_ASKED, "one list");

@@ -24,11 +24,13 @@
 
 #include "growth.h"
 #include "os/channel.h"
+#include "os/load.h"
 #include "os/maps.h"
 #include "os/pages.h"
 #include "os/tree.h"
 #include "supervisor.h"
 #include "sys/sys.h"
+#include "worker.h"
 
 #define DOORBELL_FD 3
 #define BUFFER_KEEP_BYTES (1u << 20) /* larger buffers are given back... */
@@ -46,7 +48,8 @@ struct buffer {
 
 struct libpool_worker {
     struct lp_channel channel;
-    const libpool_options *options;
+    const struct lp_worker_kit *kit;
+    libpool_finalizer *finalizer;
     const uint32_t *alive; /* wiped in a child that a task forks */
     uint32_t slot, generation;
     uint64_t task_id;
@@ -54,8 +57,9 @@ struct libpool_worker {
     uint64_t run_ns;   /* how long it took */
     uint64_t quiet_ns; /* since when there are answers that were not announced; 0: none are */
     void *data;
-    pid_t files_of; /* of the host: its number in /proc */
     struct buffer input, reply;
+    struct buffer name; /* of the task's function, when it is named */
+    struct lp_load load;
     void *mapped; /* the input, when it is a file: then it is nowhere else */
     size_t mapped_size;
     uint64_t checked_function; /* the last one found to be mapped */
@@ -86,6 +90,29 @@ void *libpool_worker_data(const libpool_worker *worker)
     return worker->data;
 }
 
+int libpool_worker_stopping(const libpool_worker *worker)
+{
+    return worker->task_id && lp_channel_is_asked(&worker->channel, worker->task_id);
+}
+
+void libpool_worker_beat(libpool_worker *worker)
+{
+    if (worker->task_id)
+        lp_board_beat(lp_window_board(worker->channel.window), lp_supervisor_now());
+}
+
+int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total, const char *text)
+{
+    struct lp_progress report = {.task_id = worker->task_id, .done = done, .total = total};
+    if (worker->task_id == 0)
+        return -EINVAL;
+    if (text)
+        strncpy(report.text, text, sizeof report.text - 1);
+    lp_board_write(lp_window_board(worker->channel.window), &report);
+    libpool_worker_beat(worker);
+    return 0;
+}
+
 static int reserve(struct buffer *buffer, size_t size)
 {
     if (size <= buffer->capacity)
@@ -105,7 +132,7 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
     struct buffer *reply = &worker->reply;
     if (worker->task_id == 0)
         return -EINVAL; /* the initializer and the finalizer have nobody to reply to */
-    if (data_size > worker->options->result_bytes - reply->size)
+    if (data_size > worker->kit->result_bytes - reply->size)
         return -EMSGSIZE;
     int error = reserve(reply, reply->size + data_size);
     if (error || data_size == 0)
@@ -193,13 +220,14 @@ static void receive_message(libpool_worker *worker, struct lp_message *message)
         give_up();
 }
 
-/* Into `to`, or nowhere when there was no memory for it. */
-static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size)
+/* Into `to`, or nowhere when there was no memory for it. `last`: with it the payload ends. */
+static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size, bool last)
 {
     unsigned char scratch[4096];
     while (size) {
         size_t want = to || size < sizeof scratch ? size : sizeof scratch;
-        int64_t n = lp_channel_read(&worker->channel, to ? to : scratch, want, want == size);
+        int64_t n = lp_channel_read(&worker->channel, to ? to : scratch, want,
+                                    last && want == size);
         if (n < 0)
             give_up();
         lp_channel_ring(&worker->channel);
@@ -216,7 +244,8 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
 static int map_input(libpool_worker *worker, const struct lp_message *message)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->files_of, message->mapped_fd);
+    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->kit->files_of,
+                   message->mapped_fd);
     int fd = lp_sys.openat(AT_FDCWD, path, (message->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0)
         return fd;
@@ -242,9 +271,21 @@ static int call(libpool_worker *worker, libpool_task_function *function)
 
 static int receive_input(libpool_worker *worker, const struct lp_message *message)
 {
-    int error = reserve(&worker->input, message->size);
-    worker->input.size = message->size;
-    receive_bytes(worker, error ? NULL : worker->input.data, message->size);
+    size_t size = message->size - message->name_size;
+    int error = reserve(&worker->input, size);
+    worker->input.size = size;
+    receive_bytes(worker, error ? NULL : worker->input.data, size, true);
+    return error;
+}
+
+static int receive_name(libpool_worker *worker, const struct lp_message *message)
+{
+    size_t size = message->name_size;
+    if (size > LP_LOAD_NAME_BYTES || size > message->size)
+        give_up();
+    int error = reserve(&worker->name, size);
+    worker->name.size = size;
+    receive_bytes(worker, error ? NULL : worker->name.data, size, size == message->size);
     return error;
 }
 
@@ -259,6 +300,15 @@ static bool is_mapped(libpool_worker *worker, uint64_t function)
     return true;
 }
 
+/* False: something may be left, and ends with the worker. */
+static bool kill_leftovers(libpool_worker *worker)
+{
+    if (!lp_tree_has_children())
+        return true;
+    (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1); /* a task that forks may have cleared it */
+    return lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS) == 0;
+}
+
 /* Answers that were not announced wait for the next ones, unless those may take long. */
 static void announce(libpool_worker *worker, uint64_t now_ns)
 {
@@ -268,17 +318,53 @@ static void announce(libpool_worker *worker, uint64_t now_ns)
     worker->quiet_ns = 0;
 }
 
-/* The mark is the last thing before the function: it tells what may have run, and since when. */
-static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
+/* The mark is the last thing before user code: it tells what may have run, and since when. */
+static void begin(libpool_worker *worker, const struct lp_message *message,
+                  struct lp_message *result)
 {
-    if (!is_mapped(worker, message->function))
-        return -EFAULT;
-    libpool_task_function *function = (libpool_task_function *)(uintptr_t)message->function;
     bool follows = worker->last_ns &&
                    worker->run_ns < FORK_NS; /* else there was more to clear up */
     result->started_ns = follows ? worker->last_ns : lp_supervisor_now();
     announce(worker, result->started_ns);
     lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
+}
+
+/*
+ * The object's constructors are the application's code, and this task's: should they not come back, it
+ * has been started. When there is no such function it has not.
+ */
+static int load(libpool_worker *worker, const struct lp_message *message, struct lp_message *result,
+                libpool_task_function **function)
+{
+    const char *name = (const char *)worker->name.data;
+    int error = 0;
+    begin(worker, message, result);
+    *function = (libpool_task_function *)lp_load_find(&worker->load, name, worker->name.size,
+                                                      &error);
+    if (*function)
+        return 0;
+    result->started_ns = 0;
+    result->leaves = kill_leftovers(worker) ? LP_LEAVES_NOT : LP_LEAVES_REST;
+    (void)libpool_reply(worker, worker->load.why, strlen(worker->load.why));
+    return error;
+}
+
+static int find(libpool_worker *worker, const struct lp_message *message, struct lp_message *result,
+                libpool_task_function **function)
+{
+    *function = (libpool_task_function *)(uintptr_t)message->function;
+    if (!message->name_size)
+        return is_mapped(worker, message->function) ? 0 : -EFAULT;
+    *function = (libpool_task_function *)lp_load_recall(
+        &worker->load, (const char *)worker->name.data, worker->name.size);
+    return *function ? 0 : load(worker, message, result, function);
+}
+
+static int enter(libpool_worker *worker, const struct lp_message *message,
+                 struct lp_message *result, libpool_task_function *function)
+{
+    if (!result->started_ns)
+        begin(worker, message, result);
     int code = call(worker, function);
     if (*worker->alive != LP_ALIVE_IN_WORKER)
         _exit(code); /* a child that the task forked has returned, too: it is not the worker */
@@ -287,13 +373,37 @@ static int run(libpool_worker *worker, const struct lp_message *message, struct 
     return code;
 }
 
-/* False: something may be left, and ends with the worker. */
-static bool kill_leftovers(libpool_worker *worker)
+/* What came too late for the task must not reach the next one. */
+static void close_door(libpool_worker *worker, const struct lp_message *message)
 {
-    if (!lp_tree_has_children())
-        return true;
-    (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1); /* a task that forks may have cleared it */
-    return lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS) == 0;
+    sigset_t soft, before;
+    (void)sigemptyset(&soft);
+    (void)sigaddset(&soft, message->soft_signal);
+    (void)lp_sys.signal_mask(SIG_BLOCK, &soft, &before);
+    if (lp_channel_close_door(&worker->channel, message->task_id))
+        while (lp_sys.signal_take(&soft) > 0)
+            continue;
+    (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);
+}
+
+/* What was asked to end before its function began is not begun. */
+static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
+{
+    libpool_task_function *function;
+    int code = find(worker, message, result, &function);
+    if (code)
+        return code;
+    if (message->soft_signal)
+        lp_channel_open_door(&worker->channel, message->task_id);
+    if (lp_channel_is_asked(&worker->channel, message->task_id)) {
+        result->started_ns = 0;
+        code = -ECANCELED;
+    } else {
+        code = enter(worker, message, result, function);
+    }
+    if (message->soft_signal)
+        close_door(worker, message);
+    return code;
 }
 
 /* While more is to do at once, the host learns of it soon enough with the answers to come. */
@@ -339,7 +449,9 @@ static void answer(libpool_worker *worker, struct lp_message *result)
 static void serve_task(libpool_worker *worker, const struct lp_message *message)
 {
     struct lp_message result = {.kind = LP_MESSAGE_RESULT, .task_id = message->task_id};
+    int error = message->name_size ? receive_name(worker, message) : 0;
     result.code = receive_input(worker, message);
+    result.code = error ? error : result.code;
     if (!lp_channel_claim(&worker->channel, message)) {
         worker->last_ns = 0;
         return; /* it was taken back */
@@ -367,28 +479,50 @@ static _Noreturn void leave(libpool_worker *worker, int code)
 
 static _Noreturn void retire(libpool_worker *worker)
 {
-    if (worker->options->finalizer) {
+    if (worker->finalizer) {
         say(worker, LP_MESSAGE_FINAL_STARTED, 0);
-        worker->options->finalizer(worker, worker->options->finalizer_arg);
+        worker->finalizer(worker, worker->kit->finalizer_arg);
         say(worker, LP_MESSAGE_FINALIZED, 0);
     }
     leave(worker, EXIT_SUCCESS);
 }
 
-static void initialise(libpool_worker *worker, const struct lp_outfit *outfit,
-                       const struct lp_cgroup_place *place)
+static void *find_own(libpool_worker *worker, const char *symbol, int *error)
 {
-    const libpool_options *options = worker->options;
-    int code = lp_outfit_wear(outfit, worker->slot);
-    if (!code && options->initializer)
-        code = options->initializer(worker, options->initializer_arg);
+    char name[LP_LOAD_NAME_BYTES];
+    size_t size = lp_load_name_size(worker->kit->object, symbol); /* checked by the host */
+    lp_load_write_name(name, worker->kit->object, symbol);
+    return lp_load_find(&worker->load, name, size, error);
+}
+
+/* Both are looked for at once: a finalizer that isn't there is told in time. */
+static int call_initializer(libpool_worker *worker)
+{
+    const struct lp_worker_kit *kit = worker->kit;
+    libpool_initializer *initializer = kit->initializer;
+    int error = 0;
+    worker->finalizer = kit->finalizer;
+    if (kit->finalizer_symbol)
+        worker->finalizer = (libpool_finalizer *)find_own(worker, kit->finalizer_symbol, &error);
+    if (kit->initializer_symbol && !error)
+        initializer = (libpool_initializer *)find_own(worker, kit->initializer_symbol, &error);
+    if (error)
+        return error;
+    return initializer ? initializer(worker, kit->initializer_arg) : 0;
+}
+
+static void initialise(libpool_worker *worker)
+{
+    int code = lp_outfit_wear(worker->kit->outfit, worker->slot);
+    if (!code)
+        code = call_initializer(worker);
     if (code) {
         say(worker, LP_MESSAGE_INIT_FAILED, code);
         leave(worker, EXIT_FAILURE);
     }
     int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
-    lp_growth_begin(&worker->growth, options, place, worker->slot);
+    lp_growth_begin(&worker->growth, &worker->kit->sizes, worker->kit->place, worker->slot);
     say(worker, LP_MESSAGE_READY, 0);
 }
 
@@ -439,31 +573,29 @@ static void guard_exits(void)
 }
 
 /* Only its own window stays mapped: a worker can't write into another's. */
-static struct lp_window *keep_own_window(libpool *pool, uint32_t slot)
+static struct lp_window *keep_own_window(const struct lp_worker_kit *kit, uint32_t slot)
 {
     size_t bytes = lp_channel_window_bytes();
-    char *own = pool->windows + slot * bytes;
-    char *end = pool->windows + pool->core.slots * bytes;
-    if (own > pool->windows)
-        (void)lp_sys.unmap(pool->windows, (size_t)(own - pool->windows));
+    char *own = kit->windows + slot * bytes;
+    char *end = kit->windows + kit->slots * bytes;
+    if (own > kit->windows)
+        (void)lp_sys.unmap(kit->windows, (size_t)(own - kit->windows));
     if (own + bytes < end)
         (void)lp_sys.unmap(own + bytes, (size_t)(end - own) - bytes);
     return (void *)own;
 }
 
-_Noreturn void lp_worker_process(libpool *pool, uint32_t slot, uint32_t generation)
+_Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
+                                 uint32_t generation)
 {
-    libpool_worker worker = {.options = &pool->options,
-                             .alive = pool->alive,
-                             .files_of = pool->files_of,
-                             .slot = slot,
-                             .generation = generation};
-    *pool->alive = LP_ALIVE_IN_WORKER;
+    libpool_worker worker = {
+        .kit = kit, .alive = kit->alive, .slot = slot, .generation = generation};
+    *kit->alive = LP_ALIVE_IN_WORKER;
     __fpurge(stdout); /* what the application had not flushed is its own to print */
     __fpurge(stderr);
     guard_exits();
-    lp_channel_init_worker(&worker.channel, keep_own_window(pool, slot), DOORBELL_FD);
-    initialise(&worker, pool->outfit, &pool->place);
+    lp_channel_init_worker(&worker.channel, keep_own_window(kit, slot), DOORBELL_FD);
+    initialise(&worker);
     for (;;)
         serve(&worker);
 }

@@ -57,6 +57,7 @@ struct lp_event {
     uint64_t started_id; /* the worker's own word: the task it began last... */
     uint64_t started_ns; /* ...and when. RESULT: when the function was entered */
     uint64_t ended_ns;
+    uint64_t beat_ns;     /* DEADLINE, RECALLED: when it gave its last sign of life */
     uint32_t flags;       /* SHUTDOWN: LIBPOOL_WAIT, LIBPOOL_CANCEL */
     uint64_t deadline_ns; /* SHUTDOWN: absolute; 0: none */
     uint64_t bytes;       /* WEIGHED */
@@ -66,6 +67,7 @@ enum lp_action_kind {
     LP_ACTION_SPAWN = 0,    /* ask the zygote for a worker in slot */
     LP_ACTION_ASSIGN,       /* send task to the worker in slot, to run at once or after others */
     LP_ACTION_RETIRE,       /* tell the worker in slot to finalize and leave */
+    LP_ACTION_ASK,          /* ask task, which the worker in slot runs, to end by itself */
     LP_ACTION_KILL,         /* SIGKILL the worker in slot; have the zygote end its tree */
     LP_ACTION_CLEAN,        /* have the (new) zygote prove the tree of a dead worker empty */
     LP_ACTION_WEIGH,        /* have the zygote weigh the tree of the worker in slot */

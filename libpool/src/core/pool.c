@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/pool.h"
 
+#include "core/ladder.h"
 #include "core/prefetch.h"
 #include "core/retry.h"
 
@@ -753,11 +754,19 @@ void lp_pool_reject(struct lp_pool *pool)
     pool->stats.tasks_rejected++;
 }
 
+/* In dying or dead hands nobody can answer. */
+static bool may_be_asked(const struct lp_pool *pool, const struct lp_task *task)
+{
+    return task->state == LP_TASK_RUNNING && task->spec.grace_ns &&
+           pool->workers[task->slot].state == LP_WORKER_BUSY;
+}
+
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
 {
     pool->now_ns = now_ns;
     struct lp_task *task = &pool->tasks.table[index];
     enum lp_cancel done = LP_CANCEL_DONE;
+    lp_retry_forgo(pool, index);
     if (task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING) {
         lp_pool_end_task(pool, index, &(struct lp_outcome){.cause = LIBPOOL_CANCELLED});
         lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
@@ -767,6 +776,9 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
     } else if (task->state == LP_TASK_PREFETCHED) {
         lp_worker_drop_prefetched(pool, index, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;
+    } else if (may_be_asked(pool, task)) {
+        lp_ladder_ask(pool, task->slot, LIBPOOL_CANCELLED);
+        done = LP_CANCEL_ASKED;
     } else if (task->state == LP_TASK_RUNNING) {
         lp_worker_kill(pool, task->slot, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;

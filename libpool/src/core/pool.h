@@ -81,7 +81,8 @@ enum lp_cancel {
         0, /* it waits in a channel, or others do behind it: RECALLED, then ask again */
     LP_CANCEL_DONE = 1,
     LP_CANCEL_DEQUEUED,
-    LP_CANCEL_KILLED
+    LP_CANCEL_KILLED,
+    LP_CANCEL_ASKED
 };
 
 struct lp_pool {

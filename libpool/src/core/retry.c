@@ -22,6 +22,13 @@ bool lp_retry_may(struct lp_pool *pool, uint32_t index, libpool_cause cause)
     return affordable && pool->tasks.retries[index].retried < rule->limit;
 }
 
+/* One that was asked to end for another reason keeps that, though it was cancelled since. */
+void lp_retry_forgo(struct lp_pool *pool, uint32_t index)
+{
+    if (pool->tasks.table[index].spec.retry)
+        pool->tasks.retries[index].rule.causes = 0;
+}
+
 static void draw_pause(struct lp_pool *pool, struct lp_retry *retry)
 {
     struct lp_backoff backoff = {.min_ns = retry->rule.min_ns,
@@ -39,7 +46,8 @@ void lp_retry_begin(struct lp_pool *pool, uint32_t index, const struct lp_outcom
     lp_tasks_retry(&pool->tasks, index, outcome);
     draw_pause(pool, retry);
     uint64_t until_ns = pool->now_ns + retry->pause_ns;
-    if (outcome->cause != LIBPOOL_ERROR) { /* else its worker has cleared up after it */
+    bool answered = outcome->cause == LIBPOOL_ERROR || outcome->certainty == LIBPOOL_HAS_RUN;
+    if (!answered) { /* else its worker has cleared up after it */
         pool->workers[outcome->slot].held = index;
         until_ns += LP_KILL_GRACE_NS;
     }

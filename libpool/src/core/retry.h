@@ -15,6 +15,8 @@
 
 /* Is a run of this task that ends for this cause followed by another? */
 bool lp_retry_may(struct lp_pool *pool, uint32_t task, libpool_cause cause);
+/* Its user wants no more of it: however this run ends, it was the last. */
+void lp_retry_forgo(struct lp_pool *pool, uint32_t task);
 /* It is: the task begins to wait. */
 void lp_retry_begin(struct lp_pool *pool, uint32_t task, const struct lp_outcome *outcome);
 /* Nothing is left of the worker that was in this slot: the task that it failed pauses from now on. */

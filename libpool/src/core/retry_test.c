@@ -206,6 +206,33 @@ TEST(retry, a_cancel_in_the_pause_dequeues_it_and_it_has_run)
     CU_ASSERT_EQUAL(rig_stats(&rig).backlog_bytes, 0);
 }
 
+TEST(retry, what_was_cancelled_in_its_grace_is_not_run_again)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    struct lp_retry_rule rule = {1, CAUSE(TIMEOUT), 100 * LP_MS, 100 * LP_MS};
+    RIG_SUBMIT(&rig, .retry = &rule, .run_timeout_ns = 50 * LP_MS, .grace_ns = 100 * LP_MS);
+    rig.started_id = 1;
+    rig_pass(&rig, 60);
+    rig_said(&rig);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_ASKED);
+    rig_pass(&rig, 100);
+    CU_ASSERT(strncmp(rig_said(&rig), "end 1 timeout may-have-run; ", 28) == 0);
+}
+
+TEST(retry, what_returned_in_its_grace_is_run_again)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    struct lp_retry_rule rule = {1, CAUSE(TIMEOUT), 100 * LP_MS, 100 * LP_MS};
+    RIG_SUBMIT(&rig, .retry = &rule, .run_timeout_ns = 50 * LP_MS, .grace_ns = 100 * LP_MS);
+    rig.started_id = 1;
+    rig_pass(&rig, 60);
+    rig_said(&rig);
+    TELL(0, RESULT, .task_id = 1);
+    SAID("retry 1; retire 0.1; spawn 1.1; ");
+}
+
 TEST(retry, a_shutdown_that_waits_makes_the_pause_and_the_run)
 {
     open_two(1, CAUSE(CRASH));

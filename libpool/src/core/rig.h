@@ -24,6 +24,7 @@ struct rig {
     struct lp_pool pool;
     uint64_t now_ns;
     uint64_t started_id; /* what workers say they have begun when a deadline of theirs passes */
+    uint64_t beat_ns;    /* and when they gave their last sign of life */
     bool told_room;
     char said[RIG_SAID];
     char taken[RIG_SAID]; /* what rig_said gave */
@@ -81,8 +82,8 @@ static inline void rig_say_end(struct rig *rig, uint32_t index)
 static inline void rig_say(struct rig *rig, const struct lp_action *action)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign",       "retire",      "kill", "clean", "weigh", "end",
-        "room",  "zygote-start", "zygote-drop", "note", "down",  "retry", "resume"};
+        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh", "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume"};
     if (action->kind == LP_ACTION_ROOM)
         return; /* said so often that it would hide the rest: told_room */
     bool ahead = action->kind == LP_ACTION_ASSIGN &&
@@ -192,9 +193,9 @@ static inline void rig_pass(struct rig *rig, uint64_t ms)
         if (slot == LP_NONE)
             RIG_STEP(rig, TICK);
         else if (lp_pool_holds_prefetched(&rig->pool, slot))
-            RIG_TELL(rig, slot, RECALLED, .started_id = rig->started_id);
+            RIG_TELL(rig, slot, RECALLED, .started_id = rig->started_id, .beat_ns = rig->beat_ns);
         else
-            RIG_TELL(rig, slot, DEADLINE, .started_id = rig->started_id);
+            RIG_TELL(rig, slot, DEADLINE, .started_id = rig->started_id, .beat_ns = rig->beat_ns);
     }
     rig->now_ns = until_ns;
 }

@@ -48,6 +48,7 @@ struct lp_outcome {
     int code;
     int signal;
     int core_dumped;
+    uint32_t silent_ms; /* TIMEOUT: it gave no sign of life for so long; 0: that was not why */
     int pid;
     uint32_t slot;
     uint64_t pending_ns;
@@ -69,8 +70,11 @@ struct lp_retry_rule {
 struct lp_task_spec {
     uint32_t priority;
     uint64_t bytes;
-    uint64_t run_timeout_ns;           /* 0: none */
-    uint64_t queue_timeout_ns;         /* 0: none */
+    uint64_t run_timeout_ns;   /* 0: none */
+    uint64_t queue_timeout_ns; /* 0: none */
+    uint64_t heartbeat_ns;     /* it has to give signs of life no further apart; 0: it has not */
+    uint64_t grace_ns;         /* from being asked to end to its kill; 0: it is not asked */
+    int soft_signal;           /* what its worker is sent when it is asked; 0: nothing */
     const struct lp_retry_rule *retry; /* NULL: one run is all. Copied */
     uint64_t kind;                     /* 0: none */
     void *user;                        /* the supervisor's future; not looked at */

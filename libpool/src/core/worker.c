@@ -2,6 +2,7 @@
 #include "core/worker.h"
 
 #include "core/jitter.h"
+#include "core/ladder.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
 #include "core/retry.h"
@@ -104,6 +105,8 @@ static uint64_t first_look_ns(const struct lp_pool *pool, const struct lp_task *
     uint64_t limit = pool->config.start_timeout_ns;
     if (task->spec.run_timeout_ns && task->spec.run_timeout_ns < limit)
         limit = task->spec.run_timeout_ns;
+    if (task->spec.heartbeat_ns && task->spec.heartbeat_ns < limit)
+        limit = task->spec.heartbeat_ns;
     return pool->now_ns + limit;
 }
 
@@ -113,6 +116,7 @@ static void launch(struct lp_pool *pool, uint32_t slot, uint32_t index)
     struct lp_task *task = &pool->tasks.table[index];
     pool->workers[slot].task = index;
     pool->workers[slot].launched_ns = pool->now_ns;
+    pool->workers[slot].asked = LIBPOOL_PENDING;
     if (!task->launched)
         pool->stats.tasks_launched++;
     task->launched = true;
@@ -175,6 +179,8 @@ static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
     outcome->pid = worker->pid;
+    outcome->cause = lp_ladder_cause(worker, outcome->cause);
+    outcome->silent_ms = lp_ladder_silent_ms(worker, &pool->tasks.table[task], outcome->cause);
     if (outcome->cause == LIBPOOL_MEMORY)
         outcome->memory_bytes = worker->weight_bytes;
     return lp_pool_end_run(pool, task, outcome);
@@ -238,6 +244,12 @@ static void drop_task(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
     await_death(pool, slot);
 }
 
+/* For what the task, or its worker because of it, has done. */
+static bool is_kill(libpool_cause cause)
+{
+    return cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY;
+}
+
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -250,8 +262,8 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
     case LP_WORKER_IDLE:
     case LP_WORKER_RETIRING: kill_process(pool, slot, doom); return;
     case LP_WORKER_BUSY:
-        if (doom == LIBPOOL_TIMEOUT || doom == LIBPOOL_CORRUPT || doom == LIBPOOL_MEMORY)
-            lp_pool_blame(pool, worker->task, doom);
+        if (is_kill(lp_ladder_cause(worker, doom)))
+            lp_pool_blame(pool, worker->task, lp_ladder_cause(worker, doom));
         /* The future ends now: the proof may take long, and what was sent can't be stopped. */
         drop_task(pool, slot, doom);
         kill_process(pool, slot, doom);
@@ -373,7 +385,8 @@ static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_eve
         return;
     struct lp_task *task = &pool->tasks.table[worker->task];
     bool started = event->started_id == task->id;
-    if (!started && task->returns < LP_RETURNS_MAX) {
+    bool asked = worker->asked != LIBPOOL_PENDING;
+    if (!started && !asked && task->returns < LP_RETURNS_MAX) {
         lp_pool_note(pool, LIBPOOL_EVENT_TASK_RETURNED, slot, worker->task);
         task->returns++;
         lp_tasks_give_back(&pool->tasks, worker->task);
@@ -381,8 +394,8 @@ static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_eve
         worker->task = LP_NONE;
         return;
     }
-    if (started && is_death(cause))
-        lp_pool_blame(pool, worker->task, cause);
+    if (started && (asked ? worker->asked == LIBPOOL_TIMEOUT : is_death(cause)))
+        lp_pool_blame(pool, worker->task, asked ? LIBPOOL_TIMEOUT : cause);
     (void)end_its_task(
         pool, slot,
         &(struct lp_outcome){.cause = cause,
@@ -413,6 +426,8 @@ static libpool_cause death_cause(const struct lp_pool *pool, const struct lp_wor
         return worker->doom;
     if (worker->retiring)
         return retired_cause(pool, worker, event);
+    if (lp_ladder_killed_it(pool, worker, event))
+        return worker->asked;
     libpool_cause cause = lp_pool_classify(event);
     if (worker->ready)
         return cause;
@@ -669,29 +684,16 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         lp_worker_retire(pool, slot);
 }
 
-/* When a task that the worker says it has begun has to end; 0: never. */
-static uint64_t run_deadline_ns(const struct lp_pool *pool, const struct lp_task *task,
-                                uint64_t started_ns)
-{
-    if (!task->spec.run_timeout_ns)
-        return 0;
-    if (started_ns < task->assigned_ns || started_ns > pool->now_ns)
-        started_ns = task->assigned_ns; /* not to be believed */
-    return started_ns + task->spec.run_timeout_ns;
-}
-
 static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
     const struct lp_task *task = &pool->tasks.table[worker->task];
+    if (worker->asked != LIBPOOL_PENDING) {
+        lp_worker_kill(pool, slot, worker->asked); /* its grace is over */
+        return;
+    }
     if (event->started_id == task->id) {
-        if (!worker->run_deadline_ns) /* its first word counts: a later one would only buy time */
-            worker->run_deadline_ns = run_deadline_ns(pool, task, event->started_ns);
-        uint64_t deadline_ns = worker->run_deadline_ns;
-        if (deadline_ns && deadline_ns <= pool->now_ns)
-            lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);
-        else if (deadline_ns)
-            lp_worker_set_deadline(pool, slot, deadline_ns);
+        lp_ladder_look(pool, slot, event);
         return;
     }
     uint64_t start_by_ns = worker->launched_ns + pool->config.start_timeout_ns;
@@ -852,6 +854,8 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
                           worker->state == LP_WORKER_RETIRING || worker->state == LP_WORKER_GONE;
     needs_deadline = needs_deadline ||
                      (worker->state == LP_WORKER_DEAD && pool->zygote == LP_ZYGOTE_UP);
+    needs_deadline = needs_deadline ||
+                     (worker->state == LP_WORKER_BUSY && worker->asked != LIBPOOL_PENDING);
     if (needs_deadline && worker->deadline_ns == 0)
         return false;
     if (worker->deadline_ns == 0)

@@ -23,8 +23,10 @@
  *   STARTING  the process runs the initializer. Deadline: initializer timeout
  *   IDLE      in the idle list; no task. Deadline, if workers have an age: then it leaves
  *   BUSY      exactly one task, which is RUNNING, and a queue of those PREFETCHED behind it. Deadline:
- *             its run timeout, or the start timeout until it is known to have begun; patience while
- *             others wait behind it
+ *             its run timeout or heartbeat, or the start timeout until it is known to have begun;
+ *             patience while others wait behind it. A task with a grace that overran or was cancelled is
+ *             `asked`: nothing is sent behind it any more, and the deadline is the end of its grace. It
+ *             ends as what it was asked for, however it ends; if it returns, its worker lives on
  *   RETIRING  told to leave; no task. Deadline: finalizer timeout
  *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps tasks only if they may turn out
  *             never to have been started, and for a second at most. Deadline: then the zygote may be
@@ -67,15 +69,17 @@ struct lp_worker {
     bool recalled; /* what was taken back still lies in its channel: nothing is added to it */
     uint32_t hungry_next; /* in the list of those that may be sent more in this step */
     bool hungry;
-    libpool_cause doom; /* why the pool ended it; LIBPOOL_PENDING: it did not */
-    bool ready;         /* reached READY */
-    bool ready_early;   /* SPAWNING: it said so before the zygote reported its birth */
-    bool assigned;      /* was handed a task */
-    bool leave;         /* retire it after its task */
-    bool orphaned;      /* its zygote is lost */
-    bool retiring;      /* was told to leave */
-    bool kill_overran;  /* was killed, and its death is long in coming */
-    bool init_failed;   /* its initializer said no: init_code */
+    libpool_cause doom;  /* why the pool ended it; LIBPOOL_PENDING: it did not */
+    bool ready;          /* reached READY */
+    bool ready_early;    /* SPAWNING: it said so before the zygote reported its birth */
+    libpool_cause asked; /* BUSY: why its task was asked to end; LIBPOOL_PENDING: it was not */
+    bool silent;         /* when its task was looked at last, it had been silent for too long */
+    bool assigned;       /* was handed a task */
+    bool leave;          /* retire it after its task */
+    bool orphaned;       /* its zygote is lost */
+    bool retiring;       /* was told to leave */
+    bool kill_overran;   /* was killed, and its death is long in coming */
+    bool init_failed;    /* its initializer said no: init_code */
     int init_code;
     bool final_started;
     bool finalized;

@@ -2,7 +2,8 @@
 /*
  * The window, and how the two sides stay out of each other's way.
  *
- *     page 0      the two rings' indices, each on a cache line of its own; who sleeps; what runs
+ *     page 0      the two rings' indices, each on a cache line of its own; who sleeps; what runs;
+ *                 what it was asked, and what it reports
  *     256 KiB     requests, host to worker
  *     256 KiB     replies, worker to host
  *
@@ -42,6 +43,7 @@
 #define YIELDS_FOR_WATCHER 2
 #define PAUSES 16
 #define STARTED_LOOKS 8
+#define DOOR_CLAIMED UINT64_MAX
 
 _Static_assert(sizeof(struct lp_message) == LINE_BYTES, "a header is one line");
 _Static_assert((RING_BYTES & (RING_BYTES - 1)) == 0, "a ring's size is a power of two");
@@ -64,6 +66,10 @@ struct lp_window {
     alignas(64) _Atomic uint64_t gate; /* epoch << 32 | claimed */
     _Atomic uint64_t started_task;
     _Atomic uint64_t started_ns;
+    _Atomic uint64_t asked; /* the task that was asked to end */
+    _Atomic uint64_t door;  /* the task that may be sent its signal; 0: none; DOOR_CLAIMED */
+    _Atomic uint32_t sent;  /* a futex: signals, so far */
+    alignas(64) struct lp_board board;
     alignas(4096) uint8_t request_bytes[RING_BYTES];
     uint8_t reply_bytes[RING_BYTES];
 };
@@ -97,6 +103,10 @@ static void wipe(struct lp_window *window)
     atomic_store_explicit(&window->gate, 0, memory_order_relaxed);
     atomic_store_explicit(&window->started_task, 0, memory_order_relaxed);
     atomic_store_explicit(&window->started_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->asked, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->door, 0, memory_order_relaxed);
+    atomic_store_explicit(&window->sent, 0, memory_order_relaxed);
+    lp_board_wipe(&window->board);
 }
 
 void lp_channel_init_host(struct lp_channel *channel, struct lp_window *window, int doorbell_fd)
@@ -480,4 +490,53 @@ void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id
     }
     *task_id = 0;
     *since_ns = 0;
+}
+
+/* ---- What is asked, and told, while it runs ----------------------------------------------- */
+
+void lp_channel_ask(struct lp_channel *channel, uint64_t task_id)
+{
+    atomic_store(&channel->window->asked, task_id);
+}
+
+bool lp_channel_claim_door(struct lp_channel *channel, uint64_t task_id)
+{
+    return atomic_compare_exchange_strong(&channel->window->door, &task_id, DOOR_CLAIMED);
+}
+
+void lp_channel_signal_sent(struct lp_channel *channel)
+{
+    struct lp_window *window = channel->window;
+    atomic_store(&window->door, 0);
+    atomic_fetch_add(&window->sent, 1);
+    (void)lp_sys.futex_wake(&window->sent);
+}
+
+void lp_channel_open_door(struct lp_channel *channel, uint64_t task_id)
+{
+    atomic_store(&channel->window->door, task_id);
+}
+
+bool lp_channel_is_asked(const struct lp_channel *channel, uint64_t task_id)
+{
+    return atomic_load(&channel->window->asked) == task_id;
+}
+
+/* The count is read before the door: what was sent in between is not slept through. */
+bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id)
+{
+    struct lp_window *window = channel->window;
+    if (atomic_compare_exchange_strong(&window->door, &task_id, 0))
+        return false;
+    uint32_t sent = atomic_load(&window->sent);
+    while (atomic_load(&window->door) == DOOR_CLAIMED) {
+        (void)lp_sys.futex_wait(&window->sent, sent, -1);
+        sent = atomic_load(&window->sent);
+    }
+    return true;
+}
+
+struct lp_board *lp_window_board(struct lp_window *window)
+{
+    return &window->board;
 }

@@ -16,14 +16,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "os/board.h"
+
 #define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
 
 enum lp_message_kind {
-    LP_MESSAGE_TASK =
-        1,             /* to the worker: function, task_id, epoch; payload: the input, or mapped */
-    LP_MESSAGE_RETIRE, /* to the worker: run the finalizer and leave */
-    LP_MESSAGE_START,  /* to the worker, first of all: the host knows it (its pid was reported) */
-    LP_MESSAGE_READY,  /* to the host: initializer done */
+    LP_MESSAGE_TASK = 1, /* to the worker: function or name, task_id, epoch; payload: name, input */
+    LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
+    LP_MESSAGE_START,    /* to the worker, first of all: the host knows it (its pid was reported) */
+    LP_MESSAGE_READY,    /* to the host: initializer done */
     LP_MESSAGE_INIT_FAILED,   /* to the host: code */
     LP_MESSAGE_RESULT,        /* to the host: task_id, code; payload: the result */
     LP_MESSAGE_FINAL_STARTED, /* to the host */
@@ -55,7 +56,8 @@ struct lp_message { /* 64 bytes: one cache line */
             uint32_t writable;
         };
     };
-    uint64_t reserved;
+    int32_t soft_signal; /* TASK: 0: none */
+    uint32_t name_size;  /* TASK: so much of the payload, in front, is its name (load.h); 0: none */
 };
 
 struct lp_window; /* the shared memory */
@@ -148,5 +150,23 @@ int lp_channel_recall(struct lp_channel *channel, uint32_t *claimed);
 void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns);
 void lp_channel_read_started(const struct lp_channel *channel, uint64_t *task_id,
                              uint64_t *since_ns);
+
+/*
+ * Asking a task to end by itself. The host names it in the window: whoever runs another is not meant.
+ * Its signal must not reach the next task either. So the worker opens a door for it, with the task's id,
+ * before it looks whether the task was asked already; the host, having asked, claims the door before it
+ * sends, and says when it has. When the task's function has returned, the worker closes the door: then
+ * nothing is sent any more, or (true) was sent, and the worker, which blocks the signal by then, takes it
+ * back. Only the worker ever waits: for the host's one system call.
+ */
+void lp_channel_ask(struct lp_channel *channel, uint64_t task_id);            /* host */
+bool lp_channel_claim_door(struct lp_channel *channel, uint64_t task_id);     /* host */
+void lp_channel_signal_sent(struct lp_channel *channel);                      /* host */
+void lp_channel_open_door(struct lp_channel *channel, uint64_t task_id);      /* worker */
+bool lp_channel_is_asked(const struct lp_channel *channel, uint64_t task_id); /* worker */
+bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id);     /* worker */
+
+/* Where its task reports. Read without the lock; the worker's to write. */
+struct lp_board *lp_window_board(struct lp_window *window);
 
 #endif

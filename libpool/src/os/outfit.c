@@ -142,6 +142,76 @@ bool lp_outfit_keeps_stdin(const struct lp_outfit *outfit)
     return outfit != NULL && outfit->is.stdio[STDIN_FILENO] == LIBPOOL_STDIO_INHERIT;
 }
 
+/* ---- To another program ------------------------------------------------------------------ */
+
+void lp_outfit_pack(const struct lp_outfit *outfit,
+                    void (*put)(void *pen, const void *data, size_t size), void *pen)
+{
+    if (outfit == NULL) {
+        put(pen, "", 0);
+        return;
+    }
+    const libpool_outfit *is = &outfit->is;
+    put(pen, is, sizeof(*is)); /* of its pointers only whether they are NULL counts there */
+    put(pen, is->limits ? is->limits : (const void *)"", is->limits_count * sizeof(is->limits[0]));
+    put(pen, is->cpus ? is->cpus : (const void *)"", is->cpus_count * sizeof(is->cpus[0]));
+    if (is->directory)
+        put(pen, is->directory, strlen(is->directory) + 1);
+    for (uint32_t i = 0; i < is->environment_count; i++)
+        put(pen, is->environment[i], strlen(is->environment[i]) + 1);
+}
+
+static const char *take_text(const void *(*take)(void *reader, size_t *size), void *reader)
+{
+    size_t size;
+    const char *text = take(reader, &size);
+    return size && memchr(text, 0, size) == text + size - 1 ? text : NULL;
+}
+
+static int unpack(libpool_outfit *is, const char **environment,
+                  const void *(*take)(void *reader, size_t *size), void *reader)
+{
+    size_t limits, cpus;
+    is->limits = take(reader, &limits);
+    is->cpus = take(reader, &cpus);
+    if (limits != is->limits_count * sizeof(is->limits[0]) ||
+        cpus != is->cpus_count * sizeof(is->cpus[0]))
+        return -EPROTO;
+    is->limits = limits ? is->limits : NULL;
+    is->cpus = cpus ? is->cpus : NULL;
+    if (is->directory && !(is->directory = take_text(take, reader)))
+        return -EPROTO;
+    for (uint32_t i = 0; i < is->environment_count; i++)
+        if (!(environment[i] = take_text(take, reader)))
+            return -EPROTO;
+    is->environment = is->environment_count ? environment : NULL;
+    return 0;
+}
+
+int lp_outfit_unpack(struct lp_outfit **copy, const void *(*take)(void *reader, size_t *size),
+                     void *reader)
+{
+    static const libpool_allocator from_malloc;
+    libpool_outfit is;
+    size_t size;
+    *copy = NULL;
+    const void *packed = take(reader, &size);
+    if (size == 0)
+        return 0;
+    if (size != sizeof(is))
+        return -EPROTO;
+    memcpy(&is, packed, sizeof(is));
+    if (is.environment_count > ENTRIES_MAX)
+        return -EPROTO;
+    size_t bytes = is.environment_count * sizeof(const char *);
+    const char **environment = lp_alloc(&from_malloc, bytes);
+    int error = bytes && !environment ? -ENOMEM : unpack(&is, environment, take, reader);
+    if (error == 0)
+        error = lp_outfit_copy(copy, &is, &from_malloc);
+    lp_release(&from_malloc, environment, bytes);
+    return error == -EINVAL ? -EPROTO : error;
+}
+
 /* ---- In a worker ------------------------------------------------------------------------- */
 
 static int wear_stdio(const libpool_outfit *is, uint32_t slot)

@@ -26,6 +26,15 @@ void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *alloca
 /* Whether workers read from the host's descriptor 0, which the zygote then has to keep. NULL: no. */
 bool lp_outfit_keeps_stdin(const struct lp_outfit *outfit);
 
+/*
+ * Piece by piece through `put`, and back through `take`, which gives what was put, in the same order, or
+ * NULL with size 0 when there is none. 0, -EPROTO, -ENOMEM. The copy is from malloc. NULL is packed, too.
+ */
+void lp_outfit_pack(const struct lp_outfit *outfit,
+                    void (*put)(void *pen, const void *data, size_t size), void *pen);
+int lp_outfit_unpack(struct lp_outfit **copy, const void *(*take)(void *reader, size_t *size),
+                     void *reader);
+
 /* In a worker. 0, or -(LIBPOOL_STEP_... + errno) of the first step that failed; NULL: 0. */
 int lp_outfit_wear(const struct lp_outfit *outfit, uint32_t slot);
 

@@ -690,16 +690,19 @@ static int prepare(struct zygote *zygote, const struct lp_zygote_birth *birth)
 }
 
 /* A zygote that can't contain its workers is none; the host tries again, and says why it has to. */
-static _Noreturn void give_up(const struct zygote *zygote, const struct lp_zygote_birth *birth,
-                              int error)
+_Noreturn void lp_zygote_give_up(int socket_fd, int error)
 {
     struct lp_report report = {.kind = LP_REPORT_FAILED, .error = error};
     struct iovec part = {&report, sizeof(report)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    bool is_settled = zygote->fds != NULL && zygote->fds[FD_SOCKET] > STDERR_FILENO;
-    (void)lp_sys.sendmsg(is_settled ? zygote->fds[FD_SOCKET] : birth->socket_fd, &message,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)lp_sys.sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     _exit(LP_CHILD_UNPREPARED);
+}
+
+static int socket_of(const struct zygote *zygote, const struct lp_zygote_birth *birth)
+{
+    bool is_settled = zygote->fds != NULL && zygote->fds[FD_SOCKET] > STDERR_FILENO;
+    return is_settled ? zygote->fds[FD_SOCKET] : birth->socket_fd;
 }
 
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
@@ -711,7 +714,7 @@ _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1);
     int error = prepare(&zygote, birth);
     if (error < 0)
-        give_up(&zygote, birth, error);
+        lp_zygote_give_up(socket_of(&zygote, birth), error);
     say_hello(&zygote);
     run(&zygote);
 }

@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 struct lp_cgroup_place;
+struct lp_program;
 
 /* What the host asks. */
 enum lp_request_kind {
@@ -104,6 +105,8 @@ struct lp_zygote_options {
      */
     const int *heir_fds;
     const pid_t *heir_pids;
+    const struct lp_program *program; /* NULL: it is forked. Else it is this program, which has
+                                         all but descriptors from its manifest; borrowed */
 };
 
 struct lp_zygote_link {
@@ -115,8 +118,8 @@ struct lp_zygote_link {
 #define LP_ZYGOTE_LINK_NULL ((struct lp_zygote_link){.socket_fd = -1, .pid_fd = -1})
 
 /*
- * Starts a zygote. 0 or -errno. On success the link owns its two descriptors (both CLOEXEC, the
- * socket non-blocking). HELLO follows as the first report. The caller's signal mask, errno and
+ * Starts a zygote. 0 or -errno (of the exec, too). On success the link owns its two descriptors (both
+ * CLOEXEC, the socket non-blocking). HELLO follows as the first report. The caller's signal mask, errno and
  * children are as before. Takes 64 KiB of the calling thread's stack for a moment; what is left of
  * that stack is what tasks have in the workers. With less than 256 KiB left they have 8 MiB elsewhere.
  */

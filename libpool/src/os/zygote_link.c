@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "os/fds.h"
 #include "os/lifeline.h"
+#include "os/program.h"
 #include "os/zygote_main.h"
 #include "sys/sys.h"
 
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #define MIDWIFE_STACK_BYTES ((size_t)64 * 1024)
+#define NEWBORN_STACK_BYTES ((size_t)32 * 1024)
 #define LENT_STACK_BYTES ((size_t)256 * 1024) /* at least, for tasks, too */
 #define MAPPED_STACK_BYTES ((size_t)8 * 1024 * 1024)
 #define REAP_WAIT_MS 1000
@@ -37,6 +39,7 @@ struct delivery {
     struct lp_zygote_birth birth;
     pid_t pid;  /* of the zygote, or -errno */
     int pid_fd; /* in the host's table, because the midwife shares it */
+    int error;  /* of the exec */
 };
 
 static void abandon(struct delivery *delivery, int error)
@@ -46,12 +49,39 @@ static void abandon(struct delivery *delivery, int error)
     delivery->pid = error;
 }
 
-static int midwife(void *arg)
+/* In the host's memory, with a descriptor table of its own; what it writes here the midwife reads. */
+static int become_program(void *arg)
 {
     struct delivery *delivery = arg;
+    delivery->error = lp_program_exec(&delivery->birth);
+    lp_sys.exit_group(0);
+    return 0;
+}
+
+/* CLONE_VFORK: when the call returns there was an exec, or there will be none. */
+static __attribute__((noinline)) void exec_zygote(struct delivery *delivery)
+{
+    alignas(16) char stack[NEWBORN_STACK_BYTES];
+    delivery->pid = lp_sys.clone(become_program, stack + sizeof(stack), CLONE_VM | CLONE_VFORK,
+                                 delivery);
+    if (delivery->pid > 0 && delivery->error < 0)
+        abandon(delivery, delivery->error);
+}
+
+static void fork_zygote(struct delivery *delivery)
+{
     delivery->pid = lp_sys.fork();
     if (delivery->pid == 0)
         lp_zygote_main(&delivery->birth);
+}
+
+static int midwife(void *arg)
+{
+    struct delivery *delivery = arg;
+    if (delivery->birth.options->program != NULL)
+        exec_zygote(delivery);
+    else
+        fork_zygote(delivery);
     if (delivery->pid > 0) {
         delivery->pid_fd = lp_sys.pidfd_open(delivery->pid);
         if (delivery->pid_fd < 0)

@@ -14,6 +14,9 @@ struct lp_zygote_birth {
     int host_pid_fd; /* opened by the host itself, so it can mean nobody else */
 };
 
+/* Says FAILED over the socket and leaves. */
+_Noreturn void lp_zygote_give_up(int socket_fd, int error);
+
 /* Serves until the host says QUIT or dies; then everything it started is dead. */
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth);
 

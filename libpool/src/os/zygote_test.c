@@ -4,6 +4,9 @@
  * life to lead; they ring their doorbell when they have come where the test wants them. All
  * processes of a pool bear its name, also those that escaped their parents, so whatever is left
  * can be found in /proc.
+ *
+ * Each test runs twice, as zygote/... with a zygote that is forked, and as zygote_spawned/... with one
+ * that is executed: this program once more, which finds the board in the memory that it is handed.
  */
 #include "os/zygote.h"
 
@@ -12,6 +15,8 @@
 #include "harness/test.h"
 #include "os/cgroup_place.h"
 #include "os/file.h"
+#include "os/manifest.h"
+#include "os/program.h"
 #include "sys/sys.h"
 
 #include <dirent.h>
@@ -35,12 +40,41 @@
 #define SLOTS 8
 #define WAIT_MS 10000
 #define NAMED_MAX 256
+#define FRONT_BYTES 65536 /* for the manifest */
+#define ZYGOTE_ARGV0 "zygote of zygote_test"
+
+static bool spawns;
+
+#define REGISTER(suite_, start_, name_)                                               \
+    static struct hn_test start_##_##name_ = {suite_, #name_, run_##start_##_##name_, \
+                                              HN_TEST_LIMIT_MS, NULL};                \
+    hn_test_register(&start_##_##name_)
+
+#undef TEST
+#define TEST(suite_, name_)                                         \
+    static void test_##name_(void);                                 \
+    static void run_forked_##name_(void)                            \
+    {                                                               \
+        spawns = false;                                             \
+        test_##name_();                                             \
+    }                                                               \
+    static void run_spawned_##name_(void)                           \
+    {                                                               \
+        spawns = true;                                              \
+        test_##name_();                                             \
+    }                                                               \
+    __attribute__((constructor)) static void register_##name_(void) \
+    {                                                               \
+        REGISTER(#suite_, forked, name_);                           \
+        REGISTER(#suite_ "_spawned", spawned, name_);               \
+    }                                                               \
+    static void test_##name_(void)
 
 struct board;
 typedef int life_story(struct board *board, uint32_t slot);
 
-struct board { /* shared memory */
-    life_story *life;
+struct board {     /* shared memory */
+    intptr_t life; /* a life_story, so far behind live(): a program may lie elsewhere */
     _Atomic int numbers[16];
     char text[4096];
 };
@@ -53,6 +87,10 @@ struct pool {
     struct board *board;
     int doorbells[SLOTS];
     char name[16];
+    char *memory; /* of the board, and if the zygote is spawned, of a manifest before it */
+    size_t memory_bytes;
+    struct lp_program program;
+    int program_fds[LP_PROGRAM_FDS(SLOTS)];
 };
 
 /* ---- Inside the workers ------------------------------------------------------------------ */
@@ -67,7 +105,46 @@ static void live(void *context, uint32_t slot, uint32_t generation)
 {
     struct board *board = context;
     (void)generation;
-    _exit(board->life(board, slot));
+    life_story *life = (life_story *)((intptr_t)live + board->life);
+    _exit(life(board, slot));
+}
+
+/* ---- The zygote, when it is executed ------------------------------------------------------ */
+
+static _Noreturn void serve(void)
+{
+    int fds[2 * SLOTS], next = LP_PROGRAM_DOORBELLS;
+    void *memory;
+    size_t size;
+    struct lp_manifest manifest;
+    bool has_lifeline;
+    if (lp_program_receive(&memory, &size, &has_lifeline) != 0 ||
+        lp_manifest_read(&manifest, memory, lp_manifest_length(memory, size)) != 0)
+        _exit(98);
+    for (int i = 0; i < 2 * SLOTS; i++)
+        fds[i] = i < SLOTS || manifest.heir_pids[i - SLOTS] != 0 ? next++ : -1;
+    const struct lp_zygote_options options = {.slots = manifest.slots,
+                                              .doorbell_fds = fds,
+                                              .heir_fds = fds + SLOTS,
+                                              .heir_pids = manifest.heir_pids,
+                                              .worker_main = live,
+                                              .context = (char *)memory + FRONT_BYTES,
+                                              .keep_stdin = manifest.keep_stdin,
+                                              .name = manifest.name,
+                                              .place = manifest.place,
+                                              .memory_limit_bytes = manifest.memory_limit_bytes};
+    const struct lp_zygote_birth birth = {.options = &options,
+                                          .socket_fd = LP_PROGRAM_SOCKET,
+                                          .host_pid_fd = LP_PROGRAM_HOST,
+                                          .lifeline_fd = has_lifeline ? LP_PROGRAM_LIFELINE : -1};
+    lp_zygote_main(&birth);
+}
+
+/* Before main(), which would run tests. */
+__attribute__((constructor)) static void be_zygote(int argc, char **argv)
+{
+    if (argc == 1 && strcmp(argv[0], ZYGOTE_ARGV0) == 0)
+        serve();
 }
 
 static int leave_with_7(struct board *board, uint32_t slot)
@@ -181,13 +258,44 @@ static bool wait_for_bell(const struct pool *pool, uint32_t slot)
            read(pool->doorbells[slot], &count, sizeof(count)) == (ssize_t)sizeof(count);
 }
 
+static void make_board(struct pool *pool)
+{
+    static char *const argv[] = {ZYGOTE_ARGV0, NULL};
+    size_t front = spawns ? FRONT_BYTES : 0;
+    pool->memory_bytes = front + sizeof(struct board);
+    pool->program = (struct lp_program){"/proc/self/exe", argv, environ, -1, pool->program_fds};
+    if (spawns)
+        pool->program.memory_fd = lp_program_share(pool->memory_bytes, (void **)&pool->memory);
+    else
+        pool->memory = lp_sys.map_shared(pool->memory_bytes);
+    pool->board = (struct board *)(void *)(pool->memory + front);
+}
+
+static int start(struct pool *pool)
+{
+    const struct lp_zygote_options *options = &pool->options;
+    pid_t heirs[SLOTS] = {0};
+    for (int i = 0; i < SLOTS; i++)
+        if (options->heir_fds != NULL && options->heir_fds[i] >= 0)
+            heirs[i] = options->heir_pids[i];
+    const struct lp_manifest manifest = {.slots = options->slots,
+                                         .keep_stdin = options->keep_stdin,
+                                         .memory_limit_bytes = options->memory_limit_bytes,
+                                         .name = options->name,
+                                         .place = options->place,
+                                         .heir_pids = heirs};
+    if (spawns)
+        lp_manifest_write(&manifest, pool->memory, lp_manifest_bytes(&manifest));
+    return lp_zygote_start(&pool->link, options);
+}
+
 static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
 {
     static uint64_t pools;
     *pool = (struct pool){.link = LP_ZYGOTE_LINK_NULL};
     snprintf(pool->name, sizeof(pool->name), "z%d", (int)getpid());
-    pool->board = lp_sys.map_shared(sizeof(struct board));
-    pool->board->life = life;
+    make_board(pool);
+    pool->board->life = (intptr_t)life - (intptr_t)live;
     for (int i = 0; i < SLOTS; i++)
         pool->doorbells[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pool->options = (struct lp_zygote_options){.slots = SLOTS,
@@ -195,6 +303,7 @@ static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
                                                .worker_main = live,
                                                .context = pool->board,
                                                .name = pool->name,
+                                               .program = spawns ? &pool->program : NULL,
                                                .place = use_cgroups ? &pool->place : NULL};
     (void)lp_cgroup_place_find(&pool->place, NULL, ++pools);
 }
@@ -203,7 +312,7 @@ static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
 static bool try_to_open(struct pool *pool, life_story *life, bool use_cgroups)
 {
     set_up(pool, life, use_cgroups);
-    if (lp_zygote_start(&pool->link, &pool->options) != 0)
+    if (start(pool) != 0)
         return false;
     pool->hello = next_report(pool, NULL);
     return pool->hello.kind == LP_REPORT_HELLO && pool->hello.pid == pool->link.pid;
@@ -231,7 +340,9 @@ static void release(struct pool *pool)
     lp_zygote_drop(&pool->link);
     for (int i = 0; i < SLOTS; i++)
         close(pool->doorbells[i]);
-    munmap(pool->board, sizeof(struct board));
+    munmap(pool->memory, pool->memory_bytes);
+    if (pool->program.memory_fd >= 0)
+        close(pool->program.memory_fd);
 }
 
 /* Asks the zygote to leave; nothing of the pool may be left then. */
@@ -365,7 +476,7 @@ TEST(zygote, start_leaves_mask_and_errno_as_they_were)
     struct pool pool;
     set_up(&pool, leave_with_7, true);
     errno = 4711;
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     CU_ASSERT_EQUAL(errno, 4711);
     sigprocmask(SIG_SETMASK, &before, &after);
     for (int number = 1; number < NSIG; number++)
@@ -531,7 +642,7 @@ TEST(zygote, each_worker_rings_its_own_doorbell)
     for (int i = 0; i < SLOTS; i++)
         close(pool.doorbells[i]);
     memcpy(pool.doorbells, doorbells, sizeof(doorbells));
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     expect_report(&pool, LP_REPORT_HELLO, 0);
     for (uint32_t i = 0; i < SLOTS; i++) {
         uint64_t count = 0;
@@ -621,7 +732,7 @@ TEST(zygote, long_names_keep_their_end)
     struct pool pool;
     set_up(&pool, look_at_self, false);
     pool.options.name = "a-name-that-is-too-long-for-the-kernel";
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     expect_report(&pool, LP_REPORT_HELLO, 0);
     run_to_its_end(&pool, 7);
     CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "Name:\ta-name-that-i:7\n"));
@@ -962,7 +1073,7 @@ TEST(zygote, new_one_takes_over_what_an_old_one_left)
     expect_report(&pool, LP_REPORT_SPAWNED, 0);
     CU_ASSERT(wait_for_rings(&pool, 0, 2));
     lp_zygote_drop(&pool.link);
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     expect_report(&pool, LP_REPORT_HELLO, 0);
     CU_ASSERT(wait_for_two(&pool, 0));
     ask(&pool, LP_REQUEST_SPAWN, 0, 2); /* not while the old ones live there */
@@ -988,7 +1099,7 @@ TEST(zygote, new_one_ends_what_an_old_one_left_when_it_leaves)
         TEST_SKIP("no cgroup.kill here");
     }
     lp_zygote_drop(&pool.link);
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     close_pool(&pool);
 }
 
@@ -1027,7 +1138,7 @@ static int start_under_a_limit(void *arg)
     rlim_t limit = *(const rlim_t *)arg;
     set_up(&pool, wait_for_ever, true);
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit, limit});
-    int error = lp_zygote_start(&pool.link, &pool.options);
+    int error = start(&pool);
     if (error != 0)
         return error == -EMFILE ? 0 : 10;
     struct lp_report report = next_report(&pool, NULL);
@@ -1238,7 +1349,7 @@ static bool open_limited(struct pool *pool, life_story *life)
 {
     set_up(pool, life, true);
     pool->options.memory_limit_bytes = 16u << 20;
-    if (lp_zygote_start(&pool->link, &pool->options) != 0)
+    if (start(pool) != 0)
         return false;
     pool->hello = next_report(pool, NULL);
     return pool->hello.memory_enforcement == LIBPOOL_MEMORY_CGROUP_V1;
@@ -1516,7 +1627,7 @@ static bool start_with_fault(int k)
     lp_sys.pidfd_open = failing_pidfd_open;
     lp_sys.clone = failing_clone;
     lp_sys.fork = failing_fork;
-    int error = lp_zygote_start(&pool.link, &pool.options);
+    int error = start(&pool);
     bool has_fired = calls_left <= 0;
     lp_sys = lp_sys_kernel;
     if (has_fired) {
@@ -1587,7 +1698,7 @@ TEST(zygote, uses_the_delegated_directory)
         TEST_SKIP("may not make a cgroup v2 directory here");
     set_up(&pool, wait_for_ever, true);
     CU_ASSERT_EQUAL(lp_cgroup_place_find(&pool.place, path, 1), 0);
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     bool can_kill = expect_report(&pool, LP_REPORT_HELLO, 0).containment == 2;
     CU_ASSERT_EQUAL(has_entry(path, "libpool-"), can_kill);
     ask(&pool, LP_REQUEST_SPAWN, 0, 1);
@@ -1602,7 +1713,7 @@ TEST(zygote, walks_where_the_delegated_directory_is_none)
     struct pool pool;
     set_up(&pool, raise_a_family, true);
     CU_ASSERT_EQUAL(lp_cgroup_place_find(&pool.place, "/proc/self/nowhere", 1), 0);
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0);
+    CU_ASSERT_EQUAL(start(&pool), 0);
     struct lp_report hello = expect_report(&pool, LP_REPORT_HELLO, 0);
     CU_ASSERT_EQUAL(hello.containment, 0);
     CU_ASSERT_EQUAL(hello.error, -ENOENT);
@@ -1631,7 +1742,7 @@ TEST(zygote, link_to_a_dead_one_says_so)
     CU_ASSERT_EQUAL(lp_zygote_receive(&pool.link, &report, &pidfd), -EPIPE);
     lp_zygote_drop(&pool.link);
     lp_zygote_drop(&pool.link);
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool.link, &pool.options), 0); /* clears the directories up */
+    CU_ASSERT_EQUAL(start(&pool), 0); /* clears the directories up */
     expect_report(&pool, LP_REPORT_HELLO, 0);
     close_pool(&pool);
 }
@@ -1748,7 +1859,7 @@ static void leave_an_heir(struct pool *pool, int heir_fds[SLOTS], pid_t heir_pid
     lp_zygote_drop(&pool->link);
     pool->options.heir_fds = heir_fds;
     pool->options.heir_pids = heir_pids;
-    CU_ASSERT_EQUAL(lp_zygote_start(&pool->link, &pool->options), 0);
+    CU_ASSERT_EQUAL(start(pool), 0);
     expect_report(pool, LP_REPORT_HELLO, 0);
     CU_ASSERT(wait_for_two(pool, 2));
 }

@@ -71,6 +71,8 @@ ROW(ssize_t, pread, (int fd, void *data, size_t size, off_t offset), pread(fd, d
 ROW(ssize_t, readlinkat, (int directory_fd, const char *path, char *text, size_t size),
     readlinkat(directory_fd, path, text, size))
 ROW(int, fstat, (int fd, struct stat *status), fstat(fd, status))
+ROW(int, memfd_create, (const char *name), memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING))
+ROW(int, ftruncate, (int fd, off_t size), ftruncate(fd, size))
 ROW(ssize_t, write, (int fd, const void *data, size_t size), write(fd, data, size))
 ROW(int, mkdirat, (int directory_fd, const char *path, mode_t mode),
     mkdirat(directory_fd, path, mode))
@@ -117,6 +119,7 @@ int __clone(int (*body)(void *), void *stack, int flags, void *arg, ...); /* NOL
 #endif
 ROW(pid_t, clone, (int (*body)(void *), void *stack_top, int flags, void *arg),
     __clone(body, stack_top, flags, arg))
+ROW(int, execve, (const char *path, char *const *argv, char *const *envp), execve(path, argv, envp))
 ROW(pid_t, setsid, (void), setsid())
 ROW(int, kill, (pid_t pid, int signal), kill(pid, signal))
 ROW(int, pidfd_open, (pid_t pid), syscall(SYS_pidfd_open, pid, 0))
@@ -131,6 +134,7 @@ ROW(int, prctl, (int option, unsigned long argument), prctl(option, argument, 0U
 ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
+ROW(int, signal_take, (const sigset_t *set), sigtimedwait(set, NULL, &(struct timespec){0}))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
     setrlimit((limit_resource)resource, limit))
 ROW(int, sched_setaffinity, (size_t size, const void *mask),
@@ -288,6 +292,8 @@ static size_t sys_stack_left(void)
         .map_stack = sys_map_stack, .stack_left = sys_stack_left, .setrlimit = sys_setrlimit,     \
         .nice = sys_nice, .sched_setaffinity = sys_sched_setaffinity, .chdir = sys_chdir,         \
         .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
+        .signal_take = sys_signal_take, .memfd_create = sys_memfd_create,                         \
+        .ftruncate = sys_ftruncate, .execve = sys_execve,                                         \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

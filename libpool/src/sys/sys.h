@@ -32,6 +32,8 @@ struct lp_sys {
     int (*pipe)(int fds[2], int flags);
     int (*is_open)(int fd); /* -EBADF when not */
     int (*fstat)(int fd, struct stat *status);
+    int (*memfd_create)(const char *name); /* CLOEXEC, may be sealed */
+    int (*ftruncate)(int fd, off_t size);
 
     /* files */
     int (*openat)(int directory_fd, const char *path, int flags);
@@ -68,6 +70,7 @@ struct lp_sys {
     /* processes */
     pid_t (*fork)(void); /* glibc's: takes malloc's and stdio's locks */
     pid_t (*clone)(int (*body)(void *), void *stack_top, int flags, void *arg);
+    int (*execve)(const char *path, char *const *argv, char *const *envp);
     void (*exit_group)(int code); /* raw: no handler, no buffer */
     pid_t (*setsid)(void);
     int (*kill)(pid_t pid, int signal);
@@ -80,6 +83,7 @@ struct lp_sys {
     int (*register_rseq)(void); /* again, as glibc did at the thread's start */
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
+    int (*signal_take)(const sigset_t *set); /* one that is pending; -EAGAIN: none is */
     int (*setrlimit)(int resource, const struct rlimit *limit);
     int (*nice)(int more); /* the new value may be negative: 0 when it was set, else -errno */
     int (*sched_setaffinity)(size_t size, const void *mask);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ladder: how a task that runs for too long, is silent for too long or is cancelled is ended: asked first
+ * where it has a grace, then killed.
+ *
+ * A beat costs nothing: it is looked at only when there might have been none, and the next look is when
+ * there might be none after the last one seen.
+ */
+#ifndef LP_CORE_LADDER_H
+#define LP_CORE_LADDER_H
+
+#include "core/event.h"
+#include "core/tasks.h"
+#include "core/worker.h"
+
+/* BUSY with a task that has a grace: asks it to end, unless it was asked before. */
+void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why);
+/* BUSY, its task has begun and was not asked: has it overrun? Else the worker's next deadline is set. */
+void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
+
+/* What was asked to end ends as that, whatever it did then or was done to it. */
+static inline libpool_cause lp_ladder_cause(const struct lp_worker *worker, libpool_cause cause)
+{
+    return worker->asked == LIBPOOL_PENDING ? cause : worker->asked;
+}
+
+/* For how long it was silent, if it ends for that. */
+static inline uint32_t lp_ladder_silent_ms(const struct lp_worker *worker,
+                                           const struct lp_task *task, libpool_cause cause)
+{
+    bool is_why = worker->silent && cause == LIBPOOL_TIMEOUT;
+    return is_why ? (uint32_t)(task->spec.heartbeat_ns / LP_MS) : 0;
+}
+
+/* The signal that the worker was sent has killed it: nobody from outside did. */
+bool lp_ladder_killed_it(const struct lp_pool *pool, const struct lp_worker *worker,
+                         const struct lp_event *event);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker: what a worker process has to know of its pool, whether its zygote was forked or exec'ed.
+ */
+#ifndef LP_WORKER_H
+#define LP_WORKER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <libpool.h>
+
+#include "os/cgroup_place.h"
+#include "os/outfit.h"
+
+struct lp_worker_kit {
+    uint32_t *alive; /* a page that is wiped in forked copies, of the process that forks workers */
+    pid_t files_of;  /* of the host: its number in /proc */
+    char *windows;   /* of all slots */
+    uint32_t slots;
+    uint64_t result_bytes;
+    libpool_options sizes; /* only memory_limit_bytes, recycle_bytes, trim_bytes count */
+    const struct lp_cgroup_place *place;
+    const struct lp_outfit *outfit; /* NULL: none */
+    libpool_initializer *initializer;
+    void *initializer_arg;
+    libpool_finalizer *finalizer;
+    void *finalizer_arg;
+    const char *object, *initializer_symbol, *finalizer_symbol; /* NULL: none */
+};
+
+/* Runs in a fresh worker (worker_main.c). */
+_Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
+                                 uint32_t generation);
+
+#endif
