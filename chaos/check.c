@@ -260,6 +260,8 @@ static bool takes_pool(const struct ch_action *action)
     case CH_ACTION_SUBMIT:
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
+    case CH_ACTION_RECYCLE:
+    case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: return true;
     case CH_ACTION_PIDS:
     case CH_ACTION_FILL_FDS:

@@ -82,6 +82,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "above min-workers, an idle worker leaves after"},
     {NUMBER("tasks-per-worker", 1, 1000000, ch_pool, tasks_per_worker), .standard = "no limit",
      .help = "a worker is replaced after so many"},
+    {TIME_MS("ageing", 1000, HOUR, ch_pool, ageing_ms), .standard = "never",
+     .help = "a pending task rises one priority in so long"},
     {TIME_MS("start-timeout", 1000, HOUR, ch_pool, start_timeout_ms), .standard = "10s",
      .help = "from its fork to a worker's first word"},
     {TIME_MS("initializer-timeout", 1000, HOUR, ch_pool, initializer_timeout_ms),
@@ -185,35 +187,21 @@ static const struct ch_choice denied_errnos[] = {
 };
 
 static const struct ch_choice sabotages[] = {
-    {"leak-fd", CH_SABOTAGE_LEAK_FD},
-    {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
-    {"leak-thread", CH_SABOTAGE_LEAK_THREAD},
-    {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
-    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP},
-    {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
-    {"lose-end", CH_SABOTAGE_LOSE_END},
-    {"end-twice", CH_SABOTAGE_END_TWICE},
-    {"wrong-pid", CH_SABOTAGE_WRONG_PID},
-    {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
-    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES},
-    {"start-twice", CH_SABOTAGE_START_TWICE},
-    {"deny-start", CH_SABOTAGE_DENY_START},
-    {"lose-count", CH_SABOTAGE_LOSE_COUNT},
-    {"count-back", CH_SABOTAGE_COUNT_BACK},
-    {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
-    {"wear-out", CH_SABOTAGE_WEAR_OUT},
-    {"no-probe", CH_SABOTAGE_NO_PROBE},
-    {"slow-call", CH_SABOTAGE_SLOW_CALL},
-    {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
-    {"final-twice", CH_SABOTAGE_FINAL_TWICE},
-    {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
-    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL},
-    {"own-child", CH_SABOTAGE_OWN_CHILD},
-    {"wake-late", CH_SABOTAGE_WAKE_LATE},
-    {"die-early", CH_SABOTAGE_DIE_EARLY},
-    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},
-    {"count-run", CH_SABOTAGE_COUNT_RUN},
-    {NULL, 0},
+    {"leak-fd", CH_SABOTAGE_LEAK_FD},         {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
+    {"leak-thread", CH_SABOTAGE_LEAK_THREAD}, {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
+    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP}, {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
+    {"lose-end", CH_SABOTAGE_LOSE_END},       {"end-twice", CH_SABOTAGE_END_TWICE},
+    {"wrong-pid", CH_SABOTAGE_WRONG_PID},     {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
+    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES}, {"start-twice", CH_SABOTAGE_START_TWICE},
+    {"deny-start", CH_SABOTAGE_DENY_START},   {"lose-count", CH_SABOTAGE_LOSE_COUNT},
+    {"count-back", CH_SABOTAGE_COUNT_BACK},   {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
+    {"wear-out", CH_SABOTAGE_WEAR_OUT},       {"no-probe", CH_SABOTAGE_NO_PROBE},
+    {"slow-call", CH_SABOTAGE_SLOW_CALL},     {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
+    {"final-twice", CH_SABOTAGE_FINAL_TWICE}, {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
+    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL}, {"own-child", CH_SABOTAGE_OWN_CHILD},
+    {"wake-late", CH_SABOTAGE_WAKE_LATE},     {"die-early", CH_SABOTAGE_DIE_EARLY},
+    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},   {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
+    {"count-run", CH_SABOTAGE_COUNT_RUN},     {NULL, 0},
 };
 
 const struct ch_key ch_keys_host[] = {
@@ -428,6 +416,8 @@ const struct ch_key ch_keys_pressure[] = {
 const struct ch_key ch_keys_cancel[] = {
     {NUMBER("nth", 1, 1000000, ch_cancel_action, nth), .standard = "all of the group",
      .help = "which task of the group"},
+    {CHOICE("at-once", only_yes, ch_cancel_action, at_once), .standard = "no",
+     .help = "one call of libpool_cancel_group, instead of one for each future"},
     END,
 };
 
@@ -450,6 +440,12 @@ const struct ch_key ch_keys_shutdown[] = {
 const struct ch_key ch_keys_settle[] = {
     {TIME_US("within", 1000, HOUR, ch_settle_action, within_us), .form = CH_FORM_WORD,
      .standard = "limit", .help = "later is a failure"},
+    END,
+};
+
+const struct ch_key ch_keys_recycle[] = {
+    {NUMBER("parallel", 1, 1024, ch_recycle_action, parallel), .required = true,
+     .help = "how many are replaced at a time"},
     END,
 };
 

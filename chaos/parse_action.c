@@ -131,6 +131,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_UNDO: read_undo(parser, at, &action->undo); break;
     case CH_ACTION_CANCEL: read_cancel(parser, at, &action->cancel); break;
     case CH_ACTION_SHUTDOWN: action->shutdown.deadline_us = CH_UNSET; break;
+    case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: action->settle.within_us = CH_UNSET; break;
     case CH_ACTION_NOTE: read_note(parser, at, action); break;
     case CH_ACTION_MEMCG:
@@ -140,6 +141,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_SUBMIT:
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
+    case CH_ACTION_RECYCLE:
     case CH_ACTIONS: break;
     }
 }
@@ -161,7 +163,9 @@ static void check_back(struct ch_parser *parser, const struct ch_token *statemen
     case CH_ACTION_SUBMIT:
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
+    case CH_ACTION_RECYCLE:
     case CH_ACTION_SETTLE:
+    case CH_ACTION_DRAIN:
     case CH_ACTION_NOTE:
     case CH_ACTIONS: break;
     }

@@ -269,6 +269,18 @@ static struct hn_case case_of(const struct ch_run *run)
     return of;
 }
 
+/* The most of any step: 0 where workers leave for other reasons, too. */
+static uint32_t recycle_parallel(const struct ch_scenario *scenario)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        const struct ch_action *action = &scenario->steps[i].action;
+        if (action->kind == CH_ACTION_RECYCLE && action->recycle.parallel > most)
+            most = action->recycle.parallel;
+    }
+    return scenario->pool.tasks_per_worker ? 0 : most;
+}
+
 /* The numbers that are judged are those of the settled pool, before the probe adds to them. */
 static void read_numbers(struct ch_run *run)
 {
@@ -415,6 +427,9 @@ static void check(struct ch_run *run)
     hn_check_bounds(&of, findings);
     hn_check_containment(&of, findings);
     hn_check_finalizers(&of, findings);
+    of.strength = run->scenario->pool.min_workers;
+    of.recycle_parallel = recycle_parallel(run->scenario);
+    hn_check_recycle(&of, findings);
     hn_check_harness(run->world, findings);
     if (run->world->after.taken_ns) {
         hn_check_residue(&run->world->before, &run->world->after, findings);

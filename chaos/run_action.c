@@ -285,7 +285,8 @@ static bool do_cancel(struct ch_run *run, uint32_t step)
     const struct ch_cancel_action *action = &run->scenario->steps[step].action.cancel;
     struct hn_command what = {.kind = HN_COMMAND_CANCEL,
                               .group = run->scenario->names[action->name].index,
-                              .nth = action->nth};
+                              .nth = action->nth,
+                              .flags = action->at_once};
     bind_victim(run, step, NULL, HN_NONE);
     return command(run, step, &what);
 }
@@ -314,10 +315,19 @@ static bool do_shutdown(struct ch_run *run, uint32_t step)
     return command(run, step, &what);
 }
 
+static bool do_recycle(struct ch_run *run, uint32_t step)
+{
+    struct hn_command what = {.kind = HN_COMMAND_RECYCLE,
+                              .nth = run->scenario->steps[step].action.recycle.parallel};
+    return command(run, step, &what);
+}
+
 static bool do_settle(struct ch_run *run, uint32_t step)
 {
     uint64_t within_us = run->scenario->steps[step].action.settle.within_us;
-    struct hn_command what = {.kind = HN_COMMAND_SETTLE, .deadline_ns = run->limit_ns};
+    bool drains = run->scenario->steps[step].action.kind == CH_ACTION_DRAIN;
+    struct hn_command what = {.kind = drains ? HN_COMMAND_DRAIN : HN_COMMAND_SETTLE,
+                              .deadline_ns = run->limit_ns};
     if (within_us != CH_UNSET)
         what.deadline_ns = hn_clock_ns() + within_us * HN_US;
     return command(run, step, &what);
@@ -451,7 +461,9 @@ bool ch_action_perform(struct ch_run *run, uint32_t step)
     case CH_ACTION_SUBMIT: return do_submit(run, step);
     case CH_ACTION_CLOSE: return do_close(run, step);
     case CH_ACTION_EXPECT: return do_expect(run, step);
+    case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: return do_settle(run, step);
+    case CH_ACTION_RECYCLE: return do_recycle(run, step);
     case CH_ACTION_NOTE: return do_note(run, step);
     case CH_ACTIONS: break;
     }
@@ -484,8 +496,18 @@ static void finish_shutdown(struct ch_run *run, const struct ch_action *action, 
 static void finish_settle(struct ch_run *run, const struct ch_action *action, int reply)
 {
     if (reply)
-        ch_result_object(run->result, CH_FAIL, action->place, "settle", "a settled pool",
-                         strerror(-reply), "libpool_stats_read in the target");
+        ch_result_object(run->result, CH_FAIL, action->place,
+                         action->kind == CH_ACTION_DRAIN ? "drain" : "settle", "a settled pool",
+                         strerror(-reply),
+                         action->kind == CH_ACTION_DRAIN ? "libpool_drain"
+                                                         : "libpool_stats_read in the target");
+}
+
+static void finish_recycle(struct ch_run *run, const struct ch_action *action, int reply)
+{
+    if (reply)
+        ch_result_object(run->result, CH_FAIL, action->place, "recycle", "0", strerror(-reply),
+                         "libpool_recycle");
 }
 
 static void finish_submit(struct ch_run *run, uint32_t step, int left)
@@ -525,10 +547,12 @@ static void take_reply(struct ch_run *run, uint32_t step, int reply)
     switch (action->kind) {
     case CH_ACTION_FILL_FDS: finish_fill_fds(run, step, reply); break;
     case CH_ACTION_EXPECT: finish_expect(run, step, reply); break;
+    case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: finish_settle(run, action, reply); break;
     case CH_ACTION_CANCEL: finish_cancel(run, step, reply); break;
     case CH_ACTION_SHUTDOWN: finish_shutdown(run, action, reply); break;
     case CH_ACTION_SUBMIT: finish_submit(run, step, reply); break;
+    case CH_ACTION_RECYCLE: finish_recycle(run, action, reply); break;
     case CH_ACTION_CLOSE: finish_close(run, step, reply); break;
     case CH_ACTION_KILL:
     case CH_ACTION_STOP:

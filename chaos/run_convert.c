@@ -88,6 +88,7 @@ static libpool_options options_of(const struct ch_pool *pool)
         .max_workers = pool->max_workers,
         .spare_workers = pool->spare_workers,
         .idle_timeout_ms = pool->idle_timeout_ms,
+        .ageing_ms = pool->ageing_ms,
         .tasks_per_worker = pool->tasks_per_worker,
         .backlog_tasks = pool->backlog_tasks,
         .backlog_bytes = pool->backlog_bytes,

@@ -81,6 +81,7 @@ struct ch_pool {
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
     uint32_t idle_timeout_ms;
+    uint32_t ageing_ms;
     uint32_t tasks_per_worker;
     uint32_t start_timeout_ms;
     uint32_t initializer_timeout_ms;
@@ -166,6 +167,7 @@ enum ch_sabotage {
     CH_SABOTAGE_WAKE_LATE,
     CH_SABOTAGE_DIE_EARLY,
     CH_SABOTAGE_SHAM_FAULT,
+    CH_SABOTAGE_RECYCLE_ALL,
     CH_SABOTAGE_COUNT_RUN,
     CH_SABOTAGES
 };
@@ -302,6 +304,8 @@ enum ch_event {
     CH_EVENT_SHUTDOWN_BEGUN,
     CH_EVENT_SHUTDOWN_DONE,
     CH_EVENT_TASK_ASKED,
+    CH_EVENT_RECYCLE_BEGUN,
+    CH_EVENT_DRAINED,
     CH_EVENT_TASK_RETRIED,
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENTS
@@ -459,6 +463,8 @@ enum ch_action_kind {
     CH_ACTION_EXPECT,
     CH_ACTION_SETTLE,
     CH_ACTION_NOTE,
+    CH_ACTION_RECYCLE,
+    CH_ACTION_DRAIN,
     CH_ACTIONS
 };
 
@@ -504,6 +510,7 @@ struct ch_undo_action {       /* exactly one of the two */
 struct ch_cancel_action {
     int name;     /* a group of tasks */
     uint32_t nth; /* its nth task, from 1; 0: all of them */
+    bool at_once; /* by libpool_cancel_group */
 };
 
 struct ch_shutdown_action {
@@ -511,8 +518,12 @@ struct ch_shutdown_action {
     uint64_t deadline_us; /* CH_UNSET: none */
 };
 
-struct ch_settle_action {
-    uint64_t within_us; /* CH_UNSET: the scenario's limit */
+struct ch_settle_action { /* SETTLE, DRAIN */
+    uint64_t within_us;   /* CH_UNSET: the scenario's limit */
+};
+
+struct ch_recycle_action {
+    uint32_t parallel;
 };
 
 struct ch_expect_action {
@@ -536,6 +547,7 @@ struct ch_action {
         struct ch_shutdown_action shutdown;
         struct ch_settle_action settle;
         struct ch_expect_action expect;
+        struct ch_recycle_action recycle;
         uint32_t submit;  /* index into scenario.submits */
         const char *note; /* NOTE */
     };

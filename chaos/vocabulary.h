@@ -158,7 +158,7 @@ extern const struct ch_key ch_keys_on[];
 extern const struct ch_key ch_keys_action[]; /* of every action, besides its own */
 extern const struct ch_key ch_keys_kill[], ch_keys_stop[], ch_keys_memcg[], ch_keys_pids[];
 extern const struct ch_key ch_keys_fill_fds[], ch_keys_pressure[], ch_keys_cancel[];
-extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[];
+extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[], ch_keys_recycle[];
 extern const struct ch_key ch_keys_task[];
 
 /* Writes one key with its form, range and default: "min-workers=0..1024". Cut to fit. */

@@ -133,6 +133,8 @@ static const struct ch_word events[] = {
      "The pool is down."},
     {"task-asked", CH_EVENT_TASK_ASKED, TASK_EVENT, NULL, NULL,
      "A task was asked to end; its grace begins."},
+    {"recycle-begun", CH_EVENT_RECYCLE_BEGUN, 0, NULL, NULL, "All workers are to be replaced."},
+    {"drained", CH_EVENT_DRAINED, 0, NULL, NULL, "The last task that was left has ended."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)
@@ -154,7 +156,7 @@ static const struct ch_word actions[] = {
      "Runs stress-ng beside the target."},
     {"undo", CH_ACTION_UNDO, 0, "undo NAME|memcg|pids|fill-fds|pressure", NULL,
      "Takes a fault back: a named one, or all of a kind. Waits for one that is under way."},
-    {"cancel", CH_ACTION_CANCEL, 0, "cancel NAME [nth=N]", ch_keys_cancel,
+    {"cancel", CH_ACTION_CANCEL, 0, "cancel NAME [nth=N|at-once=yes]", ch_keys_cancel,
      "Cancels tasks of a group. It has to find one that has not ended."},
     {"shutdown", CH_ACTION_SHUTDOWN, 0, NULL, ch_keys_shutdown, "Calls libpool_shutdown."},
     {"submit", CH_ACTION_SUBMIT, 0, "submit 1..65000 task=KIND [KEY=VALUE...] [as NAME]",
@@ -165,6 +167,10 @@ static const struct ch_word actions[] = {
      "Looks at the event that triggered it, or at a counter, now."},
     {"settle", CH_ACTION_SETTLE, 0, NULL, ch_keys_settle,
      "Waits until nothing is pending, running or starting and the pool has the strength it wants."},
+    {"recycle", CH_ACTION_RECYCLE, 0, NULL, ch_keys_recycle,
+     "Calls libpool_recycle: every worker is replaced."},
+    {"drain", CH_ACTION_DRAIN, 0, NULL, ch_keys_settle,
+     "Calls libpool_drain: waits until nothing is pending or running."},
     {"note", CH_ACTION_NOTE, 0, "note \"text\"", NULL, "Writes a line into the history."},
 };
 

@@ -27,6 +27,8 @@ struct hn_case {
     bool may_init_fail;            /* the initializer is told to fail */
     bool memory_limited;           /* a memory limit was set, or there was memory pressure */
     bool host_killed;
+    uint32_t strength;         /* workers the pool is to have, whatever there is to do */
+    uint32_t recycle_parallel; /* at most so many of them are replaced at a time; 0: no recycle */
     bool settled; /* nothing was under way when the pool was closed: every event was read */
     uint64_t memory_limit_bytes; /* the pool's; 0: none */
     bool memory_sampled;         /* it has no cgroups for that */
@@ -69,6 +71,9 @@ void hn_check_containment(const struct hn_case *of, struct hn_findings *findings
 
 /* I10: at most one finalizer a worker process, bounded. */
 void hn_check_finalizers(const struct hn_case *of, struct hn_findings *findings);
+
+/* I3: a recycle leaves enough workers that are ready. */
+void hn_check_recycle(const struct hn_case *of, struct hn_findings *findings);
 
 /* The harness itself: gates expired, records dropped. */
 void hn_check_harness(const struct hn_world *world, struct hn_findings *findings);

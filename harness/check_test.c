@@ -98,6 +98,7 @@ TEST(check, a_clean_run_passes)
     hn_check_bounds(&fixture.of, &findings);
     hn_check_containment(&fixture.of, &findings);
     hn_check_finalizers(&fixture.of, &findings);
+    hn_check_recycle(&fixture.of, &findings);
     hn_check_harness(fixture.world, &findings);
     CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
     hn_world_free(fixture.world);
@@ -723,6 +724,41 @@ TEST(check, I10_sees_a_second_finalizer_and_a_slow_one)
     hn_history_append(&fixture.world->history, &final);
     hn_check_finalizers(&fixture.of, &findings);
     CU_ASSERT(hn_findings_count(&findings, HN_I10_FINALIZER) >= 3);
+    hn_world_free(fixture.world);
+}
+
+static void tell_of_worker(struct fixture *fixture, libpool_event_kind kind, uint32_t slot)
+{
+    struct hn_record record = hn_record_of((enum hn_kind)(HN_POOL + (int)kind));
+    record.slot = slot;
+    record.pid = 100 + (int)slot;
+    hn_history_append(&fixture->world->history, &record);
+}
+
+TEST(check, I3_sees_a_recycle_that_leaves_too_few)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    fixture.of.strength = 3;
+    fixture.of.recycle_parallel = 1;
+    for (uint32_t slot = 0; slot < 3; slot++)
+        tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_READY, slot);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_RECYCLE_BEGUN, HN_NONE);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_RETIRED, 0);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_EXITED, 0);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_EXITED, 1); /* is nobody's fault */
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_READY, 0);
+    hn_check_recycle(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_RETIRED, 2);
+    hn_check_recycle(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I3_LIVENESS), 1);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_ZYGOTE_LOST, HN_NONE);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_RETIRED, 0); /* for that */
+    tell_of_worker(&fixture, LIBPOOL_EVENT_SHUTDOWN_BEGUN, HN_NONE);
+    tell_of_worker(&fixture, LIBPOOL_EVENT_WORKER_RETIRED, 1);
+    hn_check_recycle(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I3_LIVENESS), 2);
     hn_world_free(fixture.world);
 }
 

@@ -149,7 +149,8 @@ const char *hn_call_name(enum hn_call call)
         [HN_CALL_OPEN] = "libpool_open",         [HN_CALL_SUBMIT] = "libpool_submit",
         [HN_CALL_WAIT] = "libpool_future_wait",  [HN_CALL_CANCEL] = "libpool_future_cancel",
         [HN_CALL_SHUTDOWN] = "libpool_shutdown", [HN_CALL_CLOSE] = "libpool_close",
-        [HN_CALL_STATS] = "libpool_stats_read",
+        [HN_CALL_STATS] = "libpool_stats_read",  [HN_CALL_RECYCLE] = "libpool_recycle",
+        [HN_CALL_DRAIN] = "libpool_drain",       [HN_CALL_CANCEL_GROUP] = "libpool_cancel_group",
     };
     return (unsigned)call < HN_CALLS ? names[call] : "?";
 }

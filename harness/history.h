@@ -59,6 +59,9 @@ enum hn_call {
     HN_CALL_SHUTDOWN,
     HN_CALL_CLOSE,
     HN_CALL_STATS,
+    HN_CALL_RECYCLE,
+    HN_CALL_DRAIN,
+    HN_CALL_CANCEL_GROUP,
     HN_CALLS
 };
 

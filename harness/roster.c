@@ -81,6 +81,8 @@ static void note_event(struct hn_roster *roster, const struct hn_record *record)
     case LIBPOOL_EVENT_SHUTDOWN_BEGUN:
     case LIBPOOL_EVENT_SHUTDOWN_DONE:
     case LIBPOOL_EVENT_TASK_ASKED:
+    case LIBPOOL_EVENT_RECYCLE_BEGUN:
+    case LIBPOOL_EVENT_DRAINED:
     case LIBPOOL_EVENT_KINDS: break;
     }
 }

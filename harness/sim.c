@@ -42,6 +42,7 @@ struct hn_sim {
     uint32_t turns;
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
+    bool will_recycle;
     uint32_t retry_chance; /* percent of the tasks that are submitted one by one */
     bool deep;             /* a large backlog, filled again and again */
 
@@ -486,6 +487,7 @@ static void submit(struct hn_sim *sim)
         .bytes = hn_random_below(&sim->random, 200),
         .run_timeout_ns = draw_timeout(sim),
         .queue_timeout_ns = draw_timeout(sim),
+        .group = hn_random_below(&sim->random, 4),
         .kind = hn_random_chance(&sim->random, 50) ? 0
                                                    : hn_random_below(&sim->random, HN_BOOK_KINDS),
     };
@@ -585,6 +587,81 @@ static void cancel(struct hn_sim *sim)
         cancel_task(sim, sim->books.oldest + hn_random_below(&sim->random, open));
 }
 
+/* How many of a group's tasks have not ended, and how many of them wait in the backlog. */
+static uint32_t open_in_group(const struct hn_sim *sim, uint64_t group, uint32_t *pending)
+{
+    uint32_t open = 0;
+    *pending = 0;
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++) {
+        const struct hn_book_task *task = &sim->books.tasks[i];
+        bool counts = task->spec.group == group && is_open(task);
+        open += counts;
+        *pending += counts && (task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING);
+    }
+    return open;
+}
+
+/* They have a grace. */
+static uint32_t asked_in_group(const struct hn_sim *sim, uint64_t group)
+{
+    uint32_t asked = 0;
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++) {
+        const struct hn_book_task *task = &sim->books.tasks[i];
+        asked += task->spec.group == group && is_open(task) && task->asked != LIBPOOL_PENDING;
+    }
+    return asked;
+}
+
+/* One batch; nothing is settled before the last. */
+static bool cancel_batch(struct hn_sim *sim, struct lp_group_cancel *cancel)
+{
+    uint32_t pending, open = open_in_group(sim, cancel->group, &pending);
+    bool last = open <= LP_ENDS_PER_STEP;
+    struct hn_call call = {.settles = last,
+                           .submitted = LP_NONE,
+                           .cancelled = LP_NONE,
+                           .cancelled_group = cancel->group};
+    hn_books_before(&sim->books, &call);
+    if (lp_pool_cancel_group(&sim->pool, cancel, sim->trace.now_ns) != last)
+        FAIL("%u tasks of a group to cancel, and it says that it is %s", open,
+             last ? "not done" : "done");
+    sim->coverage->sometimes[HN_GROUP_CANCELLED] += last && open > 1;
+    sim->coverage->sometimes[HN_GROUP_BATCHES] += !last;
+    if (last) {
+        perform_all(sim);
+    } else {
+        judge(sim);
+        carry_out(sim);
+        sim->unsettled = true;
+    }
+    return last;
+}
+
+static void cancel_group(struct hn_sim *sim)
+{
+    struct lp_group_cancel cancel = {.group = 1 + hn_random_below(&sim->random, 3)};
+    uint32_t pending, open;
+    for (uint32_t slot = 0; slot < sim->books.n_slots; slot++)
+        recall(sim, slot);
+    open = open_in_group(sim, cancel.group, &pending);
+    TRACE("user", "cancel group %u: %u open", (unsigned)cancel.group, open);
+    while (!failed(sim) && !cancel_batch(sim, &cancel))
+        continue;
+    if (failed(sim))
+        return;
+    if (cancel.recall) { /* one was found corrupt, and what was recalled before sent again */
+        cancel_group(sim);
+        return;
+    }
+    uint32_t asked = asked_in_group(sim, cancel.group);
+    if (cancel.dequeued != pending || cancel.dequeued + cancel.killed + asked != open)
+        FAIL("cancel of a group: %u dequeued, %u killed, %u asked of %u open, %u pending",
+             (unsigned)cancel.dequeued, (unsigned)cancel.killed, asked, open, pending);
+    uint32_t left = open_in_group(sim, cancel.group, &pending);
+    if (left != asked)
+        FAIL("I1: %u tasks of a group go on after its cancel, %u were asked", left, asked);
+}
+
 static void shut_down(struct hn_sim *sim, uint32_t flags, uint64_t deadline_ns)
 {
     struct lp_event event = {.kind = LP_EVENT_SHUTDOWN, .flags = flags, .deadline_ns = deadline_ns};
@@ -671,10 +748,30 @@ static void resize(struct hn_sim *sim)
     sim->coverage->sometimes[HN_RESIZED] += legal;
 }
 
+static void recycle(struct hn_sim *sim)
+{
+    uint32_t parallel = hn_random_chance(&sim->random, 10) ? UINT32_MAX
+                                                           : hn_random_below(&sim->random, 4);
+    bool legal = parallel && !sim->books.shutting;
+    struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
+    if (!sim->will_recycle)
+        return;
+    TRACE("user", "recycle, %u at a time", parallel);
+    if (legal) {
+        hn_books_recycle(&sim->books, parallel);
+        hn_books_before(&sim->books, &call);
+    }
+    int result = lp_pool_recycle(&sim->pool, parallel, sim->trace.now_ns);
+    if (result != (legal ? 0 : parallel ? -ESHUTDOWN : -EINVAL))
+        FAIL("recycle said %d", result);
+    if (legal)
+        perform_all(sim);
+}
+
 /* Many at once with one queue timeout, so that many end at once. */
 static void fill(struct hn_sim *sim)
 {
-    struct lp_task_spec spec = {.bytes = 1};
+    struct lp_task_spec spec = {.bytes = 1, .group = hn_random_below(&sim->random, 4)};
     if (hn_random_chance(&sim->random, sim->world.tiny ? 5 : 70))
         spec.queue_timeout_ns = draw_ms(sim, 1, 100);
     bool many = hn_random_chance(&sim->random, 30);
@@ -693,9 +790,9 @@ static const struct {
     uint32_t weight;
     void (*run)(struct hn_sim *sim);
 } troubles[] = {
-    {40, submit},         {3, submit_burst}, {1, fill},     {10, cancel}, {10, kill_worker},
-    {6, hurt_zygote},     {5, say_nonsense}, {3, old_word}, {3, tick},    {3, resize},
-    {2, maybe_shut_down}, {2, pardon},
+    {40, submit},         {3, submit_burst}, {1, fill},         {10, cancel}, {10, kill_worker},
+    {6, hurt_zygote},     {5, say_nonsense}, {3, old_word},     {3, tick},    {3, resize},
+    {2, maybe_shut_down}, {3, recycle},      {1, cancel_group}, {2, pardon},
 };
 
 static void trouble(struct hn_sim *sim)
@@ -776,7 +873,7 @@ static void release(struct hn_sim *sim, const struct hn_item *item)
 /* Any call draws the conclusions of what was told before. */
 static void call_unsettled(struct hn_sim *sim)
 {
-    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize};
+    static void (*const calls[])(struct hn_sim *) = {submit, cancel, tick, resize, recycle};
     sim->coverage->sometimes[HN_UNSETTLED_CALL]++;
     if (hn_random_chance(&sim->random, 1))
         maybe_shut_down(sim);
@@ -842,6 +939,7 @@ static void draw_config(struct hn_sim *sim)
     config->backlog_bytes = hn_random_chance(random, 50) ? 1u << 20 : 250;
     config->max_age_ns = hn_random_chance(random, 70) ? 0 : draw_ms(sim, 1, 2000);
     config->jitter_percent = hn_random_chance(random, 50) ? 0 : hn_random_between(random, 1, 100);
+    config->ageing_ns = hn_random_chance(random, 70) ? 0 : draw_ms(sim, 1, 200);
     config->memory_limit_bytes = hn_random_chance(random, 60) ? 0 : 1u << 20;
     config->idle_timeout_ns = draw_ms(sim, 1, 2000);
     config->start_timeout_ns = draw_ms(sim, 5, 10000);
@@ -893,7 +991,7 @@ static void draw_total(struct hn_sim *sim)
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
     sim->config.max_age_ns = 0; /* who reaches it has not failed */
-    sim->will_shut_down = sim->will_resize = false;
+    sim->will_shut_down = sim->will_resize = sim->will_recycle = false;
     sim->gap_ns = 500 * LP_MS;
 }
 
@@ -925,6 +1023,7 @@ static void draw_faults(struct hn_sim *sim)
         sim->gap_ns = draw_ms(sim, 1, 500);
     sim->will_shut_down = hn_random_chance(&sim->random, 25);
     sim->will_resize = hn_random_chance(&sim->random, 30);
+    sim->will_recycle = hn_random_chance(&sim->random, 30);
     if (hn_world_has(world, HN_FAULT_WAKE_LATE))
         sim->late_ns = hn_random_time_ns(&sim->random, 20 * LP_MS);
 }
@@ -986,7 +1085,9 @@ static void expect_degraded(struct hn_sim *sim)
     lp_pool_stats(&sim->pool, &stats);
     bool has_some = hn_books_in(&sim->books, LP_WORKER_IDLE) ||
                     hn_books_in(&sim->books, LP_WORKER_BUSY);
-    if (!stats.degraded && !has_some)
+    bool steady = sim->books.zygote == LP_ZYGOTE_UP && /* nothing was asked of it until now */
+                  sim->trace.now_ns >= sim->books.zygote_since_ns + LP_STEADY_NS;
+    if (!stats.degraded && !has_some && !steady)
         FAIL("everything fails, and the pool does not say that it is degraded");
     const struct hn_books *books = &sim->books;
     uint64_t last_ns = books->last_attempt_ns + sim->config.backoff_max_ns + sim->world.start_ns;
@@ -1050,12 +1151,15 @@ static bool at_strength(const struct hn_sim *sim)
 {
     const struct hn_books *books = &sim->books;
     uint32_t least = books->min_workers + (books->shutting ? 0 : sim->config.spare_workers);
+    uint32_t strong = books->owed && !books->shutting ? hn_books_as_strong(books) : 0;
+    least = least > strong ? least : strong;
     uint32_t want = least < capacity(sim) ? least : capacity(sim);
     return !hn_books_pending(books) && !hn_books_running(books) &&
            (books->init_failures < sim->config.initializer_failures ||
             hn_books_in(books, LP_WORKER_IDLE)) &&
            !hn_books_in(books, LP_WORKER_SPAWNING) && !hn_books_in(books, LP_WORKER_STARTING) &&
-           nobody_is_dying(sim) && hn_books_in(books, LP_WORKER_IDLE) >= want;
+           nobody_is_dying(sim) && !hn_books_outdated(books) &&
+           hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 
 /* A task fails in calm times, too: each run then costs a worker, a pause, and the way there. */
@@ -1114,6 +1218,8 @@ static void probe(struct hn_sim *sim)
     bool hopeless = sim->books.init_failures >= sim->config.initializer_failures;
     uint32_t least = (hopeless && !sim->books.min_workers ? 1 : sim->books.min_workers) +
                      sim->config.spare_workers;
+    bool owes = sim->books.owed && hn_books_as_strong(&sim->books) > least;
+    least = owes ? hn_books_as_strong(&sim->books) : least;
     if (hn_books_in(&sim->books, LP_WORKER_IDLE) >= least && stats.degraded)
         FAIL("at strength, and still degraded");
     sim->coverage->sometimes[HN_PROBED] += !failed(sim);
@@ -1153,6 +1259,7 @@ static void after_it(struct hn_sim *sim)
     struct lp_task_spec spec = {.bytes = 1};
     if (failed(sim))
         return;
+    hn_books_histograms(&sim->books, &sim->pool); /* what comes after the end is not in the books */
     for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++)
         if (sim->books.tasks[i].state != LP_TASK_ENDED && sim->books.tasks[i].state != LP_TASK_FREE)
             FAIL("I1: down, and task %u has not ended", i + 1);

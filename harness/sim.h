@@ -78,6 +78,12 @@
     X(RESIZED, "bounds changed")                                             \
     X(EXCESS_LEFT, "a worker beyond the new maximum left")                   \
     X(SHRUNK, "idle worker left")                                            \
+    X(GROUP_CANCELLED, "several tasks of a group cancelled")                 \
+    X(GROUP_BATCHES, "so many that it took more than one call")              \
+    X(AGED, "a task went before one of a higher priority")                   \
+    X(OUTDATED_LEFT, "a worker of an older generation left")                 \
+    X(OUTDATED_KEPT, "one was kept, because too many were missing")          \
+    X(RECYCLED_AGAIN, "a recycle began while one was under way")             \
     X(FINAL_FAILED, "finalizer failed")                                      \
     X(EXCLUSIVE_WAIT, "exclusive: a replacement waited for a proof")         \
     X(UNKILLABLE, "an unkillable worker")                                    \

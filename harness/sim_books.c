@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/histogram.h"
 #include "harness/sim_judge.h"
 
 #define FAIL(...) hn_trace_fail(books->trace, __VA_ARGS__)
@@ -31,6 +32,7 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
     books->retry_budget = 100 * LP_RETRY_FLOOR;
     books->favourite = books->died_slot = LP_NONE;
     books->least_run_ns = UINT64_MAX;
+    books->edition = 1;
 }
 
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
@@ -39,6 +41,37 @@ uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state)
     for (uint32_t slot = 0; slot < books->n_slots; slot++)
         count += books->slots[slot].state == state;
     return count;
+}
+
+void hn_books_recycle(struct hn_books *books, uint32_t parallel)
+{
+    books->coverage->sometimes[HN_RECYCLED_AGAIN] += hn_books_outdated(books) != 0;
+    books->edition++;
+    books->recycle_parallel = parallel;
+    books->notes_due[LIBPOOL_EVENT_RECYCLE_BEGUN]++;
+}
+
+static bool is_outdated(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    return slot->edition != books->edition;
+}
+
+uint32_t hn_books_outdated(const struct hn_books *books)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        count += is_outdated(books, &books->slots[i]) &&
+                 books->slots[i].state >= LP_WORKER_SPAWNING &&
+                 books->slots[i].state <= LP_WORKER_BUSY;
+    return count;
+}
+
+uint32_t hn_books_as_strong(const struct hn_books *books)
+{
+    uint32_t strong = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) +
+                      books->owed;
+    uint32_t most = books->max_workers + books->config.spare_workers;
+    return strong < most ? strong : most;
 }
 
 bool hn_books_has_free(const struct hn_books *books)
@@ -295,6 +328,14 @@ void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
     books->notes_due[LIBPOOL_EVENT_TASK_RECEIVED]++;
 }
 
+void hn_books_time(struct hn_books *books, libpool_histogram_kind kind, uint64_t ns)
+{
+    books->times[kind].count++;
+    books->times[kind].sum_ns += ns;
+    if (ns > books->times[kind].max_ns)
+        books->times[kind].max_ns = ns;
+}
+
 /* ---- what an event means ---------------------------------------------------------------------- */
 
 static void enter(struct hn_books *books, struct hn_book_slot *slot, enum lp_worker_state state)
@@ -334,9 +375,12 @@ static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
 {
     slot->ready = true;
     slot->ready_ns = books->now_ns;
+    hn_books_time(books, LIBPOOL_HISTOGRAM_SPAWN, books->now_ns - slot->asked_ns);
     if (books->init_failures >= books->config.initializer_failures)
         books->coverage->sometimes[HN_RECOVERED]++;
     books->init_failures = 0;
+    if (slot->edition == books->edition && books->owed)
+        books->owed--;
     books->notes_due[LIBPOOL_EVENT_WORKER_READY]++;
     enter(books, slot, LP_WORKER_IDLE);
 }
@@ -617,6 +661,8 @@ static void emptied(struct hn_books *books, struct hn_book_slot *slot)
 {
     if (slot->state != LP_WORKER_DEAD)
         return;
+    if (slot->killed_ns)
+        hn_books_time(books, LIBPOOL_HISTOGRAM_KILL, books->now_ns - slot->killed_ns);
     enter(books, slot, LP_WORKER_VACANT);
     books->coverage->sometimes[HN_CLEANED] += slot->orphaned;
     if (slot->held != LP_NONE && books->tasks[slot->held].state == LP_TASK_WAITING &&
@@ -704,6 +750,7 @@ static void weighed(struct hn_books *books, struct hn_book_slot *slot)
         return;
     slot->weighing = false;
     slot->weighed_ns = books->now_ns;
+    slot->weight_bytes = event->bytes;
     if (event->bytes <= books->config.memory_limit_bytes)
         return;
     if (same && slot->task != LP_NONE)
@@ -853,6 +900,9 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
     books->over = books->down;
     if (call->cancelled != LP_NONE)
         books->tasks[call->cancelled].rule.causes = 0; /* however it ends now */
+    for (uint32_t i = books->oldest; call->cancelled_group && i < books->n_tasks; i++)
+        if (books->tasks[i].spec.group == call->cancelled_group)
+            books->tasks[i].rule.causes = 0;
     if (call->event && call->event->kind < LP_WORKER_EVENTS)
         worker_event(books, call->event);
     else if (call->event)
@@ -888,8 +938,8 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(worker_processes_still_alive) X(worker_processes_idle) X(worker_processes_busy)             \
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
-    X(zygotes_lost) X(backlog_bytes) X(workers_outgrown) X(tasks_asked) X(tasks_retried)          \
-    X(kinds_held)
+    X(zygotes_lost) X(backlog_bytes) X(generation) X(worker_processes_outdated)                   \
+    X(workers_outgrown) X(tasks_asked) X(tasks_retried) X(kinds_held)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -902,11 +952,45 @@ static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
     ours->worker_processes_still_alive = books->n_slots - hn_books_in(books, LP_WORKER_VACANT) -
                                          hn_books_in(books, LP_WORKER_SPAWNING) -
                                          hn_books_in(books, LP_WORKER_DEAD);
+    ours->generation = books->edition;
+    ours->worker_processes_outdated = 0;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        ours->worker_processes_outdated += is_outdated(books, &books->slots[i]) &&
+                                           books->slots[i].state >= LP_WORKER_STARTING &&
+                                           books->slots[i].state <= LP_WORKER_GONE;
 #define COMPARE(field) compare_field(books, #field, ours->field, theirs.field);
     FIELDS(COMPARE)
 #undef COMPARE
     compare_causes(books, "tasks_ended", ours->tasks_ended, theirs.tasks_ended);
     compare_causes(books, "workers_ended", ours->workers_ended, theirs.workers_ended);
+}
+
+static void compare_times(struct hn_books *books, const struct lp_pool *pool)
+{
+    for (int kind = 0; kind < LIBPOOL_HISTOGRAMS; kind++) {
+        const libpool_histogram *theirs = &pool->histograms[kind];
+        compare_field(books, "a histogram's count", books->times[kind].count, theirs->count);
+        compare_field(books, "a histogram's sum", books->times[kind].sum_ns, theirs->sum_ns);
+        compare_field(books, "a histogram's maximum", books->times[kind].max_ns, theirs->max_ns);
+    }
+}
+
+/* As near to the sum as buckets of an eighth can be. */
+void hn_books_histograms(struct hn_books *books, const struct lp_pool *pool)
+{
+    for (int kind = 0; kind < LIBPOOL_HISTOGRAMS; kind++) {
+        const libpool_histogram *theirs = &pool->histograms[kind];
+        uint64_t count = 0, most_ns = 0;
+        for (uint32_t i = 0; i < LIBPOOL_HISTOGRAM_BUCKETS; i++) {
+            count += theirs->buckets[i];
+            most_ns += theirs->buckets[i] * (theirs->buckets[i] ? lp_histogram_bound(i) : 0);
+        }
+        compare_field(books, "what is in a histogram's buckets", books->times[kind].count, count);
+        uint64_t sum_ns = books->times[kind].sum_ns;
+        if (most_ns < sum_ns || most_ns - sum_ns > sum_ns / 8)
+            FAIL("the times in a histogram's buckets are %llu ns at most, should be %llu",
+                 (unsigned long long)most_ns, (unsigned long long)sum_ns);
+    }
 }
 
 /* Which task a worker runs next is not told by any action. */
@@ -969,7 +1053,9 @@ static void check_ends(struct hn_books *books)
 {
     const struct lp_event *event = books->call.event;
     bool of_worker = event && event->kind < LP_WORKER_EVENTS;
-    if (books->ends > LP_ENDS_PER_STEP + books->n_slots + (of_worker ? LP_PREFETCH_MAX : 0))
+    uint32_t most = LP_ENDS_PER_STEP + books->n_slots + (of_worker ? LP_PREFETCH_MAX : 0) +
+                    (books->call.cancelled_group ? LP_ENDS_PER_STEP : 0);
+    if (books->ends > most)
         FAIL("I6: %u tasks ended by one call", books->ends);
 }
 
@@ -1029,6 +1115,7 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
     check_ends(books);
     compare_slots(books, pool);
     compare_stats(books, pool);
+    compare_times(books, pool);
     compare_notes(books);
     books->settled = books->call.settles;
     if (!books->settled)

@@ -85,13 +85,17 @@ struct hn_book_slot {
     enum lp_worker_state weighed_in; /* what it was then... */
     uint32_t weighed_task;           /* ...and what it ran, or LP_NONE */
     uint64_t weighed_ns;             /* when the last answer came */
+    uint64_t weight_bytes;           /* what it said */
     int init_code;
     uint32_t tasks_done;
-    uint64_t ready_ns; /* when it was */
-    bool aged;         /* it has told a result, and was too old by then */
-    bool recalled;     /* what was taken back still lies in its channel */
-    uint64_t last_id;  /* the last task of its that it ran and that has ended */
-    uint64_t since_ns; /* of the state */
+    uint64_t ready_ns;  /* when it was */
+    bool aged;          /* it has told a result, and was too old by then */
+    bool recalled;      /* what was taken back still lies in its channel */
+    uint64_t last_id;   /* the last task of its that it ran and that has ended */
+    uint64_t edition;   /* the pool's when it was spawned */
+    uint64_t asked_ns;  /* its spawn... */
+    uint64_t killed_ns; /* ...and its kill by the pool; 0: none */
+    uint64_t since_ns;  /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;
     bool unproven;    /* its death or empty tree was waited for in vain, at least once */
@@ -111,6 +115,7 @@ struct hn_call {
     bool settles;                 /* conclusions are drawn in this call */
     uint32_t submitted;           /* index in tasks, or LP_NONE */
     uint32_t cancelled;           /* index in tasks, or LP_NONE */
+    uint64_t cancelled_group;     /* 0: none */
     libpool_cause injected;       /* EXITED: what was done to it in truth */
 };
 
@@ -134,6 +139,10 @@ struct hn_books {
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
     int init_code; /* of the last of them */
+
+    uint64_t edition;          /* one more with each recycle */
+    uint32_t recycle_parallel; /* of the last */
+    uint32_t owed; /* of an older edition, told to leave, and nobody has become ready instead */
 
     enum lp_zygote_state zygote;
     uint64_t zygote_since_ns;
@@ -165,6 +174,9 @@ struct hn_books {
 
     uint64_t notes[LIBPOOL_EVENT_KINDS], notes_due[LIBPOOL_EVENT_KINDS];
     libpool_stats stats; /* the counters as they should be */
+    struct {
+        uint64_t count, sum_ns, max_ns;
+    } times[LIBPOOL_HISTOGRAMS];
 };
 
 void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
@@ -176,6 +188,11 @@ bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book
 
 /* When a task that was begun gave its last sign of life, its beginning being the first. */
 uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns);
+/* The user's call; how many are of an older edition and may still take a task. */
+void hn_books_recycle(struct hn_books *books, uint32_t parallel);
+uint32_t hn_books_outdated(const struct hn_books *books);
+/* How many would be ready if those who left for it were replaced, within the bounds. */
+uint32_t hn_books_as_strong(const struct hn_books *books);
 
 /* Facts of the world. */
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns);
@@ -205,6 +222,9 @@ bool hn_books_holds(const struct hn_book_slot *slot); /* it has tasks */
 uint32_t hn_books_place(const struct hn_books *books, const struct hn_book_slot *slot,
                         uint64_t task_id);
 void hn_books_launch(struct hn_books *books, struct hn_book_task *task);
+void hn_books_time(struct hn_books *books, libpool_histogram_kind kind, uint64_t ns);
+/* At the end: what is in the buckets is what was counted. */
+void hn_books_histograms(struct hn_books *books, const struct lp_pool *pool);
 void hn_books_dequeue(struct hn_book_slot *slot, uint32_t place);
 
 #endif

@@ -27,6 +27,16 @@ static bool nobody_can_be_initialised(const struct hn_books *books)
     return books->init_failures >= books->config.initializer_failures;
 }
 
+static uint32_t most_ready(const struct hn_books *books)
+{
+    return books->max_workers + books->config.spare_workers;
+}
+
+static uint32_t ready(const struct hn_books *books)
+{
+    return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY);
+}
+
 static uint32_t wanted(const struct hn_books *books)
 {
     uint32_t least = books->shutting ? 0 : books->min_workers;
@@ -37,12 +47,10 @@ static uint32_t wanted(const struct hn_books *books)
         return 0;
     demand = demand < least ? least : demand;
     demand = demand < books->max_workers ? demand : books->max_workers;
-    return demand + (books->shutting ? 0 : books->config.spare_workers);
-}
-
-static uint32_t most_ready(const struct hn_books *books)
-{
-    return books->max_workers + books->config.spare_workers;
+    if (books->shutting)
+        return demand;
+    demand += books->config.spare_workers;
+    return books->owed && demand < hn_books_as_strong(books) ? hn_books_as_strong(books) : demand;
 }
 
 /* ---- spawns ----------------------------------------------------------------------------------- */
@@ -87,6 +95,8 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
     *slot = (struct hn_book_slot){.state = LP_WORKER_SPAWNING,
                                   .generation = action->generation,
                                   .task = LP_NONE,
+                                  .edition = books->edition,
+                                  .asked_ns = books->now_ns,
                                   .held = LP_NONE,
                                   .since_ns = books->now_ns};
     check_all_fail(books);
@@ -105,19 +115,33 @@ static uint32_t find_task(struct hn_books *books, const struct lp_pool *pool, ui
     return 0;
 }
 
-static bool goes_before(const struct hn_book_task *a, const struct hn_book_task *b)
+/* With ageing, a lower priority is made up for by having been submitted so much earlier. */
+static bool goes_before(const struct hn_book_task *a, const struct hn_book_task *b,
+                        uint64_t ageing_ns)
 {
-    if (a->spec.priority != b->spec.priority)
+    if (a->spec.priority == b->spec.priority)
+        return a->order < b->order; /* that of submission, but for those that were retried */
+    if (!ageing_ns)
         return a->spec.priority < b->spec.priority;
-    return a->order < b->order; /* that of submission, but for those that were retried */
+    int64_t lead = ((int64_t)a->spec.priority - (int64_t)b->spec.priority) * (int64_t)ageing_ns;
+    int64_t later = (int64_t)(b->queued_ns - a->queued_ns);
+    return later == lead ? a->spec.priority < b->spec.priority : later > lead;
 }
 
 static void check_order(struct hn_books *books, uint32_t index)
 {
     const struct hn_book_task *task = &books->tasks[index];
-    for (uint32_t i = books->oldest; i < books->n_tasks; i++)
-        if (books->tasks[i].state == LP_TASK_PENDING && goes_before(&books->tasks[i], task))
+    uint64_t ageing_ns = books->config.ageing_ns;
+    for (uint32_t i = books->oldest; i < books->n_tasks; i++) {
+        const struct hn_book_task *other = &books->tasks[i];
+        if (other->state != LP_TASK_PENDING)
+            continue;
+        if (goes_before(other, task, ageing_ns))
             FAIL("task %u was taken before task %u", index + 1, i + 1);
+        if (ageing_ns && task->queued_ns > other->queued_ns + 63 * ageing_ns)
+            FAIL("task %u starves: task %u, of long after it, was taken first", i + 1, index + 1);
+        books->coverage->sometimes[HN_AGED] += other->spec.priority < task->spec.priority;
+    }
 }
 
 static void check_newest(struct hn_books *books, const struct hn_book_slot *slot)
@@ -179,6 +203,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         FAIL("task %u is sent ahead, large or behind a large one", index + 1);
     if (slot->queued >= LP_PREFETCH_MAX)
         FAIL("task %u is one too many in a channel", index + 1);
+    if (slot->edition != books->edition)
+        FAIL("task %u is sent ahead to a worker that is to be replaced", index + 1);
     if (slot->recalled)
         FAIL("task %u is sent behind what was recalled", index + 1);
     if (idle + busy > most_ready(books))
@@ -254,17 +280,25 @@ static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_sl
 
 static bool is_excess(const struct hn_books *books)
 {
-    return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) >
-           most_ready(books);
+    return ready(books) > most_ready(books);
 }
 
 static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     return !books->shutting && hn_books_pending(books) == books->paused &&
+           hn_books_as_strong(books) <= ready(books) &&
            hn_books_in(books, LP_WORKER_IDLE) > books->config.spare_workers &&
            strength(books) > books->min_workers + books->config.spare_workers &&
            is_oldest_idle(books, slot) &&
            books->now_ns >= slot->since_ns + books->config.idle_timeout_ns;
+}
+
+/* One less of those that are wanted must leave fewer than `parallel` missing. */
+static bool may_be_replaced(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    bool outdated = slot->state == LP_WORKER_IDLE && slot->edition != books->edition;
+    return outdated && !books->shutting &&
+           wanted(books) < ready(books) + (uint64_t)books->recycle_parallel;
 }
 
 static bool tells_result(const struct hn_books *books)
@@ -287,10 +321,13 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         books->coverage->sometimes[tells_result(books) ? HN_AGED_BUSY : HN_AGED_IDLE]++;
     else if (slot->leaves)
         SOMETIMES(ASKED_TO_LEAVE);
+    else if (may_be_replaced(books, slot))
+        SOMETIMES(OUTDATED_LEFT);
     else if (may_shrink(books, slot))
         SOMETIMES(SHRUNK);
     else if (!slot->orphaned && !drained)
         FAIL("slot %u told to leave without a reason", action->slot);
+    books->owed += slot->edition != books->edition;
     books->stats.workers_outgrown += slot->outgrown;
     books->coverage->sometimes[HN_OUTGROWN] += slot->outgrown;
     slot->retiring = true;
@@ -372,6 +409,12 @@ static bool run_overran(struct hn_books *books, uint32_t index)
     return true;
 }
 
+static bool is_cancelled(const struct hn_books *books, uint32_t index)
+{
+    uint64_t group = books->call.cancelled_group;
+    return books->call.cancelled == index || (group && books->tasks[index].spec.group == group);
+}
+
 static bool is_asked(const struct hn_book_task *task)
 {
     return task->asked != LIBPOOL_PENDING;
@@ -390,7 +433,7 @@ static void judge_ask(struct hn_books *books, const struct lp_pool *pool,
     const struct hn_book_slot *slot = &books->slots[action->slot];
     uint32_t index = find_task(books, pool, action->task);
     struct hn_book_task *task = &books->tasks[index];
-    bool cancelled = books->call.cancelled == index;
+    bool cancelled = is_cancelled(books, index);
     if (slot->state != LP_WORKER_BUSY || slot->generation != action->generation ||
         slot->task != index || slot->queued)
         FAIL("task %u asked to end, but slot %u does not run it alone", index + 1, action->slot);
@@ -427,6 +470,7 @@ static void judge_kill(struct hn_books *books, const struct lp_action *action)
     if (slot->doom == LIBPOOL_PENDING)
         slot->doom = why;
     slot->must_kill = LIBPOOL_PENDING;
+    slot->killed_ns = books->now_ns;
     slot->state = LP_WORKER_DYING;
     slot->since_ns = books->now_ns;
     books->notes_due[LIBPOOL_EVENT_WORKER_KILLED]++;
@@ -451,7 +495,7 @@ static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_caus
         return false;
     bool nobody = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) == 0;
     if (cause == LIBPOOL_CANCELLED)
-        return books->call.cancelled == index;
+        return is_cancelled(books, index);
     if (cause == LIBPOOL_SHUTDOWN)
         return books->cancelling || books->killing;
     if (cause == LIBPOOL_QUARANTINED) {
@@ -502,7 +546,7 @@ static bool asked_may_end(struct hn_books *books, uint32_t index)
     bool shut_down = shutdown_may_end(books, slot);
     books->coverage->sometimes[HN_ASKED_KILLED] += passed;
     books->coverage->sometimes[HN_ASKED_AND_SHUTDOWN] += !passed && shut_down;
-    return passed || shut_down || (!lives && books->call.cancelled == index);
+    return passed || shut_down || (!lives && is_cancelled(books, index));
 }
 
 /* Why a task that a worker has may end, when neither result nor death ended it. */
@@ -518,7 +562,7 @@ static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause
     if (grace_is_over(books, index, cause))
         return true;
     if (cause == LIBPOOL_CANCELLED)
-        return books->call.cancelled == index && !(queued && lives) && !to_be_asked;
+        return is_cancelled(books, index) && !(queued && lives) && !to_be_asked;
     if (cause == LIBPOOL_SHUTDOWN && queued) /* its death tells, but can't be waited for for ever */
         return gives_up(books);
     if (cause == LIBPOOL_SHUTDOWN)
@@ -582,6 +626,10 @@ static void check_times(struct hn_books *books, uint32_t index, const struct lp_
         begun_ns = books->call.event->started_ns;
         ended_ns = books->call.event->ended_ns;
     }
+    if (!waited && !hn_books_runs_again(books, index, outcome->cause)) {
+        hn_books_time(books, LIBPOOL_HISTOGRAM_WAIT, begun_ns - task->submitted_ns);
+        hn_books_time(books, LIBPOOL_HISTOGRAM_RUN, ended_ns - begun_ns);
+    }
     if (outcome->pending_ns != begun_ns - task->submitted_ns)
         FAIL("task %u waited %llu ns, not %llu", index + 1,
              (unsigned long long)(begun_ns - task->submitted_ns),
@@ -640,8 +688,9 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
         outcome->signal != (told ? event->signal : 0) ||
         outcome->core_dumped != (told ? event->core_dumped : 0))
         FAIL("task %u ended with code %d, signal %d", index + 1, outcome->code, outcome->signal);
-    bool heavy = event && event->kind == LP_EVENT_WEIGHED && !is_at_home(task) && !is_asked(task);
-    if (outcome->memory_bytes != (heavy ? event->bytes : 0))
+    /* Also what its worker had begun of its queue, and what its death ended. */
+    bool heavy = outcome->cause == LIBPOOL_MEMORY && task->state == LP_TASK_RUNNING;
+    if (outcome->memory_bytes != (heavy ? books->slots[task->slot].weight_bytes : 0))
         FAIL("task %u was told another weight than was seen", index + 1);
     bool silent = is_asked(task) ? task->silent
                                  : outcome->cause == LIBPOOL_TIMEOUT && was_silent(books, task);
@@ -700,6 +749,7 @@ static void enter_end(struct hn_books *books, uint32_t index, libpool_cause caus
     stats->tasks_failed += cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED &&
                            cause != LIBPOOL_SHUTDOWN;
     books->notes_due[LIBPOOL_EVENT_TASK_ENDED]++;
+    books->notes_due[LIBPOOL_EVENT_DRAINED] += !stats->tasks_pending && !stats->tasks_running;
     task->state = LP_TASK_ENDED;
 }
 
@@ -1056,6 +1106,10 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
         break;
     case LP_WORKER_BUSY: busy_lateness(books, slot); break;
     case LP_WORKER_IDLE:
+        if (may_be_replaced(books, slot))
+            FAIL("slot %u is idle, outdated, and could be replaced",
+                 (unsigned)(slot - books->slots));
+        books->coverage->sometimes[HN_OUTDATED_KEPT] += slot->edition != books->edition;
         if (may_shrink(books, slot))
             limit_ns = config->idle_timeout_ns;
         if (hn_books_age_over(books, slot) &&

@@ -74,6 +74,25 @@ static int do_shutdown(struct hn_target *target, uint32_t flags, int deadline_ms
     return rc;
 }
 
+static int do_recycle(struct hn_target *target, uint32_t parallel)
+{
+    if (target->options->sabotage == HN_SABOTAGE_RECYCLE_ALL)
+        parallel = UINT32_MAX;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_RECYCLE, SHUTDOWN_SLACK_MS);
+    int rc = libpool_recycle(target->pool, parallel);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
+static int do_drain(struct hn_target *target, uint64_t deadline_ns)
+{
+    int left_ms = hn_clock_left_ms(deadline_ns);
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_DRAIN, left_ms + SHUTDOWN_SLACK_MS);
+    int rc = libpool_drain(target->pool, left_ms);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
 static int do_stats(struct hn_target *target)
 {
     libpool_stats *answer = &target->world->answer;
@@ -165,13 +184,18 @@ static int perform(struct hn_target *target, const struct hn_command *command)
     switch ((enum hn_command_kind)command->kind) {
     case HN_COMMAND_SUBMIT:
         return hn_target_submit(target, command->group, &target->options->groups[command->group]);
-    case HN_COMMAND_CANCEL: return hn_target_cancel(target, command->group, command->nth);
+    case HN_COMMAND_CANCEL:
+        if (command->flags)
+            return hn_target_cancel_group(target, command->group);
+        return hn_target_cancel(target, command->group, command->nth);
     case HN_COMMAND_SHUTDOWN: return do_shutdown(target, command->flags, command->deadline_ms);
     case HN_COMMAND_SETTLE: return hn_target_settle(target, command->deadline_ns);
     case HN_COMMAND_STATS: return do_stats(target);
     case HN_COMMAND_PROBE: return hn_target_probe(target, command->deadline_ns);
     case HN_COMMAND_FILL_FDS: return do_fill_fds(target);
     case HN_COMMAND_EMPTY_FDS: return do_empty_fds(target);
+    case HN_COMMAND_DRAIN: return do_drain(target, command->deadline_ns);
+    case HN_COMMAND_RECYCLE: return do_recycle(target, command->nth);
     case HN_COMMAND_CLOSE: return do_close(target);
     case HN_COMMAND_QUIT: return do_quit(target);
     case HN_COMMANDS: break;

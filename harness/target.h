@@ -51,15 +51,17 @@ struct hn_target_options {
 
 enum hn_command_kind {
     HN_COMMAND_SUBMIT = 1, /* group; reply: how many tasks of it were never offered */
-    HN_COMMAND_CANCEL,     /* group, nth (0: all); reply: how many were cancelled */
-    HN_COMMAND_SHUTDOWN,   /* flags, deadline_ms; reply: what it returned */
-    HN_COMMAND_SETTLE,     /* deadline_ns; reply 0 or -ETIMEDOUT */
-    HN_COMMAND_STATS,      /* into world->answer; reply: what libpool_stats_read returned */
-    HN_COMMAND_PROBE,      /* deadline_ns; a task of its own; reply: its cause, or negative */
-    HN_COMMAND_FILL_FDS,   /* reply: how many */
+    HN_COMMAND_CANCEL, /* group, nth (0: all), flags: 1: at once; reply: how many were cancelled */
+    HN_COMMAND_SHUTDOWN, /* flags, deadline_ms; reply: what it returned */
+    HN_COMMAND_SETTLE,   /* deadline_ns; reply 0 or -ETIMEDOUT */
+    HN_COMMAND_STATS,    /* into world->answer; reply: what libpool_stats_read returned */
+    HN_COMMAND_PROBE,    /* deadline_ns; a task of its own; reply: its cause, or negative */
+    HN_COMMAND_FILL_FDS, /* reply: how many */
     HN_COMMAND_EMPTY_FDS,
-    HN_COMMAND_CLOSE, /* the numbers as STATS, then libpool_close */
-    HN_COMMAND_QUIT,  /* takes the second snapshot and leaves; no reply: the target is gone */
+    HN_COMMAND_CLOSE,   /* the numbers as STATS, then libpool_close */
+    HN_COMMAND_DRAIN,   /* deadline_ns; reply: what it returned */
+    HN_COMMAND_RECYCLE, /* nth: parallel; reply: what it returned */
+    HN_COMMAND_QUIT,    /* takes the second snapshot and leaves; no reply: the target is gone */
     HN_COMMANDS
 };
 

@@ -63,6 +63,7 @@ void *hn_target_collector(void *target);
 void *hn_target_waiter(void *target);
 void hn_target_look_again(struct hn_target *target, uint32_t task);
 int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth);
+int hn_target_cancel_group(struct hn_target *target, uint32_t group);
 int hn_target_probe(struct hn_target *target, uint64_t deadline_ns);
 
 /* target_watch.c */

@@ -64,6 +64,7 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         .input = order,
         .input_size = size,
         .priority = what->priority,
+        .group = group + UINT64_C(1),
         .run_timeout_ms = what->run_timeout_ms,
         .queue_timeout_ms = what->queue_timeout_ms,
         .heartbeat_timeout_ms = what->heartbeat_timeout_ms,
@@ -355,6 +356,21 @@ static int cancel_one(struct hn_target *target, uint32_t task)
     return rc;
 }
 
+/* NULL: it goes on, or was never accepted. */
+static const libpool_result *result_of(struct hn_target *target, uint32_t task)
+{
+    pthread_mutex_lock(&target->lock);
+    libpool_future *future = target->futures[task];
+    pthread_mutex_unlock(&target->lock);
+    return future ? libpool_future_result(future) : NULL;
+}
+
+static bool is_cancelled(struct hn_target *target, uint32_t task)
+{
+    const libpool_result *result = result_of(target, task);
+    return result && result->cause == LIBPOOL_CANCELLED;
+}
+
 int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
 {
     int cancelled = 0;
@@ -368,6 +384,43 @@ int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
             cancelled += cancel_one(target, task) > LIBPOOL_CANCEL_DONE;
     }
     return cancelled;
+}
+
+static void record_cancelled(struct hn_target *target, uint32_t task)
+{
+    struct hn_record record = hn_record_of(HN_CALL);
+    record.task = task;
+    record.code = LIBPOOL_CANCEL_DEQUEUED;
+    record.signal = -1; /* told of each, timed once */
+    record.a = HN_CALL_CANCEL;
+    hn_history_append(&target->world->history, &record);
+}
+
+/* Each task of a group has to have ended, and as many of them as it says by this call. */
+int hn_target_cancel_group(struct hn_target *target, uint32_t group)
+{
+    int64_t before = 0, after = 0;
+    uint32_t count = atomic_load(&target->world->tasks_count), left = 0;
+    bool asks = target->options->groups[group].grace_ms > 0; /* those may go on for so long */
+    for (uint32_t task = 0; task < count; task++)
+        before += target->world->rows[task].group == group && is_cancelled(target, task);
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_CANCEL_GROUP, CANCEL_BOUND_MS);
+    int64_t ended = libpool_cancel_group(target->pool, group + UINT64_C(1), NULL);
+    hn_call_end(&timing, (int)ended, HN_NONE);
+    for (uint32_t task = 0; task < count; task++) {
+        if (target->world->rows[task].group != group)
+            continue;
+        left += !asks && target->futures[task] && !result_of(target, task);
+        after += is_cancelled(target, task);
+        if (is_cancelled(target, task))
+            record_cancelled(target, task);
+    }
+    if (left || after - before != ended)
+        hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_cancel_group",
+                        "all have ended, as many by it as it says",
+                        "%lld; %lld are cancelled now, %lld before, %u go on", (long long)ended,
+                        (long long)after, (long long)before, left);
+    return (int)ended;
 }
 
 /* Waits until the collector has the probe's row. Its cause, or -ETIMEDOUT. */

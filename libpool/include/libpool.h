@@ -248,7 +248,8 @@ typedef struct libpool_options {
     const char *object;             /* a shared object with the two below, as in libpool_task */
     const char *initializer_symbol; /* instead of initializer */
     const char *finalizer_symbol;   /* instead of finalizer */
-    uint32_t retry_percent;         /* retries for 100 tasks, 100 at most; default: no limit */
+    uint32_t ageing_ms;         /* a pending task rises one priority in so long; default: never */
+    uint32_t retry_percent;     /* retries for 100 tasks, 100 at most; default: no limit */
     uint32_t quarantine_deaths; /* in a row, before a kind of tasks is refused; default: never */
     uint32_t quarantine_ms;     /* for how long; default: until libpool_pardon */
 } libpool_options;
@@ -273,6 +274,10 @@ typedef struct libpool_options {
  * options.max_age_ms counts from the end of a worker's initializer, and is never less than a second. A
  * worker that has reached it leaves when it is idle, or after its task, and another takes its place.
  * Of max_age_ms and tasks_per_worker each worker is given up to recycle_jitter_percent less, at random.
+ *
+ * With options.ageing_ms a task of low priority can't starve: a task of priority p goes before every one
+ * of priority q that was submitted more than (p - q) * ageing_ms after it. First in, first out inside one
+ * priority, as without. A choice costs a look at one task of each priority that is pending.
  *
  * options.memory_limit_bytes holds for a worker's whole tree. How, libpool_stats tells:
  *   CGROUP_V1, CGROUP_V2: by the kernel, in a memory cgroup of the worker's own. All it touches counts,
@@ -324,6 +329,30 @@ uint32_t libpool_default_workers(void);
  * first, busy ones after their task. max_workers is at most options.workers_limit (-EINVAL).
  */
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
+
+/*
+ * Replaces every worker that is alive now, `parallel` (1 or more) at a time, idle ones at once, busy
+ * ones after their task; workers that are started from now on are of a new generation. Returns at
+ * once; it is done when worker_processes_outdated of libpool_stats is 0. No worker leaves for it while
+ * `parallel` or more of those that the pool wants are missing, for whatever reason: so when new ones
+ * can't start (a new initializer, a new outfit), the rest of the old ones go on. Called again while one
+ * is under way, it begins the next generation. Errors: -EINVAL, -ESHUTDOWN.
+ */
+int libpool_recycle(libpool *pool, uint32_t parallel);
+
+/*
+ * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
+ * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
+ * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, and was not when the pool was opened),
+ * -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP (LIBPOOL_SPAWN).
+ */
+int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
+
+/*
+ * Waits until nothing is pending or running; the pool stays open, and tasks that are submitted meanwhile
+ * are waited for, too. 0, -ETIMEDOUT, -EINVAL, -EDEADLK, -ECHILD. For an event loop: LIBPOOL_EVENT_DRAINED.
+ */
+int libpool_drain(libpool *pool, int timeout_ms);
 
 /* libpool_shutdown flags */
 enum {
@@ -398,6 +427,7 @@ typedef struct libpool_task {
     uint32_t heartbeat_timeout_ms; /* it has to give signs of life; default: no */
     const char *object;            /* a named task: function is NULL. A shared object... */
     const char *symbol;            /* ...and its function. Copied; see below */
+    uint64_t group;                /* for libpool_cancel_group, any number; 0: none */
     uint32_t retries;      /* further runs at most, after one that failed; default 0: none */
     uint32_t retry_causes; /* for which: 1u << LIBPOOL_CRASH | ...; see below */
     uint32_t retry_min_ms; /* the pause before the first of them; default 10 */
@@ -501,6 +531,10 @@ typedef struct libpool_result {
     size_t data_size;
     char text[160];              /* one sentence for people: which worker, which signal, why */
     uint64_t memory_bytes;       /* MEMORY: what its worker's tree held when it was looked at */
+    uint64_t user_ns, system_ns; /* CPU time of the worker and of children it has waited for, to a
+                                    millisecond or so; measured if the task ran to its end and
+                                    running_ns was 1 ms or more, else 0 */
+    uint64_t max_rss_bytes;      /* the most memory its worker has ever had, measured then, too */
     uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
     libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it
                                     ended in a pause: why the last one did */
@@ -535,6 +569,15 @@ typedef struct libpool_progress {
  * be read. Costs the task nothing.
  */
 int libpool_future_progress(libpool_future *future, libpool_progress *progress);
+/*
+ * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that never
+ * started are dequeued, the workers' trees of the others killed. All have ended on return, but for those
+ * that have a grace: they are asked to end, and not counted. Tasks that are
+ * submitted later are not concerned. Looks at every task of the pool. Returns how many it has ended;
+ * *killed (may be NULL) is how many of these ran, or were to at once.
+ * Errors: -EINVAL, -EDEADLK, -ECHILD.
+ */
+int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed);
 
 /* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
 void libpool_future_free(libpool_future *future);
@@ -728,12 +771,58 @@ typedef struct libpool_stats {
     uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
     uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
     uint64_t tasks_asked;        /* asked to end, with a grace before the kill */
-    uint64_t tasks_retried;      /* runs that failed and were followed by another */
-    uint64_t kinds_held;         /* so often a quarantine has begun */
+    uint64_t generation;         /* gauge: 1, one more with each libpool_recycle */
+    uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */
+    uint64_t tasks_retried;             /* runs that failed and were followed by another */
+    uint64_t kinds_held;                /* so often a quarantine has begun */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
 int libpool_stats_read(libpool *pool, libpool_stats *stats);
+
+/* What libpool_histogram_read tells of. All times since the pool was opened. */
+typedef enum libpool_histogram_kind {
+    LIBPOOL_HISTOGRAM_WAIT = 0, /* submission to start, of tasks that ended with a worker... */
+    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end */
+    LIBPOOL_HISTOGRAM_SPAWN,    /* a worker asked for to the end of its initializer */
+    LIBPOOL_HISTOGRAM_KILL,     /* a worker killed by the pool to the proof that its tree is gone */
+    LIBPOOL_HISTOGRAMS
+} libpool_histogram_kind;
+
+#define LIBPOOL_HISTOGRAM_BUCKETS 496
+
+/* Eight buckets for each power of two: a bound is never more than 12.5 % above what is counted there. */
+typedef struct libpool_histogram {
+    size_t size; /* sizeof(libpool_histogram), set by the caller */
+    uint64_t count, sum_ns, max_ns;
+    uint64_t buckets[LIBPOOL_HISTOGRAM_BUCKETS]; /* libpool_histogram_bound says of which times */
+} libpool_histogram;
+
+/* Errors: -EINVAL, -EDEADLK, -ECHILD. */
+int libpool_histogram_read(libpool *pool, libpool_histogram_kind kind,
+                           libpool_histogram *histogram);
+
+/* The longest time in ns that a bucket counts; the shortest is that of the bucket before, and one more. */
+uint64_t libpool_histogram_bound(uint32_t bucket);
+
+/*
+ * The time that a share (0.5: the median, 0.99...) of them did not exceed: its bucket's bound, or max_ns if
+ * that is less; 0 when there are none.
+ */
+uint64_t libpool_histogram_quantile(const libpool_histogram *histogram, double share);
+
+typedef enum libpool_format {
+    LIBPOOL_FORMAT_JSON =
+        0, /* one object: each field of libpool_stats, and quantiles of the times */
+    LIBPOOL_FORMAT_PROMETHEUS /* text exposition format 0.0.4: libpool_..., labelled with the pool's name */
+} libpool_format;
+
+/*
+ * All numbers of one moment as text, a zero byte behind it. Returns its length: when that is not less than
+ * size it was cut (size 0 and buffer NULL only ask; 32 KiB are enough for this version). No locale, no
+ * allocation. Errors: -EINVAL, -EDEADLK, -ECHILD.
+ */
+int64_t libpool_stats_text(libpool *pool, libpool_format format, char *buffer, size_t size);
 
 typedef enum libpool_event_kind {
     LIBPOOL_EVENT_TASK_RECEIVED = 0,
@@ -751,8 +840,10 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
-    LIBPOOL_EVENT_TASK_ASKED,   /* pid, cause: it was asked to end, and is killed after its grace */
-    LIBPOOL_EVENT_TASK_RETRIED, /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_TASK_ASKED, /* pid, cause: it was asked to end, and is killed after its grace */
+    LIBPOOL_EVENT_RECYCLE_BEGUN,    /* code: the new generation */
+    LIBPOOL_EVENT_DRAINED,          /* the last task that was pending or running has ended */
+    LIBPOOL_EVENT_TASK_RETRIED,     /* a run failed, another follows: its cause, code, signal */
     LIBPOOL_EVENT_KIND_QUARANTINED, /* the task whose worker died last, and of what */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;

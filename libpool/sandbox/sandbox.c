@@ -96,7 +96,8 @@ static int allow_computing(scmp_filter_ctx filter)
                                 SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask),
                                 SCMP_SYS(rt_sigaction),  SCMP_SYS(restart_syscall),
                                 SCMP_SYS(getpid),        SCMP_SYS(gettid),
-                                SCMP_SYS(exit),          SCMP_SYS(exit_group)};
+                                SCMP_SYS(exit),          SCMP_SYS(exit_group),
+                                SCMP_SYS(getrusage)};
     /* A worker looks into /proc for functions of shared objects, and takes a refusal for an answer. */
     static const int files[] = {SCMP_SYS(openat)};
     int error = add_calls(filter, SCMP_ACT_ALLOW, calls, N(calls));

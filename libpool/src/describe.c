@@ -76,6 +76,8 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_SHUTDOWN_BEGUN] = "shutdown-begun",
     [LIBPOOL_EVENT_SHUTDOWN_DONE] = "shutdown-done",
     [LIBPOOL_EVENT_TASK_ASKED] = "task-asked",
+    [LIBPOOL_EVENT_RECYCLE_BEGUN] = "recycle-begun",
+    [LIBPOOL_EVENT_DRAINED] = "drained",
     [LIBPOOL_EVENT_TASK_RETRIED] = "task-retried",
     [LIBPOOL_EVENT_KIND_QUARANTINED] = "kind-quarantined",
 };

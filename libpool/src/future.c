@@ -101,6 +101,14 @@ bool lp_future_reserve(libpool_future *future, size_t size)
     return true;
 }
 
+void lp_future_set_usage(libpool_future *future, uint64_t user_ns, uint64_t system_ns,
+                         uint64_t max_rss_bytes)
+{
+    future->result.user_ns = user_ns;
+    future->result.system_ns = system_ns;
+    future->result.max_rss_bytes = max_rss_bytes;
+}
+
 uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
                             const struct lp_outcome *outcome)
 {
@@ -116,6 +124,8 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->task_id = task_id;
     result->pending_ns = outcome->pending_ns;
     result->running_ns = outcome->running_ns;
+    if (!ran)
+        lp_future_set_usage(future, 0, 0, 0);
     result->data = ran && future->data_size ? future->data : NULL;
     result->data_size = ran ? future->data_size : 0;
     result->attempts = outcome->attempts;

@@ -188,6 +188,81 @@ int libpool_pardon(libpool *pool, uint64_t kind)
     return known ? 0 : -ENOENT;
 }
 
+int libpool_recycle(libpool *pool, uint32_t parallel)
+{
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    error = lp_pool_recycle(&pool->core, parallel, lp_supervisor_now());
+    lp_supervisor_perform(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+/* Somebody who was started with what is there may not have put it on yet. */
+static bool is_looked_into(const libpool *pool, enum lp_place place)
+{
+    bool looked = false;
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        enum lp_worker_state state = pool->core.workers[slot].state;
+        bool dresses = state == LP_WORKER_SPAWNING || state == LP_WORKER_STARTING;
+        looked = looked || (dresses && lp_wardrobe_assigned(pool->wardrobe, slot) == place);
+    }
+    return looked;
+}
+
+/* With the lock held. */
+static int change_outfit(libpool *pool, const libpool_outfit *outfit)
+{
+    enum lp_place place = pool->outfit_place == LP_PLACE_FIRST ? LP_PLACE_SECOND : LP_PLACE_FIRST;
+    int error = 0;
+    if (!pool->wardrobe)
+        error = -ENOTSUP;
+    else if (!outfit)
+        place = LP_PLACE_NONE;
+    else if (outfit->stdio[STDIN_FILENO] == LIBPOOL_STDIO_INHERIT &&
+             !lp_outfit_keeps_stdin(pool->outfit))
+        error = -EINVAL;
+    else if (is_looked_into(pool, place))
+        error = -EAGAIN;
+    else
+        error = lp_wardrobe_fill(pool->wardrobe, place, outfit);
+    if (!error)
+        pool->outfit_place = place;
+    return error;
+}
+
+int libpool_set_outfit(libpool *pool, const libpool_outfit *given)
+{
+    libpool_outfit outfit;
+    int error = lp_door_check(pool);
+    if (!error && given)
+        error = lp_door_copy(&outfit, sizeof outfit, given, given->size);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    error = change_outfit(pool, given ? &outfit : NULL);
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+int libpool_drain(libpool *pool, int timeout_ms)
+{
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
+    uint64_t deadline_ns = lp_door_deadline(timeout_ms);
+    pthread_mutex_lock(&pool->lock);
+    bool drained = lp_pool_is_drained(&pool->core), late = false;
+    while (!drained && !late) {
+        late = !lp_supervisor_await(pool, deadline_ns);
+        drained = lp_pool_is_drained(&pool->core);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return drained ? 0 : -ETIMEDOUT;
+}
+
 static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
 {
     uint64_t now_ns = lp_supervisor_now();
@@ -256,6 +331,38 @@ int libpool_dispatch(libpool *pool)
     pthread_mutex_unlock(&pool->lock);
     lp_supervisor_turn(pool, 0, driving);
     return 0;
+}
+
+/* ---- groups --------------------------------------------------------------------------------- */
+
+static void cancel_recalled(libpool *pool, struct lp_group_cancel *cancel)
+{
+    bool done = false;
+    while (!done) {
+        done = lp_pool_cancel_group(&pool->core, cancel, lp_supervisor_now());
+        lp_supervisor_perform(pool);
+    }
+}
+
+int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed)
+{
+    struct lp_group_cancel cancel = {.group = group};
+    int error = lp_door_check(pool);
+    if (!error && group == 0)
+        error = -EINVAL;
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    do { /* again, if a worker that was found corrupt has settled what was recalled */
+        cancel.recall = false;
+        cancel.next = 0;
+        lp_supervisor_recall_all(pool);
+        cancel_recalled(pool, &cancel);
+    } while (cancel.recall);
+    pthread_mutex_unlock(&pool->lock);
+    if (killed)
+        *killed = cancel.killed;
+    return (int64_t)(cancel.dequeued + cancel.killed);
 }
 
 /* ---- futures -------------------------------------------------------------------------------- */

@@ -421,6 +421,82 @@ TEST(libpool, a_function_that_is_not_mapped_is_an_error)
     libpool_close(pool);
 }
 
+TEST(libpool, a_group_is_cancelled_pending_running_and_detached)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 2};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_task task = {.size = sizeof task, .function = hang, .group = 9};
+    libpool_future *mine = NULL, *other = NULL;
+    uint64_t killed = 77;
+    CU_ASSERT_EQUAL(libpool_cancel_group(pool, 0, NULL), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_cancel_group(pool, 9, &killed), 0);
+    CU_ASSERT_EQUAL(killed, 0);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &mine), 0);
+    for (int i = 0; i < 200; i++)
+        CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, NULL), 0);
+    task.function = noop;
+    task.group = 8;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &other), 0);
+    CU_ASSERT_TRUE(await_stats(pool, 2, 2));
+    CU_ASSERT_EQUAL(libpool_cancel_group(pool, 9, &killed), 201);
+    CU_ASSERT_EQUAL(killed, 2);
+    CU_ASSERT_EQUAL(libpool_future_result(mine)->cause, LIBPOOL_CANCELLED);
+    libpool_future_free(mine);
+    CU_ASSERT_EQUAL(cause_of(other), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+}
+
+/* Tiny ones lie in the worker's channel when they are cancelled. */
+TEST(libpool, a_group_of_tiny_tasks_is_cancelled_in_the_channels)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .backlog_tasks = 5000};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_task tasks[2] = {{.size = sizeof tasks[0], .function = noop, .group = 1},
+                             {.size = sizeof tasks[0], .function = noop, .group = 2}};
+    for (int i = 0; i < 2000; i++)
+        CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 2, -1, NULL), 2);
+    int64_t ended = libpool_cancel_group(pool, 1, NULL);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, 20000), 0);
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL((int64_t)stats.tasks_ended[LIBPOOL_CANCELLED], ended);
+    CU_ASSERT_EQUAL((int64_t)stats.tasks_ended[LIBPOOL_COMPLETED], 4000 - ended);
+    libpool_close(pool);
+}
+
+static int note_order(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    uint64_t rank = (uint64_t)(uintptr_t)libpool_worker_data(worker) + 1;
+    libpool_worker_set_data(worker, (void *)(uintptr_t)rank);
+    return libpool_reply(worker, &rank, sizeof rank);
+}
+
+/* 63 levels are worth 63 ms: what is submitted later than that comes after it. */
+TEST(libpool, with_ageing_the_lowest_priority_goes_before_what_comes_much_later)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .ageing_ms = 1};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    libpool_future *blocker = submit(pool, hang, NULL, 0, 0), *low = NULL, *high = NULL;
+    libpool_task task = {.size = sizeof task, .function = note_order, .priority = 63};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &low), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(blocker, 70), -ETIMEDOUT);
+    task.priority = 0;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &high), 0);
+    CU_ASSERT_EQUAL(libpool_future_cancel(blocker), LIBPOOL_CANCEL_KILLED);
+    libpool_future_free(blocker);
+    CU_ASSERT_EQUAL(libpool_future_wait(low, 20000), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(high, 20000), 0);
+    CU_ASSERT_EQUAL(*(const uint64_t *)libpool_future_result(low)->data, 1);
+    CU_ASSERT_EQUAL(*(const uint64_t *)libpool_future_result(high)->data, 2);
+    libpool_future_free(low);
+    libpool_future_free(high);
+    libpool_close(pool);
+}
+
 TEST(libpool, a_live_pool_is_resized)
 {
     libpool *pool = NULL;

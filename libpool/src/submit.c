@@ -104,6 +104,7 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                      struct lp_retry_rule *rule)
 {
     return (struct lp_task_spec){.priority = task->priority,
+                                 .group = task->group,
                                  .bytes = future->input_size + future->name_size,
                                  .run_timeout_ns = task->run_timeout_ms * LP_MS,
                                  .queue_timeout_ns = task->queue_timeout_ms * LP_MS,

@@ -135,6 +135,8 @@ static void perform_spawn(libpool *pool, const struct lp_action *action)
     forget_process(pool, action->slot);
     hold_place(&pool->lines[action->slot]);
     lp_line_reset(&pool->lines[action->slot], action->generation);
+    if (pool->wardrobe)
+        lp_wardrobe_assign(pool->wardrobe, action->slot, pool->outfit_place);
     (void)lp_line_arm(&pool->lines[action->slot]);
     request(pool, action->slot, LP_REQUEST_SPAWN, LP_OWED_SPAWN);
 }
@@ -340,6 +342,9 @@ static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *m
                              .leaves = message->leaves != 0,
                              .grown = message->leaves == LP_LEAVES_OUTGROWN};
     line->results++;
+    if (line->future)
+        lp_future_set_usage(line->future, message->user_ns, message->system_ns,
+                            message->max_rss_kib * UINT64_C(1024));
     lp_pool_tell(&pool->core, &event);
     uint32_t next = pool->core.workers[slot].task;
     if (next == LP_NONE)
@@ -1043,6 +1048,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .jitter_percent = options->recycle_jitter_percent,
         .backlog_tasks = options->backlog_tasks,
         .backlog_bytes = options->backlog_bytes,
+        .ageing_ns = options->ageing_ms * LP_MS,
         .idle_timeout_ns = options->idle_timeout_ms * LP_MS,
         .start_timeout_ns = options->start_timeout_ms * LP_MS,
         .initializer_timeout_ns = options->initializer_timeout_ms * LP_MS,
@@ -1074,10 +1080,12 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
+    pool->wardrobe = pool->start.spawns ? NULL : lp_wardrobe_open(slots);
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
     if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->heir_fds ||
-        !pool->heir_pids || (pool->ring.capacity && !pool->ring.events))
+        !pool->heir_pids || (pool->ring.capacity && !pool->ring.events) ||
+        (!pool->wardrobe && !pool->start.spawns))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
     struct lp_manifest manifest = make_manifest(pool);
@@ -1156,6 +1164,7 @@ static void describe_worker(libpool *pool)
         .sizes = pool->options,
         .place = &pool->place,
         .outfit = pool->outfit,
+        .wardrobe = pool->wardrobe,
         .initializer = options->initializer,
         .initializer_arg = options->initializer_arg,
         .finalizer = options->finalizer,
@@ -1271,6 +1280,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;
     lp_start_release(&pool->start, slots, forked, allocator);
+    lp_wardrobe_close(pool->wardrobe);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
     lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);

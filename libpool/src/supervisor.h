@@ -23,6 +23,7 @@
 #include "os/cgroup_place.h"
 #include "os/outfit.h"
 #include "os/poller.h"
+#include "os/wardrobe.h"
 #include "os/zygote.h"
 #include "start.h"
 #include "worker.h"
@@ -59,6 +60,8 @@ struct libpool {
     void *core_memory;
     struct lp_line *lines;
     char *windows; /* shared memory: one window a slot */
+    struct lp_wardrobe *wardrobe;
+    enum lp_place outfit_place; /* what workers wear that are started from now on */
 
     struct lp_poller poller;
     struct lp_zygote_link zygote;

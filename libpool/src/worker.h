@@ -12,6 +12,7 @@
 
 #include "os/cgroup_place.h"
 #include "os/outfit.h"
+#include "os/wardrobe.h"
 
 struct lp_worker_kit {
     uint32_t *alive; /* a page that is wiped in forked copies, of the process that forks workers */
@@ -21,7 +22,8 @@ struct lp_worker_kit {
     uint64_t result_bytes;
     libpool_options sizes; /* only memory_limit_bytes, recycle_bytes, trim_bytes count */
     const struct lp_cgroup_place *place;
-    const struct lp_outfit *outfit; /* NULL: none */
+    struct lp_outfit *outfit;     /* NULL: none */
+    struct lp_wardrobe *wardrobe; /* what is worn instead (wardrobe.h); NULL: nothing */
     libpool_initializer *initializer;
     void *initializer_arg;
     libpool_finalizer *finalizer;

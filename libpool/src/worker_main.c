@@ -37,13 +37,21 @@
 #define IDLE_MS 250                  /* ...when no task came for so long */
 #define LEFTOVERS_MS 1000            /* what can't be killed in that time is the zygote's matter */
 #define KEEPS 64                     /* children of the initializer that are left alone */
-#define BELL_NS 20000u /* an answer may stay unannounced so long while others follow */
-#define TINY_NS 2000u  /* a task like the one before is expected to take no longer */
-#define FORK_NS 1000u  /* no process is created in less: the least measured is 7 us */
+#define BELL_NS 20000u    /* an answer may stay unannounced so long while others follow */
+#define TINY_NS 2000u     /* a task like the one before is expected to take no longer */
+#define USAGE_NS 1000000u /* what a task of so long has used is measured */
+#define SHORT_NS 20000u   /* what a short one costs beside itself: waiting, waking */
+#define FORK_NS 1000u     /* no process is created in less: the least measured is 7 us */
 
 struct buffer {
     unsigned char *data;
     size_t size, capacity;
+};
+
+/* CPU time of this process and of the children it has waited for. */
+struct usage {
+    uint64_t user_ns, system_ns;
+    uint32_t max_rss_kib;
 };
 
 struct libpool_worker {
@@ -53,9 +61,11 @@ struct libpool_worker {
     const uint32_t *alive; /* wiped in a child that a task forks */
     uint32_t slot, generation;
     uint64_t task_id;
-    uint64_t last_ns;  /* when the last task ended; 0: something came between */
-    uint64_t run_ns;   /* how long it took */
-    uint64_t quiet_ns; /* since when there are answers that were not announced; 0: none are */
+    uint64_t last_ns;   /* when the last task ended; 0: something came between */
+    uint64_t run_ns;    /* how long it took */
+    struct usage usage; /* when it was read last... */
+    uint64_t unread_ns; /* ...and about as much as may have come since, by tasks that were short */
+    uint64_t quiet_ns;  /* since when there are answers that were not announced; 0: none are */
     void *data;
     struct buffer input, reply;
     struct buffer name; /* of the task's function, when it is named */
@@ -318,6 +328,36 @@ static void announce(libpool_worker *worker, uint64_t now_ns)
     worker->quiet_ns = 0;
 }
 
+static uint64_t ns_of(const struct timeval *time)
+{
+    return (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_usec * 1000u;
+}
+
+static void read_usage(libpool_worker *worker)
+{
+    struct rusage self, children;
+    worker->unread_ns = 0;
+    if (lp_sys.getrusage(RUSAGE_SELF, &self) || lp_sys.getrusage(RUSAGE_CHILDREN, &children))
+        return; /* a filter may forbid it */
+    worker->usage.user_ns = ns_of(&self.ru_utime) + ns_of(&children.ru_utime);
+    worker->usage.system_ns = ns_of(&self.ru_stime) + ns_of(&children.ru_stime);
+    worker->usage.max_rss_kib = (uint32_t)self.ru_maxrss;
+}
+
+/* To ask after each short task would cost more than it: they only count until the next look. */
+static void measure(libpool_worker *worker, struct lp_message *result)
+{
+    if (worker->run_ns < USAGE_NS) {
+        worker->unread_ns += worker->run_ns + SHORT_NS;
+        return;
+    }
+    struct usage before = worker->usage;
+    read_usage(worker);
+    result->user_ns = worker->usage.user_ns - before.user_ns;
+    result->system_ns = worker->usage.system_ns - before.system_ns;
+    result->max_rss_kib = worker->usage.max_rss_kib;
+}
+
 /* The mark is the last thing before user code: it tells what may have run, and since when. */
 static void begin(libpool_worker *worker, const struct lp_message *message,
                   struct lp_message *result)
@@ -370,6 +410,7 @@ static int enter(libpool_worker *worker, const struct lp_message *message,
         _exit(code); /* a child that the task forked has returned, too: it is not the worker */
     result->ended_ns = lp_supervisor_now();
     worker->run_ns = result->ended_ns - result->started_ns;
+    measure(worker, result);
     return code;
 }
 
@@ -465,6 +506,8 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
     answer(worker, &result);
     worker->reply.size = 0;
     worker->task_id = 0;
+    if (worker->unread_ns >= USAGE_NS) /* so that the next long one does not answer for them */
+        read_usage(worker);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -511,9 +554,19 @@ static int call_initializer(libpool_worker *worker)
     return initializer ? initializer(worker, kit->initializer_arg) : 0;
 }
 
+static int dress(const libpool_worker *worker)
+{
+    const struct lp_worker_kit *kit = worker->kit;
+    struct lp_outfit *outfit;
+    if (!kit->wardrobe)
+        return lp_outfit_wear(kit->outfit, worker->slot);
+    bool taken = lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit);
+    return taken ? lp_outfit_wear(outfit, worker->slot) : -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
+}
+
 static void initialise(libpool_worker *worker)
 {
-    int code = lp_outfit_wear(worker->kit->outfit, worker->slot);
+    int code = dress(worker);
     if (!code)
         code = call_initializer(worker);
     if (code) {
@@ -522,6 +575,7 @@ static void initialise(libpool_worker *worker)
     }
     int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
+    read_usage(worker);
     lp_growth_begin(&worker->growth, &worker->kit->sizes, worker->kit->place, worker->slot);
     say(worker, LP_MESSAGE_READY, 0);
 }

@@ -43,7 +43,8 @@
 
 /*
  * What one step may emit: each slot a handful, each ended task an END, a NOTE and a ROOM. A result or a
- * death may tell of a task's beginning, too, and a death of all that one worker was sent ahead.
+ * death may tell of a task's beginning, too, and a death of all that one worker was sent ahead. The ends
+ * of a group's cancel come on top of those of the settling.
  */
 #define LP_ACTIONS_PER_SLOT 9u
 #define LP_ACTIONS_FIXED                                                                        \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/pool.h"
 
+#include "core/histogram.h"
 #include "core/ladder.h"
 #include "core/prefetch.h"
 #include "core/retry.h"
@@ -68,6 +69,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->config = *config;
     pool->config.workers_limit = most_workers(config);
     pool->random = config->seed | 1;
+    pool->edition = 1;
     pool->retry_random = (config->seed ^ UINT64_C(0x9e3779b97f4a7c15)) | 1;
     pool->retry_budget = 100 * LP_RETRY_FLOOR;
     pool->quarantine.limit = config->quarantine_deaths;
@@ -79,6 +81,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->deadlines.items = (struct lp_heap_item *)(void *)(base + at.heap_items);
     pool->deadlines.places = (uint32_t *)(void *)(base + at.heap_places);
     lp_tasks_init(&pool->tasks, tasks_needed(config), base + at.tasks);
+    pool->tasks.ageing_ns = config->ageing_ns;
     pool->idle_oldest = pool->idle_newest = pool->probe = pool->hungry_first = LP_NONE;
     pool->favourite = LP_NONE;
     pool->run_ns = LP_PREFETCH_NS; /* nothing is sent ahead until something was seen */
@@ -118,6 +121,13 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
     if (task != LP_NONE)
         action->note.task_id = pool->tasks.table[task].id;
     return &action->note;
+}
+
+bool lp_pool_is_drained(const struct lp_pool *pool)
+{
+    const struct lp_tasks *tasks = &pool->tasks;
+    return tasks->pending == 0 && tasks->prefetched == 0 && tasks->running == 0 &&
+           tasks->waiting == 0;
 }
 
 static bool counts_as_failed(libpool_cause cause)
@@ -171,14 +181,21 @@ static void note_run(libpool_event *note, const struct lp_outcome *outcome)
 
 void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
 {
+    bool was_running = pool->tasks.table[index].state == LP_TASK_RUNNING;
     fill_in_times(pool, &pool->tasks.table[index], outcome);
     fill_in_retries(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
         pool->stats.tasks_failed++;
+    if (was_running) {
+        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_WAIT], outcome->pending_ns);
+        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_RUN], outcome->running_ns);
+    }
     lp_pool_emit(pool, LP_ACTION_END, outcome->slot)->task = index;
     note_run(lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index), outcome);
+    if (lp_pool_is_drained(pool))
+        lp_pool_note(pool, LIBPOOL_EVENT_DRAINED, LP_NONE, LP_NONE);
 }
 
 bool lp_pool_end_run(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
@@ -242,6 +259,26 @@ static uint32_t least_wanted(const struct lp_pool *pool)
     return hopeless && pool->config.min_workers == 0 ? 1 : pool->config.min_workers;
 }
 
+/* As many as may run tasks, and those who stand in for one that dies. */
+static uint32_t most_ready(const struct lp_pool *pool)
+{
+    return pool->config.max_workers + pool->config.spare_workers;
+}
+
+static uint32_t ready_workers(const struct lp_pool *pool)
+{
+    return pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY];
+}
+
+/* Who has left to be replaced is replaced, whether or not there is work. */
+static uint32_t with_owed(const struct lp_pool *pool, uint32_t want)
+{
+    uint64_t strong = (uint64_t)ready_workers(pool) + pool->owed;
+    uint32_t most = most_ready(pool);
+    uint32_t owed = strong < most ? (uint32_t)strong : most;
+    return want > owed ? want : owed;
+}
+
 static uint32_t wanted(const struct lp_pool *pool)
 {
     if (pool->phase > LP_PHASE_DRAINING)
@@ -252,19 +289,14 @@ static uint32_t wanted(const struct lp_pool *pool)
     uint32_t least = open ? least_wanted(pool) : 0, spare = open ? pool->config.spare_workers : 0;
     if (demand < least)
         demand = least;
-    return (demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers) +
-           spare;
-}
-
-/* As many as may run tasks, and those who stand in for one that dies. */
-static uint32_t most_ready(const struct lp_pool *pool)
-{
-    return pool->config.max_workers + pool->config.spare_workers;
+    uint32_t want =
+        (demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers) + spare;
+    return open && pool->owed ? with_owed(pool, want) : want;
 }
 
 bool lp_pool_is_excessive(const struct lp_pool *pool)
 {
-    return pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] > most_ready(pool);
+    return ready_workers(pool) > most_ready(pool);
 }
 
 /* An idle worker that may be given a task. */
@@ -305,6 +337,41 @@ static void settle_excess(struct lp_pool *pool)
 {
     while (lp_pool_is_excessive(pool) && pool->idle_oldest != LP_NONE)
         lp_worker_retire(pool, pool->idle_oldest);
+}
+
+static bool is_outdated(const struct lp_pool *pool, uint32_t slot)
+{
+    return pool->workers[slot].edition != pool->edition;
+}
+
+/* Somebody has still to be replaced. */
+static bool has_outdated(const struct lp_pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
+        enum lp_worker_state state = pool->workers[slot].state;
+        if (state >= LP_WORKER_SPAWNING && state <= LP_WORKER_BUSY && is_outdated(pool, slot))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * A recycle goes on, from the idle worker that waits for longest. Who is missing for another reason
+ * counts, too: a pool that is in trouble, or whose new workers can't start, keeps the old ones.
+ */
+static void settle_recycle(struct lp_pool *pool)
+{
+    if (!pool->recycling || pool->phase != LP_PHASE_OPEN)
+        return;
+    uint32_t slot = pool->idle_oldest;
+    uint64_t parallel = pool->recycle_parallel;
+    while (slot != LP_NONE && wanted(pool) < ready_workers(pool) + parallel) {
+        uint32_t next = pool->workers[slot].idle_newer;
+        if (is_outdated(pool, slot))
+            lp_worker_retire(pool, slot);
+        slot = next;
+    }
+    pool->recycling = has_outdated(pool);
 }
 
 /* Held kinds end when it is their turn: who is pardoned before is run. */
@@ -455,6 +522,7 @@ static bool may_shrink(const struct lp_pool *pool)
 {
     return pool->phase == LP_PHASE_OPEN && pool->tasks.pending == 0 &&
            pool->tasks.prefetched == 0 && pool->idle_oldest != LP_NONE &&
+           with_owed(pool, 0) <= ready_workers(pool) && /* else it would be started again */
            pool->in_state[LP_WORKER_IDLE] > pool->config.spare_workers &&
            strength(pool) > pool->config.min_workers + pool->config.spare_workers;
 }
@@ -682,6 +750,7 @@ static void settle(struct lp_pool *pool)
     pool->ends_left = LP_ENDS_PER_STEP;
     pool->prefetch_left = LP_PREFETCH_STEP;
     settle_overdue(pool);
+    settle_recycle(pool);
     fail_uninitialisable(pool);
     settle_shutdown(pool);
     settle_excess(pool);
@@ -761,9 +830,8 @@ static bool may_be_asked(const struct lp_pool *pool, const struct lp_task *task)
            pool->workers[task->slot].state == LP_WORKER_BUSY;
 }
 
-enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
+static enum lp_cancel cancel_task(struct lp_pool *pool, uint32_t index)
 {
-    pool->now_ns = now_ns;
     struct lp_task *task = &pool->tasks.table[index];
     enum lp_cancel done = LP_CANCEL_DONE;
     lp_retry_forgo(pool, index);
@@ -783,8 +851,36 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
         lp_worker_kill(pool, task->slot, LIBPOOL_CANCELLED);
         done = LP_CANCEL_KILLED;
     }
-    settle(pool);
     return done;
+}
+
+enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    enum lp_cancel done = cancel_task(pool, index);
+    if (done != LP_CANCEL_RECALL)
+        settle(pool);
+    return done;
+}
+
+bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    for (uint32_t left = LP_ENDS_PER_STEP; cancel->next < pool->tasks.untouched; cancel->next++) {
+        const struct lp_task *task = &pool->tasks.table[cancel->next];
+        bool open = task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING ||
+                    is_in_worker(task);
+        if (!open || task->spec.group != cancel->group)
+            continue;
+        if (left-- == 0)
+            return false;
+        enum lp_cancel done = cancel_task(pool, cancel->next);
+        cancel->dequeued += done == LP_CANCEL_DEQUEUED;
+        cancel->killed += done == LP_CANCEL_KILLED;
+        cancel->recall = cancel->recall || done == LP_CANCEL_RECALL;
+    }
+    settle(pool);
+    return true;
 }
 
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
@@ -796,6 +892,21 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
     pool->config.min_workers = min_workers;
     pool->config.max_workers = max_workers;
     pool->made_room = pool->made_room || pool->idle_newest != LP_NONE; /* a spare one may run now */
+    settle(pool);
+    return 0;
+}
+
+int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns)
+{
+    if (parallel == 0)
+        return -EINVAL;
+    if (pool->phase != LP_PHASE_OPEN)
+        return -ESHUTDOWN;
+    pool->now_ns = now_ns;
+    pool->edition++;
+    pool->recycling = true;
+    pool->recycle_parallel = parallel;
+    lp_pool_note(pool, LIBPOOL_EVENT_RECYCLE_BEGUN, LP_NONE, LP_NONE)->code = (int)pool->edition;
     settle(pool);
     return 0;
 }
@@ -920,8 +1031,17 @@ static uint64_t sum(const uint64_t counts[LIBPOOL_CAUSES_MAX])
 static bool is_degraded(const struct lp_pool *pool)
 {
     bool failing = pool->spawn_backoff.failures || pool->zygote_backoff.failures;
-    return failing &&
-           pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY] < wanted(pool);
+    return failing && ready_workers(pool) < wanted(pool);
+}
+
+static uint64_t outdated(const struct lp_pool *pool)
+{
+    uint64_t count = 0;
+    for (uint32_t slot = 0; slot < pool->slots; slot++) {
+        enum lp_worker_state state = pool->workers[slot].state;
+        count += state >= LP_WORKER_STARTING && state <= LP_WORKER_GONE && is_outdated(pool, slot);
+    }
+    return count;
 }
 
 void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
@@ -939,6 +1059,8 @@ void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
     stats->worker_processes_still_alive = (uint64_t)in[LP_WORKER_STARTING] + in[LP_WORKER_IDLE] +
                                           in[LP_WORKER_BUSY] + in[LP_WORKER_RETIRING] +
                                           in[LP_WORKER_DYING] + in[LP_WORKER_GONE];
+    stats->generation = pool->edition;
+    stats->worker_processes_outdated = pool->edition > 1 ? outdated(pool) : 0;
     stats->degraded = is_degraded(pool);
     int error = pool->zygote_backoff.error ? pool->zygote_backoff.error : pool->spawn_backoff.error;
     stats->degraded_error = stats->degraded ? error : 0;

@@ -24,7 +24,7 @@
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
  * did not come in time.
  *
- * All counters are changed by the transitions in worker.c and by end_task() alone.
+ * All counters and histograms are changed by the transitions in worker.c and by end_task() alone.
  */
 #ifndef LP_CORE_POOL_H
 #define LP_CORE_POOL_H
@@ -46,6 +46,7 @@ struct lp_pool_config {
     uint32_t jitter_percent;   /* how much less than these two a worker may be given */
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
+    uint64_t ageing_ns; /* of pending tasks; 0: none */
     uint64_t idle_timeout_ns;
     uint64_t start_timeout_ns, initializer_timeout_ns, finalizer_timeout_ns;
     uint32_t initializer_failures;
@@ -85,6 +86,14 @@ enum lp_cancel {
     LP_CANCEL_ASKED
 };
 
+/* The tasks of one group are ended in batches: begins zeroed but for the group. */
+struct lp_group_cancel {
+    uint64_t group;
+    uint32_t next; /* place in the table */
+    uint64_t dequeued, killed;
+    bool recall; /* some wait in a channel: recall them, and begin again at the first */
+};
+
 struct lp_pool {
     struct lp_pool_config config;
     uint64_t now_ns; /* time of the event being handled */
@@ -118,6 +127,11 @@ struct lp_pool {
     bool weighs;       /* the zygote that is up is to weigh trees */
     uint64_t weigh_ns; /* when that is next; 0: nobody ran anything when it was last */
 
+    uint64_t edition;          /* 1, one more with each recycle */
+    bool recycling;            /* somebody may be of an older edition */
+    uint32_t recycle_parallel; /* so many may be missing for its sake */
+    uint32_t owed; /* workers of an older edition that have left and were not replaced */
+
     enum lp_phase phase;
     bool cancel_pending;
     bool overran;                  /* the shutdown's deadline had to kill */
@@ -125,6 +139,7 @@ struct lp_pool {
     uint64_t give_up_ns;           /* KILLING: when to stop waiting for proofs */
 
     libpool_stats stats; /* the counters; gauges are filled in by lp_pool_stats */
+    libpool_histogram histograms[LIBPOOL_HISTOGRAMS];
 
     struct lp_quarantine quarantine;
 
@@ -153,14 +168,26 @@ void lp_pool_reject(struct lp_pool *pool);
 bool lp_pool_pardon(struct lp_pool *pool, uint64_t kind, uint64_t now_ns);
 /* The task must not have been released. */
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_ns);
+/*
+ * Ends the next batch of a group's tasks; what waits in channels is to be recalled before. Nothing is
+ * settled, so nothing of the group is handed out, until it returns true: it has seen all.
+ */
+bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, uint64_t now_ns);
 /* New bounds from now on. Too many: the idle leave first, the busy after their task. -EINVAL. */
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
                    uint64_t now_ns);
+/*
+ * From now on a new edition: whoever is of an older one leaves when it is idle, as long as fewer than
+ * `parallel` workers are missing, and is replaced. -EINVAL, -ESHUTDOWN.
+ */
+int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
 void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT, RECALLED */
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);
 /* Tasks wait in the channel of the worker in this slot, and it may live to begin them. */
 bool lp_pool_holds_prefetched(const struct lp_pool *pool, uint32_t slot);
+/* Nothing is pending or running. */
+bool lp_pool_is_drained(const struct lp_pool *pool);
 /* An ended task's record may be used again. */
 void lp_pool_release(struct lp_pool *pool, uint32_t task);
 

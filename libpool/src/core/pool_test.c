@@ -686,6 +686,153 @@ TEST(pool, busy_workers_beyond_a_new_maximum_leave_after_their_task)
     SAID("end 1 completed has-run; assign 3 1.1; ");
 }
 
+/* ---- groups and ageing -------------------------------------------------------------------------- */
+
+TEST(pool, a_group_is_cancelled_and_nothing_else)
+{
+    OPEN(.min_workers = 2, .max_workers = 2, .backlog_tasks = 100);
+    struct lp_group_cancel cancel = {.group = 7};
+    rig_raise(&rig, 2);
+    SUBMIT(.group = 7);
+    SUBMIT(.group = 8);
+    SUBMIT(.group = 7);
+    SUBMIT();
+    rig_said(&rig);
+    CU_ASSERT_TRUE(lp_pool_cancel_group(&rig.pool, &cancel, rig.now_ns));
+    rig_perform(&rig);
+    SAID("end 1 cancelled may-have-run; kill 1.1; end 3 cancelled not-started; spawn 2.1; ");
+    CU_ASSERT_EQUAL(cancel.dequeued, 1);
+    CU_ASSERT_EQUAL(cancel.killed, 1);
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; assign 4 0.1; ");
+}
+
+TEST(pool, a_large_group_is_cancelled_in_batches_and_none_of_it_begins_meanwhile)
+{
+    OPEN(.max_workers = 1, .backlog_tasks = 100);
+    struct lp_group_cancel cancel = {.group = 7};
+    for (int i = 0; i < 70; i++)
+        SUBMIT(.group = 7);
+    STEP(ZYGOTE_UP, .pid = 100);
+    CU_ASSERT_FALSE(lp_pool_cancel_group(&rig.pool, &cancel, rig.now_ns));
+    CU_ASSERT_EQUAL(cancel.dequeued, LP_ENDS_PER_STEP);
+    rig_perform(&rig);
+    CU_ASSERT_TRUE(lp_pool_cancel_group(&rig.pool, &cancel, rig.now_ns));
+    rig_perform(&rig);
+    CU_ASSERT_EQUAL(cancel.dequeued, 70);
+    CU_ASSERT_EQUAL(ENDED(CANCELLED), 70);
+}
+
+TEST(pool, a_low_priority_does_not_starve_with_ageing)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .backlog_tasks = 100, .ageing_ns = LP_MS);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT(.priority = 5);
+    uint64_t done = 0, waited = 0;
+    while (waited < 100 && rig.pool.tasks.table[1].state == LP_TASK_PENDING) {
+        SUBMIT();
+        rig_pass(&rig, 1);
+        TELL(0, RESULT, .task_id = rig.pool.tasks.table[rig.pool.workers[0].task].id);
+        waited++;
+        done += ENDED(COMPLETED);
+    }
+    CU_ASSERT_EQUAL(waited, 7); /* five levels, the task that ran, and the one of the same time */
+    CU_ASSERT(done > 0);
+}
+
+/* ---- recycling ---------------------------------------------------------------------------------- */
+
+static void recycle(uint32_t parallel)
+{
+    CU_ASSERT_EQUAL(lp_pool_recycle(&rig.pool, parallel, rig.now_ns), 0);
+    rig_perform(&rig);
+}
+
+TEST(pool, a_recycle_replaces_so_many_at_a_time)
+{
+    OPEN(.min_workers = 3, .max_workers = 3);
+    rig_raise(&rig, 3);
+    CU_ASSERT_EQUAL(lp_pool_recycle(&rig.pool, 0, rig.now_ns), -EINVAL);
+    recycle(2);
+    SAID("retire 0.1; retire 1.1; spawn 3.1; spawn 4.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).generation, 2);
+    CU_ASSERT_EQUAL(rig_stats(&rig).worker_processes_outdated, 3);
+    rise(3);
+    SAID("retire 2.1; ");
+    DIE(0);
+    DIE(1);
+    DIE(2);
+    SAID("spawn 0.2; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).worker_processes_outdated, 0);
+    rise(0);
+    rise(4);
+    SAID("");
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_IDLE), 3);
+}
+
+TEST(pool, a_busy_worker_is_recycled_after_its_task_and_gets_none_ahead)
+{
+    OPEN(.min_workers = 1, .max_workers = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    SUBMIT();
+    recycle(1);
+    SAID("assign 1 0.1; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; retire 0.1; spawn 1.1; ");
+    rise(1);
+    SAID("assign 2 1.1; ");
+}
+
+TEST(pool, while_others_are_missing_no_worker_is_recycled)
+{
+    OPEN(.min_workers = 2, .max_workers = 2);
+    rig_raise(&rig, 2);
+    TELL(0, GONE);
+    SAID("spawn 2.1; ");
+    recycle(1);
+    SAID("");
+    rise(2);
+    SAID("retire 1.1; spawn 3.1; ");
+}
+
+TEST(pool, idle_workers_that_nobody_needs_are_recycled_and_not_lost)
+{
+    OPEN(.max_workers = 2, .idle_timeout_ns = 5000 * LP_MS);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    rise(0);
+    TELL(0, RESULT, .task_id = 1);
+    rig_said(&rig);
+    recycle(1);
+    SAID("retire 0.1; spawn 1.1; ");
+    DIE(0);
+    rise(1);
+    SAID("");
+    rig_pass(&rig, 5000);
+    SAID("retire 1.1; ");
+}
+
+TEST(pool, a_recycle_begins_again_and_ends_with_the_shutdown)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .notes = true);
+    rig_raise(&rig, 1);
+    recycle(1);
+    SAID("note recycle-begun; retire 0.1; note worker-retired; spawn 1.1; ");
+    rise(1);
+    rig_said(&rig);
+    SUBMIT();
+    recycle(1);
+    recycle(1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).generation, 4);
+    rig_said(&rig);
+    TELL(1, RESULT, .task_id = 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig_said(&rig), "retire 1.1; "));
+    RIG_STEP(&rig, SHUTDOWN, .flags = LIBPOOL_CANCEL);
+    CU_ASSERT_EQUAL(lp_pool_recycle(&rig.pool, 1, rig.now_ns), -ESHUTDOWN);
+}
+
 /* ---- failures and backoff --------------------------------------------------------------------- */
 
 TEST(pool, after_a_failed_spawn_one_worker_goes_ahead)
@@ -1115,7 +1262,7 @@ TEST(pool, the_event_stream_tells_a_tasks_life)
     DIE(0);
     SAID("note task-received; zygote-start; note zygote-started; spawn 0.1; note worker-spawned; "
          "note worker-ready; assign 1 0.1; note task-launched; end 1 completed has-run; "
-         "note task-ended; retire 0.1; note worker-retired; note worker-exited; ");
+         "note task-ended; note drained; retire 0.1; note worker-retired; note worker-exited; ");
 }
 
 TEST(pool, the_stats_are_one_consistent_picture)

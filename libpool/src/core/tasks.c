@@ -100,10 +100,29 @@ uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, u
     return index;
 }
 
+/* Of two that are due at the same time the one of the higher level is first. */
+static uint32_t first_by_age(const struct lp_tasks *tasks)
+{
+    uint32_t first = LP_NONE;
+    uint64_t first_ns = UINT64_MAX;
+    for (uint64_t left = tasks->occupied; left; left &= left - 1) {
+        uint32_t priority = (uint32_t)__builtin_ctzll(left);
+        uint32_t head = tasks->levels[priority].first;
+        uint64_t due_ns = queued_ns(tasks, head) + priority * tasks->ageing_ns;
+        if (due_ns < first_ns) {
+            first = head;
+            first_ns = due_ns;
+        }
+    }
+    return first;
+}
+
 uint32_t lp_tasks_first(const struct lp_tasks *tasks)
 {
     if (!tasks->occupied)
         return LP_NONE;
+    if (tasks->ageing_ns)
+        return first_by_age(tasks);
     return tasks->levels[__builtin_ctzll(tasks->occupied)].first;
 }
 

@@ -16,8 +16,11 @@
  * PREFETCHED: in a worker's channel already, behind the one it runs; not begun as far as is known.
  * WAITING: a run of it has failed, and it pauses before the next one. It keeps its room.
  *
- * The backlog is 64 first-in-first-out levels and a bitmap: 3 to 40 ns whatever the depth. Tasks
- * with a queue timeout are also in a heap of deadlines, and so are those that wait, with the end of
+ * The backlog is 64 first-in-first-out levels and a bitmap: 3 to 40 ns whatever the depth. With ageing,
+ * a task of level n counts as submitted n times the ageing later than it was, and the first of all levels
+ * by that time is the next: so it rises a level in each of those spans, and nothing that is submitted
+ * later than its time can overtake it. Levels are in order by themselves: only their heads are looked at.
+ * Tasks with a queue timeout are also in a heap of deadlines, and so are those that wait, with the end of
  * their pause. Counts and bytes are kept here, in the same place as the moves they count. What retrying
  * needs is in a table of its own, whose memory stays untouched as long as nobody asks for it.
  */
@@ -75,9 +78,10 @@ struct lp_task_spec {
     uint64_t heartbeat_ns;     /* it has to give signs of life no further apart; 0: it has not */
     uint64_t grace_ns;         /* from being asked to end to its kill; 0: it is not asked */
     int soft_signal;           /* what its worker is sent when it is asked; 0: nothing */
+    void *user;                /* the supervisor's future; not looked at */
+    uint64_t group;            /* 0: none */
     const struct lp_retry_rule *retry; /* NULL: one run is all. Copied */
     uint64_t kind;                     /* 0: none */
-    void *user;                        /* the supervisor's future; not looked at */
 };
 
 struct lp_task {
@@ -115,7 +119,8 @@ struct lp_tasks {
     uint32_t untouched; /* table entries never used yet: memory stays untouched, too */
     uint32_t free_first;
     struct lp_level levels[LIBPOOL_PRIORITIES];
-    uint64_t occupied; /* bit n: level n is not empty */
+    uint64_t occupied;  /* bit n: level n is not empty */
+    uint64_t ageing_ns; /* a task rises a level in so long; 0: never */
     uint64_t last_id;
     uint32_t pending;
     uint32_t prefetched;

@@ -37,6 +37,24 @@ static void end(struct table *table, uint32_t index)
     lp_tasks_end(&table->tasks, index, &(struct lp_outcome){.cause = LIBPOOL_COMPLETED});
 }
 
+TEST(tasks, with_ageing_each_span_is_worth_a_level)
+{
+    static _Alignas(16) char memory[16 * 1024];
+    struct lp_tasks tasks;
+    memset(memory, 0, sizeof memory);
+    lp_tasks_init(&tasks, 8, memory);
+    tasks.ageing_ns = 10;
+    (void)lp_tasks_add(&tasks, &(struct lp_task_spec){.priority = 3}, 100); /* due at 130 */
+    (void)lp_tasks_add(&tasks, &(struct lp_task_spec){.priority = 0}, 129);
+    (void)lp_tasks_add(&tasks, &(struct lp_task_spec){.priority = 0}, 130);
+    (void)lp_tasks_add(&tasks, &(struct lp_task_spec){.priority = 0}, 131);
+    (void)lp_tasks_add(&tasks, &(struct lp_task_spec){.priority = 3}, 131);
+    static const uint64_t order[] = {2, 3, 1, 4, 5};
+    for (uint32_t i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(tasks.table[lp_tasks_take(&tasks, 200)].id, order[i]);
+    CU_ASSERT_EQUAL(lp_tasks_take(&tasks, 200), LP_NONE);
+}
+
 TEST(tasks, first_in_first_out)
 {
     struct table table;

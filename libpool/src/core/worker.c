@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/worker.h"
 
+#include "core/histogram.h"
 #include "core/jitter.h"
 #include "core/ladder.h"
 #include "core/pool.h"
@@ -93,6 +94,8 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .hungry = worker->hungry,
                                  .hungry_next = worker->hungry_next,
                                  .tasks_limit = tasks_limit,
+                                 .edition = pool->edition,
+                                 .asked_ns = pool->now_ns,
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
     move(pool, slot, LP_WORKER_SPAWNING);
@@ -159,6 +162,7 @@ void lp_worker_assign(struct lp_pool *pool, uint32_t slot)
 
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
 {
+    pool->owed += pool->workers[slot].edition != pool->edition;
     move(pool, slot, LP_WORKER_RETIRING);
     pool->workers[slot].retiring = true;
     lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.finalizer_timeout_ns);
@@ -196,6 +200,7 @@ static void kill_process(struct lp_pool *pool, uint32_t slot, libpool_cause doom
     struct lp_worker *worker = &pool->workers[slot];
     if (worker->doom == LIBPOOL_PENDING)
         worker->doom = doom;
+    worker->killed_ns = pool->now_ns;
     move(pool, slot, LP_WORKER_DYING);
     uint64_t wait_ns = has_tasks(worker) ? LP_KILL_GRACE_NS : worker->proof_wait_ns;
     lp_worker_set_deadline(pool, slot, pool->now_ns + wait_ns);
@@ -556,6 +561,9 @@ static void kill_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
 static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     (void)event;
+    uint64_t killed_ns = pool->workers[slot].killed_ns;
+    if (killed_ns)
+        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_KILL], pool->now_ns - killed_ns);
     lp_retry_let_go(pool, slot);
     move(pool, slot, LP_WORKER_VACANT);
     lp_heap_remove(&pool->deadlines, slot);
@@ -568,9 +576,12 @@ static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *ev
     (void)event;
     struct lp_worker *worker = &pool->workers[slot];
     worker->ready = true;
+    lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_SPAWN], pool->now_ns - worker->asked_ns);
     pool->initializer_failures = 0;
     if (pool->config.max_age_ns)
         worker->aged_ns = pool->now_ns + draw_age_ns(pool);
+    if (pool->owed && worker->edition == pool->edition)
+        pool->owed--; /* it stands for one that has left */
     move(pool, slot, LP_WORKER_IDLE);
     lp_pool_note(pool, LIBPOOL_EVENT_WORKER_READY, slot, LP_NONE);
     if (worker->leave)

@@ -89,6 +89,9 @@ struct lp_worker {
     uint64_t aged_ns;                 /* it leaves from then on; 0: no matter when */
     uint64_t last_id;                 /* the last task of its that has ended; 0: none has */
     uint64_t launched_ns;             /* its task: since then nothing is before it */
+    uint64_t edition;                 /* the pool's when it was spawned */
+    uint64_t asked_ns;                /* it was asked for */
+    uint64_t killed_ns;               /* by the pool; 0: it was not */
     enum lp_worker_state weighed_in;  /* what it was when that was asked... */
     uint64_t weighed_id;              /* ...and the task that it had; 0: none */
     uint64_t weight_bytes;            /* the last answer */

@@ -42,12 +42,16 @@ struct lp_message { /* 64 bytes: one cache line */
     uint32_t kind;
     int32_t code;
     uint64_t task_id;
-    uint64_t size;     /* payload bytes that follow */
-    uint64_t function; /* address, TASK only */
+    uint64_t size; /* payload bytes that follow */
+    union {
+        uint64_t function; /* TASK: its address */
+        uint64_t user_ns;  /* RESULT, with the two below: what the task has used; 0: not measured */
+    };
     union {
         struct {                           /* RESULT */
             uint64_t started_ns, ended_ns; /* the function was entered (0: it was not) and left */
             uint32_t leaves;               /* the worker asks to be retired: LP_LEAVES_... */
+            uint32_t max_rss_kib;
         };
         struct { /* TASK */
             uint64_t epoch;
@@ -56,8 +60,14 @@ struct lp_message { /* 64 bytes: one cache line */
             uint32_t writable;
         };
     };
-    int32_t soft_signal; /* TASK: 0: none */
-    uint32_t name_size;  /* TASK: so much of the payload, in front, is its name (load.h); 0: none */
+    union {
+        uint64_t system_ns;      /* RESULT */
+        struct {                 /* TASK */
+            int32_t soft_signal; /* 0: none */
+            uint32_t
+                name_size; /* so much of the payload, in front, is its name (load.h); 0: none */
+        };
+    };
 };
 
 struct lp_window; /* the shared memory */

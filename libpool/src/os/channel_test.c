@@ -351,7 +351,7 @@ TEST(channel, tells_what_was_started)
 static _Atomic uint64_t *find_reply_head(struct line *line)
 {
     uint64_t *words = (uint64_t *)(void *)line->host.window;
-    struct lp_message message = {.kind = LP_MESSAGE_READY, .name_size = 1};
+    struct lp_message message = {.kind = LP_MESSAGE_READY, .system_ns = 1};
     for (int i = 0; i < 3; i++)
         lp_channel_send(&line->worker, &message);
     size_t at = 0;

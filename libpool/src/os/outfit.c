@@ -131,6 +131,12 @@ int lp_outfit_copy(struct lp_outfit **copy, const libpool_outfit *given,
     return 0;
 }
 
+int lp_outfit_again(struct lp_outfit **copy, const struct lp_outfit *outfit,
+                    const libpool_allocator *allocator)
+{
+    return lp_outfit_copy(copy, &outfit->is, allocator);
+}
+
 void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *allocator)
 {
     if (outfit != NULL)

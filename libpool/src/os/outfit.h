@@ -21,6 +21,9 @@ struct lp_outfit;
  */
 int lp_outfit_copy(struct lp_outfit **copy, const libpool_outfit *given,
                    const libpool_allocator *allocator);
+/* A copy of a copy. 0, -ENOMEM. */
+int lp_outfit_again(struct lp_outfit **copy, const struct lp_outfit *outfit,
+                    const libpool_allocator *allocator);
 void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *allocator);
 
 /* Whether workers read from the host's descriptor 0, which the zygote then has to keep. NULL: no. */

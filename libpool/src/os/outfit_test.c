@@ -357,6 +357,111 @@ TEST(outfit, it_is_worn_before_the_initializer)
     libpool_close(pool);
 }
 
+static bool await_generation(libpool *pool)
+{
+    libpool_event event = {.size = sizeof event};
+    libpool_stats stats = {.size = sizeof stats};
+    int error = 0;
+    while (!error && libpool_stats_read(pool, &stats) == 0 && stats.worker_processes_outdated)
+        error = libpool_event_next(pool, &event, 20000);
+    return error == 0;
+}
+
+static void recycle(libpool *pool)
+{
+    CU_ASSERT_EQUAL(libpool_recycle(pool, 1), 0);
+    CU_ASSERT_TRUE(await_generation(pool));
+}
+
+static libpool_outfit with_name(const char *const environment[1])
+{
+    return (libpool_outfit){
+        .size = sizeof(libpool_outfit), .environment = environment, .environment_count = 1};
+}
+
+/* The zygote was forked long before. */
+TEST(outfit, a_new_one_is_worn_by_those_that_start_later)
+{
+    char entry[] = "LIBPOOL_TEST_1=second";
+    const char *environment[] = {entry};
+    libpool_outfit first = {.size = sizeof first, .directory = "/proc"};
+    libpool_outfit second = with_name(environment);
+    struct seen seen;
+    int code;
+    libpool *pool = open_in(&first, NULL, 1);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &second), 0);
+    memset(entry, 'x', sizeof entry - 1);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
+    CU_ASSERT_STRING_EQUAL(seen.directory, "/proc");
+    CU_ASSERT_STRING_EQUAL(seen.one, "(unset)");
+    recycle(pool);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
+    CU_ASSERT_STRING_NOT_EQUAL(seen.directory, "/proc");
+    CU_ASSERT_STRING_EQUAL(seen.one, "second");
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, NULL), 0);
+    recycle(pool);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
+    CU_ASSERT_STRING_EQUAL(seen.one, "(unset)");
+    libpool_close(pool);
+}
+
+TEST(outfit, a_new_one_has_room_for_256_kib_and_a_form)
+{
+    static char large[300 * 1024] = "LIBPOOL_TEST_1=";
+    const char *environment[] = {large};
+    memset(large + strlen(large), 'x', 255 * 1024);
+    libpool_outfit outfit = with_name(environment);
+    struct seen seen;
+    int code;
+    libpool *pool = open_in(NULL, NULL, 1);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), 0);
+    memset(large + strlen(large), 'x', 10 * 1024);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), -E2BIG);
+    outfit.directory = "relative";
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), -EINVAL);
+    outfit = (libpool_outfit){.size = sizeof outfit, .stdio = {LIBPOOL_STDIO_INHERIT}};
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), -EINVAL);
+    outfit = (libpool_outfit){.size = 2};
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), -EINVAL);
+    recycle(pool);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(strlen(seen.one), 31); /* as much as it keeps of what is there */
+    libpool_close(pool);
+}
+
+static int be_stuck(libpool_worker *worker, void *arg)
+{
+    (void)worker, (void)arg;
+    const char *name = getenv("LIBPOOL_TEST_1");
+    while (name && strcmp(name, "stuck") == 0)
+        (void)pause();
+    return 0;
+}
+
+/* Two places: the one before the last is looked into by somebody. */
+TEST(outfit, a_new_one_has_to_wait_for_those_that_dress)
+{
+    static const char *const environment[] = {"LIBPOOL_TEST_1=stuck"};
+    libpool_outfit stuck = with_name(environment), other = {.size = sizeof other};
+    libpool_event event = {.size = sizeof event};
+    libpool *pool = open_in(NULL, be_stuck, 2);
+    while (libpool_event_next(pool, &event, 20000) == 0)
+        if (event.kind == LIBPOOL_EVENT_WORKER_READY && event.slot == 1)
+            break;
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &stuck), 0);
+    CU_ASSERT_EQUAL(libpool_recycle(pool, 1), 0);
+    while (libpool_event_next(pool, &event, 20000) == 0)
+        if (event.kind == LIBPOOL_EVENT_WORKER_SPAWNED)
+            break;
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &other), 0);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &other), -EAGAIN);
+    CU_ASSERT_EQUAL(kill(event.pid, SIGKILL), 0);
+    CU_ASSERT_TRUE(await_generation(pool));
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &other), 0);
+    libpool_close(pool);
+}
+
 static void kill_zygote(libpool *pool)
 {
     libpool_event event = {.size = sizeof event};

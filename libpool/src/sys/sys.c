@@ -135,6 +135,7 @@ ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigactio
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
 ROW(int, signal_take, (const sigset_t *set), sigtimedwait(set, NULL, &(struct timespec){0}))
+ROW(int, getrusage, (int who, struct rusage *usage), getrusage((__rusage_who_t)who, usage))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
     setrlimit((limit_resource)resource, limit))
 ROW(int, sched_setaffinity, (size_t size, const void *mask),
@@ -293,7 +294,7 @@ static size_t sys_stack_left(void)
         .nice = sys_nice, .sched_setaffinity = sys_sched_setaffinity, .chdir = sys_chdir,         \
         .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
         .signal_take = sys_signal_take, .memfd_create = sys_memfd_create,                         \
-        .ftruncate = sys_ftruncate, .execve = sys_execve,                                         \
+        .ftruncate = sys_ftruncate, .execve = sys_execve, .getrusage = sys_getrusage,             \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

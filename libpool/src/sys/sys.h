@@ -84,6 +84,7 @@ struct lp_sys {
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
     int (*signal_take)(const sigset_t *set); /* one that is pending; -EAGAIN: none is */
+    int (*getrusage)(int who, struct rusage *usage);
     int (*setrlimit)(int resource, const struct rlimit *limit);
     int (*nice)(int more); /* the new value may be negative: 0 when it was set, else -errno */
     int (*sched_setaffinity)(size_t size, const void *mask);

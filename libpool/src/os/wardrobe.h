@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * wardrobe: outfits that are set when the zygote has been forked already.
+ *
+ * What the host writes after that is in no worker's copy of its memory. So there is some shared memory,
+ * mapped before the first zygote and at the same address in all: two places for an outfit, so that one
+ * can be filled while workers put on what is in the other, and for each slot a word that says which. The
+ * host writes it before it asks for the worker; a worker copies what it finds there and unmaps it before
+ * any code of the application runs.
+ */
+#ifndef LP_OS_WARDROBE_H
+#define LP_OS_WARDROBE_H
+
+#include "os/outfit.h"
+
+#define LP_WARDROBE_PLACE_BYTES (256u * 1024) /* an outfit with all it points to */
+
+enum lp_place {
+    LP_PLACE_OPENING = 0, /* what was set when the pool was opened */
+    LP_PLACE_NONE,        /* nothing: as the application has it */
+    LP_PLACE_FIRST,
+    LP_PLACE_SECOND
+};
+
+struct lp_wardrobe;
+
+struct lp_wardrobe *lp_wardrobe_open(uint32_t slots); /* NULL: no memory */
+void lp_wardrobe_close(struct lp_wardrobe *wardrobe);
+
+/* 0, -EINVAL (see libpool_outfit), -E2BIG. The place is LP_PLACE_FIRST or later, and nobody looks into it. */
+int lp_wardrobe_fill(struct lp_wardrobe *wardrobe, enum lp_place place,
+                     const libpool_outfit *outfit);
+
+void lp_wardrobe_assign(struct lp_wardrobe *wardrobe, uint32_t slot, enum lp_place place);
+enum lp_place lp_wardrobe_assigned(const struct lp_wardrobe *wardrobe, uint32_t slot);
+
+/*
+ * In a worker: what its slot is to wear, a copy that stays, and the wardrobe is gone. `opening` is what
+ * the pool was opened with. false: no memory.
+ */
+bool lp_wardrobe_take(struct lp_wardrobe *wardrobe, uint32_t slot, struct lp_outfit *opening,
+                      struct lp_outfit **outfit);
+
+#endif
