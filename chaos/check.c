@@ -100,6 +100,19 @@ static void check_host(struct ch_parser *parser)
         ch_complain_at(parser, host->place, "'sabotage' is for scenarios with a 'must-fail' line");
 }
 
+/* One without the other would be refused by the pool, or mean nothing. */
+static void check_retries(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        if ((submit->retries == 0) != (submit->retry_causes == 0))
+            ch_complain_at(parser, submit->place, "'retries' and 'retry-on' go together");
+        else if (submit->retries == 0 && (submit->retry_min_ms || submit->works_at))
+            ch_complain_at(parser, submit->place, "this means nothing without retries=...");
+    }
+}
+
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -310,6 +323,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_needs(parser);
     check_host(parser);
     check_user(parser);
+    check_retries(parser);
     check_sizes(parser);
     check_groups(parser);
     check_times(parser);

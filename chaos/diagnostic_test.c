@@ -111,6 +111,9 @@ static const struct bad_line bad_lines[] = {
     {AFTER, 4, "host", 5, 5, "'host' needs at least one key"},
     {AFTER, 4, "host deny=clone3", 5, 1, "write 'needs seccomp'"},
     {AFTER, 4, "host deny-errno=EPERM", 5, 1, "means nothing without deny=..."},
+    {AFTER, 6, "  submit 1 task=segv retries=1", 7, 3, "go together"},
+    {AFTER, 6, "  submit 1 task=segv retry-on=crash", 7, 3, "go together"},
+    {AFTER, 6, "  submit 1 task=segv works-at=2", 7, 3, "means nothing without retries"},
     {AFTER, 4, "host sabotage=lose-end", 5, 1, "for scenarios with a 'must-fail' line"},
     {AFTER, 4, "host sigchld=block", 5, 14, "'sigchld' can't be 'block'"},
 

@@ -128,10 +128,36 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a worker that has grown by more is replaced"},
     {SIZE("trim", 1, TIB, ch_pool, trim_bytes), .standard = "never",
      .help = "a worker that has grown by more gives back what is free"},
+    {NUMBER("retry-percent", 1, 100, ch_pool, retry_percent), .standard = "no limit",
+     .help = "retries at most for 100 tasks received"},
+    {NUMBER("quarantine-deaths", 1, 1000000, ch_pool, quarantine_deaths), .standard = "never",
+     .help = "deaths in a row by a family of tasks, before it is refused"},
+    {TIME_MS("quarantine", 1000, HOUR, ch_pool, quarantine_ms), .standard = "for ever",
+     .help = "for how long"},
     END,
 };
 
 _Static_assert(sizeof(ch_keys_pool) / sizeof(ch_keys_pool[0]) <= CH_KEYS_MAX, "they fit");
+/* What `retry-on` says: causes as libpool_task.retry_causes has them. */
+#define ON(cause) (1u << LIBPOOL_##cause)
+#define ON_DEATH                                                                          \
+    (ON(CRASH) | ON(EXIT) | ON(OOM) | ON(TIMEOUT) | ON(KILLED) | ON(CORRUPT) | ON(LOST) | \
+     ON(MEMORY))
+
+static const struct ch_choice retry_causes[] = {
+    {"error", ON(ERROR)},
+    {"crash", ON(CRASH)},
+    {"exit", ON(EXIT)},
+    {"oom", ON(OOM)},
+    {"timeout", ON(TIMEOUT)},
+    {"killed", ON(KILLED)},
+    {"corrupt", ON(CORRUPT)},
+    {"lost", ON(LOST)},
+    {"memory", ON(MEMORY)},
+    {"death", ON_DEATH},
+    {"any", ON_DEATH | ON(ERROR)},
+    {NULL, 0},
+};
 
 static const struct ch_choice dispositions[] = {
     {"default", CH_SIGNAL_DEFAULT},
@@ -161,35 +187,21 @@ static const struct ch_choice denied_errnos[] = {
 };
 
 static const struct ch_choice sabotages[] = {
-    {"leak-fd", CH_SABOTAGE_LEAK_FD},
-    {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
-    {"leak-thread", CH_SABOTAGE_LEAK_THREAD},
-    {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
-    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP},
-    {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
-    {"lose-end", CH_SABOTAGE_LOSE_END},
-    {"end-twice", CH_SABOTAGE_END_TWICE},
-    {"wrong-pid", CH_SABOTAGE_WRONG_PID},
-    {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
-    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES},
-    {"start-twice", CH_SABOTAGE_START_TWICE},
-    {"deny-start", CH_SABOTAGE_DENY_START},
-    {"lose-count", CH_SABOTAGE_LOSE_COUNT},
-    {"count-back", CH_SABOTAGE_COUNT_BACK},
-    {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
-    {"wear-out", CH_SABOTAGE_WEAR_OUT},
-    {"no-probe", CH_SABOTAGE_NO_PROBE},
-    {"slow-call", CH_SABOTAGE_SLOW_CALL},
-    {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
-    {"final-twice", CH_SABOTAGE_FINAL_TWICE},
-    {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
-    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL},
-    {"own-child", CH_SABOTAGE_OWN_CHILD},
-    {"wake-late", CH_SABOTAGE_WAKE_LATE},
-    {"die-early", CH_SABOTAGE_DIE_EARLY},
-    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},
-    {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
-    {NULL, 0},
+    {"leak-fd", CH_SABOTAGE_LEAK_FD},         {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
+    {"leak-thread", CH_SABOTAGE_LEAK_THREAD}, {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
+    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP}, {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
+    {"lose-end", CH_SABOTAGE_LOSE_END},       {"end-twice", CH_SABOTAGE_END_TWICE},
+    {"wrong-pid", CH_SABOTAGE_WRONG_PID},     {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
+    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES}, {"start-twice", CH_SABOTAGE_START_TWICE},
+    {"deny-start", CH_SABOTAGE_DENY_START},   {"lose-count", CH_SABOTAGE_LOSE_COUNT},
+    {"count-back", CH_SABOTAGE_COUNT_BACK},   {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
+    {"wear-out", CH_SABOTAGE_WEAR_OUT},       {"no-probe", CH_SABOTAGE_NO_PROBE},
+    {"slow-call", CH_SABOTAGE_SLOW_CALL},     {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
+    {"final-twice", CH_SABOTAGE_FINAL_TWICE}, {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
+    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL}, {"own-child", CH_SABOTAGE_OWN_CHILD},
+    {"wake-late", CH_SABOTAGE_WAKE_LATE},     {"die-early", CH_SABOTAGE_DIE_EARLY},
+    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},   {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
+    {"count-run", CH_SABOTAGE_COUNT_RUN},     {NULL, 0},
 };
 
 const struct ch_key ch_keys_host[] = {
@@ -233,6 +245,16 @@ const struct ch_key ch_keys_submit[] = {
      .standard = "forever", .help = "how long submit may wait for room in the backlog"},
     {CHOICE("order", only_yes, ch_submit, ordered), .standard = "no",
      .help = "the group's tasks must start in the order of their submission"},
+    {NUMBER("retries", 1, 1000000, ch_submit, retries), .standard = "0",
+     .help = "further runs at most, after one that failed"},
+    {CHOICE("retry-on", retry_causes, ch_submit, retry_causes), .standard = "none",
+     .help = "for which cause; death: all but error"},
+    {VALUE("retry-pause", CH_VALUE_TIME_RANGE, 1000, HOUR, ch_submit, retry_min_ms),
+     .divisor = 1000, .standard = "10ms..1s", .help = "first and longest pause before another run"},
+    {NUMBER("works-at", 2, 1000000, ch_submit, works_at), .standard = "never",
+     .help = "from this run on the task does nothing and completes"},
+    {NUMBER("family", 1, 1000000, ch_submit, family), .standard = "none",
+     .help = "libpool_task.kind, for the quarantine"},
     {AS, .help = "names the group"},
     END,
 };

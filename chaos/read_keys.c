@@ -102,6 +102,9 @@ static void read_time_range(struct ch_parser *parser, const struct ch_key *key,
     static_assert(offsetof(struct ch_pool, backoff_max_ms) ==
                       offsetof(struct ch_pool, backoff_min_ms) + sizeof(uint32_t),
                   "T..T fills two fields in a row");
+    static_assert(offsetof(struct ch_submit, retry_max_ms) ==
+                      offsetof(struct ch_submit, retry_min_ms) + sizeof(uint32_t),
+                  "here, too");
     uint64_t range[2];
     if (!ch_read_range(parser, at, CH_VALUE_TIME, key->low, key->high, key_text(parser, key),
                        range))

@@ -44,6 +44,12 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .wait_ms = submit->wait_ms == CH_FOR_EVER ? -1 : (int)submit->wait_ms,
         .ordered = submit->ordered,
         .children = submit->children,
+        .retries = submit->retries,
+        .retry_causes = submit->retry_causes,
+        .retry_min_ms = submit->retry_min_ms,
+        .retry_max_ms = submit->retry_max_ms,
+        .works_at = submit->works_at,
+        .family = submit->family,
     };
 }
 
@@ -97,6 +103,9 @@ static libpool_options options_of(const struct ch_pool *pool)
         .memory_limit_bytes = pool->memory_limit_bytes,
         .recycle_bytes = pool->recycle_bytes,
         .trim_bytes = pool->trim_bytes,
+        .retry_percent = pool->retry_percent,
+        .quarantine_deaths = pool->quarantine_deaths,
+        .quarantine_ms = pool->quarantine_ms,
     };
 }
 

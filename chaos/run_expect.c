@@ -70,6 +70,8 @@ uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *c
     case CH_TASKS_RUNNING: return stats->tasks_running;
     case CH_TASKS_REJECTED: return stats->tasks_rejected;
     case CH_TASKS_RETURNED: return stats->tasks_returned;
+    case CH_TASKS_RETRIED: return stats->tasks_retried;
+    case CH_KINDS_HELD: return stats->kinds_held;
     case CH_TASKS_ENDED: return stats->tasks_ended[counter->cause];
     case CH_WORKER_PROCESSES_CREATED: return stats->worker_processes_created;
     case CH_WORKER_PROCESSES_STILL_ALIVE: return stats->worker_processes_still_alive;
@@ -100,6 +102,8 @@ static const char *const counter_names[CH_COUNTERS] = {
     [CH_TASKS_RUNNING] = "tasks_running",
     [CH_TASKS_REJECTED] = "tasks_rejected",
     [CH_TASKS_RETURNED] = "tasks_returned",
+    [CH_TASKS_RETRIED] = "tasks_retried",
+    [CH_KINDS_HELD] = "kinds_held",
     [CH_TASKS_ENDED] = "ended.",
     [CH_WORKER_PROCESSES_CREATED] = "worker_processes_created",
     [CH_WORKER_PROCESSES_STILL_ALIVE] = "worker_processes_still_alive",
@@ -268,6 +272,8 @@ static bool is_trouble(const struct ch_run *run, const struct ch_counter *counte
     case CH_TASKS_FAILED:
     case CH_TASKS_REJECTED:
     case CH_TASKS_RETURNED:
+    case CH_TASKS_RETRIED:
+    case CH_KINDS_HELD:
     case CH_SPAWNS_FAILED:
     case CH_INITIALIZERS_FAILED:
     case CH_FINALIZERS_FAILED:
@@ -390,14 +396,15 @@ static uint64_t due_ns(const struct ch_run *run, uint32_t task)
     const struct hn_row *row = &run->world->rows[task];
     const struct hn_group *group = &run->groups[row->group];
     const struct hn_history *history = &run->world->history;
+    uint64_t due_ns = 0; /* by its last run */
     if (row->cause == LIBPOOL_QUEUE_TIMEOUT)
         return row->accepted_ns + group->queue_timeout_ms * HN_MS;
     for (uint64_t number = 1; number <= hn_history_count(history); number++) {
         const struct hn_record *record = hn_history_at(history, number);
         if (record && record->kind == HN_TASK_START && record->task == task)
-            return record->time_ns + allowed_ns(group);
+            due_ns = record->time_ns + allowed_ns(group);
     }
-    return 0;
+    return due_ns;
 }
 
 /* When the pool says that it ended, and when its waiter knew: the later of the two. */

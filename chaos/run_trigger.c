@@ -47,6 +47,8 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_TASK_ASKED] = HN_POOL + LIBPOOL_EVENT_TASK_ASKED,
         [CH_EVENT_RECYCLE_BEGUN] = HN_POOL + LIBPOOL_EVENT_RECYCLE_BEGUN,
         [CH_EVENT_DRAINED] = HN_POOL + LIBPOOL_EVENT_DRAINED,
+        [CH_EVENT_TASK_RETRIED] = HN_POOL + LIBPOOL_EVENT_TASK_RETRIED,
+        [CH_EVENT_KIND_QUARANTINED] = HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED,
     };
     return kinds[event];
 }
@@ -196,6 +198,7 @@ static bool is_about_task(enum ch_event event)
 {
     return event == CH_EVENT_TASK_RECEIVED || event == CH_EVENT_TASK_LAUNCHED ||
            event == CH_EVENT_TASK_RETURNED || event == CH_EVENT_TASK_ENDED ||
+           event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_KIND_QUARANTINED ||
            event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START ||
            event == CH_EVENT_TASK_ASKED;
 }

@@ -107,6 +107,9 @@ struct ch_pool {
     uint64_t memory_limit_bytes;
     uint64_t recycle_bytes;
     uint64_t trim_bytes;
+    uint32_t retry_percent;     /* 0: no budget */
+    uint32_t quarantine_deaths; /* 0: never */
+    uint32_t quarantine_ms;     /* 0: for ever */
 };
 
 enum ch_disposition {
@@ -165,6 +168,7 @@ enum ch_sabotage {
     CH_SABOTAGE_DIE_EARLY,
     CH_SABOTAGE_SHAM_FAULT,
     CH_SABOTAGE_RECYCLE_ALL,
+    CH_SABOTAGE_COUNT_RUN,
     CH_SABOTAGES
 };
 
@@ -269,6 +273,12 @@ struct ch_submit {
     uint32_t wait_ms;              /* submit may wait so long for room; CH_FOR_EVER */
     bool ordered;                  /* order=yes: tasks of the group start in order of submission */
     uint32_t children;             /* hog-tree */
+    uint32_t retries;
+    uint32_t retry_causes; /* retry-on: as in libpool_task */
+    uint32_t retry_min_ms; /* and the next: retry-pause */
+    uint32_t retry_max_ms;
+    uint32_t works_at; /* 0: no run of it does anything else */
+    uint32_t family;   /* libpool_task.kind */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -296,6 +306,8 @@ enum ch_event {
     CH_EVENT_TASK_ASKED,
     CH_EVENT_RECYCLE_BEGUN,
     CH_EVENT_DRAINED,
+    CH_EVENT_TASK_RETRIED,
+    CH_EVENT_KIND_QUARANTINED,
     CH_EVENTS
 };
 
@@ -358,6 +370,8 @@ enum ch_counter_kind { /* libpool_stats */
     CH_TASKS_RUNNING,
     CH_TASKS_REJECTED,
     CH_TASKS_RETURNED,
+    CH_TASKS_RETRIED,
+    CH_KINDS_HELD,
     CH_TASKS_ENDED, /* ended.CAUSE */
     CH_WORKER_PROCESSES_CREATED,
     CH_WORKER_PROCESSES_STILL_ALIVE,

@@ -110,6 +110,10 @@ static const struct ch_word events[] = {
      "The pool has handed a task to a worker."},
     {"task-returned", CH_EVENT_TASK_RETURNED, TASK_EVENT, NULL, NULL,
      "A task is back in the backlog: its worker died before the start."},
+    {"task-retried", CH_EVENT_TASK_RETRIED, TASK_EVENT, NULL, NULL,
+     "A run of a task has failed, another will follow."},
+    {"kind-quarantined", CH_EVENT_KIND_QUARANTINED, TASK_EVENT, NULL, NULL,
+     "Too many workers have died of a family of tasks."},
     {"task-ended", CH_EVENT_TASK_ENDED, TASK_EVENT, NULL, NULL, "A future has ended."},
     {"worker-spawned", CH_EVENT_WORKER_SPAWNED, WORKER_EVENT, NULL, NULL, "A worker was forked."},
     {"worker-ready", CH_EVENT_WORKER_READY, WORKER_EVENT, NULL, NULL, "A worker takes tasks."},
@@ -212,6 +216,9 @@ static const struct ch_word counters[] = {
     {"tasks_rejected", CH_TASKS_REJECTED, 0, NULL, NULL, "Refused by submit."},
     {"tasks_returned", CH_TASKS_RETURNED, 0, NULL, NULL,
      "Put back into the backlog: their worker died before the start."},
+    {"tasks_retried", CH_TASKS_RETRIED, 0, NULL, NULL,
+     "Runs that failed and were followed by another."},
+    {"kinds_held", CH_KINDS_HELD, 0, NULL, NULL, "Quarantines that have begun."},
     {"ended", CH_TASKS_ENDED, CH_COUNTER_BY_CAUSE, "ended.CAUSE", NULL, "Tasks by how they ended."},
     {"worker_processes_created", CH_WORKER_PROCESSES_CREATED, 0, NULL, NULL, "Workers ever."},
     {"worker_processes_still_alive", CH_WORKER_PROCESSES_STILL_ALIVE, 0, NULL, NULL,
@@ -261,6 +268,8 @@ static const struct ch_word causes[] = {
     {"corrupt", LIBPOOL_CORRUPT, 0, NULL, NULL, "Wrote nonsense into its channel."},
     {"lost", LIBPOOL_LOST, 0, NULL, NULL, "Dead, and nobody was left who could tell why."},
     {"memory", LIBPOOL_MEMORY, 0, NULL, NULL, "Killed by the pool: seen above memory-limit."},
+    {"quarantined", LIBPOOL_QUARANTINED, 0, NULL, NULL,
+     "Not run: too many workers had died of its family."},
 };
 
 static const struct ch_word selectors[] = {

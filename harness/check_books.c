@@ -87,6 +87,8 @@ static const struct {
     COUNTER(tasks_rejected),
     COUNTER(tasks_returned),
     COUNTER(tasks_asked),
+    COUNTER(tasks_retried),
+    COUNTER(kinds_held),
     COUNTER(worker_processes_created),
     COUNTER(max_workers_busy_concurrently),
     COUNTER(spawns_failed),
@@ -128,7 +130,8 @@ void hn_check_books(const libpool_stats *before, const libpool_stats *now,
 struct own {
     uint64_t accepted, refused;
     uint64_t ended[LIBPOOL_CAUSES_MAX];
-    uint64_t begun; /* tasks that wrote a start */
+    uint64_t begun;   /* tasks that wrote a start */
+    uint64_t retried; /* runs that were followed by another, by their events */
 };
 
 static void count_rows(const struct hn_world *world, struct own *own)
@@ -150,8 +153,10 @@ static void count_starts(const struct hn_world *world, struct own *own)
 {
     uint32_t count = atomic_load(&world->tasks_count);
     struct hn_stories *stories = hn_stories_read(world);
-    for (uint32_t task = 0; stories && task < count && task < stories->count; task++)
+    for (uint32_t task = 0; stories && task < count && task < stories->count; task++) {
         own->begun += stories->list[task].starts > 0;
+        own->retried += stories->list[task].retried;
+    }
     hn_stories_free(stories);
 }
 
@@ -181,6 +186,7 @@ void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
             failed += own.ended[cause];
     }
     compare("tasks_failed", failed, settled->tasks_failed, findings);
+    compare("tasks_retried", own.retried, settled->tasks_retried, findings);
     if (settled->tasks_launched < own.begun || settled->tasks_launched > settled->tasks_received)
         hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read and the workers' own records",
                         "launched: all that began, of those received", "%llu launched, %llu began",

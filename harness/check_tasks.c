@@ -184,6 +184,8 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_INIT_FAILED);
     if (hn_story_was_orphaned(view->stories, view->story, row))
         causes |= BIT(LIBPOOL_LOST);
+    if (view->group && view->group->family && view->stories->held)
+        causes |= BIT(LIBPOOL_QUARANTINED);
     if (of->memory_limited && hn_story_was_limited(view->stories, row->slot))
         causes |= BIT(LIBPOOL_OOM);
     if (of->memory_limit_bytes && appetite(view->group) > of->memory_limit_bytes)
@@ -193,9 +195,16 @@ static uint32_t excused(const struct view *view)
     return causes;
 }
 
+static uint32_t own_end_of_last_run(const struct view *view)
+{
+    const struct hn_group *group = view->group;
+    bool works = !group || (group->works_at && view->row->attempts >= group->works_at);
+    return works ? BIT(LIBPOOL_COMPLETED) : own_end(group);
+}
+
 static void check_cause(const struct view *view)
 {
-    uint32_t own = view->group ? own_end(view->group) : BIT(LIBPOOL_COMPLETED);
+    uint32_t own = own_end_of_last_run(view);
     uint32_t cause = BIT(view->row->cause);
     if ((own | excused(view)) & cause)
         return;
@@ -240,6 +249,33 @@ static void check_numbers(const struct view *view)
                group->queue_timeout_ms);
 }
 
+/* At most once, and once more for each run that failed for a cause that the task names. */
+static void check_runs(const struct view *view)
+{
+    const struct hn_row *row = view->row;
+    const struct hn_story *story = view->story;
+    uint32_t limit = view->group ? view->group->retries : 0;
+    uint32_t causes = view->group ? view->group->retry_causes : 0;
+    if (story->starts > 1 && story->starts - 1 > limit)
+        object(view, HN_I7_CERTAINTY, "no task is started again that does not ask for it",
+               "%u starts", story->starts);
+    else if (story->starts > row->attempts)
+        object(view, HN_I7_CERTAINTY, "each start is a run", "%u starts, %u runs", story->starts,
+               row->attempts);
+    if (row->attempts > 1 && row->attempts - 1 > limit)
+        object(view, HN_I7_CERTAINTY, "no more runs than the task allows", "%u", row->attempts);
+    if (row->retried_cause != LIBPOOL_PENDING && !(causes & BIT(row->retried_cause)))
+        object(view, HN_I7_CERTAINTY, "run again for a cause that the task names",
+               "the run before ended as %s", libpool_cause_name(row->retried_cause));
+    const uint32_t pending = BIT(LIBPOOL_CANCELLED) | BIT(LIBPOOL_SHUTDOWN) |
+                             BIT(LIBPOOL_QUEUE_TIMEOUT) | BIT(LIBPOOL_INIT_FAILED) |
+                             BIT(LIBPOOL_QUARANTINED);
+    bool in_pause = row->attempts == story->retried && (pending & BIT(row->cause));
+    if (story->told && row->attempts != story->retried + 1 && !in_pause && row->attempts)
+        object(view, HN_I7_CERTAINTY, "an event for each run that was followed by another",
+               "%u runs, %u events", row->attempts, story->retried);
+}
+
 static bool returned_when_asked(const struct view *view)
 {
     libpool_cause cause = view->row->cause;
@@ -258,8 +294,8 @@ static void check_certainty(const struct view *view)
                    "its worker %d wrote a start", story->pid);
         break;
     case LIBPOOL_MAY_HAVE_RUN: break; /* a start, or death just before it */
-    case LIBPOOL_HAS_RUN:
-        if (story->starts != 1 || story->ends != 1)
+    case LIBPOOL_HAS_RUN:             /* the runs before may have left no trace, or as much */
+        if (!story->starts || !story->ends || story->ends > story->starts)
             object(view, HN_I7_CERTAINTY, "a task that has run wrote one start and one end",
                    "%u starts, %u ends", story->starts, story->ends);
         break;
@@ -271,15 +307,15 @@ static void check_certainty(const struct view *view)
             view, HN_I7_CERTAINTY,
             "completed and error mean that it has run, nothing else does but a return in its grace",
             "certainty %d", (int)view->row->certainty);
-    if (story->starts > 1)
-        object(view, HN_I7_CERTAINTY, "no task is started twice", "%u starts", story->starts);
+    check_runs(view);
 }
 
 static void check_identity(const struct view *view)
 {
     const struct hn_row *row = view->row;
     const struct hn_group *group = view->group;
-    bool started = view->story->starts == 1 && row->certainty != LIBPOOL_NOT_STARTED;
+    bool started = view->story->starts && view->story->starts == row->attempts &&
+                   row->certainty != LIBPOOL_NOT_STARTED;
     if (started && row->pid != view->story->pid)
         object(view, HN_I1_RESOLUTION, "the pid of its worker", "it was %d", view->story->pid);
     if (started && row->slot != view->story->slot)

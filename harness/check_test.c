@@ -46,7 +46,8 @@ static struct hn_row *add_row(struct fixture *fixture, uint32_t group, libpool_c
                            .ends = 1,
                            .task_id = task + 1,
                            .cause = cause,
-                           .pid = WORKER + (int32_t)task};
+                           .pid = WORKER + (int32_t)task,
+                           .attempts = 1};
     bool ran = cause == LIBPOOL_COMPLETED || cause == LIBPOOL_ERROR;
     row->certainty = ran ? LIBPOOL_HAS_RUN : LIBPOOL_MAY_HAVE_RUN;
     atomic_store(&row->state, HN_TASK_COLLECTED);
@@ -353,6 +354,59 @@ TEST(check, I7_sees_a_task_started_twice)
 {
     struct fixture fixture = new_fixture();
     write_task(fixture.world, HN_TASK_START, 2, 1, 0);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+/* The segv is run twice, as it was allowed to. */
+static struct fixture new_retried(void)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_record event = hn_record_of((enum hn_kind)(HN_POOL + LIBPOOL_EVENT_TASK_RETRIED));
+    fixture.groups[1].retries = 1;
+    fixture.groups[1].retry_causes = 1u << LIBPOOL_CRASH;
+    fixture.world->rows[2].attempts = 2;
+    fixture.world->rows[2].retried_cause = LIBPOOL_CRASH;
+    write_task(fixture.world, HN_TASK_START, 2, 1, 0);
+    event.a = 3;
+    hn_history_append(&fixture.world->history, &event);
+    event.kind = HN_POOL + LIBPOOL_EVENT_TASK_ENDED;
+    event.cause = LIBPOOL_CRASH;
+    hn_history_append(&fixture.world->history, &event);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 0);
+    return fixture;
+}
+
+TEST(check, I7_sees_more_starts_than_runs)
+{
+    struct fixture fixture = new_retried();
+    fixture.groups[1].retries = 2;
+    write_task(fixture.world, HN_TASK_START, 2, 1, 0);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_run_too_many)
+{
+    struct fixture fixture = new_retried();
+    fixture.groups[1].retries = 0;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 2); /* of the result, and of the starts */
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_run_for_a_cause_that_is_not_named)
+{
+    struct fixture fixture = new_retried();
+    fixture.groups[1].retry_causes = 1u << LIBPOOL_OOM;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I7_sees_a_run_that_no_event_tells)
+{
+    struct fixture fixture = new_retried();
+    fixture.groups[1].retries = 2;
+    fixture.world->rows[2].attempts = 3;
     CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
     hn_world_free(fixture.world);
 }

@@ -72,6 +72,8 @@ static void note_event(struct hn_roster *roster, const struct hn_record *record)
     case LIBPOOL_EVENT_TASK_RECEIVED:
     case LIBPOOL_EVENT_TASK_LAUNCHED:
     case LIBPOOL_EVENT_TASK_RETURNED:
+    case LIBPOOL_EVENT_TASK_RETRIED:
+    case LIBPOOL_EVENT_KIND_QUARANTINED:
     case LIBPOOL_EVENT_TASK_ENDED:
     case LIBPOOL_EVENT_WORKER_KILLED:
     case LIBPOOL_EVENT_SPAWN_FAILED:

@@ -32,6 +32,8 @@ void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row)
         row->echo = HN_ECHO_WRONG;
     } else if (how == HN_SABOTAGE_DENY_START) {
         row->certainty = LIBPOOL_NOT_STARTED;
+    } else if (how == HN_SABOTAGE_COUNT_RUN) {
+        row->attempts++;
     }
     told = true;
 }

@@ -44,6 +44,7 @@ enum hn_sabotage {
     HN_SABOTAGE_DIE_EARLY,       /* the application dies before it has a pool */
     HN_SABOTAGE_SHAM_FAULT,      /* a fault is claimed to have struck and did nothing */
     HN_SABOTAGE_RECYCLE_ALL,     /* I3: a recycle takes all workers at once */
+    HN_SABOTAGE_COUNT_RUN,       /* I7: a result tells of a run that never was */
     HN_SABOTAGES
 };
 

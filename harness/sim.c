@@ -20,6 +20,8 @@
 #define ADDED_AT_ONCE 64u /* tasks added before settling */
 #define GRACE_MAX_MS 1000
 #define NEVER UINT64_MAX
+#define HN_RETRIES_MAX 3u
+#define HN_PAUSE_MAX_MS 800u
 
 struct hn_sim {
     struct hn_trace trace;
@@ -41,7 +43,8 @@ struct hn_sim {
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
     bool will_recycle;
-    bool deep; /* a large backlog, filled again and again */
+    uint32_t retry_chance; /* percent of the tasks that are submitted one by one */
+    bool deep;             /* a large backlog, filled again and again */
 
     uint32_t judged; /* actions that wait to be performed with those of the next settling */
     bool unsettled;  /* something was told without settling */
@@ -79,8 +82,8 @@ const char *hn_sim_event_name(enum lp_event_kind kind)
 static const char *action_name(enum lp_action_kind kind)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign", "retire",       "ask",         "kill", "clean", "weigh",
-        "end",   "room",   "zygote-start", "zygote-drop", "note", "down"};
+        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh", "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume"};
     return names[kind];
 }
 
@@ -124,7 +127,10 @@ static void trace_action(struct hn_sim *sim, const struct lp_action *action)
     const struct lp_task *tasks = sim->pool.tasks.table;
     if (action->kind == LP_ACTION_NOTE)
         return;
-    if (action->kind == LP_ACTION_END)
+    if (action->kind == LP_ACTION_RETRY || action->kind == LP_ACTION_RESUME)
+        TRACE("policy", "  %s task %llu", action_name(action->kind),
+              (unsigned long long)tasks[action->task].id);
+    else if (action->kind == LP_ACTION_END)
         TRACE("policy", "  end task %llu: %s, returned %u times",
               (unsigned long long)tasks[action->task].id,
               libpool_cause_name(tasks[action->task].outcome.cause), tasks[action->task].returns);
@@ -413,6 +419,21 @@ static uint64_t draw_timeout(struct hn_sim *sim)
     return (1 + hn_random_time_ns(&sim->random, 3000)) * LP_MS;
 }
 
+static struct lp_retry_rule draw_rule(struct hn_sim *sim)
+{
+    const uint32_t causes = 1u << LIBPOOL_ERROR | 1u << LIBPOOL_CRASH | 1u << LIBPOOL_EXIT |
+                            1u << LIBPOOL_OOM | 1u << LIBPOOL_TIMEOUT | 1u << LIBPOOL_KILLED |
+                            1u << LIBPOOL_CORRUPT | 1u << LIBPOOL_LOST | 1u << LIBPOOL_MEMORY;
+    uint64_t some = hn_random_chance(&sim->random, 50) ? UINT64_MAX : hn_random_next(&sim->random);
+    uint64_t min_ns = draw_ms(sim, 1, 200);
+    return (struct lp_retry_rule){
+        .limit = hn_random_between(&sim->random, 1, HN_RETRIES_MAX),
+        .causes = causes & (uint32_t)some,
+        .min_ns = min_ns,
+        .max_ns = min_ns + draw_ms(sim, 0, HN_PAUSE_MAX_MS - 200),
+    };
+}
+
 /* Where all are busy there is nothing to conclude from one more task. */
 static bool submit_settles(const struct hn_sim *sim, const struct lp_task_spec *spec)
 {
@@ -467,11 +488,15 @@ static void submit(struct hn_sim *sim)
         .run_timeout_ns = draw_timeout(sim),
         .queue_timeout_ns = draw_timeout(sim),
         .group = hn_random_below(&sim->random, 4),
+        .kind = hn_random_chance(&sim->random, 50) ? 0
+                                                   : hn_random_below(&sim->random, HN_BOOK_KINDS),
     };
     if (hn_random_chance(&sim->random, 25))
         spec.heartbeat_ns = draw_ms(sim, 1, 500);
     if (hn_random_chance(&sim->random, 50))
         draw_grace(sim, &spec);
+    struct lp_retry_rule rule = draw_rule(sim);
+    spec.retry = hn_random_chance(&sim->random, sim->retry_chance) ? &rule : NULL;
     if (sim->world.tiny && hn_random_chance(&sim->random, 80)) /* else none could go ahead */
         spec.queue_timeout_ns = 0;
     if (sim->world.tiny && hn_random_chance(&sim->random, 10))
@@ -493,7 +518,8 @@ static enum lp_cancel cancel_due(const struct hn_sim *sim, const struct hn_book_
     bool recalls = lives && sim->books.slots[task->slot].queued;
     uint64_t *sometimes = sim->coverage->sometimes;
     switch (task->state) {
-    case LP_TASK_PENDING: return LP_CANCEL_DEQUEUED;
+    case LP_TASK_PENDING:
+    case LP_TASK_WAITING: return LP_CANCEL_DEQUEUED;
     case LP_TASK_PREFETCHED:
         sometimes[lives ? HN_CANCEL_RECALL : HN_CANCEL_QUEUED_DEAD]++;
         return lives ? LP_CANCEL_RECALL : LP_CANCEL_KILLED;
@@ -570,7 +596,7 @@ static uint32_t open_in_group(const struct hn_sim *sim, uint64_t group, uint32_t
         const struct hn_book_task *task = &sim->books.tasks[i];
         bool counts = task->spec.group == group && is_open(task);
         open += counts;
-        *pending += counts && task->state == LP_TASK_PENDING;
+        *pending += counts && (task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING);
     }
     return open;
 }
@@ -657,6 +683,18 @@ static void any_shutdown(struct hn_sim *sim)
     if (hn_random_chance(&sim->random, 60))
         deadline_ns = sim->trace.now_ns + hn_random_time_ns(&sim->random, 5000 * LP_MS);
     shut_down(sim, modes[hn_random_below(&sim->random, 4)], deadline_ns);
+}
+
+static void pardon(struct hn_sim *sim)
+{
+    uint64_t kind = hn_random_below(&sim->random, HN_BOOK_KINDS);
+    struct hn_book_kind *book = &sim->books.kinds[kind];
+    bool held = hn_books_holds_kind(&sim->books, kind), known = held || book->deaths;
+    sim->coverage->sometimes[HN_KIND_PARDONED] += held;
+    TRACE("user", "pardon kind %u", (unsigned)kind);
+    if (lp_pool_pardon(&sim->pool, kind, sim->trace.now_ns) != known)
+        FAIL("pardon of kind %u: it was %sknown", (unsigned)kind, known ? "" : "not ");
+    *book = (struct hn_book_kind){0};
 }
 
 /* ---- troubles --------------------------------------------------------------------------------- */
@@ -754,7 +792,7 @@ static const struct {
 } troubles[] = {
     {40, submit},         {3, submit_burst}, {1, fill},         {10, cancel}, {10, kill_worker},
     {6, hurt_zygote},     {5, say_nonsense}, {3, old_word},     {3, tick},    {3, resize},
-    {2, maybe_shut_down}, {3, recycle},      {1, cancel_group},
+    {2, maybe_shut_down}, {3, recycle},      {1, cancel_group}, {2, pardon},
 };
 
 static void trouble(struct hn_sim *sim)
@@ -914,6 +952,12 @@ static void draw_config(struct hn_sim *sim)
     config->exclusive = hn_random_chance(random, 30);
     config->has_finalizer = hn_random_chance(random, 50);
     config->notes = hn_random_chance(random, 50);
+    config->quarantine_deaths = hn_random_chance(random, 80) ? 0 : hn_random_between(random, 1, 3);
+    config->quarantine_ns = hn_random_chance(random, 50) ? 0 : draw_ms(sim, 1, 2000);
+    config->retry_percent = hn_random_chance(random, 70) ? 0 : hn_random_between(random, 1, 30);
+    sim->retry_chance = hn_random_chance(random, 60) ? 0 : hn_random_between(random, 1, 100);
+    if (config->retry_percent && hn_random_chance(random, 50))
+        sim->retry_chance = 100; /* so that it is not enough */
 }
 
 /* Most tasks are tiny, and there are many of them: they will be sent ahead of their time. */
@@ -923,6 +967,7 @@ static void draw_tiny(struct hn_sim *sim)
     sim->world.tiny = hn_random_chance(random, 25);
     if (!sim->world.tiny)
         return;
+    sim->retry_chance /= 8; /* who fails leaves, and a queue needs one that stays */
     sim->world.tiny_ns = hn_random_time_ns(random, LP_PREFETCH_NS / 2);
     sim->config.backlog_tasks = hn_random_between(random, 20,
                                                   hn_random_chance(random, 20) ? 800 : 200);
@@ -1117,6 +1162,17 @@ static bool at_strength(const struct hn_sim *sim)
            hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 
+/* A task fails in calm times, too: each run then costs a worker, a pause, and the way there. */
+static uint64_t retries_ns(const struct hn_sim *sim)
+{
+    uint64_t runs = 0;
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++)
+        if (is_open(&sim->books.tasks[i]))
+            runs += sim->books.tasks[i].rule.limit;
+    uint64_t each_ns = HN_PAUSE_MAX_MS * LP_MS + 4 * LP_KILL_GRACE_NS;
+    return runs * (each_ns + sim->config.finalizer_timeout_ns);
+}
+
 /* However bad it was: each of these may be under way once or twice when the faults stop. */
 static uint64_t recovery_ns(const struct hn_sim *sim)
 {
@@ -1127,6 +1183,7 @@ static uint64_t recovery_ns(const struct hn_sim *sim)
     ns += 8000 * LP_MS /* slow trees */
           + 4000 * LP_MS /* slow status */ + 3000 * LP_MS /* pause */ + 4000 * LP_MS /* work */ +
           GRACE_MAX_MS * LP_MS;
+    ns += retries_ns(sim);
     return ns + 8 * sim->late_ns + (uint64_t)hn_books_pending(&sim->books) * 8 * LP_MS;
 }
 

@@ -114,6 +114,20 @@
     X(BATCH_FULL, "as many as may be told")                                  \
     X(UNSETTLED_CALL, "another call drew the conclusions")                   \
     X(SUBMITTED_MANY, "several tasks added before settling")                 \
+    X(RETRIED, "a failed run is followed by another")                        \
+    X(RETRIED_LAST, "the last run that was allowed failed, too")             \
+    X(RETRIED_WELL, "completed after a failed run")                          \
+    X(RETRY_REFUSED, "no budget for another run")                            \
+    X(RETRY_AT_ONCE, "another run before the old worker was proven gone")    \
+    X(RETRY_DRAINING, "retried while a shutdown drains")                     \
+    X(ALL_PAUSED, "all that is left is in a pause")                          \
+    X(CANCEL_PAUSED, "cancelled in a pause")                                 \
+    X(SHUTDOWN_PAUSED, "a shutdown ended one in a pause")                    \
+    X(KIND_HELD, "a kind of tasks is held")                                  \
+    X(KIND_REFUSED, "a task of a held kind is refused")                      \
+    X(KIND_ENDED, "a pending task of a held kind ended")                     \
+    X(KIND_TRIED, "the time of a held kind is up")                           \
+    X(KIND_PARDONED, "a held kind was pardoned")                             \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

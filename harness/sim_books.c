@@ -28,7 +28,8 @@ void hn_books_init(struct hn_books *books, const struct lp_pool_config *config,
     books->slack_ns = 0;
     books->n_tasks = books->oldest = 0;
     for (uint32_t i = 0; i < HN_BOOK_SLOTS; i++)
-        books->slots[i].task = LP_NONE;
+        books->slots[i].task = books->slots[i].held = LP_NONE;
+    books->retry_budget = 100 * LP_RETRY_FLOOR;
     books->favourite = books->died_slot = LP_NONE;
     books->least_run_ns = UINT64_MAX;
     books->edition = 1;
@@ -86,7 +87,7 @@ uint32_t hn_books_pending(const struct hn_books *books)
 
 uint32_t hn_books_backlog(const struct hn_books *books)
 {
-    uint32_t count = hn_books_pending(books);
+    uint32_t count = hn_books_pending(books) - books->paused;
     for (uint32_t slot = 0; slot < books->n_slots; slot++)
         count -= books->slots[slot].queued;
     return count;
@@ -100,6 +101,31 @@ uint32_t hn_books_running(const struct hn_books *books)
 bool hn_books_holds(const struct hn_book_slot *slot)
 {
     return slot->task != LP_NONE || slot->queued;
+}
+
+bool hn_books_holds_kind(struct hn_books *books, uint64_t number)
+{
+    struct hn_book_kind *kind = &books->kinds[number];
+    uint64_t now_ns = books->trace->now_ns;
+    if (kind->until_ns && now_ns >= kind->until_ns) {
+        *kind = (struct hn_book_kind){.deaths = books->config.quarantine_deaths - 1};
+        books->coverage->sometimes[HN_KIND_TRIED]++;
+    }
+    return kind->until_ns != 0;
+}
+
+bool hn_books_runs_again(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    bool late = books->shutting && books->deadline_ns && books->now_ns >= books->deadline_ns;
+    bool ending = late || books->cancelling || books->killing || books->down;
+    bool wanted = task->state == LP_TASK_RUNNING && task->retried < task->rule.limit &&
+                  (task->rule.causes & 1u << cause);
+    if (!wanted || ending || hn_books_holds_kind(books, task->spec.kind))
+        return false;
+    bool affordable = books->config.retry_percent == 0 || books->retry_budget >= 100;
+    books->coverage->sometimes[HN_RETRY_REFUSED] += !affordable;
+    return affordable;
 }
 
 /* ---- what waits in a worker's channel ----------------------------------------------------------- */
@@ -170,9 +196,34 @@ uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns)
     return last_ns - (last_ns - first_ns) % task->beat_every_ns;
 }
 
+/* A worker that is being killed may still begin what it was sent: that run has failed already. */
+static bool is_failed_run(const struct hn_books *books, const struct hn_book_task *task,
+                          uint32_t slot)
+{
+    return task->retried && task->failed.slot == slot &&
+           task->failed.generation == books->slots[slot].generation;
+}
+
+static void begun_late(struct hn_books *books, struct hn_book_task *task)
+{
+    if (task->failed.begun)
+        FAIL("I7: task %u was begun again by a worker that lost it",
+             (unsigned)(task - books->tasks) + 1);
+    task->failed.begun = true;
+    books->coverage->sometimes[HN_BEGUN_IN_KILL]++;
+}
+
 void hn_books_begun(struct hn_books *books, uint64_t task_id, uint32_t slot, uint64_t believed_ns)
 {
     struct hn_book_task *task = &books->tasks[task_id - 1];
+    if (task->runs++ > task->rule.limit)
+        FAIL("I7: task %llu was begun %u times", (unsigned long long)task_id, task->runs);
+    if (is_failed_run(books, task, slot)) {
+        begun_late(books, task);
+        return;
+    }
+    if (task->state == LP_TASK_WAITING)
+        FAIL("I7: task %llu begun in its pause", (unsigned long long)task_id);
     if (task->begun++)
         FAIL("I7: task %llu was begun twice", (unsigned long long)task_id);
     if (task->not_started)
@@ -214,13 +265,17 @@ static bool has_room(const struct hn_books *books, uint64_t bytes)
 /* A task that an idle worker will run at once needs no room. */
 static bool is_welcome(const struct hn_books *books, uint64_t bytes)
 {
-    bool direct = hn_books_has_free(books) && hn_books_backlog(books) == 0;
+    bool direct = hn_books_has_free(books) && hn_books_backlog(books) == 0 && !books->paused;
     return direct || has_room(books, bytes);
 }
 
-static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result)
+static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result,
+                    uint64_t kind)
 {
-    bool room = is_welcome(books, bytes);
+    bool room = is_welcome(books, bytes), held = hn_books_holds_kind(books, kind);
+    if (held ? result == -EAGAIN : result == -EKEYREJECTED)
+        FAIL("submit of kind %u said %d", (unsigned)kind, result);
+    books->coverage->sometimes[HN_KIND_REFUSED] += result == -EKEYREJECTED;
     if (result == -ESHUTDOWN && !books->shutting)
         FAIL("submit refused with ESHUTDOWN by an open pool");
     if (result == -E2BIG && bytes <= books->config.backlog_bytes)
@@ -236,13 +291,22 @@ static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t
     books->waiting_bytes = bytes;
 }
 
+static void earn_retries(struct hn_books *books)
+{
+    books->retry_budget += books->config.retry_percent;
+    if (books->retry_budget > 100 * LP_RETRY_SAVED)
+        books->retry_budget = 100 * LP_RETRY_SAVED;
+}
+
 void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
                         const struct lp_task_spec *spec, int result, uint32_t index)
 {
     if (result != 0) {
-        refused(books, pool, spec->bytes, result);
+        refused(books, pool, spec->bytes, result, spec->kind);
         return;
     }
+    if (hn_books_holds_kind(books, spec->kind))
+        FAIL("submit of a kind that is held is accepted");
     if (books->shutting || !is_welcome(books, spec->bytes))
         FAIL("submit accepted without room or after shutdown");
     struct hn_book_task *task = &books->tasks[books->n_tasks++];
@@ -250,7 +314,12 @@ void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
                                   .state = LP_TASK_PENDING,
                                   .spec = *spec,
                                   .submitted_ns = books->trace->now_ns,
+                                  .queued_ns = books->trace->now_ns,
+                                  .order = ++books->order,
                                   .slot = LP_NONE};
+    if (spec->retry)
+        task->rule = *spec->retry;
+    earn_retries(books);
     if (pool->tasks.table[index].id != books->n_tasks)
         FAIL("task ids are not in order of submission");
     books->stats.tasks_received++;
@@ -596,6 +665,10 @@ static void emptied(struct hn_books *books, struct hn_book_slot *slot)
         hn_books_time(books, LIBPOOL_HISTOGRAM_KILL, books->now_ns - slot->killed_ns);
     enter(books, slot, LP_WORKER_VACANT);
     books->coverage->sometimes[HN_CLEANED] += slot->orphaned;
+    if (slot->held != LP_NONE && books->tasks[slot->held].state == LP_TASK_WAITING &&
+        is_failed_run(books, &books->tasks[slot->held], (uint32_t)(slot - books->slots)))
+        books->tasks[slot->held].gone_ns = books->now_ns;
+    slot->held = LP_NONE;
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */
@@ -825,6 +898,11 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
     books->room_told = books->room_told && !books->settled;
     books->settled = false;
     books->over = books->down;
+    if (call->cancelled != LP_NONE)
+        books->tasks[call->cancelled].rule.causes = 0; /* however it ends now */
+    for (uint32_t i = books->oldest; call->cancelled_group && i < books->n_tasks; i++)
+        if (books->tasks[i].spec.group == call->cancelled_group)
+            books->tasks[i].rule.causes = 0;
     if (call->event && call->event->kind < LP_WORKER_EVENTS)
         worker_event(books, call->event);
     else if (call->event)
@@ -861,7 +939,7 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
     X(zygotes_lost) X(backlog_bytes) X(generation) X(worker_processes_outdated)                   \
-    X(workers_outgrown) X(tasks_asked)
+    X(workers_outgrown) X(tasks_asked) X(tasks_retried) X(kinds_held)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -999,7 +1077,7 @@ static void check_shutdown(struct hn_books *books, bool more)
     uint32_t idle = hn_books_in(books, LP_WORKER_IDLE);
     if (!books->shutting || books->down || more)
         return;
-    if (books->cancelling && hn_books_backlog(books))
+    if (books->cancelling && (hn_books_backlog(books) || books->paused))
         FAIL("pending tasks after a cancelling shutdown");
     if (books->killing && (starting || idle || hn_books_running(books) || hn_books_backlog(books) ||
                            hn_books_in(books, LP_WORKER_RETIRING)))

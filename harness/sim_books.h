@@ -25,6 +25,15 @@
 #define HN_BOOK_TASKS 4096u
 #define HN_BOOK_SLOTS 32u
 #define HN_SPAWNS_KEPT 24u
+#define HN_BOOK_KINDS 4u /* of tasks; 0 is none */
+
+/* Where one run of a task took place. */
+struct hn_book_run {
+    uint32_t slot, generation;
+    int pid;
+    bool begun;
+    uint64_t ended_ns;
+};
 
 struct hn_book_task {
     uint32_t index; /* in the policy's table */
@@ -40,9 +49,17 @@ struct hn_book_task {
     bool launched;
     bool
         doubted; /* one behind it was ended in dying or dead hands: whose word may be on that one */
-    uint64_t beat_every_ns; /* once begun it gives signs of life so often; 0: never */
-    uint64_t beats_end_ns;  /* until then */
-    libpool_cause asked;    /* why it was asked to end; PENDING: it was not */
+    struct lp_retry_rule rule; /* spec.retry, copied */
+    uint32_t retried;
+    uint32_t runs;               /* begun, all of them */
+    libpool_cause retried_cause; /* of the run before */
+    struct hn_book_run failed;   /* that run */
+    uint64_t gone_ns;            /* since when nothing is left of it; 0: not known */
+    uint64_t queued_ns;          /* what its queue timeout counts from */
+    uint64_t order;              /* in its level */
+    uint64_t beat_every_ns;      /* once begun it gives signs of life so often; 0: never */
+    uint64_t beats_end_ns;       /* until then */
+    libpool_cause asked;         /* why it was asked to end; PENDING: it was not */
     uint64_t asked_ns;
     bool silent;            /* asked for its silence */
     bool not_started;       /* reported so */
@@ -83,6 +100,13 @@ struct hn_book_slot {
     uint64_t lived_from_ns;
     bool unproven;    /* its death or empty tree was waited for in vain, at least once */
     bool grace_ended; /* of its kill: what it holds may end */
+    uint32_t held;    /* index of the task that runs again when its tree is gone, or LP_NONE */
+};
+
+/* What is held against a kind of tasks. */
+struct hn_book_kind {
+    uint32_t deaths;   /* in a row */
+    uint64_t until_ns; /* 0: it is not held */
 };
 
 /* One call into the policy. */
@@ -107,6 +131,10 @@ struct hn_books {
     uint32_t n_tasks, oldest; /* all before oldest have ended */
     struct hn_book_slot slots[HN_BOOK_SLOTS];
     uint64_t idle_order;
+    uint64_t order;        /* of the last task that joined the backlog's end */
+    uint32_t paused;       /* tasks that wait for another run */
+    uint32_t retry_budget; /* in hundredths */
+    struct hn_book_kind kinds[HN_BOOK_KINDS];
     uint32_t favourite;    /* the slot that was assigned a task last */
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
@@ -178,11 +206,16 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
                      const struct lp_action *action);
 void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 
+/* None of this kind may be run. */
+bool hn_books_holds_kind(struct hn_books *books, uint64_t kind);
 /* Somebody idle may be given a task. */
 bool hn_books_has_free(const struct hn_books *books);
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
-uint32_t hn_books_pending(const struct hn_books *books); /* in the backlog or a channel */
-uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog */
+uint32_t hn_books_pending(
+    const struct hn_books *books); /* in the backlog or a channel, or paused */
+uint32_t hn_books_backlog(const struct hn_books *books); /* in the backlog, to be run now */
+/* A run that ended so is to be followed by another. */
+bool hn_books_runs_again(struct hn_books *books, uint32_t index, libpool_cause cause);
 uint32_t hn_books_running(const struct hn_books *books);
 bool hn_books_holds(const struct hn_book_slot *slot); /* it has tasks */
 /* The place of a task in a slot's queue; LP_NONE: it is not there. */

@@ -42,7 +42,7 @@ static uint32_t wanted(const struct hn_books *books)
     uint32_t least = books->shutting ? 0 : books->min_workers;
     if (least == 0 && !books->shutting && nobody_can_be_initialised(books))
         least = 1; /* keeps probing */
-    uint32_t demand = hn_books_in(books, LP_WORKER_BUSY) + hn_books_pending(books);
+    uint32_t demand = hn_books_in(books, LP_WORKER_BUSY) + hn_books_pending(books) - books->paused;
     if (books->killing || books->down)
         return 0;
     demand = demand < least ? least : demand;
@@ -97,6 +97,7 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
                                   .task = LP_NONE,
                                   .edition = books->edition,
                                   .asked_ns = books->now_ns,
+                                  .held = LP_NONE,
                                   .since_ns = books->now_ns};
     check_all_fail(books);
     if (!books->zygotes_fail) /* then there is one round of requests for each zygote */
@@ -119,11 +120,11 @@ static bool goes_before(const struct hn_book_task *a, const struct hn_book_task 
                         uint64_t ageing_ns)
 {
     if (a->spec.priority == b->spec.priority)
-        return a < b; /* the order of submission */
+        return a->order < b->order; /* that of submission, but for those that were retried */
     if (!ageing_ns)
         return a->spec.priority < b->spec.priority;
     int64_t lead = ((int64_t)a->spec.priority - (int64_t)b->spec.priority) * (int64_t)ageing_ns;
-    int64_t later = (int64_t)(b->submitted_ns - a->submitted_ns);
+    int64_t later = (int64_t)(b->queued_ns - a->queued_ns);
     return later == lead ? a->spec.priority < b->spec.priority : later > lead;
 }
 
@@ -137,7 +138,7 @@ static void check_order(struct hn_books *books, uint32_t index)
             continue;
         if (goes_before(other, task, ageing_ns))
             FAIL("task %u was taken before task %u", index + 1, i + 1);
-        if (ageing_ns && task->submitted_ns > other->submitted_ns + 63 * ageing_ns)
+        if (ageing_ns && task->queued_ns > other->queued_ns + 63 * ageing_ns)
             FAIL("task %u starves: task %u, of long after it, was taken first", i + 1, index + 1);
         books->coverage->sometimes[HN_AGED] += other->spec.priority < task->spec.priority;
     }
@@ -174,6 +175,11 @@ static void check_handed(struct hn_books *books, uint32_t index, const struct lp
         FAIL("task %u handed to a worker whose zygote is lost", index + 1);
     if (slot->leaves)
         FAIL("task %u handed to a worker that has asked to leave", index + 1);
+    if (task->retried && task->failed.slot == action->slot &&
+        task->failed.generation == slot->generation)
+        FAIL("I7: task %u handed again to the worker that failed it", index + 1);
+    if (hn_books_holds_kind(books, task->spec.kind))
+        FAIL("task %u handed out, and its kind is held", index + 1);
     if (books->cancelling)
         FAIL("task %u handed out after a cancelling shutdown", index + 1);
     check_order(books, index);
@@ -187,7 +193,7 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
 {
     const struct hn_book_task *task = &books->tasks[index];
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY), idle = hn_books_in(books, LP_WORKER_IDLE);
-    uint32_t share = (hn_books_pending(books) + busy - 1) / busy;
+    uint32_t share = (hn_books_pending(books) - books->paused + busy - 1) / busy;
     bool has_free = hn_books_has_free(books);
     uint64_t most_ns = has_free ? LP_WAKE_NS : LP_PREFETCH_NS;
     if (task->spec.queue_timeout_ns)
@@ -279,7 +285,7 @@ static bool is_excess(const struct hn_books *books)
 
 static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
 {
-    return !books->shutting && hn_books_pending(books) == 0 &&
+    return !books->shutting && hn_books_pending(books) == books->paused &&
            hn_books_as_strong(books) <= ready(books) &&
            hn_books_in(books, LP_WORKER_IDLE) > books->config.spare_workers &&
            strength(books) > books->min_workers + books->config.spare_workers &&
@@ -475,18 +481,28 @@ static void judge_kill(struct hn_books *books, const struct lp_action *action)
 static bool overran_queue(const struct hn_books *books, const struct hn_book_task *task)
 {
     return task->spec.queue_timeout_ns &&
-           books->now_ns >= task->submitted_ns + task->spec.queue_timeout_ns;
+           books->now_ns >= task->queued_ns + task->spec.queue_timeout_ns;
 }
 
 /* Why a task of the backlog may end. */
 static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
     const struct hn_book_task *task = &books->tasks[index];
+    bool paused = task->state == LP_TASK_WAITING;
+    books->coverage->sometimes[HN_CANCEL_PAUSED] += paused && cause == LIBPOOL_CANCELLED;
+    books->coverage->sometimes[HN_SHUTDOWN_PAUSED] += paused && cause == LIBPOOL_SHUTDOWN;
+    if (paused && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN)
+        return false;
     bool nobody = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) == 0;
     if (cause == LIBPOOL_CANCELLED)
         return is_cancelled(books, index);
     if (cause == LIBPOOL_SHUTDOWN)
         return books->cancelling || books->killing;
+    if (cause == LIBPOOL_QUARANTINED) {
+        SOMETIMES(KIND_ENDED);
+        check_order(books, index);
+        return hn_books_holds_kind(books, task->spec.kind);
+    }
     if (cause == LIBPOOL_QUEUE_TIMEOUT) {
         SOMETIMES(QUEUE_TIMEOUT);
         return overran_queue(books, task);
@@ -569,9 +585,15 @@ static libpool_certainty certainty_due(const struct hn_books *books, uint32_t in
                : LIBPOOL_NOT_STARTED;
 }
 
+/* No worker has it now. */
+static bool is_at_home(const struct hn_book_task *task)
+{
+    return task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING;
+}
+
 static void check_cause(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
-    bool pending = books->tasks[index].state == LP_TASK_PENDING;
+    bool pending = is_at_home(&books->tasks[index]);
     libpool_cause due = books->tasks[index].must_end;
     if (due != LIBPOOL_PENDING) {
         if (cause != due)
@@ -604,7 +626,7 @@ static void check_times(struct hn_books *books, uint32_t index, const struct lp_
         begun_ns = books->call.event->started_ns;
         ended_ns = books->call.event->ended_ns;
     }
-    if (!waited) {
+    if (!waited && !hn_books_runs_again(books, index, outcome->cause)) {
         hn_books_time(books, LIBPOOL_HISTOGRAM_WAIT, begun_ns - task->submitted_ns);
         hn_books_time(books, LIBPOOL_HISTOGRAM_RUN, ended_ns - begun_ns);
     }
@@ -617,18 +639,50 @@ static void check_times(struct hn_books *books, uint32_t index, const struct lp_
              (unsigned long long)(ended_ns - begun_ns), (unsigned long long)outcome->running_ns);
 }
 
+/* Who had it last. */
+static void check_who(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    bool pending = is_at_home(task);
+    uint32_t slot = pending ? LP_NONE : task->slot;
+    int pid = pending ? 0 : books->slots[task->slot].pid;
+    if (pending && task->retried) {
+        slot = task->failed.slot;
+        pid = task->failed.pid;
+    }
+    if (outcome->slot != slot)
+        FAIL("task %u ended on slot %u", index + 1, outcome->slot);
+    if (outcome->pid != pid)
+        FAIL("task %u ended with pid %d", index + 1, outcome->pid);
+}
+
+static void check_certainty(struct hn_books *books, uint32_t index,
+                            const struct lp_outcome *outcome, bool retried)
+{
+    libpool_certainty due = certainty_due(books, index, is_at_home(&books->tasks[index]));
+    if (due == LIBPOOL_NOT_STARTED && retried)
+        due = LIBPOOL_MAY_HAVE_RUN;
+    if (outcome->certainty != due)
+        FAIL("I7: task %u ended with certainty %d", index + 1, (int)outcome->certainty);
+}
+
+static void check_attempts(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    if (outcome->attempts != task->retried + !is_at_home(task))
+        FAIL("task %u ended after %u runs, %u were retried", index + 1, outcome->attempts,
+             task->retried);
+    if (outcome->retried_cause != task->retried_cause)
+        FAIL("task %u was retried for %s, not %s", index + 1,
+             libpool_cause_name(task->retried_cause), libpool_cause_name(outcome->retried_cause));
+}
+
 static void check_facts(struct hn_books *books, uint32_t index, const struct lp_outcome *outcome)
 {
     const struct hn_book_task *task = &books->tasks[index];
     const struct lp_event *event = books->call.event;
-    bool pending = task->state == LP_TASK_PENDING;
     bool told = event && task->must_say_how; /* by a result or a death */
-    if (outcome->certainty != certainty_due(books, index, pending))
-        FAIL("I7: task %u ended with certainty %d", index + 1, (int)outcome->certainty);
-    if (outcome->slot != (pending ? LP_NONE : task->slot))
-        FAIL("task %u ended on slot %u", index + 1, outcome->slot);
-    if (outcome->pid != (pending ? 0 : books->slots[task->slot].pid))
-        FAIL("task %u ended with pid %d", index + 1, outcome->pid);
+    check_who(books, index, outcome);
     int untold_code = outcome->cause == LIBPOOL_INIT_FAILED ? books->init_code : 0;
     if (outcome->code != (told ? event->code : untold_code) ||
         outcome->signal != (told ? event->signal : 0) ||
@@ -653,14 +707,16 @@ static libpool_cause doom_due(const struct hn_books *books, const struct hn_book
     return by_grace ? cause : LIBPOOL_SHUTDOWN;
 }
 
-static void enter_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+/* It is where it was no longer. */
+static void leave_place(struct hn_books *books, uint32_t index, libpool_cause cause)
 {
     struct hn_book_task *task = &books->tasks[index];
     struct hn_book_slot *slot = task->slot == LP_NONE ? NULL : &books->slots[task->slot];
     libpool_stats *stats = &books->stats;
-    if (task->state == LP_TASK_PENDING) {
+    if (is_at_home(task)) {
         stats->tasks_pending--;
         stats->backlog_bytes -= task->spec.bytes;
+        books->paused -= task->state == LP_TASK_WAITING;
     } else if (task->state == LP_TASK_PREFETCHED) {
         uint32_t place = hn_books_place(books, slot, index + UINT64_C(1));
         stats->tasks_pending--;
@@ -678,12 +734,64 @@ static void enter_end(struct hn_books *books, uint32_t index, libpool_cause caus
         if (slot->task == index)
             slot->task = LP_NONE;
     }
+}
+
+static void enter_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    struct hn_book_task *task = &books->tasks[index];
+    libpool_stats *stats = &books->stats;
+    leave_place(books, index, cause);
+    books->coverage->sometimes[HN_RETRIED_WELL] += task->retried && cause == LIBPOOL_COMPLETED;
+    books->coverage->sometimes[HN_RETRIED_LAST] += task->rule.limit &&
+                                                   task->retried == task->rule.limit &&
+                                                   (task->rule.causes & 1u << cause);
     stats->tasks_ended[cause]++;
     stats->tasks_failed += cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED &&
                            cause != LIBPOOL_SHUTDOWN;
     books->notes_due[LIBPOOL_EVENT_TASK_ENDED]++;
     books->notes_due[LIBPOOL_EVENT_DRAINED] += !stats->tasks_pending && !stats->tasks_running;
     task->state = LP_TASK_ENDED;
+}
+
+/* A death that the task, or what it made of its worker, is to blame for. */
+static bool is_its_death(const struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    if (task->state != LP_TASK_RUNNING)
+        return false;
+    bool killed = cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY;
+    if (killed && !task->must_say_how)
+        return books->slots[task->slot].state == LP_WORKER_BUSY;
+    bool died = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
+                cause == LIBPOOL_KILLED || (cause == LIBPOOL_TIMEOUT && is_asked(task));
+    return died && task->must_say_how && !tells_result(books) &&
+           books->call.event->started_id == index + UINT64_C(1);
+}
+
+static void blame(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    uint64_t number = books->tasks[index].spec.kind;
+    struct hn_book_kind *kind = &books->kinds[number];
+    uint64_t period_ns = books->config.quarantine_ns;
+    if (!number || !books->config.quarantine_deaths || hn_books_holds_kind(books, number))
+        return;
+    if (tells_result(books) && books->tasks[index].must_say_how)
+        kind->deaths = 0;
+    if (!is_its_death(books, index, cause) || ++kind->deaths < books->config.quarantine_deaths)
+        return;
+    kind->until_ns = period_ns ? books->now_ns + period_ns : UINT64_MAX;
+    books->stats.kinds_held++;
+    books->notes_due[LIBPOOL_EVENT_KIND_QUARANTINED]++;
+    SOMETIMES(KIND_HELD);
+}
+
+/* What this call owed it is done. */
+static void settle_due(struct hn_books *books, struct hn_book_task *task)
+{
+    books->must_end -= task->must_end != LIBPOOL_PENDING;
+    books->ends++;
+    task->must_end = LIBPOOL_PENDING;
+    task->must_say_how = false;
 }
 
 static void judge_end(struct hn_books *books, const struct lp_pool *pool,
@@ -696,16 +804,103 @@ static void judge_end(struct hn_books *books, const struct lp_pool *pool,
         FAIL("I1: task %u ended twice", index + 1);
         return;
     }
+    blame(books, index, outcome->cause);
+    if (hn_books_runs_again(books, index, outcome->cause))
+        FAIL("task %u ended as %s, and was to run again", index + 1,
+             libpool_cause_name(outcome->cause));
     check_cause(books, index, outcome->cause);
     check_facts(books, index, outcome);
+    check_certainty(books, index, outcome, task->retried != 0);
+    check_attempts(books, index, outcome);
     task->not_started = outcome->certainty == LIBPOOL_NOT_STARTED;
     if (task->not_started && task->begun)
         FAIL("I7: task %u was begun, but is reported as not started", index + 1);
     enter_end(books, index, outcome->cause);
-    books->must_end -= task->must_end != LIBPOOL_PENDING;
-    books->ends++;
-    task->must_end = LIBPOOL_PENDING;
-    task->must_say_how = false;
+    settle_due(books, task);
+}
+
+/* ---- another run ------------------------------------------------------------------------------ */
+
+/* The longest pause before the next run; it may be a quarter shorter. */
+static uint64_t pause_of(const struct hn_book_task *task)
+{
+    uint64_t pause_ns = task->rule.min_ns;
+    for (uint32_t i = 1; i < task->retried && pause_ns < task->rule.max_ns; i++)
+        pause_ns *= 2;
+    return pause_ns < task->rule.max_ns ? pause_ns : task->rule.max_ns;
+}
+
+static void fail_run(struct hn_books *books, struct hn_book_task *task, libpool_cause cause,
+                     bool answered)
+{
+    struct hn_book_slot *slot = &books->slots[task->slot];
+    task->failed = (struct hn_book_run){.slot = task->slot,
+                                        .generation = slot->generation,
+                                        .pid = slot->pid,
+                                        .begun = task->begun != 0,
+                                        .ended_ns = books->now_ns};
+    task->retried++;
+    task->retried_cause = cause;
+    task->state = LP_TASK_WAITING;
+    task->begun = task->returns = 0;
+    task->doubted = false;
+    task->gone_ns = 0;
+    task->asked = LIBPOOL_PENDING;
+    task->silent = false;
+    task->beat_every_ns = task->beats_end_ns = 0;
+    if (answered) {
+        task->gone_ns = books->now_ns; /* its worker has cleared up after it, and is to leave */
+        slot->leaves = true;
+    } else {
+        slot->held = (uint32_t)(task - books->tasks);
+    }
+}
+
+static void judge_again(struct hn_books *books, const struct lp_pool *pool,
+                        const struct lp_action *action)
+{
+    const struct lp_outcome *outcome = &pool->tasks.table[action->task].outcome;
+    uint32_t index = find_task(books, pool, action->task);
+    struct hn_book_task *task = &books->tasks[index];
+    blame(books, index, outcome->cause);
+    if (task->state != LP_TASK_RUNNING || !hn_books_runs_again(books, index, outcome->cause)) {
+        FAIL("I7: task %u is to run again, which it must not", index + 1);
+        return;
+    }
+    check_cause(books, index, outcome->cause);
+    check_facts(books, index, outcome);
+    check_certainty(books, index, outcome, false);
+    settle_due(books, task);
+    leave_place(books, index, outcome->cause);
+    fail_run(books, task, outcome->cause,
+             outcome->cause == LIBPOOL_ERROR || outcome->certainty == LIBPOOL_HAS_RUN);
+    books->paused++;
+    books->stats.tasks_pending++;
+    books->stats.backlog_bytes += task->spec.bytes;
+    books->stats.tasks_retried++;
+    books->retry_budget -= books->config.retry_percent ? 100 : 0;
+    books->notes_due[LIBPOOL_EVENT_TASK_RETRIED]++;
+    SOMETIMES(RETRIED);
+    books->coverage->sometimes[HN_RETRY_DRAINING] += books->shutting;
+}
+
+/* Not before the pause is over, which begins when nothing is left of the run before. */
+static void judge_resume(struct hn_books *books, const struct lp_pool *pool,
+                         const struct lp_action *action)
+{
+    uint32_t index = find_task(books, pool, action->task);
+    struct hn_book_task *task = &books->tasks[index];
+    uint64_t from_ns = task->gone_ns ? task->gone_ns : task->failed.ended_ns + LP_KILL_GRACE_NS;
+    uint64_t pause_ns = pause_of(task);
+    if (task->state != LP_TASK_WAITING)
+        FAIL("task %u goes on, but was not in a pause", index + 1);
+    if (books->now_ns < from_ns + pause_ns - pause_ns / 4)
+        FAIL("task %u goes on before its pause is over", index + 1);
+    books->coverage->sometimes[HN_RETRY_AT_ONCE] += task->gone_ns == 0;
+    books->paused--;
+    task->state = LP_TASK_PENDING;
+    task->order = ++books->order;
+    task->queued_ns = books->now_ns;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------- */
@@ -841,6 +1036,8 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     case LP_ACTION_ZYGOTE_DROP: judge_zygote_drop(books); return;
     case LP_ACTION_NOTE: judge_note(books, &action->note); return;
     case LP_ACTION_DOWN: judge_down(books); return;
+    case LP_ACTION_RETRY: judge_again(books, pool, action); return;
+    case LP_ACTION_RESUME: judge_resume(books, pool, action); return;
     case LP_ACTIONS: return;
     }
 }
@@ -938,6 +1135,16 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
              lp_worker_state_name(slot->state));
 }
 
+static void pause_lateness(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    uint64_t from_ns = task->gone_ns ? task->gone_ns : task->failed.ended_ns + LP_KILL_GRACE_NS;
+    if (late(books, from_ns, pause_of(task)))
+        FAIL("I3: task %u is in a pause for too long", index + 1);
+    if (books->paused == hn_books_pending(books) && !hn_books_running(books))
+        SOMETIMES(ALL_PAUSED);
+}
+
 void hn_judge_lateness(struct hn_books *books)
 {
     if (is_excess(books) && hn_books_in(books, LP_WORKER_IDLE))
@@ -952,8 +1159,10 @@ void hn_judge_lateness(struct hn_books *books)
     for (uint32_t i = books->oldest; i < books->n_tasks; i++) {
         const struct hn_book_task *task = &books->tasks[i];
         if (task->state == LP_TASK_PENDING && task->spec.queue_timeout_ns &&
-            late(books, task->submitted_ns, task->spec.queue_timeout_ns))
+            late(books, task->queued_ns, task->spec.queue_timeout_ns))
             FAIL("task %u overran its queue timeout", i + 1);
+        if (task->state == LP_TASK_WAITING)
+            pause_lateness(books, i);
     }
     if (books->shutting && !books->killing && books->deadline_ns &&
         late(books, books->deadline_ns, 0))

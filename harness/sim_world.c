@@ -910,6 +910,8 @@ void hn_world_perform(struct hn_world *world, const struct lp_action *action)
     case LP_ACTION_ROOM:
     case LP_ACTION_NOTE:
     case LP_ACTION_DOWN:
+    case LP_ACTION_RETRY:
+    case LP_ACTION_RESUME:
     case LP_ACTIONS: return;
     }
 }

@@ -31,10 +31,14 @@ static void read_task_record(struct hn_stories *stories, const struct hn_record 
 static void read_event(struct hn_stories *stories, const struct hn_record *record,
                        const uint32_t *row_of)
 {
-    if (record->kind != HN_POOL + LIBPOOL_EVENT_TASK_ENDED || record->a > stories->count ||
-        row_of[record->a] == 0)
+    bool retried = record->kind == HN_POOL + LIBPOOL_EVENT_TASK_RETRIED;
+    bool ended = record->kind == HN_POOL + LIBPOOL_EVENT_TASK_ENDED;
+    if ((!ended && !retried) || record->a > stories->count || row_of[record->a] == 0)
         return;
     struct hn_story *story = &stories->list[row_of[record->a] - 1];
+    story->retried += retried;
+    if (!ended)
+        return;
     story->told++;
     story->told_cause = record->cause;
     story->told_ns = record->time_ns;
@@ -73,6 +77,7 @@ static void read_deed(struct hn_stories *stories, const struct hn_record *record
     if (fault && record->pid > 0 && stories->deeds_count < HN_DEEDS_MAX)
         stories->deeds[stories->deeds_count++] = (struct hn_deed){record->pid, record->slot,
                                                                   record->signal};
+    stories->held |= record->kind == HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED;
     if (record->kind == HN_POOL + LIBPOOL_EVENT_ZYGOTE_STARTED) {
         stories->zygote = record->pid;
         come_back(stories, record->time_ns);

@@ -25,6 +25,7 @@ struct hn_story {
     uint32_t told;  /* ends that the pool's events tell */
     int32_t told_cause;
     uint64_t told_ns;
+    uint32_t retried; /* runs that its events tell to have failed and to be followed by another */
 };
 
 /* What was done to a process. */
@@ -50,6 +51,7 @@ struct hn_stories {
     struct hn_absence absences[HN_ABSENCES_MAX];
     uint32_t absences_count;
     int32_t zygote;   /* the last that was told of */
+    bool held;        /* some kind of tasks was, by the pool's word */
     uint64_t shut_ns; /* the first shutdown or close was called; UINT64_MAX: none was */
 };
 

@@ -70,6 +70,11 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         .heartbeat_timeout_ms = what->heartbeat_timeout_ms,
         .grace_ms = what->grace_ms,
         .soft_signal = what->soft_signal,
+        .retries = what->retries,
+        .retry_causes = what->retry_causes,
+        .retry_min_ms = what->retry_min_ms,
+        .retry_max_ms = what->retry_max_ms,
+        .kind = what->family,
     };
     int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
     struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);
@@ -167,7 +172,7 @@ static void compare_echo(const struct hn_target *target, uint32_t task,
     if (row->group >= target->options->groups_count || result->cause != LIBPOOL_COMPLETED)
         return;
     const struct hn_group *what = &target->options->groups[row->group];
-    if (what->kind != HN_TASK_ECHO)
+    if (what->kind != HN_TASK_ECHO || what->works_at)
         return;
     bool exact = result->data_size == what->bytes &&
                  hn_payload_matches(result->data, result->data_size, task);
@@ -188,6 +193,8 @@ static void copy_result(struct hn_row *row, const libpool_result *result)
     row->data_size = result->data_size;
     memcpy(row->text, result->text, sizeof row->text);
     row->text[sizeof row->text - 1] = 0;
+    row->attempts = result->attempts;
+    row->retried_cause = result->retried_cause;
 }
 
 static void note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)

@@ -90,6 +90,9 @@ struct hn_group {
     bool awaited;      /* each of its tasks has a thread that waits for it: see hn_row.awaited_ns */
     bool too_large;    /* HOG: beyond the workers' RLIMIT_AS, so it fails with -ENOMEM */
     uint32_t children; /* HOG_TREE */
+    uint32_t retries, retry_causes, retry_min_ms, retry_max_ms; /* as in libpool_task */
+    uint32_t family;                                            /* libpool_task.kind */
+    uint32_t works_at; /* from this run on it completes; 0: each run does the same */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

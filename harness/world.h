@@ -58,6 +58,9 @@ struct hn_row {
     uint64_t data_size;
     enum hn_echo echo;
     char text[160];
+    uint32_t attempts;
+    libpool_cause retried_cause;
+    _Atomic uint32_t runs; /* begun, counted by the workers of a task that works at some time */
 };
 
 /*

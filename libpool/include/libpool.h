@@ -74,6 +74,7 @@ typedef enum libpool_cause {
     LIBPOOL_CORRUPT,       /* the worker wrote nonsense into its channel and was killed */
     LIBPOOL_LOST,          /* dead, and nobody was left who could tell why */
     LIBPOOL_MEMORY,        /* killed by the pool: its tree was seen above memory_limit_bytes */
+    LIBPOOL_QUARANTINED,   /* task: not run, or not again: too many workers had died of its kind */
     LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
 } libpool_cause;
 
@@ -86,7 +87,7 @@ typedef enum libpool_cause {
  */
 typedef enum libpool_certainty {
     LIBPOOL_NOT_STARTED = 0, /* it left no trace */
-    LIBPOOL_MAY_HAVE_RUN,    /* it was started and did not end by itself */
+    LIBPOOL_MAY_HAVE_RUN,    /* it was started and did not end by itself, or had an earlier run */
     LIBPOOL_HAS_RUN          /* it ran to its end */
 } libpool_certainty;
 
@@ -247,7 +248,10 @@ typedef struct libpool_options {
     const char *object;             /* a shared object with the two below, as in libpool_task */
     const char *initializer_symbol; /* instead of initializer */
     const char *finalizer_symbol;   /* instead of finalizer */
-    uint32_t ageing_ms; /* a pending task rises one priority in so long; default: never */
+    uint32_t ageing_ms;         /* a pending task rises one priority in so long; default: never */
+    uint32_t retry_percent;     /* retries for 100 tasks, 100 at most; default: no limit */
+    uint32_t quarantine_deaths; /* in a row, before a kind of tasks is refused; default: never */
+    uint32_t quarantine_ms;     /* for how long; default: until libpool_pardon */
 } libpool_options;
 
 /*
@@ -424,6 +428,11 @@ typedef struct libpool_task {
     const char *object;            /* a named task: function is NULL. A shared object... */
     const char *symbol;            /* ...and its function. Copied; see below */
     uint64_t group;                /* for libpool_cancel_group, any number; 0: none */
+    uint32_t retries;      /* further runs at most, after one that failed; default 0: none */
+    uint32_t retry_causes; /* for which: 1u << LIBPOOL_CRASH | ...; see below */
+    uint32_t retry_min_ms; /* the pause before the first of them; default 10 */
+    uint32_t retry_max_ms; /* the longest pause, an hour at most; default 1000 */
+    uint64_t kind;         /* a number of the application's, for the quarantine; 0: none */
 } libpool_task;
 
 /*
@@ -453,11 +462,38 @@ typedef struct libpool_task {
  */
 
 /*
+ * A task is run once. Only with `retries` and `retry_causes`, both or neither, is it run again: after an
+ * ERROR, CRASH, EXIT, OOM, MEMORY, TIMEOUT, KILLED, CORRUPT or LOST that is named there (-EINVAL: another).
+ * Each pause is twice as long as the one before, less up to a quarter, at random, and begins when nothing
+ * is left of the failed run and its process tree, or a second later; a worker runs a task once. Then
+ * the task queues up behind those of its priority, and the queue timeout counts anew.
+ * Meanwhile it is pending: it has its place in the backlog, its input (BORROW, FILE) has to stay, a cancel
+ * dequeues it. One that was cancelled is not run again, whatever it ends as. A shutdown without CANCEL
+ * still makes the pauses and runs; nothing is run again that fails in one with CANCEL or after its
+ * deadline. The future ends with what the last run came to.
+ *
+ * options.retry_percent: a budget, so that what fails all the time does not multiply the load. 10 retries
+ * are free, each task received adds so many hundredths of one, 100 may be saved up; without it a task ends.
+ */
+
+/*
+ * Quarantine (options.quarantine_deaths). A worker's death by CRASH, EXIT, OOM, MEMORY, TIMEOUT, KILLED or
+ * CORRUPT counts against the kind of the task that it ran; a result, of any code, clears that. After so many
+ * in a row libpool_submit refuses the kind with -EKEYREJECTED, those that are pending end as QUARANTINED
+ * when it is their turn, and none is retried; what runs goes on. When quarantine_ms have passed one more
+ * death is enough. The pool remembers 64 kinds that have killed, those that are refused longest.
+ */
+
+/* Takes tasks of this kind again, as if none had failed. -ENOENT: nothing is held against it. */
+int libpool_pardon(libpool *pool, uint64_t kind);
+
+/*
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
  * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN
- * (full, with timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EDEADLK (inside a worker of this pool).
+ * (full, with timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), -EDEADLK (inside
+ * a worker of this pool).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -489,8 +525,8 @@ typedef struct libpool_result {
     uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
     int pid;          /* of that worker; 0: none ever had it */
     uint64_t task_id; /* unique in the pool, in order of submission, from 1 */
-    uint64_t pending_ns; /* submission to hand-over */
-    uint64_t running_ns; /* start to end */
+    uint64_t pending_ns; /* submission to hand-over; retried: to the last one, runs included */
+    uint64_t running_ns; /* start to end; retried: of the last run */
     const void *data;    /* what libpool_reply gave; NULL when data_size is 0 */
     size_t data_size;
     char text[160];              /* one sentence for people: which worker, which signal, why */
@@ -499,6 +535,9 @@ typedef struct libpool_result {
                                     millisecond or so; measured if the task ran to its end and
                                     running_ns was 1 ms or more, else 0 */
     uint64_t max_rss_bytes;      /* the most memory its worker has ever had, measured then, too */
+    uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
+    libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it
+                                    ended in a pause: why the last one did */
 } libpool_result;
 
 /* NULL as long as the task has not ended. */
@@ -507,7 +546,7 @@ const libpool_result *libpool_future_result(const libpool_future *future);
 /* what libpool_future_cancel did */
 enum {
     LIBPOOL_CANCEL_DONE = 1, /* nothing: the task had ended already */
-    LIBPOOL_CANCEL_DEQUEUED, /* it never started; its place in the backlog is free */
+    LIBPOOL_CANCEL_DEQUEUED, /* it was pending: never started, or between two runs of it */
     LIBPOOL_CANCEL_KILLED,   /* it ran, or was to at once: its worker's tree was killed */
     LIBPOOL_CANCEL_ASKED     /* the same, and it has a grace: it was asked to end, now or before */
 };
@@ -707,11 +746,11 @@ enum {
 typedef struct libpool_stats {
     size_t size; /* sizeof(libpool_stats) */
     uint64_t tasks_received;
-    uint64_t tasks_launched; /* handed to a worker at least once */
-    uint64_t tasks_pending;  /* gauge: in the backlog */
+    uint64_t tasks_launched; /* handed to a worker at least once: counts tasks, not runs */
+    uint64_t tasks_pending;  /* gauge: in the backlog, or between two runs */
     uint64_t tasks_running;  /* gauge: with a worker */
     uint64_t tasks_failed;   /* ended neither COMPLETED, CANCELLED nor SHUTDOWN */
-    uint64_t tasks_rejected; /* refused by libpool_submit: full, or after shutdown */
+    uint64_t tasks_rejected; /* refused by libpool_submit: full, quarantined, after shutdown */
     uint64_t tasks_returned; /* put back into the backlog: their worker died before the start */
     uint64_t tasks_ended[LIBPOOL_CAUSES_MAX]; /* by cause */
     uint64_t worker_processes_created;
@@ -734,6 +773,8 @@ typedef struct libpool_stats {
     uint64_t tasks_asked;        /* asked to end, with a grace before the kill */
     uint64_t generation;         /* gauge: 1, one more with each libpool_recycle */
     uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */
+    uint64_t tasks_retried;             /* runs that failed and were followed by another */
+    uint64_t kinds_held;                /* so often a quarantine has begun */
 } libpool_stats;
 
 /* Fills *stats, whose size field the caller has set. */
@@ -800,8 +841,10 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
     LIBPOOL_EVENT_TASK_ASKED, /* pid, cause: it was asked to end, and is killed after its grace */
-    LIBPOOL_EVENT_RECYCLE_BEGUN, /* code: the new generation */
-    LIBPOOL_EVENT_DRAINED,       /* the last task that was pending or running has ended */
+    LIBPOOL_EVENT_RECYCLE_BEGUN,    /* code: the new generation */
+    LIBPOOL_EVENT_DRAINED,          /* the last task that was pending or running has ended */
+    LIBPOOL_EVENT_TASK_RETRIED,     /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_KIND_QUARANTINED, /* the task whose worker died last, and of what */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

@@ -36,6 +36,7 @@ static const char *const cause_names[LIBPOOL_CAUSES] = {
     [LIBPOOL_CORRUPT] = "corrupt",
     [LIBPOOL_LOST] = "lost",
     [LIBPOOL_MEMORY] = "memory",
+    [LIBPOOL_QUARANTINED] = "quarantined",
 };
 
 static const char *const cause_sentences[LIBPOOL_CAUSES] = {
@@ -55,6 +56,7 @@ static const char *const cause_sentences[LIBPOOL_CAUSES] = {
     [LIBPOOL_CORRUPT] = "the worker wrote nonsense into its channel",
     [LIBPOOL_LOST] = "the worker was lost, nobody could tell why",
     [LIBPOOL_MEMORY] = "the task was above its memory limit and was killed",
+    [LIBPOOL_QUARANTINED] = "workers died of other tasks of its kind",
 };
 
 static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
@@ -76,6 +78,8 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_TASK_ASKED] = "task-asked",
     [LIBPOOL_EVENT_RECYCLE_BEGUN] = "recycle-begun",
     [LIBPOOL_EVENT_DRAINED] = "drained",
+    [LIBPOOL_EVENT_TASK_RETRIED] = "task-retried",
+    [LIBPOOL_EVENT_KIND_QUARANTINED] = "kind-quarantined",
 };
 
 const char *libpool_cause_name(libpool_cause cause)
@@ -116,6 +120,10 @@ static void add_where(struct lp_text *text, const libpool_result *result)
     lp_text_add_number(text, result->pid);
     if (result->certainty == LIBPOOL_NOT_STARTED)
         lp_text_add(text, ", never started");
+    if (result->attempts > 1) {
+        lp_text_add(text, ", run ");
+        lp_text_add_number(text, result->attempts);
+    }
 }
 
 void lp_describe_refusal(libpool_result *result, const unsigned char *why, size_t size)

@@ -128,6 +128,8 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
         lp_future_set_usage(future, 0, 0, 0);
     result->data = ran && future->data_size ? future->data : NULL;
     result->data_size = ran ? future->data_size : 0;
+    result->attempts = outcome->attempts;
+    result->retried_cause = outcome->retried_cause;
     lp_describe(result, outcome->silent_ms, result->text, sizeof result->text);
     if (result->cause == LIBPOOL_MEMORY) {
         result->memory_bytes = outcome->memory_bytes;

@@ -75,7 +75,8 @@ static int check_options(const libpool_options *options)
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
-    bool whole = options->event_buffer <= LP_BACKLOG_MAX && options->recycle_jitter_percent <= 100;
+    bool whole = options->event_buffer <= LP_BACKLOG_MAX &&
+                 options->recycle_jitter_percent <= 100 && options->retry_percent <= 100;
     bool roomy = options->memory_limit_bytes == 0 || options->memory_limit_bytes >= LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
@@ -174,6 +175,17 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
     lp_supervisor_perform(pool);
     pthread_mutex_unlock(&pool->lock);
     return error;
+}
+
+int libpool_pardon(libpool *pool, uint64_t kind)
+{
+    int error = lp_door_check(pool);
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    bool known = lp_pool_pardon(&pool->core, kind, lp_supervisor_now());
+    pthread_mutex_unlock(&pool->lock);
+    return known ? 0 : -ENOENT;
 }
 
 int libpool_recycle(libpool *pool, uint32_t parallel)

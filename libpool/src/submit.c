@@ -15,6 +15,7 @@
 #include "door.h"
 #include "os/load.h"
 #include "os/pages.h"
+#include "retries.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 
@@ -62,6 +63,9 @@ static int check_task(const libpool *pool, const libpool_task *task)
         return error;
     if (task->soft_signal && (!task->grace_ms || !may_be_sent(task->soft_signal)))
         return -EINVAL;
+    error = lp_retries_check(task);
+    if (error)
+        return error;
     if (task->flags & LIBPOOL_FILE)
         return check_file(task);
     if ((task->input_size && !task->input) || (task->flags & LIBPOOL_FILE_SHARED))
@@ -96,7 +100,8 @@ static int copy_input(libpool *pool, const libpool_task *task, unsigned char **c
 
 /* ---- with the lock held --------------------------------------------------------------------- */
 
-static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future)
+static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future,
+                                     struct lp_retry_rule *rule)
 {
     return (struct lp_task_spec){.priority = task->priority,
                                  .group = task->group,
@@ -106,6 +111,8 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .heartbeat_ns = task->heartbeat_timeout_ms * LP_MS,
                                  .grace_ns = task->grace_ms * LP_MS,
                                  .soft_signal = task->soft_signal,
+                                 .kind = task->kind,
+                                 .retry = lp_retries_rule(task, rule),
                                  .user = future};
 }
 
@@ -154,7 +161,8 @@ static int submit_one(libpool *pool, const libpool_task *task, unsigned char *in
         lp_release(&pool->allocator, input, task->input_size);
         return -ENOMEM;
     }
-    struct lp_task_spec spec = make_spec(task, future);
+    struct lp_retry_rule rule;
+    struct lp_task_spec spec = make_spec(task, future, &rule);
     int error = hand_over(pool, &spec, deadline_ns, &future->task);
     count(pool, 1);
     return settle_shares(future, error, out);
@@ -166,7 +174,8 @@ static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, lib
     libpool_future *future = lp_future_new(pool, task, NULL);
     if (!future)
         return -ENOMEM;
-    struct lp_task_spec spec = make_spec(task, future);
+    struct lp_retry_rule rule;
+    struct lp_task_spec spec = make_spec(task, future, &rule);
     int error = lp_pool_add(&pool->core, &spec, now_ns, &future->task);
     return settle_shares(future, error, out);
 }
@@ -181,7 +190,8 @@ static uint64_t deadline_of(int timeout_ms)
 /* Refused for want of room or of a pool, not because the caller was wrong. */
 static void count_refused(libpool *pool, int error, size_t tasks)
 {
-    bool refused = error == -EAGAIN || error == -ETIMEDOUT || error == -ESHUTDOWN;
+    bool refused = error == -EAGAIN || error == -ETIMEDOUT || error == -ESHUTDOWN ||
+                   error == -EKEYREJECTED;
     for (; refused && tasks; tasks--)
         lp_pool_reject(&pool->core);
 }
@@ -308,7 +318,7 @@ int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, 
             error = add_alone(&many);
     }
     pthread_mutex_lock(&pool->lock);
-    count_refused(pool, error, n - many.done);
+    count_refused(pool, error, error == -EKEYREJECTED ? 1 : n - many.done);
     pthread_mutex_unlock(&pool->lock);
     return many.done || !error ? (int64_t)many.done : error;
 }

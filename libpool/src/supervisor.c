@@ -235,6 +235,14 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     lp_pool_release(&pool->core, action->task);
 }
 
+/* What the failed run still says must not get into the future, which lives on. */
+static void perform_retry(libpool *pool, const struct lp_action *action)
+{
+    struct lp_line *line = &pool->lines[action->slot];
+    if (line->future == pool->core.tasks.table[action->task].spec.user)
+        lp_line_abandon(line);
+}
+
 static void perform_note(libpool *pool, const struct lp_action *action)
 {
     struct lp_event_ring *ring = &pool->ring;
@@ -277,6 +285,8 @@ static void perform(libpool *pool, const struct lp_action *action)
         return;
     case LP_ACTION_NOTE: perform_note(pool, action); return;
     case LP_ACTION_DOWN: perform_down(pool); return;
+    case LP_ACTION_RETRY: perform_retry(pool, action); return;
+    case LP_ACTION_RESUME: return;
     case LP_ACTIONS: return;
     }
 }
@@ -1048,6 +1058,9 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .backoff_max_ns = options->backoff_max_ms * LP_MS,
         .memory_limit_bytes = options->memory_limit_bytes,
         .seed = lp_supervisor_now(),
+        .retry_percent = options->retry_percent,
+        .quarantine_deaths = options->quarantine_deaths,
+        .quarantine_ns = options->quarantine_ms * LP_MS,
         .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
         .has_finalizer = options->finalizer || options->finalizer_symbol,
         .notes = options->event_buffer != 0,

@@ -111,7 +111,8 @@ static void withdraw_pending(libpool *pool, libpool_future *future)
         return;
     if (task->state == LP_TASK_PREFETCHED)
         lp_supervisor_recall(pool, task->slot);
-    if (!lp_future_has_ended(future) && task->state == LP_TASK_PENDING)
+    bool waits = task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING;
+    if (!lp_future_has_ended(future) && waits)
         (void)lp_pool_cancel(&pool->core, future->task, lp_supervisor_now());
     else
         lp_pool_settle(&pool->core, lp_supervisor_now());

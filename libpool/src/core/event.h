@@ -77,6 +77,8 @@ enum lp_action_kind {
     LP_ACTION_ZYGOTE_DROP,  /* it does not answer: kill it; answer ZYGOTE_LOST */
     LP_ACTION_NOTE,         /* for the event stream: note */
     LP_ACTION_DOWN,         /* all is down: nothing follows */
+    LP_ACTION_RETRY,        /* a run of task has failed in slot, another follows: forget that one */
+    LP_ACTION_RESUME,       /* its pause is over: task is in the backlog again */
     LP_ACTIONS
 };
 

@@ -4,6 +4,7 @@
 #include "core/histogram.h"
 #include "core/ladder.h"
 #include "core/prefetch.h"
+#include "core/retry.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -69,6 +70,10 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->config.workers_limit = most_workers(config);
     pool->random = config->seed | 1;
     pool->edition = 1;
+    pool->retry_random = (config->seed ^ UINT64_C(0x9e3779b97f4a7c15)) | 1;
+    pool->retry_budget = 100 * LP_RETRY_FLOOR;
+    pool->quarantine.limit = config->quarantine_deaths;
+    pool->quarantine.period_ns = config->quarantine_ns;
     pool->slots = lp_pool_slots(config);
     pool->workers = (struct lp_worker *)(void *)(base + at.workers);
     pool->actions = (struct lp_action *)(void *)(base + at.actions);
@@ -82,7 +87,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->run_ns = LP_PREFETCH_NS; /* nothing is sent ahead until something was seen */
     for (uint32_t slot = 0; slot < pool->slots; slot++)
         pool->workers[slot].task = pool->workers[slot].queue_first =
-            pool->workers[slot].queue_last = LP_NONE;
+            pool->workers[slot].queue_last = pool->workers[slot].held = LP_NONE;
     pool->in_state[LP_WORKER_VACANT] = pool->slots;
     lp_backoff_init(&pool->spawn_backoff, config->backoff_min_ns, config->backoff_max_ns,
                     config->seed);
@@ -121,7 +126,8 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
 bool lp_pool_is_drained(const struct lp_pool *pool)
 {
     const struct lp_tasks *tasks = &pool->tasks;
-    return tasks->pending == 0 && tasks->prefetched == 0 && tasks->running == 0;
+    return tasks->pending == 0 && tasks->prefetched == 0 && tasks->running == 0 &&
+           tasks->waiting == 0;
 }
 
 static bool counts_as_failed(libpool_cause cause)
@@ -129,17 +135,55 @@ static bool counts_as_failed(libpool_cause cause)
     return cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN;
 }
 
-void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+static void fill_in_times(const struct lp_pool *pool, const struct lp_task *task,
+                          struct lp_outcome *outcome)
 {
-    struct lp_task *task = &pool->tasks.table[index];
     bool was_running = task->state == LP_TASK_RUNNING;
     uint64_t handed_ns = was_running ? task->assigned_ns : pool->now_ns;
     if (outcome->pending_ns == 0)
         outcome->pending_ns = handed_ns - task->submitted_ns;
     if (was_running && outcome->running_ns == 0)
         outcome->running_ns = pool->now_ns - handed_ns;
-    if (task->state == LP_TASK_PENDING)
-        outcome->slot = LP_NONE;
+}
+
+static bool is_in_worker(const struct lp_task *task)
+{
+    return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
+}
+
+/* What went before is part of what it came to: it may have run, though not this time. */
+static void fill_in_retries(const struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    const struct lp_task *task = &pool->tasks.table[index];
+    uint32_t retried = lp_tasks_retried(&pool->tasks, index);
+    outcome->attempts = retried + is_in_worker(task);
+    if (retried == 0) {
+        if (task->state == LP_TASK_PENDING)
+            outcome->slot = LP_NONE;
+        return;
+    }
+    outcome->retried_cause = task->outcome.cause;
+    if (outcome->certainty == LIBPOOL_NOT_STARTED)
+        outcome->certainty = LIBPOOL_MAY_HAVE_RUN;
+    if (is_in_worker(task))
+        return;
+    outcome->slot = task->outcome.slot;
+    outcome->pid = task->outcome.pid;
+}
+
+static void note_run(libpool_event *note, const struct lp_outcome *outcome)
+{
+    note->pid = outcome->pid;
+    note->cause = outcome->cause;
+    note->code = outcome->code;
+    note->signal = outcome->signal;
+}
+
+void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    bool was_running = pool->tasks.table[index].state == LP_TASK_RUNNING;
+    fill_in_times(pool, &pool->tasks.table[index], outcome);
+    fill_in_retries(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
@@ -149,13 +193,33 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
         lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_RUN], outcome->running_ns);
     }
     lp_pool_emit(pool, LP_ACTION_END, outcome->slot)->task = index;
-    libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index);
-    note->pid = outcome->pid;
-    note->cause = outcome->cause;
-    note->code = outcome->code;
-    note->signal = outcome->signal;
+    note_run(lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index), outcome);
     if (lp_pool_is_drained(pool))
         lp_pool_note(pool, LIBPOOL_EVENT_DRAINED, LP_NONE, LP_NONE);
+}
+
+bool lp_pool_end_run(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
+{
+    if (!lp_retry_may(pool, index, outcome->cause)) {
+        lp_pool_end_task(pool, index, outcome);
+        return false;
+    }
+    fill_in_times(pool, &pool->tasks.table[index], outcome);
+    lp_retry_begin(pool, index, outcome);
+    pool->stats.tasks_retried++;
+    lp_pool_emit(pool, LP_ACTION_RETRY, outcome->slot)->task = index;
+    note_run(lp_pool_note(pool, LIBPOOL_EVENT_TASK_RETRIED, outcome->slot, index), outcome);
+    return true;
+}
+
+void lp_pool_blame(struct lp_pool *pool, uint32_t index, libpool_cause cause)
+{
+    uint64_t kind = pool->tasks.table[index].spec.kind;
+    if (!kind || !lp_quarantine_died(&pool->quarantine, kind, pool->now_ns))
+        return;
+    uint32_t slot = pool->tasks.table[index].slot;
+    pool->stats.kinds_held++;
+    lp_pool_note(pool, LIBPOOL_EVENT_KIND_QUARANTINED, slot, index)->cause = cause;
 }
 
 libpool_cause lp_pool_classify(const struct lp_event *exited)
@@ -310,9 +374,25 @@ static void settle_recycle(struct lp_pool *pool)
     pool->recycling = has_outdated(pool);
 }
 
+/* Held kinds end when it is their turn: who is pardoned before is run. */
+static void end_quarantined(struct lp_pool *pool)
+{
+    while (pool->ends_left && lp_prefetch_is_held(pool)) {
+        pool->ends_left--;
+        pool->made_room = true;
+        pool->more = pool->more || pool->phase != LP_PHASE_OPEN; /* it may have been the last */
+        lp_pool_end_task(pool, lp_tasks_first(&pool->tasks),
+                         &(struct lp_outcome){.cause = LIBPOOL_QUARANTINED});
+    }
+    pool->more = pool->more || lp_prefetch_is_held(pool);
+}
+
 static void settle_assignments(struct lp_pool *pool)
 {
-    while (has_free_worker(pool) && pool->tasks.pending) {
+    end_quarantined(pool);
+    for (; has_free_worker(pool) && pool->tasks.pending; end_quarantined(pool)) {
+        if (lp_prefetch_is_held(pool))
+            return; /* the next step goes on */
         if (!lp_prefetch_is_soon_done(pool, pool->favourite) ||
             !lp_prefetch_one(pool, pool->favourite)) {
             pool->favourite = pool->idle_newest;
@@ -471,13 +551,32 @@ static void end_pending(struct lp_pool *pool, libpool_cause cause)
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }
 
+/* When nothing is pending, only who waits is in the heap. */
+static void end_waiting(struct lp_pool *pool)
+{
+    const struct lp_heap *heap = &pool->tasks.queue_deadlines;
+    for (; pool->tasks.waiting && !pool->tasks.pending && pool->ends_left; pool->ends_left--)
+        lp_pool_end_task(pool, heap->items[0].id, &(struct lp_outcome){.cause = LIBPOOL_SHUTDOWN});
+    pool->more = pool->more || pool->tasks.waiting;
+    lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
+}
+
+static void resume(struct lp_pool *pool, uint32_t task)
+{
+    lp_tasks_resume(&pool->tasks, task, pool->now_ns);
+    lp_pool_emit(pool, LP_ACTION_RESUME, LP_NONE)->task = task;
+}
+
 static void settle_overdue(struct lp_pool *pool)
 {
     uint32_t task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
     if (task == LP_NONE)
         return;
     for (; task != LP_NONE && pool->ends_left; pool->ends_left--) {
-        lp_pool_end_task(pool, task, &(struct lp_outcome){.cause = LIBPOOL_QUEUE_TIMEOUT});
+        if (pool->tasks.table[task].state == LP_TASK_WAITING)
+            resume(pool, task);
+        else
+            lp_pool_end_task(pool, task, &(struct lp_outcome){.cause = LIBPOOL_QUEUE_TIMEOUT});
         task = lp_tasks_overdue(&pool->tasks, pool->now_ns);
     }
     pool->more = pool->more || task != LP_NONE;
@@ -503,7 +602,7 @@ static void kill_all(struct lp_pool *pool)
 {
     pool->phase = LP_PHASE_KILLING;
     pool->cancel_pending = true;
-    pool->overran = pool->overran || pool->tasks.pending;
+    pool->overran = pool->overran || pool->tasks.pending || pool->tasks.waiting;
     pool->give_up_ns = pool->now_ns + LP_KILL_GRACE_NS;
     for (uint32_t slot = 0; slot < pool->slots; slot++) {
         enum lp_worker_state state = pool->workers[slot].state;
@@ -535,7 +634,7 @@ static void give_up(struct lp_pool *pool)
         for (; pool->workers[slot].queued && pool->ends_left; pool->ends_left--)
             lp_worker_drop_prefetched(pool, pool->workers[slot].queue_first, LIBPOOL_SHUTDOWN);
     pool->more = pool->more || pool->tasks.prefetched;
-    if (!pool->tasks.pending && !pool->tasks.prefetched)
+    if (!pool->tasks.pending && !pool->tasks.prefetched && !pool->tasks.waiting)
         down(pool);
 }
 
@@ -562,7 +661,10 @@ static void settle_shutdown(struct lp_pool *pool)
         kill_all(pool);
     if (pool->cancel_pending && pool->tasks.pending)
         end_pending(pool, LIBPOOL_SHUTDOWN);
-    if (pool->tasks.pending == 0 && pool->tasks.prefetched == 0 && pool->tasks.running == 0)
+    if (pool->cancel_pending && pool->tasks.waiting)
+        end_waiting(pool);
+    if (pool->tasks.pending == 0 && pool->tasks.prefetched == 0 && pool->tasks.running == 0 &&
+        pool->tasks.waiting == 0)
         leave(pool);
     if (pool->phase == LP_PHASE_KILLING && pool->now_ns >= pool->give_up_ns)
         give_up(pool);
@@ -679,8 +781,11 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
-    bool direct = has_free_worker(pool) && pool->tasks.pending == 0;
-    bool has_room = pool->tasks.pending + pool->tasks.prefetched < pool->config.backlog_tasks &&
+    if (spec->kind && lp_quarantine_holds(&pool->quarantine, spec->kind, now_ns))
+        return -EKEYREJECTED;
+    bool direct = has_free_worker(pool) && pool->tasks.pending == 0 && pool->tasks.waiting == 0;
+    bool has_room = pool->tasks.waiting + pool->tasks.pending + pool->tasks.prefetched <
+                        pool->config.backlog_tasks &&
                     pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
     if (!direct && !has_room)
         return -EAGAIN;
@@ -688,6 +793,7 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
     if (*task == LP_NONE)
         return -EAGAIN; /* ended ones wait for their release: the caller performs actions first */
     pool->stats.tasks_received++;
+    lp_retry_earn(pool);
     lp_pool_note(pool, LIBPOOL_EVENT_TASK_RECEIVED, LP_NONE, *task);
     return 0;
 }
@@ -707,14 +813,14 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     return 0;
 }
 
+bool lp_pool_pardon(struct lp_pool *pool, uint64_t kind, uint64_t now_ns)
+{
+    return lp_quarantine_pardon(&pool->quarantine, kind, now_ns);
+}
+
 void lp_pool_reject(struct lp_pool *pool)
 {
     pool->stats.tasks_rejected++;
-}
-
-static bool is_in_worker(const struct lp_task *task)
-{
-    return task->state == LP_TASK_PREFETCHED || task->state == LP_TASK_RUNNING;
 }
 
 /* In dying or dead hands nobody can answer. */
@@ -728,7 +834,8 @@ static enum lp_cancel cancel_task(struct lp_pool *pool, uint32_t index)
 {
     struct lp_task *task = &pool->tasks.table[index];
     enum lp_cancel done = LP_CANCEL_DONE;
-    if (task->state == LP_TASK_PENDING) {
+    lp_retry_forgo(pool, index);
+    if (task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING) {
         lp_pool_end_task(pool, index, &(struct lp_outcome){.cause = LIBPOOL_CANCELLED});
         lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
         done = LP_CANCEL_DEQUEUED;
@@ -761,7 +868,8 @@ bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, 
     pool->now_ns = now_ns;
     for (uint32_t left = LP_ENDS_PER_STEP; cancel->next < pool->tasks.untouched; cancel->next++) {
         const struct lp_task *task = &pool->tasks.table[cancel->next];
-        bool open = task->state == LP_TASK_PENDING || is_in_worker(task);
+        bool open = task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING ||
+                    is_in_worker(task);
         if (!open || task->spec.group != cancel->group)
             continue;
         if (left-- == 0)
@@ -942,6 +1050,7 @@ void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
     *stats = pool->stats;
     stats->size = size;
     stats->tasks_pending = pool->tasks.pending + pool->tasks.prefetched;
+    stats->tasks_pending += pool->tasks.waiting;
     stats->tasks_running = pool->tasks.running;
     stats->backlog_bytes = pool->tasks.pending_bytes;
     const uint32_t *in = pool->in_state;
@@ -1002,6 +1111,9 @@ static bool check_idle_list(const struct lp_pool *pool)
 /* I3: with a backlog somebody works, or something is due. */
 static bool check_liveness(const struct lp_pool *pool)
 {
+    bool is_over = pool->phase == LP_PHASE_DOWN || pool->more;
+    if (pool->tasks.waiting && !is_over && lp_pool_next_deadline(pool) == UINT64_MAX)
+        return false;
     if (pool->tasks.pending == 0 || pool->more)
         return true;
     if (has_free_worker(pool) && pool->phase != LP_PHASE_DOWN)

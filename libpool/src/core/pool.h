@@ -33,6 +33,7 @@
 #include "core/event.h"
 #include "core/heap.h"
 #include "core/limits.h"
+#include "core/quarantine.h"
 #include "core/tasks.h"
 #include "core/worker.h"
 
@@ -52,6 +53,10 @@ struct lp_pool_config {
     uint64_t backoff_min_ns, backoff_max_ns;
     uint64_t seed;               /* of all jitter */
     uint64_t memory_limit_bytes; /* of a worker's tree; 0: none */
+    uint32_t retry_percent;      /* retries at most for 100 tasks received; 0: no limit */
+    uint32_t
+        quarantine_deaths;  /* in a row, of workers that ran tasks of one kind; 0: no quarantine */
+    uint64_t quarantine_ns; /* 0: until a pardon */
     bool exclusive;
     bool has_finalizer;
     bool notes; /* emit LP_ACTION_NOTE */
@@ -106,6 +111,8 @@ struct lp_pool {
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
 
     uint64_t random; /* for what workers are given */
+    uint64_t retry_random;
+    uint32_t retry_budget; /* in hundredths of a retry */
     struct lp_backoff spawn_backoff;
     struct lp_backoff zygote_backoff;
     uint32_t initializer_failures; /* in a row */
@@ -134,6 +141,8 @@ struct lp_pool {
     libpool_stats stats; /* the counters; gauges are filled in by lp_pool_stats */
     libpool_histogram histograms[LIBPOOL_HISTOGRAMS];
 
+    struct lp_quarantine quarantine;
+
     libpool_event unread; /* where notes go that nobody wants */
     struct lp_action *actions;
     uint32_t n_actions, actions_capacity;
@@ -146,7 +155,8 @@ size_t lp_pool_bytes(const struct lp_pool_config *config);
 void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, void *memory);
 uint32_t lp_pool_slots(const struct lp_pool_config *config);
 
-/* 0 and the task's index; -EAGAIN: full; -ESHUTDOWN; -E2BIG: larger than the backlog may ever be. */
+/* 0 and the task's index; -EAGAIN: full; -ESHUTDOWN; -E2BIG: larger than the backlog may ever be;
+ * -EKEYREJECTED: its kind is held. */
 int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                    uint32_t *task);
 /* The same without what follows from it: lp_pool_settle() once for several. */
@@ -154,6 +164,8 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
                 uint32_t *task);
 /* Counts a task that was refused for good. */
 void lp_pool_reject(struct lp_pool *pool);
+/* Tasks of this kind are taken again. False: they were. */
+bool lp_pool_pardon(struct lp_pool *pool, uint64_t kind, uint64_t now_ns);
 /* The task must not have been released. */
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_ns);
 /*
@@ -195,6 +207,10 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
                             uint32_t task);
 /* Ends a task: counters, END, note. outcome->cause and certainty are set, its times are filled in. */
 void lp_pool_end_task(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
+/* The same for one that runs, unless it is to run again: then true, RETRY, note, and it waits. */
+bool lp_pool_end_run(struct lp_pool *pool, uint32_t task, struct lp_outcome *outcome);
+/* The worker that ran this task has died of it, or has to. */
+void lp_pool_blame(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
 /* More are ready than are ever wanted: one of them leaves as it falls idle. */

@@ -110,8 +110,18 @@ static void be_patient(struct lp_pool *pool, uint32_t slot)
         lp_worker_set_deadline(pool, slot, patience_ns);
 }
 
+bool lp_prefetch_is_held(struct lp_pool *pool)
+{
+    if (pool->quarantine.count == 0 || pool->tasks.pending == 0)
+        return false;
+    uint64_t kind = pool->tasks.table[lp_tasks_first(&pool->tasks)].spec.kind;
+    return kind && lp_quarantine_holds(&pool->quarantine, kind, pool->now_ns);
+}
+
 static bool send_ahead(struct lp_pool *pool, uint32_t slot)
 {
+    if (lp_prefetch_is_held(pool))
+        return false;
     if (!may_be_prefetched(&pool->tasks.table[lp_tasks_first(&pool->tasks)]))
         return false;
     uint32_t index = lp_tasks_prefetch(&pool->tasks, pool->now_ns);

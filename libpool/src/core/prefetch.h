@@ -30,6 +30,8 @@ void lp_prefetch_settle(struct lp_pool *pool);
  * be LP_NONE.
  */
 bool lp_prefetch_is_soon_done(const struct lp_pool *pool, uint32_t slot);
+/* The next task is of a kind that is in quarantine. */
+bool lp_prefetch_is_held(struct lp_pool *pool);
 /* One task. False: it is not tiny, or there is no room. */
 bool lp_prefetch_one(struct lp_pool *pool, uint32_t slot);
 

@@ -5,7 +5,8 @@
 
 size_t lp_tasks_bytes(uint32_t capacity)
 {
-    return capacity * (sizeof(struct lp_task) + sizeof(struct lp_heap_item) + sizeof(uint32_t));
+    return capacity * (sizeof(struct lp_task) + sizeof(struct lp_retry) +
+                       sizeof(struct lp_heap_item) + sizeof(uint32_t));
 }
 
 void lp_tasks_init(struct lp_tasks *tasks, uint32_t capacity, void *memory)
@@ -14,7 +15,8 @@ void lp_tasks_init(struct lp_tasks *tasks, uint32_t capacity, void *memory)
     tasks->capacity = capacity;
     tasks->free_first = LP_NONE;
     tasks->table = memory;
-    tasks->queue_deadlines.items = (struct lp_heap_item *)(void *)(tasks->table + capacity);
+    tasks->retries = (struct lp_retry *)(void *)(tasks->table + capacity);
+    tasks->queue_deadlines.items = (struct lp_heap_item *)(void *)(tasks->retries + capacity);
     tasks->queue_deadlines.places = (uint32_t *)(void *)(tasks->queue_deadlines.items + capacity);
     for (uint32_t i = 0; i < LIBPOOL_PRIORITIES; i++)
         tasks->levels[i] = (struct lp_level){LP_NONE, LP_NONE};
@@ -28,6 +30,13 @@ static uint32_t take_free(struct lp_tasks *tasks)
         return index;
     }
     return tasks->untouched < tasks->capacity ? tasks->untouched++ : LP_NONE;
+}
+
+/* What its queue timeout counts from. */
+static uint64_t queued_ns(const struct lp_tasks *tasks, uint32_t index)
+{
+    const struct lp_task *task = &tasks->table[index];
+    return task->spec.retry ? tasks->retries[index].queued_ns : task->submitted_ns;
 }
 
 /* Links a task before `next` (LP_NONE: at the end) of its level. */
@@ -51,7 +60,7 @@ static void link_task(struct lp_tasks *tasks, uint32_t index, uint32_t next)
     tasks->pending_bytes += task->spec.bytes;
     if (task->spec.queue_timeout_ns)
         lp_heap_set(&tasks->queue_deadlines, index,
-                    task->submitted_ns + task->spec.queue_timeout_ns);
+                    queued_ns(tasks, index) + task->spec.queue_timeout_ns);
 }
 
 static void unlink_task(struct lp_tasks *tasks, uint32_t index)
@@ -81,6 +90,12 @@ uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, u
         return LP_NONE;
     struct lp_task *task = &tasks->table[index];
     *task = (struct lp_task){.id = ++tasks->last_id, .spec = *spec, .submitted_ns = now_ns};
+    if (spec->retry) {
+        struct lp_retry *retry = &tasks->retries[index];
+        *retry = (struct lp_retry){
+            .rule = *spec->retry, .queued_ns = now_ns, .behind_id = tasks->last_id};
+        task->spec.retry = &retry->rule;
+    }
     link_task(tasks, index, LP_NONE);
     return index;
 }
@@ -93,7 +108,7 @@ static uint32_t first_by_age(const struct lp_tasks *tasks)
     for (uint64_t left = tasks->occupied; left; left &= left - 1) {
         uint32_t priority = (uint32_t)__builtin_ctzll(left);
         uint32_t head = tasks->levels[priority].first;
-        uint64_t due_ns = tasks->table[head].submitted_ns + priority * tasks->ageing_ns;
+        uint64_t due_ns = queued_ns(tasks, head) + priority * tasks->ageing_ns;
         if (due_ns < first_ns) {
             first = head;
             first_ns = due_ns;
@@ -144,15 +159,35 @@ static uint32_t *count_of(struct lp_tasks *tasks, const struct lp_task *task)
     return task->state == LP_TASK_RUNNING ? &tasks->running : &tasks->prefetched;
 }
 
+/* The order of a level: that of submission, but for those that were retried. */
+static bool goes_before(const struct lp_tasks *tasks, uint32_t a, uint32_t b)
+{
+    uint64_t id[2] = {tasks->table[a].id, tasks->table[b].id}, turn[2] = {0, 0};
+    const uint32_t index[2] = {a, b};
+    for (int i = 0; i < 2; i++)
+        if (tasks->table[index[i]].spec.retry) {
+            id[i] = tasks->retries[index[i]].behind_id;
+            turn[i] = tasks->retries[index[i]].turn;
+        }
+    return id[0] == id[1] ? turn[0] < turn[1] : id[0] < id[1];
+}
+
 void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index)
 {
     struct lp_task *task = &tasks->table[index];
     --*count_of(tasks, task);
     task->doubted = false;
     uint32_t next = tasks->levels[task->spec.priority].first;
-    while (next != LP_NONE && tasks->table[next].id < task->id)
+    while (next != LP_NONE && goes_before(tasks, next, index))
         next = tasks->table[next].next; /* others that were returned: no more than workers had */
     link_task(tasks, index, next);
+}
+
+static void stop_waiting(struct lp_tasks *tasks, uint32_t index)
+{
+    tasks->waiting--;
+    tasks->pending_bytes -= tasks->table[index].spec.bytes;
+    lp_heap_remove(&tasks->queue_deadlines, index);
 }
 
 void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome)
@@ -160,6 +195,8 @@ void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcom
     struct lp_task *task = &tasks->table[index];
     if (task->state == LP_TASK_PENDING)
         unlink_task(tasks, index);
+    else if (task->state == LP_TASK_WAITING)
+        stop_waiting(tasks, index);
     else
         --*count_of(tasks, task);
     task->state = LP_TASK_ENDED;
@@ -175,6 +212,41 @@ void lp_tasks_free(struct lp_tasks *tasks, uint32_t index)
     task->next = tasks->free_first;
     tasks->free_first = index;
     tasks->ended--;
+}
+
+/* ---- another run ---------------------------------------------------------------------------- */
+
+void lp_tasks_retry(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome)
+{
+    struct lp_task *task = &tasks->table[index];
+    tasks->running--;
+    tasks->waiting++;
+    tasks->pending_bytes += task->spec.bytes;
+    tasks->retries[index].retried++;
+    task->state = LP_TASK_WAITING;
+    task->outcome = *outcome;
+    task->returns = 0;
+    task->doubted = false;
+}
+
+void lp_tasks_pause(struct lp_tasks *tasks, uint32_t index, uint64_t until_ns)
+{
+    lp_heap_set(&tasks->queue_deadlines, index, until_ns);
+}
+
+void lp_tasks_resume(struct lp_tasks *tasks, uint32_t index, uint64_t now_ns)
+{
+    struct lp_retry *retry = &tasks->retries[index];
+    stop_waiting(tasks, index);
+    retry->queued_ns = now_ns;
+    retry->behind_id = tasks->last_id;
+    retry->turn = ++tasks->last_turn;
+    link_task(tasks, index, LP_NONE);
+}
+
+uint32_t lp_tasks_retried(const struct lp_tasks *tasks, uint32_t index)
+{
+    return tasks->table[index].spec.retry ? tasks->retries[index].retried : 0;
 }
 
 uint32_t lp_tasks_overdue(const struct lp_tasks *tasks, uint64_t now_ns)
@@ -200,6 +272,15 @@ static bool check_level(const struct lp_tasks *tasks, uint32_t priority, uint32_
     return tasks->levels[priority].last == previous && marked == (previous != LP_NONE);
 }
 
+/* Whoever waits is in the heap, or nobody would end the waiting. */
+static bool check_waiting(const struct lp_tasks *tasks)
+{
+    for (uint32_t i = 0; tasks->waiting && i < tasks->untouched; i++)
+        if (tasks->table[i].state == LP_TASK_WAITING && !lp_heap_has(&tasks->queue_deadlines, i))
+            return false;
+    return true;
+}
+
 bool lp_tasks_check(const struct lp_tasks *tasks)
 {
     uint32_t listed = 0;
@@ -209,7 +290,8 @@ bool lp_tasks_check(const struct lp_tasks *tasks)
     uint32_t states[LP_TASK_STATES] = {0};
     for (uint32_t i = 0; i < tasks->untouched; i++)
         states[tasks->table[i].state]++;
-    return listed == tasks->pending && states[LP_TASK_PENDING] == tasks->pending &&
+    return listed == tasks->pending && states[LP_TASK_WAITING] == tasks->waiting &&
+           check_waiting(tasks) && states[LP_TASK_PENDING] == tasks->pending &&
            states[LP_TASK_PREFETCHED] == tasks->prefetched &&
            states[LP_TASK_RUNNING] == tasks->running && states[LP_TASK_ENDED] == tasks->ended;
 }

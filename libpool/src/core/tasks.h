@@ -11,14 +11,18 @@
  *                   +----+----------------+             |
  *                     +-------- end (cancelled...) -----+
  *
+ *     RUNNING -- retry --> WAITING -- resume --> PENDING         WAITING -- end --> ENDED
+ *
  * PREFETCHED: in a worker's channel already, behind the one it runs; not begun as far as is known.
+ * WAITING: a run of it has failed, and it pauses before the next one. It keeps its room.
  *
  * The backlog is 64 first-in-first-out levels and a bitmap: 3 to 40 ns whatever the depth. With ageing,
  * a task of level n counts as submitted n times the ageing later than it was, and the first of all levels
  * by that time is the next: so it rises a level in each of those spans, and nothing that is submitted
  * later than its time can overtake it. Levels are in order by themselves: only their heads are looked at.
- * Tasks with a queue timeout are also in a heap of deadlines. Counts and bytes are kept here, in the same
- * place as the moves they count.
+ * Tasks with a queue timeout are also in a heap of deadlines, and so are those that wait, with the end of
+ * their pause. Counts and bytes are kept here, in the same place as the moves they count. What retrying
+ * needs is in a table of its own, whose memory stays untouched as long as nobody asks for it.
  */
 #ifndef LP_CORE_TASKS_H
 #define LP_CORE_TASKS_H
@@ -36,6 +40,7 @@ enum lp_task_state {
     LP_TASK_PREFETCHED,
     LP_TASK_RUNNING,
     LP_TASK_ENDED,
+    LP_TASK_WAITING,
     LP_TASK_STATES
 };
 
@@ -52,6 +57,16 @@ struct lp_outcome {
     uint64_t pending_ns;
     uint64_t running_ns;
     uint64_t memory_bytes; /* MEMORY: what was seen */
+    uint32_t attempts;     /* runs, this one included; 0: none */
+    libpool_cause
+        retried_cause; /* of the last run that was followed by another; PENDING: none was */
+};
+
+/* When a run that failed is followed by another. */
+struct lp_retry_rule {
+    uint32_t limit;          /* so often at most */
+    uint32_t causes;         /* 1u << cause */
+    uint64_t min_ns, max_ns; /* the pause before */
 };
 
 /* What the caller asks for. */
@@ -65,6 +80,8 @@ struct lp_task_spec {
     int soft_signal;           /* what its worker is sent when it is asked; 0: nothing */
     void *user;                /* the supervisor's future; not looked at */
     uint64_t group;            /* 0: none */
+    const struct lp_retry_rule *retry; /* NULL: one run is all. Copied */
+    uint64_t kind;                     /* 0: none */
 };
 
 struct lp_task {
@@ -78,7 +95,17 @@ struct lp_task {
     struct lp_task_spec spec;
     uint64_t submitted_ns;
     uint64_t assigned_ns;      /* handed to a worker: from then on it may begin */
-    struct lp_outcome outcome; /* ENDED */
+    struct lp_outcome outcome; /* ENDED; of one that is retried: that of its last failed run */
+};
+
+/* Beside a task that has a rule. */
+struct lp_retry {
+    struct lp_retry_rule rule;
+    uint32_t retried;   /* so often so far */
+    uint64_t pause_ns;  /* before the next run */
+    uint64_t queued_ns; /* pending since, but for its runs: what a queue timeout counts from */
+    uint64_t behind_id; /* in its level it stands behind the task with this number... */
+    uint64_t turn;      /* ...and behind those with a smaller turn there; 0: at its own place */
 };
 
 struct lp_level {
@@ -87,6 +114,7 @@ struct lp_level {
 
 struct lp_tasks {
     struct lp_task *table;
+    struct lp_retry *retries; /* by table index */
     uint32_t capacity;
     uint32_t untouched; /* table entries never used yet: memory stays untouched, too */
     uint32_t free_first;
@@ -98,7 +126,9 @@ struct lp_tasks {
     uint32_t prefetched;
     uint32_t running;
     uint32_t ended; /* waiting for their release */
-    uint64_t pending_bytes;
+    uint32_t waiting;
+    uint64_t last_turn;
+    uint64_t pending_bytes;         /* of those that wait, too */
     struct lp_heap queue_deadlines; /* by table index */
 };
 
@@ -118,10 +148,17 @@ void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index);
 /* To ended, from any state before it. The outcome's times are the caller's. */
 void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome);
 void lp_tasks_free(struct lp_tasks *tasks, uint32_t index);
+/* RUNNING to WAITING; the outcome is that of the run that failed. Until then: lp_tasks_pause. */
+void lp_tasks_retry(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome);
+void lp_tasks_pause(struct lp_tasks *tasks, uint32_t index, uint64_t until_ns);
+/* Its pause is over: into the backlog, at its level's end. */
+void lp_tasks_resume(struct lp_tasks *tasks, uint32_t index, uint64_t now_ns);
+/* How often it was retried. */
+uint32_t lp_tasks_retried(const struct lp_tasks *tasks, uint32_t index);
 
 /* The first of the backlog without taking it, LP_NONE when empty. */
 uint32_t lp_tasks_first(const struct lp_tasks *tasks);
-/* The pending task whose queue timeout passed first; LP_NONE: none has. */
+/* The pending task whose queue timeout passed first, or the waiting one whose pause did; LP_NONE: none. */
 uint32_t lp_tasks_overdue(const struct lp_tasks *tasks, uint64_t now_ns);
 
 /* Asserts what the diagram says; for tests and the sim. Linear in capacity. */

@@ -6,6 +6,7 @@
 #include "core/ladder.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
+#include "core/retry.h"
 
 typedef void cell(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
 
@@ -89,6 +90,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .task = LP_NONE,
                                  .queue_first = LP_NONE,
                                  .queue_last = LP_NONE,
+                                 .held = LP_NONE,
                                  .hungry = worker->hungry,
                                  .hungry_next = worker->hungry_next,
                                  .tasks_limit = tasks_limit,
@@ -172,8 +174,8 @@ void lp_worker_retire(struct lp_pool *pool, uint32_t slot)
     pool->stats.workers_outgrown++;
 }
 
-/* Ends the task of a worker that is dead or being killed. */
-static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome *outcome)
+/* Ends the task of a worker, or has it run again elsewhere: true. */
+static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome *outcome)
 {
     struct lp_worker *worker = &pool->workers[slot];
     uint32_t task = worker->task;
@@ -185,7 +187,7 @@ static void end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     outcome->silent_ms = lp_ladder_silent_ms(worker, &pool->tasks.table[task], outcome->cause);
     if (outcome->cause == LIBPOOL_MEMORY)
         outcome->memory_bytes = worker->weight_bytes;
-    lp_pool_end_task(pool, task, outcome);
+    return lp_pool_end_run(pool, task, outcome);
 }
 
 static bool has_tasks(const struct lp_worker *worker)
@@ -242,9 +244,15 @@ void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_caus
 /* Ends what it runs: it is possible that it has begun. */
 static void drop_task(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
 {
-    end_its_task(pool, slot,
-                 &(struct lp_outcome){.cause = cause, .certainty = LIBPOOL_MAY_HAVE_RUN});
+    (void)end_its_task(pool, slot,
+                       &(struct lp_outcome){.cause = cause, .certainty = LIBPOOL_MAY_HAVE_RUN});
     await_death(pool, slot);
+}
+
+/* For what the task, or its worker because of it, has done. */
+static bool is_kill(libpool_cause cause)
+{
+    return cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY;
 }
 
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
@@ -259,6 +267,8 @@ void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
     case LP_WORKER_IDLE:
     case LP_WORKER_RETIRING: kill_process(pool, slot, doom); return;
     case LP_WORKER_BUSY:
+        if (is_kill(lp_ladder_cause(worker, doom)))
+            lp_pool_blame(pool, worker->task, lp_ladder_cause(worker, doom));
         /* The future ends now: the proof may take long, and what was sent can't be stopped. */
         drop_task(pool, slot, doom);
         kill_process(pool, slot, doom);
@@ -362,6 +372,13 @@ static void settle_begun(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     }
 }
 
+/* Of the task, as far as anybody can know: not lost with a zygote, and not the pool's doing. */
+static bool is_death(libpool_cause cause)
+{
+    return cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
+           cause == LIBPOOL_KILLED;
+}
+
 /* What becomes of the tasks of a worker that died without the pool's doing. */
 static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_event *event,
                         libpool_cause cause)
@@ -382,7 +399,9 @@ static void settle_task(struct lp_pool *pool, uint32_t slot, const struct lp_eve
         worker->task = LP_NONE;
         return;
     }
-    end_its_task(
+    if (started && (asked ? worker->asked == LIBPOOL_TIMEOUT : is_death(cause)))
+        lp_pool_blame(pool, worker->task, asked ? LIBPOOL_TIMEOUT : cause);
+    (void)end_its_task(
         pool, slot,
         &(struct lp_outcome){.cause = cause,
                              .certainty = started ? LIBPOOL_MAY_HAVE_RUN : LIBPOOL_NOT_STARTED,
@@ -545,6 +564,7 @@ static void emptied(struct lp_pool *pool, uint32_t slot, const struct lp_event *
     uint64_t killed_ns = pool->workers[slot].killed_ns;
     if (killed_ns)
         lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_KILL], pool->now_ns - killed_ns);
+    lp_retry_let_go(pool, slot);
     move(pool, slot, LP_WORKER_VACANT);
     lp_heap_remove(&pool->deadlines, slot);
 }
@@ -654,12 +674,15 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         outcome.pending_ns = event->started_ns - task->submitted_ns;
         lp_prefetch_learn(pool, outcome.running_ns);
     }
-    end_its_task(pool, slot, &outcome);
+    if (task->spec.kind)
+        lp_quarantine_worked(&pool->quarantine, task->spec.kind, pool->now_ns);
+    bool retried = end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
     worker->recalled = false;
     prove_spawns(pool, worker);
     worker->outgrown = worker->outgrown || event->grown;
-    worker->leave = worker->leave || event->leaves || event->grown || is_aged(pool, worker);
+    worker->leave = worker->leave || event->leaves || event->grown || is_aged(pool, worker) ||
+                    retried;
     if (worker->queued) {
         launch_queued(pool, slot);
         watch_task(pool, slot);
