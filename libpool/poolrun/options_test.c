@@ -12,7 +12,11 @@ static struct pr_options options;
 static const char *parse(const char *first, const char *second, const char *third)
 {
     static char said[200];
-    char *argv[] = {"poolrun", (char *)first, (char *)second, (char *)third, NULL};
+    static char *argv[5]; /* options.command points into it */
+    argv[0] = "poolrun";
+    argv[1] = (char *)first;
+    argv[2] = (char *)second;
+    argv[3] = (char *)third;
     int argc = 1;
     struct pr_text error = {.data = NULL};
     while (argv[argc])

@@ -872,7 +872,7 @@ bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, 
                     is_in_worker(task);
         if (!open || task->spec.group != cancel->group)
             continue;
-        if (left-- == 0)
+        if (!may_be_asked(pool, task) && left-- == 0)
             return false;
         enum lp_cancel done = cancel_task(pool, cancel->next);
         cancel->dequeued += done == LP_CANCEL_DEQUEUED;
