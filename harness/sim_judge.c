@@ -626,8 +626,8 @@ static void check_times(struct hn_books *books, uint32_t index, const struct lp_
         begun_ns = books->call.event->started_ns;
         ended_ns = books->call.event->ended_ns;
     }
-    if (!waited && !hn_books_runs_again(books, index, outcome->cause)) {
-        hn_books_time(books, LIBPOOL_HISTOGRAM_WAIT, begun_ns - task->submitted_ns);
+    if (!waited) {
+        hn_books_time(books, LIBPOOL_HISTOGRAM_WAIT, begun_ns - task->queued_ns);
         hn_books_time(books, LIBPOOL_HISTOGRAM_RUN, ended_ns - begun_ns);
     }
     if (outcome->pending_ns != begun_ns - task->submitted_ns)

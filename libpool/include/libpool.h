@@ -783,7 +783,8 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats);
 /* What libpool_histogram_read tells of. All times since the pool was opened. */
 typedef enum libpool_histogram_kind {
     LIBPOOL_HISTOGRAM_WAIT = 0, /* submission to start, of tasks that ended with a worker... */
-    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end */
+    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end. Each run of a task that is retried counts,
+                                   and waits from the end of its pause */
     LIBPOOL_HISTOGRAM_SPAWN,    /* a worker asked for to the end of its initializer */
     LIBPOOL_HISTOGRAM_KILL,     /* a worker killed by the pool to the proof that its tree is gone */
     LIBPOOL_HISTOGRAMS

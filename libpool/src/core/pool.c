@@ -171,6 +171,15 @@ static void fill_in_retries(const struct lp_pool *pool, uint32_t index, struct l
     outcome->pid = task->outcome.pid;
 }
 
+/* Each run once: one that follows another has waited since it was queued again. */
+static void count_run(struct lp_pool *pool, uint32_t index, const struct lp_outcome *outcome)
+{
+    uint64_t before_ns = lp_tasks_queued_ns(&pool->tasks, index) -
+                         pool->tasks.table[index].submitted_ns;
+    lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_WAIT], outcome->pending_ns - before_ns);
+    lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_RUN], outcome->running_ns);
+}
+
 static void note_run(libpool_event *note, const struct lp_outcome *outcome)
 {
     note->pid = outcome->pid;
@@ -181,17 +190,14 @@ static void note_run(libpool_event *note, const struct lp_outcome *outcome)
 
 void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *outcome)
 {
-    bool was_running = pool->tasks.table[index].state == LP_TASK_RUNNING;
     fill_in_times(pool, &pool->tasks.table[index], outcome);
     fill_in_retries(pool, index, outcome);
+    if (pool->tasks.table[index].state == LP_TASK_RUNNING)
+        count_run(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
         pool->stats.tasks_failed++;
-    if (was_running) {
-        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_WAIT], outcome->pending_ns);
-        lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_RUN], outcome->running_ns);
-    }
     lp_pool_emit(pool, LP_ACTION_END, outcome->slot)->task = index;
     note_run(lp_pool_note(pool, LIBPOOL_EVENT_TASK_ENDED, outcome->slot, index), outcome);
     if (lp_pool_is_drained(pool))
@@ -205,6 +211,7 @@ bool lp_pool_end_run(struct lp_pool *pool, uint32_t index, struct lp_outcome *ou
         return false;
     }
     fill_in_times(pool, &pool->tasks.table[index], outcome);
+    count_run(pool, index, outcome);
     lp_retry_begin(pool, index, outcome);
     pool->stats.tasks_retried++;
     lp_pool_emit(pool, LP_ACTION_RETRY, outcome->slot)->task = index;

@@ -206,6 +206,22 @@ TEST(retry, a_cancel_in_the_pause_dequeues_it_and_it_has_run)
     CU_ASSERT_EQUAL(rig_stats(&rig).backlog_bytes, 0);
 }
 
+TEST(retry, each_run_is_timed_and_waits_from_the_end_of_its_pause)
+{
+    open_two(1, CAUSE(ERROR));
+    rig_pass(&rig, 5000);
+    TELL(1, RESULT, .task_id = 1, .code = 7, .started_id = 1);
+    rig_pass(&rig, 3100); /* a pause of 75 ms or more */
+    TELL(0, RESULT, .task_id = 1, .started_id = 1);
+    CU_ASSERT_EQUAL(ENDED(COMPLETED), 1);
+    const libpool_histogram *waits = &rig.pool.histograms[LIBPOOL_HISTOGRAM_WAIT];
+    const libpool_histogram *runs = &rig.pool.histograms[LIBPOOL_HISTOGRAM_RUN];
+    CU_ASSERT_EQUAL(waits->count, 2);
+    CU_ASSERT_EQUAL(waits->max_ns, 0);
+    CU_ASSERT_EQUAL(runs->count, 2);
+    CU_ASSERT(runs->sum_ns >= 8000 * LP_MS && runs->sum_ns <= 8025 * LP_MS);
+}
+
 TEST(retry, what_was_cancelled_in_its_grace_is_not_run_again)
 {
     OPEN(.min_workers = 1, .max_workers = 1);

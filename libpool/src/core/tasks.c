@@ -32,8 +32,7 @@ static uint32_t take_free(struct lp_tasks *tasks)
     return tasks->untouched < tasks->capacity ? tasks->untouched++ : LP_NONE;
 }
 
-/* What its queue timeout counts from. */
-static uint64_t queued_ns(const struct lp_tasks *tasks, uint32_t index)
+uint64_t lp_tasks_queued_ns(const struct lp_tasks *tasks, uint32_t index)
 {
     const struct lp_task *task = &tasks->table[index];
     return task->spec.retry ? tasks->retries[index].queued_ns : task->submitted_ns;
@@ -60,7 +59,7 @@ static void link_task(struct lp_tasks *tasks, uint32_t index, uint32_t next)
     tasks->pending_bytes += task->spec.bytes;
     if (task->spec.queue_timeout_ns)
         lp_heap_set(&tasks->queue_deadlines, index,
-                    queued_ns(tasks, index) + task->spec.queue_timeout_ns);
+                    lp_tasks_queued_ns(tasks, index) + task->spec.queue_timeout_ns);
 }
 
 static void unlink_task(struct lp_tasks *tasks, uint32_t index)
@@ -108,7 +107,7 @@ static uint32_t first_by_age(const struct lp_tasks *tasks)
     for (uint64_t left = tasks->occupied; left; left &= left - 1) {
         uint32_t priority = (uint32_t)__builtin_ctzll(left);
         uint32_t head = tasks->levels[priority].first;
-        uint64_t due_ns = queued_ns(tasks, head) + priority * tasks->ageing_ns;
+        uint64_t due_ns = lp_tasks_queued_ns(tasks, head) + priority * tasks->ageing_ns;
         if (due_ns < first_ns) {
             first = head;
             first_ns = due_ns;

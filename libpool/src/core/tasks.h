@@ -103,7 +103,7 @@ struct lp_retry {
     struct lp_retry_rule rule;
     uint32_t retried;   /* so often so far */
     uint64_t pause_ns;  /* before the next run */
-    uint64_t queued_ns; /* pending since, but for its runs: what a queue timeout counts from */
+    uint64_t queued_ns; /* when it joined the backlog's end */
     uint64_t behind_id; /* in its level it stands behind the task with this number... */
     uint64_t turn;      /* ...and behind those with a smaller turn there; 0: at its own place */
 };
@@ -153,6 +153,8 @@ void lp_tasks_retry(struct lp_tasks *tasks, uint32_t index, const struct lp_outc
 void lp_tasks_pause(struct lp_tasks *tasks, uint32_t index, uint64_t until_ns);
 /* Its pause is over: into the backlog, at its level's end. */
 void lp_tasks_resume(struct lp_tasks *tasks, uint32_t index, uint64_t now_ns);
+/* When it joined the backlog's end: what its queue timeout, its age and its wait count from. */
+uint64_t lp_tasks_queued_ns(const struct lp_tasks *tasks, uint32_t index);
 /* How often it was retried. */
 uint32_t lp_tasks_retried(const struct lp_tasks *tasks, uint32_t index);
 
