@@ -121,7 +121,11 @@
     X(RETRY_AT_ONCE, "another run before the old worker was proven gone")    \
     X(RETRY_DRAINING, "retried while a shutdown drains")                     \
     X(ALL_PAUSED, "all that is left is in a pause")                          \
+    X(RETRIED_ASKED, "one that was asked to end in vain is run again")       \
+    X(RETRIED_RETURNED, "one that returned when asked to is run again")      \
+    X(RETRY_CANCELLED, "a cancel keeps one that was asked from a retry")     \
     X(CANCEL_PAUSED, "cancelled in a pause")                                 \
+    X(GROUP_PAUSED, "cancelled in a pause, with its group")                  \
     X(SHUTDOWN_PAUSED, "a shutdown ended one in a pause")                    \
     X(KIND_HELD, "a kind of tasks is held")                                  \
     X(KIND_REFUSED, "a task of a held kind is refused")                      \

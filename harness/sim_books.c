@@ -123,6 +123,9 @@ bool hn_books_runs_again(struct hn_books *books, uint32_t index, libpool_cause c
                   (task->rule.causes & 1u << cause);
     if (!wanted || ending || hn_books_holds_kind(books, task->spec.kind))
         return false;
+    books->coverage->sometimes[HN_RETRY_CANCELLED] += task->cancelled;
+    if (task->cancelled)
+        return false;
     bool affordable = books->config.retry_percent == 0 || books->retry_budget >= 100;
     books->coverage->sometimes[HN_RETRY_REFUSED] += !affordable;
     return affordable;
@@ -889,6 +892,20 @@ static void begin_killing(struct hn_books *books)
     doom_spawning(books);
 }
 
+static void note_cancels(struct hn_books *books)
+{
+    const struct hn_call *call = &books->call;
+    if (call->cancelled != LP_NONE)
+        books->tasks[call->cancelled].cancelled = true;
+    for (uint32_t i = books->oldest; call->cancelled_group && i < books->n_tasks; i++) {
+        struct hn_book_task *task = &books->tasks[i];
+        if (task->spec.group != call->cancelled_group)
+            continue;
+        task->cancelled = true;
+        books->coverage->sometimes[HN_GROUP_PAUSED] += task->state == LP_TASK_WAITING;
+    }
+}
+
 void hn_books_before(struct hn_books *books, const struct hn_call *call)
 {
     books->call = *call;
@@ -898,11 +915,7 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
     books->room_told = books->room_told && !books->settled;
     books->settled = false;
     books->over = books->down;
-    if (call->cancelled != LP_NONE)
-        books->tasks[call->cancelled].rule.causes = 0; /* however it ends now */
-    for (uint32_t i = books->oldest; call->cancelled_group && i < books->n_tasks; i++)
-        if (books->tasks[i].spec.group == call->cancelled_group)
-            books->tasks[i].rule.causes = 0;
+    note_cancels(books);
     if (call->event && call->event->kind < LP_WORKER_EVENTS)
         worker_event(books, call->event);
     else if (call->event)

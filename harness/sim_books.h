@@ -57,6 +57,7 @@ struct hn_book_task {
     uint64_t gone_ns;            /* since when nothing is left of it; 0: not known */
     uint64_t queued_ns;          /* what its queue timeout counts from */
     uint64_t order;              /* in its level */
+    bool cancelled;              /* however it ends, it is not run again */
     uint64_t beat_every_ns;      /* once begun it gives signs of life so often; 0: never */
     uint64_t beats_end_ns;       /* until then */
     libpool_cause asked;         /* why it was asked to end; PENDING: it was not */

@@ -845,6 +845,7 @@ static void fail_run(struct hn_books *books, struct hn_book_task *task, libpool_
     task->begun = task->returns = 0;
     task->doubted = false;
     task->gone_ns = 0;
+    books->coverage->sometimes[answered ? HN_RETRIED_RETURNED : HN_RETRIED_ASKED] += is_asked(task);
     task->asked = LIBPOOL_PENDING;
     task->silent = false;
     task->beat_every_ns = task->beats_end_ns = 0;

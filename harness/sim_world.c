@@ -412,7 +412,7 @@ static void enter(struct hn_world *world, uint32_t slot)
                    process->liar ? task->assigned_ns : now_ns);
     HN_TRACE(world->trace, "world", "worker %u.%u begins task %llu", slot, process->generation,
              (unsigned long long)process->task_id);
-    if (!process->liar)
+    if (!process->liar && task->slot == slot) /* else that run has failed, and it is in another */
         draw_beats(world, task);
     if (!chance(world, HN_FAULT_TASK_HANG))
         put_task_end(world, slot, run_time(world));
