@@ -124,6 +124,9 @@ static const struct row rows[] = {
         "Tasks that ended neither completed, cancelled nor by shutdown."),
     ROW(ROW_COUNTER, tasks_rejected, "Tasks that were refused."),
     ROW(ROW_COUNTER, tasks_returned, "Tasks put back because their worker died before the start."),
+    ROW(ROW_COUNTER, tasks_asked, "Tasks that were asked to end, before a kill."),
+    ROW(ROW_COUNTER, tasks_retried, "Runs that failed and were followed by another."),
+    ROW(ROW_COUNTER, kinds_held, "Times that a kind of tasks was put into quarantine."),
     ROW(ROW_CAUSES, tasks_ended, "Tasks that ended, by cause."),
     ROW(ROW_COUNTER, worker_processes_created, "Workers that were forked."),
     ROW(ROW_GAUGE, worker_processes_still_alive, "Workers that are alive."),
@@ -143,6 +146,10 @@ static const struct row rows[] = {
     ROW(ROW_GAUGE, backlog_bytes, "Input of the tasks in the backlog."),
     ROW(ROW_GAUGE_32, degraded, "1 while the pool can't reach the strength it wants."),
     ROW(ROW_GAUGE_INT, degraded_error, "The negated errno behind it."),
+    ROW(ROW_GAUGE_32, containment, "How trees are killed: 0 walking /proc, 2 cgroup v2."),
+    ROW(ROW_GAUGE_32, oom_evidence, "How OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2."),
+    ROW(ROW_GAUGE_32, memory_enforcement,
+        "How the memory limit is: 0 none, 1 sampled, 2 cgroup v1, 3 cgroup v2."),
     ROW(ROW_GAUGE, generation, "One more with each recycle."),
 };
 #define ROWS (sizeof rows / sizeof rows[0])

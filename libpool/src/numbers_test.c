@@ -256,6 +256,44 @@ static int64_t number_of(const char *text, const char *key)
     return strtoll(at + strlen(quoted), NULL, 10);
 }
 
+static const char *const fields[] = {
+    "tasks_received",
+    "tasks_launched",
+    "tasks_pending",
+    "tasks_running",
+    "tasks_failed",
+    "tasks_rejected",
+    "tasks_returned",
+    "tasks_asked",
+    "tasks_retried",
+    "kinds_held",
+    "worker_processes_created",
+    "worker_processes_still_alive",
+    "worker_processes_idle",
+    "worker_processes_busy",
+    "worker_processes_outdated",
+    "max_workers_busy_concurrently",
+    "workers_outgrown",
+    "spawns_failed",
+    "initializers_failed",
+    "finalizers_started",
+    "finalizers_ok",
+    "finalizers_failed",
+    "zygotes_started",
+    "zygotes_lost",
+    "backlog_bytes",
+    "degraded",
+    "degraded_error",
+    "containment",
+    "oom_evidence",
+    "memory_enforcement",
+    "generation",
+};
+#define FIELDS (sizeof fields / sizeof fields[0])
+
+/* Whoever appends to the struct appends to the text, and here. */
+_Static_assert(sizeof(libpool_stats) == 8 * (30 + 2 * LIBPOOL_CAUSES_MAX), "all fields are here");
+
 TEST(numbers, json_is_json_and_has_all_numbers)
 {
     static char text[TEXT_BYTES], cut[100];
@@ -268,6 +306,8 @@ TEST(numbers, json_is_json_and_has_all_numbers)
     CU_ASSERT_EQUAL(strlen(text), (size_t)size);
     CU_ASSERT_TRUE(is_json(text));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"pool\":\"a \\\"b\\\\\""));
+    for (size_t i = 0; i < FIELDS; i++)
+        (void)number_of(text, fields[i]);
     CU_ASSERT_EQUAL(number_of(text, "tasks_received"), 2);
     CU_ASSERT_EQUAL(number_of(text, "completed"), 1);
     CU_ASSERT_EQUAL(number_of(text, "timeout"), 1);
