@@ -3,6 +3,7 @@
 #include <libpool.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "harness/test.h"
 
 #define CAUSE(name) (1u << LIBPOOL_##name)
+#define PAUSED_GROUP 5
 #define LARGE (3u << 20) /* more than a ring holds */
 
 /* Shared with all workers: runs of the one task. */
@@ -234,6 +236,7 @@ static libpool_future *pause_one(libpool *pool)
 {
     libpool_task task = make_task(&(struct order){1, SIGSEGV}, CAUSE(CRASH));
     task.retry_min_ms = 3600000;
+    task.group = PAUSED_GROUP;
     libpool_future *future = submit(pool, &task);
     (void)await(pool, LIBPOOL_EVENT_TASK_RETRIED);
     return future;
@@ -254,6 +257,68 @@ TEST(retries, a_cancel_in_the_pause_dequeues)
     CU_ASSERT_EQUAL(result->attempts, 1);
     CU_ASSERT_EQUAL(result->retried_cause, LIBPOOL_CRASH);
     CU_ASSERT_EQUAL(result->pid, shared->pids[0]);
+    libpool_future_free(future);
+    close_pool(pool);
+}
+
+TEST(retries, a_cancel_of_the_group_in_the_pause_dequeues)
+{
+    libpool *pool = open_pool(1, 0);
+    uint64_t killed = 9;
+    libpool_future *future = pause_one(pool);
+    CU_ASSERT_EQUAL(libpool_cancel_group(pool, PAUSED_GROUP, &killed), 1);
+    CU_ASSERT_EQUAL(killed, 0);
+    CU_ASSERT_EQUAL(result_of(future)->cause, LIBPOOL_CANCELLED);
+    libpool_future_free(future);
+    close_pool(pool);
+}
+
+TEST(retries, a_pool_with_a_task_in_its_pause_is_not_drained)
+{
+    libpool *pool = open_pool(1, 0);
+    libpool_future *future = pause_one(pool);
+    CU_ASSERT_EQUAL(libpool_drain(pool, 0), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(libpool_future_cancel(future), LIBPOOL_CANCEL_DEQUEUED);
+    CU_ASSERT_EQUAL(libpool_drain(pool, 20000), 0);
+    (void)await(pool, LIBPOOL_EVENT_DRAINED);
+    libpool_future_free(future);
+    close_pool(pool);
+}
+
+/* Reports, and then returns when it is asked to; the second run says whether it was asked, too. */
+static int return_when_asked(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    char asked = (char)('0' + libpool_worker_stopping(worker));
+    if (shared->runs++)
+        return libpool_reply(worker, &asked, 1);
+    int error = libpool_worker_progress(worker, 1, 2, "first");
+    while (!libpool_worker_stopping(worker))
+        (void)poll(NULL, 0, 1);
+    return error ? error : libpool_reply(worker, "first", 5);
+}
+
+TEST(retries, what_returned_in_its_grace_is_run_again_and_nothing_is_left_of_that_run)
+{
+    libpool *pool = open_pool(1, 0);
+    libpool_progress progress = {.size = sizeof progress};
+    libpool_task task = make_task(&(struct order){0}, CAUSE(TIMEOUT));
+    task.function = return_when_asked;
+    task.run_timeout_ms = 300;
+    task.grace_ms = 20000;
+    task.retry_min_ms = 200;
+    libpool_future *future = submit(pool, &task);
+    (void)await(pool, LIBPOOL_EVENT_TASK_ASKED);
+    CU_ASSERT_EQUAL(await(pool, LIBPOOL_EVENT_TASK_RETRIED).cause, LIBPOOL_TIMEOUT);
+    CU_ASSERT_EQUAL(libpool_future_progress(future, &progress), -ENOENT);
+    const libpool_result *result = result_of(future);
+    CU_ASSERT_EQUAL(result->cause, LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(result->attempts, 2);
+    CU_ASSERT_EQUAL(result->retried_cause, LIBPOOL_TIMEOUT);
+    CU_ASSERT_EQUAL_FATAL(result->data_size, 1);
+    CU_ASSERT_EQUAL(*(const char *)result->data, '0');
+    libpool_stats stats = stats_of(pool);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_TIMEOUT], 0);
     libpool_future_free(future);
     close_pool(pool);
 }

@@ -159,6 +159,30 @@ static void expect_nowhere(libpool *pool, const char *object, const char *symbol
     libpool_future_free(future);
 }
 
+TEST(start, a_named_task_that_is_run_again_has_its_name_and_its_input)
+{
+    EACH_START
+    {
+        char path[] = "/tmp/libpool-start-XXXXXX";
+        (void)close(mkstemp(path));
+        (void)unlink(path);
+        libpool *pool = open_pool(start, (libpool_options){0});
+        libpool_task task = name_task("test_crash_first", path, sizeof path);
+        task.retries = 1;
+        task.retry_causes = 1u << LIBPOOL_CRASH;
+        task.retry_min_ms = 1;
+        libpool_future *future = run(pool, &task);
+        const libpool_result *result = libpool_future_result(future);
+        CU_ASSERT_EQUAL(result->cause, LIBPOOL_COMPLETED);
+        CU_ASSERT_EQUAL(result->attempts, 2);
+        CU_ASSERT_EQUAL_FATAL(result->data_size, sizeof path);
+        CU_ASSERT_STRING_EQUAL(result->data, path);
+        libpool_future_free(future);
+        libpool_close(pool);
+        (void)unlink(path);
+    }
+}
+
 TEST(start, what_is_not_there_is_told_and_the_worker_lives)
 {
     EACH_START

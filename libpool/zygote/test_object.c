@@ -15,6 +15,7 @@ int test_is_aligned(libpool_worker *worker, const void *input, size_t size);
 int test_environment(libpool_worker *worker, const void *input, size_t size);
 int test_hang(libpool_worker *worker, const void *input, size_t size);
 int test_crash(libpool_worker *worker, const void *input, size_t size);
+int test_crash_first(libpool_worker *worker, const void *input, size_t size);
 int test_descriptors(libpool_worker *worker, const void *input, size_t size);
 int test_lock(libpool_worker *worker, const void *input, size_t size);
 int test_mapped_mib(libpool_worker *worker, const void *input, size_t size);
@@ -68,6 +69,15 @@ int test_is_aligned(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)size;
     return (uintptr_t)input % 16 != 0;
+}
+
+/* Crashes if it is the first to come: then there is no such file yet. */
+int test_crash_first(libpool_worker *worker, const void *input, size_t size)
+{
+    int fd = open(input, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        abort();
+    return libpool_reply(worker, input, size);
 }
 
 /* Replies the variable that the input names. */
