@@ -466,11 +466,12 @@ typedef struct libpool_task {
  * ERROR, CRASH, EXIT, OOM, MEMORY, TIMEOUT, KILLED, CORRUPT or LOST that is named there (-EINVAL: another).
  * Each pause is twice as long as the one before, less up to a quarter, at random, and begins when nothing
  * is left of the failed run and its process tree, or a second later; a worker runs a task once. Then
- * the task queues up behind those of its priority, and the queue timeout counts anew.
+ * the task queues up behind those of its priority; its queue timeout and its age (ageing_ms) count anew.
  * Meanwhile it is pending: it has its place in the backlog, its input (BORROW, FILE) has to stay, a cancel
- * dequeues it. One that was cancelled is not run again, whatever it ends as. A shutdown without CANCEL
- * still makes the pauses and runs; nothing is run again that fails in one with CANCEL or after its
- * deadline. The future ends with what the last run came to.
+ * dequeues it. One that was cancelled is not run again, whatever it ends as; one that overran and
+ * returned in its grace (grace_ms) is. A shutdown without CANCEL still makes the pauses and runs; nothing
+ * is run again that fails in one with CANCEL or after its deadline. The future ends with what the last
+ * run came to; its data and CPU time are that run's.
  *
  * options.retry_percent: a budget, so that what fails all the time does not multiply the load. 10 retries
  * are free, each task received adds so many hundredths of one, 100 may be saved up; without it a task ends.
@@ -478,10 +479,11 @@ typedef struct libpool_task {
 
 /*
  * Quarantine (options.quarantine_deaths). A worker's death by CRASH, EXIT, OOM, MEMORY, TIMEOUT, KILLED or
- * CORRUPT counts against the kind of the task that it ran; a result, of any code, clears that. After so many
- * in a row libpool_submit refuses the kind with -EKEYREJECTED, those that are pending end as QUARANTINED
- * when it is their turn, and none is retried; what runs goes on. When quarantine_ms have passed one more
- * death is enough. The pool remembers 64 kinds that have killed, those that are refused longest.
+ * CORRUPT counts against the kind of the task that it ran, unless that was cancelled; a result, of any code
+ * or in its grace, clears that. After so many in a row libpool_submit refuses the kind with -EKEYREJECTED,
+ * those that are pending end as QUARANTINED when it is their turn, and none is retried; what runs goes on.
+ * When quarantine_ms have passed one more death is enough. The pool remembers 64 kinds that have killed,
+ * those that are refused longest.
  */
 
 /* Takes tasks of this kind again, as if none had failed. -ENOENT: nothing is held against it. */
@@ -570,8 +572,8 @@ typedef struct libpool_progress {
  */
 int libpool_future_progress(libpool_future *future, libpool_progress *progress);
 /*
- * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that never
- * started are dequeued, the workers' trees of the others killed. All have ended on return, but for those
+ * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that are
+ * pending are dequeued, the workers' trees of the others killed. All have ended on return, but for those
  * that have a grace: they are asked to end, and not counted. Tasks that are
  * submitted later are not concerned. Looks at every task of the pool. Returns how many it has ended;
  * *killed (may be NULL) is how many of these ran, or were to at once.
@@ -783,10 +785,10 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats);
 /* What libpool_histogram_read tells of. All times since the pool was opened. */
 typedef enum libpool_histogram_kind {
     LIBPOOL_HISTOGRAM_WAIT = 0, /* submission to start, of tasks that ended with a worker... */
-    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end. Each run of a task that is retried counts,
+    LIBPOOL_HISTOGRAM_RUN, /* ...and their start to end. Each run of a task that is retried counts,
                                    and waits from the end of its pause */
-    LIBPOOL_HISTOGRAM_SPAWN,    /* a worker asked for to the end of its initializer */
-    LIBPOOL_HISTOGRAM_KILL,     /* a worker killed by the pool to the proof that its tree is gone */
+    LIBPOOL_HISTOGRAM_SPAWN, /* a worker asked for to the end of its initializer */
+    LIBPOOL_HISTOGRAM_KILL,  /* a worker killed by the pool to the proof that its tree is gone */
     LIBPOOL_HISTOGRAMS
 } libpool_histogram_kind;
 

@@ -5,8 +5,9 @@
  * Only for a task whose rule names the cause, as often as it says, within the pool's budget, and never
  * once the pool is to end. The pause doubles from run to run. Two runs of one task are never under way
  * at once: the pause begins when nothing is left of the worker that failed it; what can't be killed is
- * waited for as long as a kill's grace. A worker that failed a task and lives (ERROR) leaves, so
- * that its word on what it has begun stays clear, and because it may be the cause.
+ * waited for as long as a kill's grace. A worker that failed a task and lives (an ERROR, or a return
+ * when it was asked to end) has cleared up after it. It leaves, so that its word on what it has begun
+ * stays clear, and because it may be the cause.
  */
 #ifndef LP_CORE_RETRY_H
 #define LP_CORE_RETRY_H
