@@ -809,9 +809,22 @@ static const struct {
     {2, maybe_shut_down}, {3, recycle},      {1, cancel_group}, {2, pardon},
 };
 
+static bool has_queue_in_dying_hands(const struct hn_sim *sim)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < sim->books.n_slots; i++) {
+        const struct hn_book_slot *slot = &sim->books.slots[i];
+        has = has ||
+              (slot->queued && (slot->state == LP_WORKER_DYING || slot->state == LP_WORKER_DEAD));
+    }
+    return has;
+}
+
 static void trouble(struct hn_sim *sim)
 {
     uint32_t total = 0, i = 0;
+    if (sim->will_shut_down && has_queue_in_dying_hands(sim) && hn_random_chance(&sim->random, 10))
+        shut_down(sim, LIBPOOL_WAIT, sim->trace.now_ns); /* hardly ever so by itself */
     if ((sim->deep || sim->world.tiny) && hn_random_chance(&sim->random, 25))
         fill(sim);
     for (uint32_t j = 0; j < sizeof troubles / sizeof troubles[0]; j++)
