@@ -232,17 +232,17 @@ typedef struct libpool_options {
     uint32_t flags;            /* LIBPOOL_NO_THREAD ... */
     uint32_t min_workers;      /* kept alive when idle; default 0: spawned on demand */
     uint32_t max_workers;      /* busy at most, min_workers to workers_limit; default:
-                                        libpool_default_workers(), or min_workers if that is more */
+                                  libpool_default_workers(), or min_workers if that is more */
     uint32_t workers_limit;    /* libpool_resize may go up to; default: max_workers */
     uint32_t spare_workers;    /* kept ready beyond max_workers, to stand in for one that dies;
-                                        default 0; with workers_limit 4096 at most */
+                                  default 0; with workers_limit 4096 at most */
     uint32_t idle_timeout_ms;  /* above min_workers, an idle worker leaves after; default 1000 */
     uint32_t tasks_per_worker; /* a worker is replaced after so many; default: never */
     uint32_t backlog_tasks;    /* pending tasks at most; default 1000, to 16,777,216 */
     uint64_t backlog_bytes;    /* their input at most; default 256 MiB */
     uint64_t result_bytes;     /* one result at most; default 1 GiB */
     uint32_t start_timeout_ms; /* for the zygote to fork a worker or answer, and for a worker
-                                        to begin a task it was given; default 10000 */
+                                  to begin a task it was given; default 10000 */
     uint32_t initializer_timeout_ms; /* fork to end of the initializer; default 60000 */
     uint32_t finalizer_timeout_ms;   /* for a worker to leave; default 5000 */
     uint32_t initializer_failures;   /* in a row, before pending tasks fail; default 5 */
@@ -525,9 +525,8 @@ int libpool_pardon(libpool *pool, uint64_t kind);
  * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
- * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN
- * (full, with timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), -EDEADLK (inside
- * a worker of this pool).
+ * Errors: -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN (full, with
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), those of LIBPOOL_FILE.
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -603,13 +602,13 @@ typedef struct libpool_progress {
  * be read. Costs the task nothing.
  */
 int libpool_future_progress(libpool_future *future, libpool_progress *progress);
+
 /*
- * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that are
- * pending are dequeued, the workers' trees of the others killed. All have ended on return, but for those
- * that have a grace: they are asked to end, and not counted. Tasks that are
- * submitted later are not concerned. Looks at every task of the pool. Returns how many it has ended;
- * *killed (may be NULL) is how many of these ran, or were to at once.
- * Errors: -EINVAL, -EDEADLK, -ECHILD.
+ * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that are pending
+ * are dequeued, the workers' trees of the others killed. All have ended on return, but for those that run
+ * and have a grace: they are asked to end, and not counted. Tasks that are submitted later are not
+ * concerned. Looks at every task of the pool. Returns how many it has ended; *killed (may be NULL) is how
+ * many of these ran, or were to at once.
  */
 int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed);
 
@@ -674,8 +673,8 @@ enum {
 
 /*
  * One function over many elements. They are an array (inputs, input_size, elements), which is not copied,
- * or what `next` yields. Each is a task of its own, without a grace: a timeout, crash or error costs that
- * element.
+ * or what `next` yields. Each is a task of its own, without grace or retries: a timeout, crash or error
+ * costs that element.
  */
 typedef struct libpool_batch {
     size_t size; /* sizeof(libpool_batch) */
@@ -764,8 +763,7 @@ int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t tota
 /* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
-void libpool_worker_set_data(libpool_worker *worker,
-                             void *data); /* for later tasks in this worker */
+void libpool_worker_set_data(libpool_worker *worker, void *data); /* for later tasks there */
 void *libpool_worker_data(const libpool_worker *worker);
 
 /* ---- Numbers and events ------------------------------------------------------------------ */
@@ -859,8 +857,8 @@ uint64_t libpool_histogram_bound(uint32_t bucket);
 uint64_t libpool_histogram_quantile(const libpool_histogram *histogram, double share);
 
 typedef enum libpool_format {
-    LIBPOOL_FORMAT_JSON = 0, /* one object; quantiles of the times */
-    LIBPOOL_FORMAT_PROMETHEUS /* exposition format 0.0.4: libpool_..., labelled with the pool's name */
+    LIBPOOL_FORMAT_JSON = 0,  /* one object, with quantiles of the times */
+    LIBPOOL_FORMAT_PROMETHEUS /* exposition format 0.0.4: libpool_..., with the pool's name */
 } libpool_format;
 
 /*
@@ -888,11 +886,11 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_ZYGOTE_LOST,    /* pid */
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
-    LIBPOOL_EVENT_TASK_ASKED, /* pid, cause: it was asked to end, and is killed after its grace */
-    LIBPOOL_EVENT_RECYCLE_BEGUN,    /* code: the new generation */
-    LIBPOOL_EVENT_DRAINED,          /* the last task that was pending or running has ended */
-    LIBPOOL_EVENT_TASK_RETRIED,     /* a run failed, another follows: its cause, code, signal */
-    LIBPOOL_EVENT_KIND_QUARANTINED, /* the task whose worker died last, and of what */
+    LIBPOOL_EVENT_TASK_ASKED,    /* cause: why it was asked to end; it is killed after its grace */
+    LIBPOOL_EVENT_RECYCLE_BEGUN, /* code: the new generation */
+    LIBPOOL_EVENT_DRAINED,       /* the last task that was pending or running has ended */
+    LIBPOOL_EVENT_TASK_RETRIED,  /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_KIND_QUARANTINED, /* of the task whose worker died last; cause: of what */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 
