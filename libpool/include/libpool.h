@@ -274,10 +274,11 @@ typedef struct libpool_options {
 } libpool_options;
 
 /*
- * LIBPOOL_FORK copies the application as it is when the pool is opened: cheap, and all its memory is there.
- * (A zygote that was lost is replaced by a copy of that moment.)
- * What other threads of it were in the middle of is there, too: a task that needs a lock which one of
- * them held waits for ever, and what does not bear a fork (OpenMP, CUDA, gRPC in use) breaks.
+ * LIBPOOL_FORK copies the application as it is when the pool is opened (or when a lost zygote is replaced):
+ * cheap, and all its memory is there. What its other threads were in the middle of is there, too: a task
+ * that needs a lock which one of them held waits for ever, and what does not bear a fork (OpenMP, CUDA,
+ * gRPC in use) breaks.
+ *
  * LIBPOOL_SPAWN executes a small program, libpool-zygote, which is installed with the library: no lock,
  * thread state or heap of the application is in its workers, and opening takes as long however large the
  * application is (measured 2 ms, where a fork of 2 GiB in small pages took 600). Workers have the
@@ -311,9 +312,9 @@ typedef struct libpool_options {
  *     files and shared memory, too; what can't be had kills the tree: LIBPOOL_OOM. No worker is
  *     started without its limit (`degraded` tells).
  *   SAMPLED: where there is no such cgroup, or with LIBPOOL_NO_CGROUP. Every 100 ms the pool looks at those
- *     who run something: at their resident anonymous memory beyond what the application had when the pool
- *     was opened. Between two looks it can be exceeded. A tree that is above is killed:
- *     LIBPOOL_MEMORY. With LIBPOOL_NO_THREAD the application has to drive the pool for it.
+ *     who run something: at their resident anonymous memory beyond what they have inherited from the zygote.
+ *     Between two looks it can be exceeded. A tree that is above is killed: LIBPOOL_MEMORY. With
+ *     LIBPOOL_NO_THREAD the application has to drive the pool for it.
  * A limit in which no initializer can end is a failed initializer: see initializer_failures.
  *
  * options.recycle_bytes and trim_bytes are about what a worker has grown by since the end of its
@@ -324,8 +325,8 @@ typedef struct libpool_options {
  *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
  * controller and holds no process, such as one made beside the application's own in a systemd unit with
- * Delegate=yes. An absolute path. Without it the pool uses what cgroups it can, and libpool_stats says
- * what that is; a directory that was named and can't be used fails libpool_open.
+ * Delegate=yes. An absolute path, not with LIBPOOL_NO_CGROUP. Without it the pool uses what cgroups it
+ * can, and libpool_stats says what that is; a directory that was named and can't be used fails libpool_open.
  */
 
 /*
@@ -362,7 +363,7 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
  * ones after their task; workers that are started from now on are of a new generation. Returns at
  * once; it is done when worker_processes_outdated of libpool_stats is 0. No worker leaves for it while
  * `parallel` or more of those that the pool wants are missing, for whatever reason: so when new ones
- * can't start (a new initializer, a new outfit), the rest of the old ones go on. Called again while one
+ * can't start (a new outfit that can't be had), the rest of the old ones go on. Called again while one
  * is under way, it begins the next generation. Errors: -ESHUTDOWN.
  */
 int libpool_recycle(libpool *pool, uint32_t parallel);
@@ -522,7 +523,7 @@ typedef struct libpool_task {
 int libpool_pardon(libpool *pool, uint64_t kind);
 
 /*
- * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
+ * Hands a task to the pool. Waits up to timeout_ms for room in the backlog.
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
  * Errors: -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN (full, with
