@@ -97,7 +97,8 @@ static void object(struct hn_findings *findings, const char *what)
 static bool has_limit(int resource, uint64_t value)
 {
     struct rlimit limit;
-    return getrlimit((__rlimit_resource_t)resource, &limit) == 0 && limit.rlim_cur == value && limit.rlim_max == value;
+    return getrlimit((__rlimit_resource_t)resource, &limit) == 0 && limit.rlim_cur == value &&
+           limit.rlim_max == value;
 }
 
 static bool has_variables(const struct hn_outfit_given *given)
