@@ -828,10 +828,10 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats);
 /* What libpool_histogram_read tells of. All times since the pool was opened. */
 typedef enum libpool_histogram_kind {
     LIBPOOL_HISTOGRAM_WAIT = 0, /* submission to start, of tasks that ended with a worker... */
-    LIBPOOL_HISTOGRAM_RUN, /* ...and their start to end. Each run of a task that is retried counts,
-                                   and waits from the end of its pause */
-    LIBPOOL_HISTOGRAM_SPAWN, /* a worker asked for to the end of its initializer */
-    LIBPOOL_HISTOGRAM_KILL,  /* a worker killed by the pool to the proof that its tree is gone */
+    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end. Each run of a task that is retried
+                                   counts, and waits from the end of its pause */
+    LIBPOOL_HISTOGRAM_SPAWN,    /* a worker asked for to the end of its initializer */
+    LIBPOOL_HISTOGRAM_KILL,     /* a worker killed by the pool to the proof that its tree is gone */
     LIBPOOL_HISTOGRAMS
 } libpool_histogram_kind;
 
@@ -863,10 +863,9 @@ typedef enum libpool_format {
 } libpool_format;
 
 /*
- * The counters and gauges of libpool_stats and all histograms of one moment as text, a zero byte behind it.
- * (How trees are killed and memory is limited is no number: libpool_stats_read.) Returns its length: when
- * that is not less than size it was cut (size 0 and buffer NULL only ask; 32 KiB are enough for this
- * version). No locale, no allocation.
+ * Each field of libpool_stats and all histograms of one moment as text, a zero byte behind it. Returns its
+ * length: when that is not less than size it was cut (size 0 and buffer NULL only ask; 32 KiB are enough
+ * for this version). No locale, no allocation.
  */
 int64_t libpool_stats_text(libpool *pool, libpool_format format, char *buffer, size_t size);
 
