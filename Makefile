@@ -197,7 +197,7 @@ tsan:
 describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
     libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
 
-install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, chaos, pkg-config file (DESTDIR, PREFIX)
+install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, zygote, poolrun, chaos, pkg-config (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(lib) $(sandbox) $(DESTDIR)$(LIBDIR)

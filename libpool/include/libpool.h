@@ -5,7 +5,7 @@
  * A pool runs tasks in worker processes. A task may crash, leak, hang or be killed by the kernel;
  * it costs that task only. Every future ends exactly once, with the true reason. A kill leaves
  * nothing running. The library never touches the application's process: no signal handler, no
- * child visible to wait() (an application that is init or a sub-reaper adopts the pool's helper),
+ * child visible to wait() (an application that is init or a sub-reaper adopts the zygote),
  * nothing printed, no exit.
  *
  *     libpool *pool;
@@ -19,18 +19,30 @@
  *     libpool_future_free(future);
  *     libpool_close(pool);
  *
+ * Words
+ *   worker     a process that runs one task after the other. Its tree is the worker and all that was
+ *              started there. To leave is to end in order: after the task, with the finalizer.
+ *   slot       a worker's number, which a later worker gets when the tree of this one is gone.
+ *   zygote     the process from which all workers are forked. The pool starts it, and starts another
+ *              one when it is lost.
+ *   backlog    the tasks that are pending: not with a worker yet.
+ *
  * Rules that hold for all functions
  *   Errors     0 is success, a negative value is a negated errno(3) code. Positive values are named
- *              outcomes that the function's own comment lists. errno itself is left alone.
- *   Times      unsigned milliseconds in options; int timeouts: -1 waits for ever, 0 does not wait.
- *              All clocks are CLOCK_MONOTONIC.
- *              Every function that takes a pool or future returns -EINVAL without one, -EDEADLK in a
- *              worker of that pool and -ECHILD in another forked copy of the application.
- *   Structs    options start with `size`, set by the caller to sizeof its own struct; zero in any
- *              other field means the default. A newer caller is accepted by an older library only
- *              if what that library does not know is zero (-E2BIG otherwise).
- *              A struct that is filled gets what it has room for.
- *   Threads    every function may be called from any thread, unless it says otherwise.
+ *              outcomes that the function's own comment lists. errno itself is left alone. These
+ *              three are not listed again: -EINVAL (a pool or future is NULL, an argument is out of
+ *              its range), -EDEADLK (called in a worker of that pool), -ECHILD (in another forked
+ *              copy of the application). A future that has ended can be read everywhere.
+ *   Times      fields are unsigned, in milliseconds (_ms) or nanoseconds (_ns). Timeouts of calls: -1
+ *              waits for ever, 0 does not wait. All clocks are CLOCK_MONOTONIC. Sizes are in bytes.
+ *   Structs    one that begins with `size` has it set by the caller to sizeof its own struct, also if
+ *              it is to be filled. Zero (NULL) in any other field means the default. A newer caller
+ *              is accepted by an older library only if what that library does not know is zero
+ *              (-E2BIG otherwise). A struct that is filled gets what it has room for.
+ *   Ownership  what is passed is the caller's and may go when the call returns, unless it says
+ *              otherwise. What is handed out is given back by the function named _free or _close.
+ *   Threads    every function may be called from any thread, also while others are under way, unless
+ *              it says otherwise; none from a signal handler.
  */
 #ifndef LIBPOOL_H
 #define LIBPOOL_H
@@ -48,31 +60,31 @@ extern "C" {
 #define LIBPOOL_CAUSES_MAX 24 /* room for causes to come */
 
 typedef struct libpool libpool;               /* one pool */
-typedef struct libpool_future libpool_future; /* what became of one task */
+typedef struct libpool_future libpool_future; /* one task, and what became of it */
 typedef struct libpool_worker libpool_worker; /* inside a worker: the process and its task */
 
 /* ---- Why a task or a worker ended -------------------------------------------------------- */
 
 /*
  * One list for tasks and workers. For a task it says why its future ended, for a worker why its
- * process ended.
+ * process ended: one that the pool killed for its task has the cause of that.
  */
 typedef enum libpool_cause {
     LIBPOOL_PENDING = 0,   /* not ended yet */
     LIBPOOL_COMPLETED,     /* task: returned 0. worker: left in order when told to */
-    LIBPOOL_ERROR,         /* task: returned another value (result->code) */
-    LIBPOOL_CRASH,         /* died of a fault signal: SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT... */
-    LIBPOOL_EXIT,          /* left without a result, whatever the exit code */
+    LIBPOOL_ERROR,         /* task: returned another value, or could not be entered: code */
+    LIBPOOL_CRASH,         /* died of SEGV, BUS, FPE, ILL, TRAP, SYS, ABRT, XCPU or XFSZ */
+    LIBPOOL_EXIT,          /* the worker exited without a result, whatever the exit code */
     LIBPOOL_OOM,           /* killed by the kernel's OOM killer: its own cgroup counted it */
-    LIBPOOL_TIMEOUT,       /* overran its run timeout or gave no sign of life, and was ended */
+    LIBPOOL_TIMEOUT,       /* the task overran its run timeout or gave no sign of life */
     LIBPOOL_QUEUE_TIMEOUT, /* task: waited too long in the backlog, never started */
-    LIBPOOL_CANCELLED,     /* cancelled by libpool_future_cancel */
+    LIBPOOL_CANCELLED,     /* the task was cancelled, or withdrawn by its batch */
     LIBPOOL_KILLED,        /* killed from outside: SIGKILL, SIGTERM... sent by somebody else */
     LIBPOOL_INIT_FAILED,   /* worker: initializer failed. task: no worker could be initialised */
-    LIBPOOL_FINAL_FAILED,  /* worker: the finalizer failed, died or overran its time */
+    LIBPOOL_FINAL_FAILED,  /* worker: the finalizer died or overran its time */
     LIBPOOL_SHUTDOWN,      /* ended by the pool's shutdown */
     LIBPOOL_CORRUPT,       /* the worker wrote nonsense into its channel and was killed */
-    LIBPOOL_LOST,          /* dead, and nobody was left who could tell why */
+    LIBPOOL_LOST,          /* dead, and nobody could tell why. worker: never began its task */
     LIBPOOL_MEMORY,        /* killed by the pool: its tree was seen above memory_limit_bytes */
     LIBPOOL_QUARANTINED,   /* task: not run, or not again: too many workers had died of its kind */
     LIBPOOL_CAUSES         /* how many there are; at most LIBPOOL_CAUSES_MAX */
@@ -97,24 +109,28 @@ const char *libpool_cause_name(libpool_cause cause);
 /* ---- Pool ------------------------------------------------------------------------------- */
 
 /*
+ * A pool is opened with options, and closed. In between its size, its workers and what they wear can be
+ * changed without a pause. What runs in its workers are the three kinds of function below.
+ */
+
+/*
  * A task. Runs in a worker process; `input` is private memory of the worker, aligned to 16 bytes,
  * valid until the function returns. Returning 0 completes the task, any other value ends it as
  * LIBPOOL_ERROR with that code. The result is what libpool_reply() was given.
  *
- * The function's address must be mapped when the pool is opened;
- * otherwise the task ends as LIBPOOL_ERROR with code -EFAULT and the worker lives on.
+ * A function that is passed by its address must be mapped when the pool is opened; otherwise the task
+ * ends as LIBPOOL_ERROR, not started, with code -EFAULT, and the worker lives on.
  * Descriptor 3 is the pool's: a task that closes or replaces it costs its worker.
  */
 typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
 
 /*
- * What a task sees of the application's memory is a copy: each worker is forked from the zygote, and
- * that from the application when the pool is opened (once more, if it is killed: with the memory of that
- * moment). What is set later reaches a task as its input only, and what a task writes stays in its
- * worker, for the tasks that follow there. What the application has written to stdout or stderr and not
- * flushed is dropped there, and its exit handlers don't run there, whatever a task calls (quick_exit, on
- * musl exit, too, ends a worker with the code 1). A task may open a pool of its own, which is killed with
- * it, if need be.
+ * What a task sees of the application's memory is a copy: that of the moment in which the zygote was
+ * started (LIBPOOL_SPAWN: nothing). What is set later reaches a task as its input only, and what a task
+ * writes stays in its worker, for the tasks that follow there. What the application has written to stdout
+ * or stderr and not flushed is dropped there, and its exit handlers don't run there, whatever a task
+ * calls (quick_exit, on musl exit, too, ends a worker with the code 1). A task may open a pool of its
+ * own, which is killed with it, if need be.
  */
 
 /* Runs in each worker before its first task; non-zero is failure. */
@@ -124,8 +140,8 @@ typedef int libpool_initializer(libpool_worker *worker, void *arg);
 typedef void libpool_finalizer(libpool_worker *worker, void *arg);
 
 /*
- * Memory of the host side only; release gets the size that was asked for. NULL: malloc and free.
- * Both may be called from any thread and must not call back into libpool.
+ * Memory in the application only, none in workers; release gets the size that was asked for. Both NULL:
+ * malloc and free. Both may be called from any thread and must not call back into libpool.
  */
 typedef struct libpool_allocator {
     void *context;
@@ -139,7 +155,7 @@ enum {
                                     or any call that waits, drive it */
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
     LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
-    LIBPOOL_PRELOAD = 1u << 3    /* SPAWN: the zygote loads options.object, see below */
+    LIBPOOL_PRELOAD = 1u << 3    /* SPAWN only: the zygote loads options.object, see below */
 };
 
 /* libpool_options.start: what the zygote is, from which all workers are forked */
@@ -178,7 +194,8 @@ typedef struct libpool_limit {
  *
  * A limit is that of one process, not of its tree, and of address space, not of memory (RLIMIT_AS);
  * RLIMIT_CPU counts over all tasks of a worker, RLIMIT_NPROC over all processes of the user. A worker
- * has five descriptors of its own (RLIMIT_NOFILE).
+ * has five descriptors, 0 to 2 among them (RLIMIT_NOFILE). Workers are sessions of their own: a kernel
+ * that groups by session (sched_autogroup) weighs `nice` inside one only.
  */
 typedef struct libpool_outfit {
     size_t size;                    /* sizeof(libpool_outfit) */
@@ -193,9 +210,7 @@ typedef struct libpool_outfit {
     uint32_t cpus_count;
     uint32_t limits_count;
     const libpool_limit *limits;
-    int32_t
-        nice; /* added to the application's, -39 to 39. Workers are sessions of their own: a kernel
-                     that groups by session (sched_autogroup) weighs it inside one only */
+    int32_t nice; /* added to the application's, -39 to 39 */
 } libpool_outfit;
 
 /*
@@ -211,40 +226,44 @@ typedef enum libpool_step {
     LIBPOOL_STEP_LIMITS = 6000 /* the last: limits may forbid what came before */
 } libpool_step;
 
+/* Where no range is named any value will do. All that is pointed to is copied, but for the two args. */
 typedef struct libpool_options {
-    size_t size;                     /* sizeof(libpool_options) */
-    uint32_t flags;                  /* LIBPOOL_NO_THREAD ... */
-    uint32_t min_workers;            /* kept alive when idle; default 0: spawned on demand */
-    uint32_t max_workers;            /* default: libpool_default_workers() */
-    uint32_t workers_limit;          /* libpool_resize may go up to; default: max_workers */
-    uint32_t spare_workers;          /* kept ready beyond those, to stand in for one that dies; 0 */
-    uint32_t idle_timeout_ms;        /* above min_workers, an idle worker leaves after; 1000 */
-    uint32_t tasks_per_worker;       /* a worker is replaced after so many; default: never */
-    uint32_t backlog_tasks;          /* pending tasks at most; default 1000 */
-    uint64_t backlog_bytes;          /* their input at most; default 256 MiB */
-    uint64_t result_bytes;           /* one result at most; default 1 GiB */
-    uint32_t start_timeout_ms;       /* fork to first word of a worker; default 10000 */
-    uint32_t initializer_timeout_ms; /* default 60000 */
-    uint32_t finalizer_timeout_ms;   /* default 5000 */
+    size_t size;               /* sizeof(libpool_options) */
+    uint32_t flags;            /* LIBPOOL_NO_THREAD ... */
+    uint32_t min_workers;      /* kept alive when idle; default 0: spawned on demand */
+    uint32_t max_workers;      /* busy at most, min_workers to workers_limit; default:
+                                  libpool_default_workers(), or min_workers if that is more */
+    uint32_t workers_limit;    /* libpool_resize may go up to; default: max_workers */
+    uint32_t spare_workers;    /* kept ready beyond max_workers, to stand in for one that dies;
+                                  default 0; with workers_limit 4096 at most */
+    uint32_t idle_timeout_ms;  /* above min_workers, an idle worker leaves after; default 1000 */
+    uint32_t tasks_per_worker; /* a worker is replaced after so many; default: never */
+    uint32_t backlog_tasks;    /* pending tasks at most; default 1000, to 16,777,216 */
+    uint64_t backlog_bytes;    /* their input at most; default 256 MiB */
+    uint64_t result_bytes;     /* one result at most; default 1 GiB */
+    uint32_t start_timeout_ms; /* for the zygote to fork a worker or answer, and for a worker
+                                  to begin a task it was given; default 10000 */
+    uint32_t initializer_timeout_ms; /* fork to end of the initializer; default 60000 */
+    uint32_t finalizer_timeout_ms;   /* for a worker to leave; default 5000 */
     uint32_t initializer_failures;   /* in a row, before pending tasks fail; default 5 */
     uint32_t backoff_min_ms;         /* first pause after a failed spawn; default 10 */
-    uint32_t backoff_max_ms;         /* longest pause; default 1000 */
-    uint32_t event_buffer;           /* events kept for libpool_event_next; default 0: none */
-    libpool_initializer *initializer; /* may be NULL */
-    void *initializer_arg;            /* as seen in the zygote: a copy of the host's memory */
-    libpool_finalizer *finalizer;     /* may be NULL */
+    uint32_t backoff_max_ms;         /* longest pause; default 1000, or backoff_min_ms if more */
+    uint32_t event_buffer; /* events kept for libpool_event_next, to 16,777,216; default 0 */
+    libpool_initializer *initializer; /* FORK only, as the next three; default: none */
+    void *initializer_arg;            /* points into the copy of the application's memory */
+    libpool_finalizer *finalizer;     /* default: none */
     void *finalizer_arg;
-    const char *name;   /* process names: NAME:zygote, NAME:0...; "pool" */
-    const char *cgroup; /* a delegated v2 directory, see below; default: the host's own */
-    const libpool_allocator *allocator; /* copied; may be NULL */
-    const libpool_outfit *outfit;       /* copied with all it points to; NULL: as the application */
+    const char *name;   /* process names: NAME:zygote, NAME:0..., cut to fit; default "pool" */
+    const char *cgroup; /* a delegated v2 directory, see below; default: the application's own */
+    const libpool_allocator *allocator; /* default: malloc and free */
+    const libpool_outfit *outfit;       /* default: as the application */
     uint32_t max_age_ms;                /* a worker is replaced when so old; default: never */
-    uint32_t recycle_jitter_percent;    /* so that not all are replaced at once; 0 to 100 */
-    uint64_t memory_limit_bytes; /* of a worker and all it starts; 1 MiB at least; default: none */
-    uint64_t recycle_bytes;      /* a worker that has grown by more is replaced; default: never */
-    uint64_t trim_bytes; /* one that has grown by more gives back what is free; default: never */
-    uint32_t start;      /* LIBPOOL_FORK or LIBPOOL_SPAWN, see below */
-    const char *zygote_path;        /* SPAWN: the program, absolute; default: as installed */
+    uint32_t recycle_jitter_percent;    /* not all are replaced at once; 0 to 100, default 0 */
+    uint64_t memory_limit_bytes;        /* of a worker's tree; 1 MiB at least; default: none */
+    uint64_t recycle_bytes; /* a worker that has grown by more is replaced; default: never */
+    uint64_t trim_bytes;    /* one that has grown by more gives back what is free; default: never */
+    uint32_t start;         /* LIBPOOL_FORK (default) or LIBPOOL_SPAWN, see below */
+    const char *zygote_path;        /* SPAWN only: the program, absolute; default: as installed */
     const char *object;             /* a shared object with the two below, as in libpool_task */
     const char *initializer_symbol; /* instead of initializer */
     const char *finalizer_symbol;   /* instead of finalizer */
@@ -255,14 +274,23 @@ typedef struct libpool_options {
 } libpool_options;
 
 /*
- * LIBPOOL_FORK copies the application as it is when the pool is opened: cheap, and all its memory is there.
- * What other threads of it were in the middle of is there, too: a task that needs a lock which one of
- * them held waits for ever, and what does not bear a fork (OpenMP, CUDA, gRPC in use) breaks.
+ * LIBPOOL_FORK copies the application as it is when the pool is opened (or when a lost zygote is replaced):
+ * cheap, and all its memory is there. What its other threads were in the middle of is there, too: a task
+ * that needs a lock which one of them held waits for ever, and what does not bear a fork (OpenMP, CUDA,
+ * gRPC in use) breaks.
+ *
  * LIBPOOL_SPAWN executes a small program, libpool-zygote, which is installed with the library: no lock,
  * thread state or heap of the application is in its workers, and opening takes as long however large the
- * application is (measured 2 ms, where a fork of 2 GiB in small pages took 600). Then tasks, initializer and
- * finalizer are names; pointers, and the args, are -EINVAL. Workers have the environment as it is at the
- * opening, and the stack that RLIMIT_STACK allows.
+ * application is (measured 2 ms, where a fork of 2 GiB in small pages took 600). Workers have the
+ * environment as it is at the opening, and the stack that RLIMIT_STACK allows. All other options and calls
+ * work with both:
+ *
+ *                                                 LIBPOOL_FORK        LIBPOOL_SPAWN
+ *     initializer, finalizer, their args          yes                 -EINVAL
+ *     libpool_task.function                       yes                 -EINVAL
+ *     object and symbols, here and in a task      yes                 yes
+ *     zygote_path, LIBPOOL_PRELOAD                -EINVAL             yes
+ *     libpool_set_outfit                          yes                 -ENOTSUP
  *
  * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
  * (-EDEADLK). A constructor that crashes is a zygote that dies at the start: -EAGAIN from libpool_open.
@@ -281,12 +309,12 @@ typedef struct libpool_options {
  *
  * options.memory_limit_bytes holds for a worker's whole tree. How, libpool_stats tells:
  *   CGROUP_V1, CGROUP_V2: by the kernel, in a memory cgroup of the worker's own. All it touches counts,
- *     files and shared memory, too; what can't be had kills it with its tree: LIBPOOL_OOM. No worker is
+ *     files and shared memory, too; what can't be had kills the tree: LIBPOOL_OOM. No worker is
  *     started without its limit (`degraded` tells).
  *   SAMPLED: where there is no such cgroup, or with LIBPOOL_NO_CGROUP. Every 100 ms the pool looks at those
- *     who run something: at their resident anonymous memory beyond what the application had when the pool
- *     was opened. Between two looks it can be exceeded. Who is above is killed with its tree:
- *     LIBPOOL_MEMORY. With LIBPOOL_NO_THREAD the application has to drive the pool for it.
+ *     who run something: at their resident anonymous memory beyond what they have inherited from the zygote.
+ *     Between two looks it can be exceeded. A tree that is above is killed: LIBPOOL_MEMORY. With
+ *     LIBPOOL_NO_THREAD the application has to drive the pool for it.
  * A limit in which no initializer can end is a failed initializer: see initializer_failures.
  *
  * options.recycle_bytes and trim_bytes are about what a worker has grown by since the end of its
@@ -296,19 +324,19 @@ typedef struct libpool_options {
  * takes its place (workers_outgrown). Where a limit is sampled it leaves when it is above that, too.
  *
  * options.cgroup: in cgroup v2 an OOM kill can be told only in a directory that has the memory
- * controller and holds no process, such as one made beside the host's own in a systemd unit with
- * Delegate=yes. An absolute path. Without it the pool uses what cgroups it can, and libpool_stats says
- * what that is; a directory that was named and can't be used fails libpool_open.
+ * controller and holds no process, such as one made beside the application's own in a systemd unit with
+ * Delegate=yes. An absolute path, not with LIBPOOL_NO_CGROUP. Without it the pool uses what cgroups it
+ * can, and libpool_stats says what that is; a directory that was named and can't be used fails libpool_open.
  */
 
 /*
- * Opens a pool and starts min_workers workers in the background. options may be NULL and is not
- * kept. Of descriptors, all CLOEXEC, it holds 6, and 2 for each of workers_limit + spare_workers + 2
- * slots. Full tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone.
- * A limit that is too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on.
- * With LIBPOOL_SPAWN it holds one more (the workers' windows).
- * Errors: -EINVAL (an option is out of range, an outfit malformed), -E2BIG (struct size), -ENOMEM,
- * -EMFILE, -EAGAIN (also: the zygote died before it was ready);
+ * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
+ * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
+ * workers_limit is 1), all CLOEXEC. Full tables don't stop it: a worker that can't have its pidfd is
+ * watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
+ * `degraded` of libpool_stats later on.
+ * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
+ * zygote died before it was ready);
  * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
  * version), -ENOENT (PRELOAD: the object can't be loaded), -EDEADLK, -ENAMETOOLONG;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
@@ -326,7 +354,7 @@ uint32_t libpool_default_workers(void);
 
 /*
  * New bounds for the number of workers, without a pause: missing ones are started, idle ones leave
- * first, busy ones after their task. max_workers is at most options.workers_limit (-EINVAL).
+ * first, busy ones after their task. max_workers is 1 to options.workers_limit.
  */
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
 
@@ -335,8 +363,8 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
  * ones after their task; workers that are started from now on are of a new generation. Returns at
  * once; it is done when worker_processes_outdated of libpool_stats is 0. No worker leaves for it while
  * `parallel` or more of those that the pool wants are missing, for whatever reason: so when new ones
- * can't start (a new initializer, a new outfit), the rest of the old ones go on. Called again while one
- * is under way, it begins the next generation. Errors: -EINVAL, -ESHUTDOWN.
+ * can't start (a new outfit that can't be had), the rest of the old ones go on. Called again while one
+ * is under way, it begins the next generation. Errors: -ESHUTDOWN.
  */
 int libpool_recycle(libpool *pool, uint32_t parallel);
 
@@ -350,7 +378,7 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
 
 /*
  * Waits until nothing is pending or running; the pool stays open, and tasks that are submitted meanwhile
- * are waited for, too. 0, -ETIMEDOUT, -EINVAL, -EDEADLK, -ECHILD. For an event loop: LIBPOOL_EVENT_DRAINED.
+ * are waited for, too. -ETIMEDOUT: something is left. For an event loop: LIBPOOL_EVENT_DRAINED.
  */
 int libpool_drain(libpool *pool, int timeout_ms);
 
@@ -370,9 +398,8 @@ enum {
  *     CANCEL          SHUTDOWN       killed         at once
  *
  * deadline_ms after the call (-1: no deadline) everything left is killed, its futures end as
- * SHUTDOWN, and a waiting call returns soon after with -ETIME. Calling again is allowed: it may
- * only hasten (a later call can add CANCEL or an earlier deadline). -EDEADLK from inside a worker.
- * Without a thread of its own (LIBPOOL_NO_THREAD), WAIT drives the pool itself.
+ * SHUTDOWN, and a waiting call returns soon after with -ETIME. Nobody is asked first (grace_ms). Calling
+ * again is allowed: it may only hasten (a later call can add CANCEL or an earlier deadline).
  */
 int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 
@@ -387,14 +414,19 @@ void libpool_close(libpool *pool);
 /*
  * For event loops (LIBPOOL_NO_THREAD): one descriptor, readable when libpool_dispatch has work, timers
  * included, level-triggered. Owned by the pool. libpool_dispatch never blocks and returns 0; -EINVAL: the
- * pool has a thread of its own. Tasks have
- * the stack of the thread that drove the pool when their zygote was started, or 8 MiB when that thread
- * had less than 256 KiB left (64 KiB are enough to drive).
+ * pool has a thread of its own. Every call that waits drives the pool meanwhile; a wait with timeout 0
+ * does for one turn. Tasks (LIBPOOL_FORK) have the stack of the thread that drove the pool when their
+ * zygote was started, or 8 MiB when that thread had less than 256 KiB left (64 KiB are enough to drive).
  */
 int libpool_fd(const libpool *pool);
 int libpool_dispatch(libpool *pool);
 
 /* ---- Tasks and futures ------------------------------------------------------------------- */
+
+/*
+ * A task is submitted and becomes a future: it can be waited for, cancelled and, when it has ended, asked
+ * for its result. Each future is freed by its owner, before or after its end, and outlives the pool.
+ */
 
 /* libpool_task flags */
 enum {
@@ -408,8 +440,9 @@ enum {
  * its size. Its first input_size bytes are what the task's function gets: read-only, or with
  * LIBPOOL_FILE_SHARED writable, for a result as large. The descriptor is the caller's; it stays open, and
  * the file as long as it is, until the task has ended (a task that touches what was cut off dies of
- * SIGBUS). The worker opens it through /proc: where that is refused (a host that is not dumpable, a
- * file without the permission), the task ends as LIBPOOL_ERROR, not started, with code -EACCES...
+ * SIGBUS). The worker opens it through /proc: where that is refused (an application that is not dumpable,
+ * a file without the permission), the task ends as LIBPOOL_ERROR, not started, with code -EACCES... What
+ * fstat(2) says against it, or -EINVAL for a file that is shorter, is told by libpool_submit.
  */
 
 typedef struct libpool_task {
@@ -417,14 +450,14 @@ typedef struct libpool_task {
     libpool_task_function *function;
     const void *input; /* copied by libpool_submit, unless LIBPOOL_BORROW */
     size_t input_size;
-    uint32_t priority;         /* 0 (highest) to 63; first in, first out inside one */
-    uint32_t run_timeout_ms;   /* from its start; default: none. The tree is killed then */
+    uint32_t priority;         /* 0 (highest, default) to 63; first in, first out inside one */
+    uint32_t run_timeout_ms;   /* from its start; default: none */
     uint32_t queue_timeout_ms; /* from its submission to its start; default: none */
     uint32_t flags;            /* LIBPOOL_BORROW ... */
-    int input_fd;              /* LIBPOOL_FILE; input is NULL then */
+    int input_fd;              /* LIBPOOL_FILE only; input is NULL then */
     uint32_t grace_ms;         /* it is asked to end so long before it is killed; default: not */
-    int soft_signal;           /* with grace_ms: also by this signal; default: none */
-    uint32_t heartbeat_timeout_ms; /* it has to give signs of life; default: no */
+    int soft_signal;           /* with grace_ms only: also by this signal; default: none */
+    uint32_t heartbeat_timeout_ms; /* from one sign of life to the next; default: none */
     const char *object;            /* a named task: function is NULL. A shared object... */
     const char *symbol;            /* ...and its function. Copied; see below */
     uint64_t group;                /* for libpool_cancel_group, any number; 0: none */
@@ -490,12 +523,11 @@ typedef struct libpool_task {
 int libpool_pardon(libpool *pool, uint64_t kind);
 
 /*
- * Hands a task to the pool. Waits up to timeout_ms for room in the backlog (-1 for ever, 0 not).
+ * Hands a task to the pool. Waits up to timeout_ms for room in the backlog.
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
- * Errors: -EINVAL, -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN
- * (full, with timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), -EDEADLK (inside
- * a worker of this pool).
+ * Errors: -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN (full, with
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), those of LIBPOOL_FILE.
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -510,13 +542,13 @@ int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
 int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, int timeout_ms,
                             libpool_future **futures);
 
-/*
- * 0 when the task has ended, -ETIMEDOUT when it has not; the task goes on in that case. Without a thread
- * of its own (LIBPOOL_NO_THREAD) the pool is driven meanwhile, with timeout 0 for one turn.
- */
+/* 0 when the task has ended, -ETIMEDOUT when it has not; the task goes on in that case. */
 int libpool_future_wait(libpool_future *future, int timeout_ms);
 
-/* What a task came to. Immutable; lives until its future is freed. */
+/*
+ * What a task came to. Immutable; lives until its future is freed. What does not apply is 0 or NULL: of a
+ * task that ended in the backlog all but cause, code (INIT_FAILED), task_id, pending_ns and text.
+ */
 typedef struct libpool_result {
     libpool_cause cause;
     libpool_certainty certainty;
@@ -524,8 +556,8 @@ typedef struct libpool_result {
                             that failed last returned (INIT_FAILED; 0: it died or hung) */
     int signal;       /* CRASH, OOM, KILLED, or in its grace: the signal the worker died of */
     int core_dumped;  /* CRASH: 1 when a core was written */
-    uint32_t slot;    /* of the worker that had it last; UINT32_MAX: none ever had */
-    int pid;          /* of that worker; 0: none ever had it */
+    uint32_t slot;    /* of the worker with which it ended; UINT32_MAX: in the backlog */
+    int pid;          /* of that worker; 0: in the backlog */
     uint64_t task_id; /* unique in the pool, in order of submission, from 1 */
     uint64_t pending_ns; /* submission to hand-over; retried: to the last one, runs included */
     uint64_t running_ns; /* start to end; retried: of the last run */
@@ -571,13 +603,13 @@ typedef struct libpool_progress {
  * be read. Costs the task nothing.
  */
 int libpool_future_progress(libpool_future *future, libpool_progress *progress);
+
 /*
- * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that are
- * pending are dequeued, the workers' trees of the others killed. All have ended on return, but for those
- * that have a grace: they are asked to end, and not counted. Tasks that are
- * submitted later are not concerned. Looks at every task of the pool. Returns how many it has ended;
- * *killed (may be NULL) is how many of these ran, or were to at once.
- * Errors: -EINVAL, -EDEADLK, -ECHILD.
+ * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that are pending
+ * are dequeued, the workers' trees of the others killed. All have ended on return, but for those that run
+ * and have a grace: they are asked to end, and not counted. Tasks that are submitted later are not
+ * concerned. Looks at every task of the pool. Returns how many it has ended; *killed (may be NULL) is how
+ * many of these ran, or were to at once.
  */
 int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed);
 
@@ -588,8 +620,8 @@ void libpool_future_free(libpool_future *future);
 
 /*
  * What is done with more than one future: wait for any, for all, or take each as it ends. No thread is
- * made for it, nobody polls, and a future that nobody gathers does not pay for those that are. A set of
- * futures is of one pool (-EINVAL otherwise); NULL in an array stands for no future. To take them in
+ * made for it, nobody polls, and a future that nobody gathers does not pay for those that are. But for
+ * libpool_wait_all, they are of one pool (-EINVAL otherwise); NULL stands for no future. To take them in
  * order of submission, call libpool_future_wait for one after the other. Above them, libpool_map runs a
  * whole batch through a pool, and libpool_call runs one function without a pool.
  */
@@ -597,11 +629,11 @@ void libpool_future_free(libpool_future *future);
 /*
  * The index of one that has ended, the first when there are several; -ETIMEDOUT when none has;
  * -ENOENT: there is no future in the array. Looks at each, every time: libpool_gather is for many.
- * Errors: -EINVAL, -ENOMEM (more than 16), -EDEADLK, -ECHILD.
+ * Errors: -ENOMEM (more than 16).
  */
 int64_t libpool_wait_any(libpool_future *const *futures, size_t n, int timeout_ms);
 
-/* 0 when all have ended, -ETIMEDOUT when one has not. They need not be of one pool. */
+/* 0 when all have ended, -ETIMEDOUT when one has not. They may be of several pools. */
 int libpool_wait_all(libpool_future *const *futures, size_t n, int timeout_ms);
 
 typedef struct libpool_gather libpool_gather; /* futures that are taken as they end */
@@ -642,7 +674,8 @@ enum {
 
 /*
  * One function over many elements. They are an array (inputs, input_size, elements), which is not copied,
- * or what `next` yields. Each is a task of its own: a timeout, crash or error costs that element.
+ * or what `next` yields. Each is a task of its own, without grace or retries: a timeout, crash or error
+ * costs that element.
  */
 typedef struct libpool_batch {
     size_t size; /* sizeof(libpool_batch) */
@@ -656,14 +689,14 @@ typedef struct libpool_batch {
     void *result_arg;
     uint32_t flags;
     uint32_t priority;         /* of each task, as in libpool_task */
-    uint32_t run_timeout_ms;   /* of each element */
-    uint32_t queue_timeout_ms; /* of each element, from its submission */
+    uint32_t run_timeout_ms;   /* of each element; default: none */
+    uint32_t queue_timeout_ms; /* of each element, from its submission; default: none */
     uint32_t timeout_ms;       /* of all: what is left then is killed; default: none */
     uint32_t in_flight;     /* elements at most that were taken from the input and not handed over
                                   yet, 1,048,576 at most; default: 4 a worker, at least 64 */
     uint32_t chunk;         /* so many are taken and submitted at once, in_flight / 2 at most;
                                   default 16; one by one what `next` yields without BORROW */
-    uint32_t halt_percent;  /* halts when so many in 100 of the results are failures */
+    uint32_t halt_percent;  /* halts when so many in 100 results are failures; default: never */
     uint32_t halt_sample;   /* not before there are so many results; default 20 */
     uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
     const char *object, *symbol; /* instead of function, as in libpool_task */
@@ -687,7 +720,7 @@ enum {
  * pool never had it). Other tasks of the pool go on; the batch waits for room in the backlog like any.
  * Returns 0, LIBPOOL_HALTED, -ETIMEDOUT (timeout_ms), what `next` returned, or an error of libpool_submit:
  * these four as a halt, with all results handed over and *report (may be NULL) filled. Without effect:
- * -EINVAL, -E2BIG (struct sizes), -ENOMEM, -EDEADLK, -ECHILD.
+ * -E2BIG (struct sizes), -ENOMEM.
  */
 int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report *report);
 
@@ -706,12 +739,17 @@ int libpool_call(const libpool_task *task, const libpool_options *options, libpo
 /* ---- Inside a worker --------------------------------------------------------------------- */
 
 /*
+ * For tasks, initializer and finalizer, with the libpool_worker that they are called with. The
+ * functions above don't work on the pool of this worker (-EDEADLK).
+ */
+
+/*
  * Sets the result of the running task to a copy of these bytes (a second call appends). -EMSGSIZE
  * beyond result_bytes, -ENOMEM, -EINVAL outside a task. Only from the thread that runs the task.
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
-/* 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon. */
+/* 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon; else 0. */
 int libpool_worker_stopping(const libpool_worker *worker);
 
 /*
@@ -726,10 +764,15 @@ int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t tota
 /* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
-void libpool_worker_set_data(libpool_worker *worker, void *data); /* kept for later tasks */
+void libpool_worker_set_data(libpool_worker *worker, void *data); /* for later tasks there */
 void *libpool_worker_data(const libpool_worker *worker);
 
-/* ---- Numbers ----------------------------------------------------------------------------- */
+/* ---- Numbers and events ------------------------------------------------------------------ */
+
+/*
+ * What a pool tells of itself: counters and gauges that balance, distributions of times, both also as
+ * text, and a stream of what happens.
+ */
 
 /* libpool_stats.memory_enforcement, see options.memory_limit_bytes */
 enum {
@@ -779,16 +822,16 @@ typedef struct libpool_stats {
     uint64_t kinds_held;                /* so often a quarantine has begun */
 } libpool_stats;
 
-/* Fills *stats, whose size field the caller has set. */
+/* Fills *stats. */
 int libpool_stats_read(libpool *pool, libpool_stats *stats);
 
 /* What libpool_histogram_read tells of. All times since the pool was opened. */
 typedef enum libpool_histogram_kind {
     LIBPOOL_HISTOGRAM_WAIT = 0, /* submission to start, of tasks that ended with a worker... */
-    LIBPOOL_HISTOGRAM_RUN, /* ...and their start to end. Each run of a task that is retried counts,
-                                   and waits from the end of its pause */
-    LIBPOOL_HISTOGRAM_SPAWN, /* a worker asked for to the end of its initializer */
-    LIBPOOL_HISTOGRAM_KILL,  /* a worker killed by the pool to the proof that its tree is gone */
+    LIBPOOL_HISTOGRAM_RUN,      /* ...and their start to end. Each run of a task that is retried
+                                   counts, and waits from the end of its pause */
+    LIBPOOL_HISTOGRAM_SPAWN,    /* a worker asked for to the end of its initializer */
+    LIBPOOL_HISTOGRAM_KILL,     /* a worker killed by the pool to the proof that its tree is gone */
     LIBPOOL_HISTOGRAMS
 } libpool_histogram_kind;
 
@@ -801,7 +844,7 @@ typedef struct libpool_histogram {
     uint64_t buckets[LIBPOOL_HISTOGRAM_BUCKETS]; /* libpool_histogram_bound says of which times */
 } libpool_histogram;
 
-/* Errors: -EINVAL, -EDEADLK, -ECHILD. */
+/* Fills *histogram. */
 int libpool_histogram_read(libpool *pool, libpool_histogram_kind kind,
                            libpool_histogram *histogram);
 
@@ -815,39 +858,39 @@ uint64_t libpool_histogram_bound(uint32_t bucket);
 uint64_t libpool_histogram_quantile(const libpool_histogram *histogram, double share);
 
 typedef enum libpool_format {
-    LIBPOOL_FORMAT_JSON =
-        0, /* one object: each field of libpool_stats, and quantiles of the times */
-    LIBPOOL_FORMAT_PROMETHEUS /* text exposition format 0.0.4: libpool_..., labelled with the pool's name */
+    LIBPOOL_FORMAT_JSON = 0,  /* one object, with quantiles of the times */
+    LIBPOOL_FORMAT_PROMETHEUS /* exposition format 0.0.4: libpool_..., with the pool's name */
 } libpool_format;
 
 /*
- * All numbers of one moment as text, a zero byte behind it. Returns its length: when that is not less than
- * size it was cut (size 0 and buffer NULL only ask; 32 KiB are enough for this version). No locale, no
- * allocation. Errors: -EINVAL, -EDEADLK, -ECHILD.
+ * Each field of libpool_stats and all histograms of one moment as text, a zero byte behind it. Returns its
+ * length: when that is not less than size it was cut (size 0 and buffer NULL only ask; 32 KiB are enough
+ * for this version). No locale, no allocation.
  */
 int64_t libpool_stats_text(libpool *pool, libpool_format format, char *buffer, size_t size);
 
+/* What is named is set; beside it the task's id, and the worker's slot and pid, wherever there is one. */
 typedef enum libpool_event_kind {
     LIBPOOL_EVENT_TASK_RECEIVED = 0,
-    LIBPOOL_EVENT_TASK_LAUNCHED,
-    LIBPOOL_EVENT_TASK_RETURNED,
-    LIBPOOL_EVENT_TASK_ENDED,     /* cause */
-    LIBPOOL_EVENT_WORKER_SPAWNED, /* pid */
-    LIBPOOL_EVENT_WORKER_READY,   /* pid */
+    LIBPOOL_EVENT_TASK_LAUNCHED,  /* handed to a worker */
+    LIBPOOL_EVENT_TASK_RETURNED,  /* back in the backlog: its worker died before the start */
+    LIBPOOL_EVENT_TASK_ENDED,     /* cause, code, signal */
+    LIBPOOL_EVENT_WORKER_SPAWNED, /* forked */
+    LIBPOOL_EVENT_WORKER_READY,   /* initialised: takes tasks */
     LIBPOOL_EVENT_WORKER_RETIRED, /* told to leave; cause MEMORY: for its memory */
     LIBPOOL_EVENT_WORKER_KILLED,  /* killed by the pool; cause */
     LIBPOOL_EVENT_WORKER_EXITED,  /* dead; cause, code, signal */
-    LIBPOOL_EVENT_SPAWN_FAILED,   /* code: negated errno */
-    LIBPOOL_EVENT_INIT_FAILED,    /* code: what the initializer returned */
+    LIBPOOL_EVENT_SPAWN_FAILED,   /* code: negated errno; without a slot: of a zygote */
+    LIBPOOL_EVENT_INIT_FAILED,    /* cause; code: what the initializer returned */
     LIBPOOL_EVENT_ZYGOTE_STARTED, /* pid */
-    LIBPOOL_EVENT_ZYGOTE_LOST,
+    LIBPOOL_EVENT_ZYGOTE_LOST,    /* pid */
     LIBPOOL_EVENT_SHUTDOWN_BEGUN,
     LIBPOOL_EVENT_SHUTDOWN_DONE,
-    LIBPOOL_EVENT_TASK_ASKED, /* pid, cause: it was asked to end, and is killed after its grace */
-    LIBPOOL_EVENT_RECYCLE_BEGUN,    /* code: the new generation */
-    LIBPOOL_EVENT_DRAINED,          /* the last task that was pending or running has ended */
-    LIBPOOL_EVENT_TASK_RETRIED,     /* a run failed, another follows: its cause, code, signal */
-    LIBPOOL_EVENT_KIND_QUARANTINED, /* the task whose worker died last, and of what */
+    LIBPOOL_EVENT_TASK_ASKED,    /* cause: why it was asked to end; it is killed after its grace */
+    LIBPOOL_EVENT_RECYCLE_BEGUN, /* code: the new generation */
+    LIBPOOL_EVENT_DRAINED,       /* the last task that was pending or running has ended */
+    LIBPOOL_EVENT_TASK_RETRIED,  /* a run failed, another follows: its cause, code, signal */
+    LIBPOOL_EVENT_KIND_QUARANTINED, /* of the task whose worker died last; cause: of what */
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 
@@ -856,12 +899,12 @@ typedef struct libpool_event {
     uint64_t number;  /* 1, 2, 3...; a gap says how many a slow reader missed */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
     libpool_event_kind kind;
-    libpool_cause cause;
-    uint64_t task_id; /* 0: none */
-    uint32_t slot;    /* UINT32_MAX: none */
-    int pid;
+    libpool_cause cause; /* PENDING: none */
+    uint64_t task_id;    /* 0: none */
+    uint32_t slot;       /* UINT32_MAX: none */
+    int pid;             /* 0: none */
     int code;
-    int signal;
+    int signal; /* 0: none */
 } libpool_event;
 
 /*
@@ -874,7 +917,7 @@ int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms);
 /* Short stable name ("worker-exited"...). Static; never NULL. */
 const char *libpool_event_name(libpool_event_kind kind);
 
-/* "0.1.0". Static. */
+/* The library's, "0.1.0"; the header's is LIBPOOL_VERSION_MAJOR and MINOR. Static. */
 const char *libpool_version(void);
 
 #ifdef __cplusplus

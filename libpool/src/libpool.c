@@ -403,10 +403,7 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
         return error;
     libpool_stats ours = {.size = stats->size};
     pthread_mutex_lock(&pool->lock);
-    lp_pool_stats(&pool->core, &ours);
-    ours.containment = pool->containment;
-    ours.memory_enforcement = pool->memory_enforcement;
-    ours.oom_evidence = pool->oom_evidence;
+    lp_supervisor_stats(pool, &ours);
     pthread_mutex_unlock(&pool->lock);
     lp_door_give(stats, ours.size, &ours, sizeof ours);
     return 0;

@@ -356,7 +356,7 @@ int64_t libpool_stats_text(libpool *pool, libpool_format format, char *buffer, s
     libpool_stats stats = {.size = sizeof stats};
     libpool_histogram histograms[LIBPOOL_HISTOGRAMS];
     pthread_mutex_lock(&pool->lock);
-    lp_pool_stats(&pool->core, &stats);
+    lp_supervisor_stats(pool, &stats);
     memcpy(histograms, pool->core.histograms, sizeof histograms);
     pthread_mutex_unlock(&pool->lock);
     struct sink sink = {.text = size ? lp_text_begin(buffer, size) : lp_text_begin(none, 1),

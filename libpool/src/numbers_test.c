@@ -294,6 +294,22 @@ static const char *const fields[] = {
 /* Whoever appends to the struct appends to the text, and here. */
 _Static_assert(sizeof(libpool_stats) == 8 * (30 + 2 * LIBPOOL_CAUSES_MAX), "all fields are here");
 
+TEST(numbers, a_text_says_how_things_are_done_as_the_struct_does)
+{
+    static char text[TEXT_BYTES];
+    libpool *pool = NULL;
+    libpool_stats stats = {.size = sizeof stats};
+    libpool_options options = {.size = sizeof options, .memory_limit_bytes = UINT64_C(64) << 20};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT(libpool_stats_text(pool, LIBPOOL_FORMAT_JSON, text, sizeof text) > 0);
+    CU_ASSERT_NOT_EQUAL(stats.memory_enforcement, LIBPOOL_MEMORY_NONE);
+    CU_ASSERT_EQUAL(number_of(text, "memory_enforcement"), stats.memory_enforcement);
+    CU_ASSERT_EQUAL(number_of(text, "containment"), stats.containment);
+    CU_ASSERT_EQUAL(number_of(text, "oom_evidence"), stats.oom_evidence);
+    libpool_close(pool);
+}
+
 TEST(numbers, json_is_json_and_has_all_numbers)
 {
     static char text[TEXT_BYTES], cut[100];

@@ -37,6 +37,14 @@ static uint64_t make_tag(enum tag kind, uint32_t generation, uint32_t slot)
     return (uint64_t)kind << 60 | (uint64_t)(generation & 0xfffffffu) << 32 | slot;
 }
 
+void lp_supervisor_stats(const libpool *pool, libpool_stats *stats)
+{
+    lp_pool_stats(&pool->core, stats);
+    stats->containment = pool->containment;
+    stats->oom_evidence = pool->oom_evidence;
+    stats->memory_enforcement = pool->memory_enforcement;
+}
+
 uint64_t lp_supervisor_now(void)
 {
     struct timespec now;

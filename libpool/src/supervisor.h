@@ -147,4 +147,7 @@ bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns);
 
 uint64_t lp_supervisor_now(void);
 
+/* With the lock held. The core's numbers, and how things are done, as the zygote has told. */
+void lp_supervisor_stats(const libpool *pool, libpool_stats *stats);
+
 #endif
