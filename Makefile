@@ -49,7 +49,7 @@ storm   := $(BUILD)/storm
 edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
-include libpool/zygote/zygote.mk libpool/examples/examples.mk
+include libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
 include libpool/poolrun/poolrun.mk
@@ -57,7 +57,7 @@ include libpool/poolrun/poolrun.mk
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
 
-all: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(bench) $(examples) ## the libraries, chaos, sim, bench...
+all: $(lib) $(shared) $(zygote) $(sandbox) $(chaos) $(sim) $(storm) $(edge) $(mix) $(bench) $(examples) ## the libraries, chaos, sim, bench...
 
 # ---- how it is made -----------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ test: built $(examples) $(spawn_tasks) $(poolrun) ## unit tests, simulated sched
 	$(Q)$(MAKE) --no-print-directory -j1 unit sim examples poolrun
 
 built: $(BUILD)/unit $(sim)
-chaos-command: $(chaos) $(storm) $(edge)
+chaos-command: $(chaos) $(storm) $(edge) $(mix)
 
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
@@ -152,11 +152,11 @@ SCHEDULES ?= 100000
 sim: $(sim)
 	$(Q)$(if $(sim),$(sim) --schedules $(SCHEDULES),echo 'sim: not there yet')
 
-chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills, ends at deadlines
+chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills, ends at deadlines, a mix
 	$(Q)$(BUILD)/chaos run scenarios
 	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail
 	$(Q)$(storm)
-	$(Q)$(edge)
+	$(Q)$(edge) && $(mix)
 
 chaos-full: chaos ## the same at length, on a machine kept busy
 	$(Q)stress-ng --cpu 2 --vm 1 --vm-bytes 256M --timeout 0 >/dev/null 2>&1 & noise=$$!; \
@@ -174,7 +174,7 @@ tidy: $(lib) ## style, length, includes, banned calls
 format: ## clang-format everything in place
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
-sanitize: asan tsan ## unit tests and a short simulation under ASan+UBSan, then under TSan
+sanitize: asan tsan ## unit tests, a short simulation and a mix under ASan+UBSan, then TSan
 
 # One after the other, whatever -j says: tests measure time.
 sanitized = $(MAKE) --no-print-directory BUILD=$(BUILD)-$(1) SCHEDULES=5000 LDFLAGS='-fsanitize=$(2)' \
@@ -185,13 +185,13 @@ asan: export UBSAN_OPTIONS := print_stacktrace=1
 asan: export TEST_TIME_FACTOR := 4
 asan:
 	$(Q)$(call sanitized,asan,address$(comma)undefined) built
-	$(Q)$(call sanitized,asan,address$(comma)undefined) -j1 unit sim
+	$(Q)$(call sanitized,asan,address$(comma)undefined) -j1 unit sim mix
 
-tsan: export TSAN_OPTIONS := die_after_fork=0
+tsan: export TSAN_OPTIONS := die_after_fork=0 suppressions=$(CURDIR)/ci/tsan.supp
 tsan: export TEST_TIME_FACTOR := 8
 tsan:
 	$(Q)$(call sanitized,tsan,thread) built
-	$(Q)$(call sanitized,tsan,thread) -j1 unit sim
+	$(Q)$(call sanitized,tsan,thread) -j1 unit sim mix
 
 # What tells other tools where libpool is.
 describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \

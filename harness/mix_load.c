@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/* mix_load: threads that submit, wait in every way there is, cancel, let go; and how a task may end. */
+#include "harness/mix.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#define MANY 8
+#define BIT(cause) (1u << (cause))
+
+/* ---- what is submitted --------------------------------------------------------------------------------- */
+
+/* Tiny ones mostly: what is seldom must not keep the workers busy. */
+static enum hn_mix_kind pick_kind(uint64_t *random)
+{
+    uint32_t dice = hn_mix_random(random, 400);
+    if (dice < 200)
+        return HN_MIX_ECHO;
+    if (dice < 393)
+        return (enum hn_mix_kind)hn_mix_random(random, HN_MIX_BEAT + 1);
+    if (dice < 396)
+        return HN_MIX_TREE;
+    return dice < 399 ? HN_MIX_LEAK : HN_MIX_HOG;
+}
+
+static uint32_t pick_bytes(uint64_t *random)
+{
+    static const uint32_t below[] = {1, 40, 40, 2000, 20000, HN_MIX_BYTES_MAX};
+    return hn_mix_random(random, below[hn_mix_random(random, 6)]);
+}
+
+static uint32_t sometimes(uint64_t *random, uint32_t one_in, uint32_t below)
+{
+    return hn_mix_random(random, one_in) ? 0 : 1 + hn_mix_random(random, below);
+}
+
+static void make_order(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    uint64_t *random = &thread->random;
+    struct hn_mix_order *order = &ticket->input.order;
+    *order = (struct hn_mix_order){.kind = pick_kind(random),
+                                   .serial = hn_mix_random(random, 1u << 30),
+                                   .code = 1 + (int)hn_mix_random(random, 100),
+                                   .bytes = pick_bytes(random)};
+    if (order->kind != HN_MIX_ECHO && order->kind <= HN_MIX_BEAT)
+        order->work_us = hn_mix_random(random, hn_mix_random(random, 8) ? 3000 : 40000);
+    if (order->kind == HN_MIX_HOG)
+        order->work_us = 200000;
+    memset(order + 1, (int)(order->serial & 0xff), order->bytes);
+}
+
+static void name_task(struct hn_mix_thread *thread, libpool_task *task)
+{
+    struct hn_mix *mix = thread->mix;
+    bool named = mix->options.start == LIBPOOL_SPAWN || !hn_mix_random(&thread->random, 4);
+    task->function = named ? NULL : hn_mix_task;
+    task->object = named ? mix->object : NULL;
+    task->symbol = named ? "hn_mix_task" : NULL;
+}
+
+static uint32_t causes_of(const struct hn_mix *mix, const struct hn_mix_ticket *ticket)
+{
+    static const uint32_t own[HN_MIX_KINDS] = {
+        [HN_MIX_FAIL] = BIT(LIBPOOL_ERROR),
+        [HN_MIX_EXIT] = BIT(LIBPOOL_EXIT),
+        [HN_MIX_CRASH] = BIT(LIBPOOL_CRASH),
+        [HN_MIX_ABORT] = BIT(LIBPOOL_CRASH),
+        [HN_MIX_HOG] = BIT(LIBPOOL_COMPLETED) | BIT(LIBPOOL_OOM) | BIT(LIBPOOL_MEMORY)};
+    const libpool_task *task = &ticket->task;
+    uint32_t causes = own[ticket->input.order.kind];
+    if (task->flags & LIBPOOL_FILE || !causes)
+        causes = BIT(LIBPOOL_COMPLETED);
+    else if (!mix->options.memory_limit_bytes)
+        causes &= ~(BIT(LIBPOOL_OOM) | BIT(LIBPOOL_MEMORY));
+    causes |= BIT(LIBPOOL_KILLED) | BIT(LIBPOOL_SHUTDOWN);
+    causes |= task->run_timeout_ms || task->heartbeat_timeout_ms ? BIT(LIBPOOL_TIMEOUT) : 0;
+    causes |= task->queue_timeout_ms ? BIT(LIBPOOL_QUEUE_TIMEOUT) : 0;
+    return causes | (task->group ? BIT(LIBPOOL_CANCELLED) : 0);
+}
+
+static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    static const int signals[] = {0, SIGTERM, SIGUSR1};
+    uint64_t *random = &thread->random;
+    make_order(thread, ticket);
+    libpool_task *task = &ticket->task;
+    *task = (libpool_task){.size = sizeof *task,
+                           .input = &ticket->input,
+                           .input_size = sizeof ticket->input.order + ticket->input.order.bytes,
+                           .priority = hn_mix_random(random, LIBPOOL_PRIORITIES),
+                           .run_timeout_ms = sometimes(random, 4, 30),
+                           .queue_timeout_ms = sometimes(random, 5, 50),
+                           .grace_ms = sometimes(random, 3, 20),
+                           .heartbeat_timeout_ms = sometimes(random, 6, 20),
+                           .group = sometimes(random, 3, 4)};
+    name_task(thread, task);
+    task->soft_signal = task->grace_ms ? signals[hn_mix_random(random, 3)] : 0;
+    task->flags = hn_mix_random(random, 3) ? 0 : LIBPOOL_BORROW;
+    if (!hn_mix_random(random, 20)) {
+        task->flags = LIBPOOL_FILE | (hn_mix_random(random, 2) ? LIBPOOL_FILE_SHARED : 0);
+        task->input = NULL;
+        task->input_fd = thread->mix->file;
+        task->input_size = HN_MIX_FILE_BYTES;
+    }
+    atomic_store(&ticket->possible, causes_of(thread->mix, ticket));
+}
+
+static bool is_refusal(int64_t code)
+{
+    return code == -ESHUTDOWN || code == -EAGAIN || code == -ETIMEDOUT;
+}
+
+/* ---- how it may end ------------------------------------------------------------------------------------ */
+
+static void judge_certainty(struct hn_mix *mix, const libpool_task *task,
+                            const libpool_result *result)
+{
+    bool ran = result->certainty == LIBPOOL_HAS_RUN;
+    bool none = result->certainty == LIBPOOL_NOT_STARTED;
+    bool held = true;
+    if (result->cause == LIBPOOL_COMPLETED || result->cause == LIBPOOL_ERROR)
+        held = ran;
+    else if (result->cause == LIBPOOL_QUEUE_TIMEOUT)
+        held = none;
+    else if (result->cause == LIBPOOL_TIMEOUT) /* asked while its object was loaded: not begun */
+        held = task->grace_ms ? !none || task->object : !none && !ran;
+    else if (result->cause == LIBPOOL_CRASH || result->cause == LIBPOOL_EXIT)
+        held = !none && !ran;
+    else if (ran)
+        held = result->cause == LIBPOOL_CANCELLED && task->grace_ms;
+    HN_MIX_EXPECT(mix, held, "task %llu: %s with certainty %d: %s",
+                  (unsigned long long)result->task_id, libpool_cause_name(result->cause),
+                  (int)result->certainty, result->text);
+}
+
+static void judge_details(struct hn_mix *mix, const struct hn_mix_ticket *ticket,
+                          const libpool_result *result)
+{
+    const struct hn_mix_order *order = &ticket->input.order;
+    const libpool_task *task = &ticket->task;
+    unsigned long long id = result->task_id;
+    if (result->cause == LIBPOOL_COMPLETED && !(task->flags & LIBPOOL_FILE))
+        HN_MIX_EXPECT(mix,
+                      result->data_size == task->input_size &&
+                          !memcmp(result->data, &ticket->input, result->data_size),
+                      "task %llu: its %zu bytes are not those it was given", id, result->data_size);
+    if (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT)
+        HN_MIX_EXPECT(mix, result->code == order->code, "task %llu: code %d, not %d: %s", id,
+                      result->code, order->code, result->text);
+    if (result->cause == LIBPOOL_KILLED)
+        HN_MIX_EXPECT(mix, result->signal == SIGKILL, "task %llu: killed by signal %d: %s", id,
+                      result->signal, result->text);
+    if (result->cause == LIBPOOL_TIMEOUT && !task->heartbeat_timeout_ms && !task->grace_ms)
+        HN_MIX_EXPECT(mix, result->running_ns >= task->run_timeout_ms * UINT64_C(1000000),
+                      "task %llu: timed out after %llu ns of %u ms", id,
+                      (unsigned long long)result->running_ns, task->run_timeout_ms);
+    HN_MIX_EXPECT(mix, strlen(result->text) < sizeof result->text, "task %llu: text", id);
+}
+
+void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
+{
+    const libpool_result *result = libpool_future_result(ticket->future);
+    uint32_t possible = atomic_load(&ticket->possible);
+    if (atomic_load(&mix->zygote_killed))
+        possible |= BIT(LIBPOOL_LOST);
+    if (!result) {
+        hn_mix_fail(mix, "a future has not ended (kind %d)", ticket->input.order.kind);
+    } else {
+        HN_MIX_EXPECT(mix, BIT(result->cause) & possible,
+                      "task %llu of kind %d ended as %s (code %d, signal %d), of %#x: %s",
+                      (unsigned long long)result->task_id, ticket->input.order.kind,
+                      libpool_cause_name(result->cause), result->code, result->signal, possible,
+                      result->text);
+        judge_certainty(mix, &ticket->task, result);
+        judge_details(mix, ticket, result);
+        atomic_fetch_add(&mix->judged[result->cause], 1);
+        if (result->task_id < HN_MIX_TASKS)
+            mix->entries[result->task_id].judged = (uint8_t)result->cause;
+    }
+    libpool_future_free(ticket->future);
+    ticket->future = NULL;
+}
+
+/* ---- one loader ---------------------------------------------------------------------------------------- */
+
+static void fill_one(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    struct hn_mix *mix = thread->mix;
+    libpool_future *future = NULL;
+    make_task(thread, ticket);
+    bool detached = !(ticket->task.flags & ~(uint32_t)LIBPOOL_FILE) &&
+                    !hn_mix_random(&thread->random, 30);
+    int timeout_ms = (int)hn_mix_random(&thread->random, 20);
+    thread->doing = "submit";
+    int code = libpool_submit(mix->pool, &ticket->task, timeout_ms, detached ? NULL : &future);
+    HN_MIX_EXPECT(mix, code == 0 || is_refusal(code), "submit returned %d", code);
+    HN_MIX_EXPECT(mix, (code != 0 || detached) == !future, "submit returned %d and a future", code);
+    thread->refused = code == -ESHUTDOWN;
+    atomic_fetch_add(&mix->submitted, code == 0);
+    atomic_fetch_add(&mix->detached, code == 0 && detached);
+    ticket->future = future;
+}
+
+/* The locks of all `n` tickets are held for writing. */
+static void fill_many(struct hn_mix_thread *thread, struct hn_mix_ticket *const *tickets,
+                      uint32_t n)
+{
+    struct hn_mix *mix = thread->mix;
+    libpool_task tasks[MANY];
+    libpool_future *futures[MANY];
+    for (uint32_t i = 0; i < n; i++) {
+        make_task(thread, tickets[i]);
+        tasks[i] = tickets[i]->task;
+    }
+    thread->doing = "submit_many";
+    int64_t taken = libpool_submit_many(mix->pool, tasks, n,
+                                        (int)hn_mix_random(&thread->random, 20), futures);
+    HN_MIX_EXPECT(mix, taken > 0 ? taken <= n : is_refusal(taken), "submit_many returned %lld",
+                  (long long)taken);
+    for (uint32_t i = 0; i < n; i++) {
+        HN_MIX_EXPECT(mix, (i < taken) == (futures[i] != NULL), "submit_many: future %u of %lld", i,
+                      (long long)taken);
+        tickets[i]->future = futures[i];
+    }
+    atomic_fetch_add(&mix->submitted, taken > 0 ? taken : 0);
+}
+
+static void fill(struct hn_mix_thread *thread, struct hn_mix_ticket *own)
+{
+    struct hn_mix_ticket *empty[MANY];
+    uint32_t n = 0, most = hn_mix_random(&thread->random, 4) ? 1 : MANY;
+    for (uint32_t i = 0; i < HN_MIX_TICKETS && n < most; i++)
+        if (!own[i].future && pthread_rwlock_trywrlock(&own[i].lock) == 0)
+            empty[n++] = &own[i];
+    if (n == 1)
+        fill_one(thread, empty[0]);
+    else if (n > 1)
+        fill_many(thread, empty, n);
+    for (uint32_t i = 0; i < n; i++)
+        (void)pthread_rwlock_unlock(&empty[i]->lock);
+}
+
+static void collect(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    thread->doing = "collect";
+    if (!ticket->future || !libpool_future_result(ticket->future))
+        return;
+    (void)pthread_rwlock_wrlock(&ticket->lock);
+    hn_mix_judge(thread->mix, ticket);
+    (void)pthread_rwlock_unlock(&ticket->lock);
+}
+
+/* Nobody will judge it: a detached task from here on. */
+static void let_go(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    thread->doing = "let go";
+    if (!ticket->future || ticket->task.flags & LIBPOOL_BORROW)
+        return;
+    (void)pthread_rwlock_wrlock(&ticket->lock);
+    libpool_future_free(ticket->future);
+    ticket->future = NULL;
+    atomic_fetch_add(&thread->mix->detached, 1);
+    (void)pthread_rwlock_unlock(&ticket->lock);
+}
+
+static void wait_for_any(struct hn_mix_thread *thread, libpool_future *const *futures, uint32_t n)
+{
+    struct hn_mix *mix = thread->mix;
+    int timeout_ms = (int)hn_mix_random(&thread->random, 15);
+    if (hn_mix_random(&thread->random, 2)) {
+        thread->doing = "wait_any";
+        int64_t at = libpool_wait_any(futures, n, timeout_ms);
+        HN_MIX_EXPECT(mix, at == -ETIMEDOUT || at == -ENOENT || (at >= 0 && at < n),
+                      "wait_any returned %lld", (long long)at);
+        if (at >= 0 && at < n)
+            HN_MIX_EXPECT(mix, futures[at] && libpool_future_result(futures[at]),
+                          "wait_any told of one that has not ended");
+        return;
+    }
+    thread->doing = "wait_all";
+    int code = libpool_wait_all(futures, n, timeout_ms);
+    HN_MIX_EXPECT(mix, code == 0 || code == -ETIMEDOUT, "wait_all returned %d", code);
+    for (uint32_t i = 0; code == 0 && i < n; i++)
+        HN_MIX_EXPECT(mix, !futures[i] || libpool_future_result(futures[i]),
+                      "wait_all left one out");
+}
+
+static void gather(struct hn_mix_thread *thread, libpool_future *const *futures, uint32_t n)
+{
+    struct hn_mix *mix = thread->mix;
+    libpool_gather *gather;
+    uint64_t seen = 0;
+    thread->doing = "gather";
+    int code = libpool_gather_open(&gather, futures, n);
+    HN_MIX_EXPECT(mix, code == 0 || code == -ENOENT, "gather_open returned %d", code);
+    for (uint32_t turns = hn_mix_random(&thread->random, n + 2); code == 0 && turns; turns--) {
+        int64_t at = libpool_gather_next(gather, (int)hn_mix_random(&thread->random, 5));
+        HN_MIX_EXPECT(mix, at == -ETIMEDOUT || at == -ENOENT || (at >= 0 && at < n),
+                      "gather_next returned %lld", (long long)at);
+        if (at < 0 || at >= n)
+            continue;
+        HN_MIX_EXPECT(mix, !(seen >> at & 1), "gathered twice");
+        HN_MIX_EXPECT(mix, libpool_future_result(futures[at]), "gathered before it ended");
+        seen |= UINT64_C(1) << at;
+    }
+    if (code == 0)
+        libpool_gather_close(gather);
+}
+
+static void await(struct hn_mix_thread *thread, const struct hn_mix_ticket *own)
+{
+    libpool_future *futures[HN_MIX_TICKETS];
+    for (uint32_t i = 0; i < HN_MIX_TICKETS; i++)
+        futures[i] = own[i].future;
+    uint32_t from = hn_mix_random(&thread->random, HN_MIX_TICKETS);
+    uint32_t n = 1 + hn_mix_random(&thread->random, HN_MIX_TICKETS - from);
+    if (hn_mix_random(&thread->random, 2))
+        wait_for_any(thread, futures + from, n);
+    else
+        gather(thread, futures + from, n);
+}
+
+void hn_mix_load(struct hn_mix_thread *thread)
+{
+    struct hn_mix_ticket *own = thread->mix->tickets[thread->number];
+    while (!atomic_load(&thread->mix->over)) {
+        fill(thread, own);
+        uint32_t dice = hn_mix_random(&thread->random, 16);
+        if (dice == 0)
+            let_go(thread, &own[hn_mix_random(&thread->random, HN_MIX_TICKETS)]);
+        else if (dice < 6)
+            await(thread, own);
+        for (uint32_t i = 0; i < HN_MIX_TICKETS && dice > 3; i++)
+            collect(thread, &own[i]);
+        if (thread->refused)
+            hn_mix_pause(500); /* it would only be refused again */
+    }
+}
+
+/* ---- somebody else's futures --------------------------------------------------------------------------- */
+
+static void cancel(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    struct hn_mix *mix = thread->mix;
+    thread->doing = "cancel";
+    atomic_fetch_or(&ticket->possible, BIT(LIBPOOL_CANCELLED));
+    int code = libpool_future_cancel(ticket->future);
+    const libpool_result *result = libpool_future_result(ticket->future);
+    HN_MIX_EXPECT(mix, code >= LIBPOOL_CANCEL_DONE && code <= LIBPOOL_CANCEL_ASKED,
+                  "cancel returned %d", code);
+    HN_MIX_EXPECT(mix, result || code == LIBPOOL_CANCEL_ASKED, "cancel returned %d too early",
+                  code);
+    HN_MIX_EXPECT(mix, code != LIBPOOL_CANCEL_ASKED || ticket->task.grace_ms,
+                  "cancel asked one without a grace");
+    if (result && (code == LIBPOOL_CANCEL_DEQUEUED || code == LIBPOOL_CANCEL_KILLED))
+        HN_MIX_EXPECT(mix,
+                      result->cause == LIBPOOL_CANCELLED || /* or was asked for another reason */
+                          (ticket->task.grace_ms && result->cause == LIBPOOL_TIMEOUT),
+                      "cancel returned %d, it ended as %s", code,
+                      libpool_cause_name(result->cause));
+}
+
+static void read_progress(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    struct hn_mix *mix = thread->mix;
+    libpool_progress progress = {.size = sizeof progress};
+    thread->doing = "progress";
+    int code = libpool_future_progress(ticket->future, &progress);
+    HN_MIX_EXPECT(mix, code == 0 || code == -ENOENT || code == -EAGAIN, "progress returned %d",
+                  code);
+    if (code == 0)
+        HN_MIX_EXPECT(
+            mix,
+            ticket->input.order.kind == HN_MIX_BEAT &&
+                progress.total == ticket->input.order.work_us && progress.done < progress.total &&
+                !strcmp(progress.text, "halfway, always"),
+            "progress of a task of kind %d: %llu of %llu, %s", ticket->input.order.kind,
+            (unsigned long long)progress.done, (unsigned long long)progress.total, progress.text);
+}
+
+static void wait_a_little(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
+{
+    struct hn_mix *mix = thread->mix;
+    thread->doing = "wait";
+    int code = libpool_future_wait(ticket->future, (int)hn_mix_random(&thread->random, 4));
+    HN_MIX_EXPECT(mix, code == 0 || code == -ETIMEDOUT, "wait returned %d", code);
+    HN_MIX_EXPECT(mix, code != 0 || libpool_future_result(ticket->future),
+                  "wait told it had ended");
+}
+
+void hn_mix_touch(struct hn_mix_thread *thread)
+{
+    while (!atomic_load(&thread->mix->over)) {
+        struct hn_mix_ticket *ticket = &thread->mix->tickets[hn_mix_random(
+            &thread->random, HN_MIX_LOADERS)][hn_mix_random(&thread->random, HN_MIX_TICKETS)];
+        hn_mix_pause(hn_mix_random(&thread->random, 500));
+        if (pthread_rwlock_tryrdlock(&ticket->lock))
+            continue;
+        uint32_t dice = hn_mix_random(&thread->random, 8);
+        if (ticket->future && dice < 3)
+            cancel(thread, ticket);
+        else if (ticket->future && dice < 6)
+            read_progress(thread, ticket);
+        else if (ticket->future)
+            wait_a_little(thread, ticket);
+        (void)pthread_rwlock_unlock(&ticket->lock);
+    }
+}
