@@ -1174,6 +1174,12 @@ static bool nobody_is_dying(const struct hn_sim *sim)
     return !hn_books_in(&sim->books, LP_WORKER_GONE);
 }
 
+/* What can't die keeps the place of somebody; a recycle waits as long as too many are missing. */
+static bool recycle_waits(const struct hn_sim *sim, uint32_t least)
+{
+    return least >= (uint64_t)capacity(sim) + sim->books.recycle_parallel;
+}
+
 static bool at_strength(const struct hn_sim *sim)
 {
     const struct hn_books *books = &sim->books;
@@ -1185,7 +1191,7 @@ static bool at_strength(const struct hn_sim *sim)
            (books->init_failures < sim->config.initializer_failures ||
             hn_books_in(books, LP_WORKER_IDLE)) &&
            !hn_books_in(books, LP_WORKER_SPAWNING) && !hn_books_in(books, LP_WORKER_STARTING) &&
-           nobody_is_dying(sim) && !hn_books_outdated(books) &&
+           nobody_is_dying(sim) && (!hn_books_outdated(books) || recycle_waits(sim, least)) &&
            hn_books_in(books, LP_WORKER_IDLE) >= want;
 }
 

@@ -58,6 +58,7 @@
     X(ASKED_UNBEGUN, "asked before it began, and not begun")                 \
     X(ASKED_DIED, "its worker died in its grace")                            \
     X(ASKED_OF_SIGNAL, "its worker died of the soft signal")                 \
+    X(OF_SIGNAL_LATE, "so it did, and its task had been cancelled since")    \
     X(ASKED_AGAIN, "cancelled when it was asked already")                    \
     X(ASKED_AND_SHUTDOWN, "killed in its grace by a shutdown")               \
     X(SILENT, "silent for too long")                                         \

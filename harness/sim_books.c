@@ -484,6 +484,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     count_answer(books, &books->tasks[slot->task]);
     learn(books, &books->tasks[slot->task]);
     slot->task = LP_NONE;
+    slot->sent_signal = 0;
     slot->tasks_done++;
     slot->recalled = false;
     slot->leaves = slot->leaves || event->leaves || event->grown;
@@ -523,11 +524,12 @@ static void final_word(struct hn_books *books, struct hn_book_slot *slot, enum l
 
 /* ---- deaths --------------------------------------------------------------------------------- */
 
-static bool died_of_being_asked(const struct hn_books *books, const struct hn_book_task *task)
+static bool died_of_being_asked(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     int number = books->call.event->signal;
-    bool is = task->asked != LIBPOOL_PENDING && number && number == task->spec.soft_signal;
+    bool is = number && number == slot->sent_signal;
     books->coverage->sometimes[HN_ASKED_OF_SIGNAL] += is;
+    books->coverage->sometimes[HN_OF_SIGNAL_LATE] += is && slot->task == LP_NONE;
     return is;
 }
 
@@ -538,8 +540,8 @@ static libpool_cause why_it_ended(const struct hn_books *books, const struct hn_
     bool own_fault = injected == LIBPOOL_CRASH || injected == LIBPOOL_EXIT;
     if (slot->doom != LIBPOOL_PENDING)
         return slot->doom;
-    if (slot->task != LP_NONE && died_of_being_asked(books, &books->tasks[slot->task]))
-        return books->tasks[slot->task].asked;
+    if (died_of_being_asked(books, slot))
+        return slot->sent_why;
     if (!slot->retiring)
         return !slot->ready && (own_fault || slot->init_failed) ? LIBPOOL_INIT_FAILED : injected;
     bool finished = slot->finalized || !books->config.has_finalizer;

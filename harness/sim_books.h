@@ -75,8 +75,10 @@ struct hn_book_slot {
     uint32_t task;                   /* index in tasks, or LP_NONE */
     uint32_t queue[LP_PREFETCH_MAX]; /* what it was sent ahead, in that order */
     uint32_t queued;
-    uint64_t quiet_ns;       /* since when something waits there without a result */
-    libpool_cause doom;      /* why the policy has killed it */
+    uint64_t quiet_ns;  /* since when something waits there without a result */
+    libpool_cause doom; /* why the policy has killed it */
+    int sent_signal;    /* with a task that was asked to end and has not answered; 0: none */
+    libpool_cause sent_why;
     libpool_cause must_kill; /* this call has to kill it, for this reason */
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;

@@ -444,6 +444,8 @@ static void judge_ask(struct hn_books *books, const struct lp_pool *pool,
     task->asked = cancelled ? LIBPOOL_CANCELLED : LIBPOOL_TIMEOUT;
     task->silent = !cancelled && was_silent(books, task);
     task->asked_ns = books->now_ns;
+    books->slots[action->slot].sent_signal = task->spec.soft_signal;
+    books->slots[action->slot].sent_why = task->asked;
     books->stats.tasks_asked++;
     books->notes_due[LIBPOOL_EVENT_TASK_ASKED]++;
     SOMETIMES(ASKED);

@@ -9,6 +9,7 @@ void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why)
     if (worker->asked != LIBPOOL_PENDING)
         return;
     worker->asked = why;
+    worker->soft_signal = pool->tasks.table[worker->task].spec.soft_signal;
     lp_worker_set_deadline(pool, slot,
                            pool->now_ns + pool->tasks.table[worker->task].spec.grace_ns);
     pool->stats.tasks_asked++;
@@ -67,11 +68,4 @@ void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *
         task_overran(pool, slot);
     else if (next_ns)
         lp_worker_set_deadline(pool, slot, next_ns);
-}
-
-bool lp_ladder_killed_it(const struct lp_pool *pool, const struct lp_worker *worker,
-                         const struct lp_event *event)
-{
-    return worker->task != LP_NONE && worker->asked != LIBPOOL_PENDING && event->signal &&
-           event->signal == pool->tasks.table[worker->task].spec.soft_signal;
 }

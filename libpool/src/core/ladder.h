@@ -32,8 +32,13 @@ static inline uint32_t lp_ladder_silent_ms(const struct lp_worker *worker,
     return is_why ? (uint32_t)(task->spec.heartbeat_ns / LP_MS) : 0;
 }
 
-/* The signal that the worker was sent has killed it: nobody from outside did. */
-bool lp_ladder_killed_it(const struct lp_pool *pool, const struct lp_worker *worker,
-                         const struct lp_event *event);
+/*
+ * The signal that the worker was sent has killed it: nobody from outside did. Its task may have ended since,
+ * by a cancel that came when the worker was dead already.
+ */
+static inline bool lp_ladder_killed_it(const struct lp_worker *worker, const struct lp_event *event)
+{
+    return event->signal && event->signal == worker->soft_signal;
+}
 
 #endif

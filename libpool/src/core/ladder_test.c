@@ -113,6 +113,26 @@ TEST(ladder, who_dies_of_the_soft_signal_was_not_killed_from_outside)
     CU_ASSERT_EQUAL(WORKERS_ENDED(KILLED), 0);
 }
 
+TEST(ladder, who_died_of_the_soft_signal_was_not_killed_from_outside_though_its_task_is_gone)
+{
+    RUN_ONE(.grace_ns = 50 * LP_MS, .soft_signal = SIGTERM);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_ASKED);
+    TELL(0, GONE);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_KILLED);
+    TELL(0, EXITED, .signal = SIGTERM, .started_id = 1);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(CANCELLED), 1);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(KILLED), 0);
+}
+
+TEST(ladder, who_answered_does_not_die_of_the_soft_signal)
+{
+    RUN_ONE(.grace_ns = 50 * LP_MS, .soft_signal = SIGTERM);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_ASKED);
+    TELL(0, RESULT, .task_id = 1);
+    TELL(0, EXITED, .signal = SIGTERM);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(KILLED), 1);
+}
+
 TEST(ladder, the_same_signal_before_it_was_sent_came_from_outside)
 {
     RUN_ONE(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS, .soft_signal = SIGTERM);

@@ -120,6 +120,7 @@ static void launch(struct lp_pool *pool, uint32_t slot, uint32_t index)
     pool->workers[slot].task = index;
     pool->workers[slot].launched_ns = pool->now_ns;
     pool->workers[slot].asked = LIBPOOL_PENDING;
+    pool->workers[slot].soft_signal = 0;
     if (!task->launched)
         pool->stats.tasks_launched++;
     task->launched = true;
@@ -431,7 +432,7 @@ static libpool_cause death_cause(const struct lp_pool *pool, const struct lp_wor
         return worker->doom;
     if (worker->retiring)
         return retired_cause(pool, worker, event);
-    if (lp_ladder_killed_it(pool, worker, event))
+    if (lp_ladder_killed_it(worker, event))
         return worker->asked;
     libpool_cause cause = lp_pool_classify(event);
     if (worker->ready)
@@ -678,6 +679,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         lp_quarantine_worked(&pool->quarantine, task->spec.kind, pool->now_ns);
     bool retried = end_its_task(pool, slot, &outcome);
     worker->tasks_done++;
+    worker->soft_signal = 0;
     worker->recalled = false;
     prove_spawns(pool, worker);
     worker->outgrown = worker->outgrown || event->grown;

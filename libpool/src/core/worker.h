@@ -73,6 +73,7 @@ struct lp_worker {
     bool ready;          /* reached READY */
     bool ready_early;    /* SPAWNING: it said so before the zygote reported its birth */
     libpool_cause asked; /* BUSY: why its task was asked to end; LIBPOOL_PENDING: it was not */
+    int soft_signal;     /* it may have been sent this one, and no word came since; 0: none */
     bool silent;         /* when its task was looked at last, it had been silent for too long */
     bool assigned;       /* was handed a task */
     bool leave;          /* retire it after its task */
