@@ -208,6 +208,16 @@ static int await_asked(libpool *pool, libpool_cause cause)
     return 0;
 }
 
+/* Its end is told after its replacement has begun. */
+static void await_exit(libpool *pool, int pid)
+{
+    libpool_event event = {.size = sizeof event};
+    while (libpool_event_next(pool, &event, DEADLINE_MS) == 0)
+        if (event.kind == LIBPOOL_EVENT_WORKER_EXITED && event.pid == pid)
+            return;
+    CU_FAIL("its end was never told");
+}
+
 /* ---- asked ---------------------------------------------------------------------------------- */
 
 TEST(ladder, a_task_that_is_asked_clears_up_and_its_worker_lives)
@@ -265,6 +275,7 @@ TEST(ladder, one_that_does_not_listen_is_killed_after_its_grace_and_can_be_looke
     CU_ASSERT(result->running_ns >= 350000000u);
     CU_ASSERT(result->running_ns < 2000000000u);
     CU_ASSERT(pid_of_the_worker(pool) != pid);
+    await_exit(pool, pid);
     CU_ASSERT_EQUAL(stats_of(pool).workers_ended[LIBPOOL_TIMEOUT], 1);
     libpool_future_free(future);
     libpool_close(pool);

@@ -1194,7 +1194,7 @@ static void describe_zygote(libpool *pool)
         .memory_limit_bytes = pool->options.memory_limit_bytes,
         .heir_fds = pool->heir_fds,
         .heir_pids = pool->heir_pids,
-        .begin = lp_worker_guard_exits,
+        .begin = lp_worker_prepare,
         .worker_main = enter_worker,
         .context = pool,
         .name = pool->name,

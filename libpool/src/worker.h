@@ -32,10 +32,11 @@ struct lp_worker_kit {
 };
 
 /*
- * In the zygote, for all its workers: exit() in a task must not run the application's exit handlers in its
- * copy. It takes a lock that another thread of the application may have held when the zygote was forked.
+ * In the zygote, for all its workers: what the application had not flushed is its own to print, and exit()
+ * in a task must not run the application's exit handlers in its copy. That takes a lock which another
+ * thread of the application may have held when the zygote was forked.
  */
-void lp_worker_guard_exits(void);
+void lp_worker_prepare(void);
 
 /* Runs in a fresh worker (worker_main.c). */
 _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,

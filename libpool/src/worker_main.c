@@ -613,7 +613,7 @@ static void leave_at_quick_exit(void)
 }
 
 /* Called first, being last. A libc that has no on_exit (musl) tells no handler the code. */
-void lp_worker_guard_exits(void)
+static void guard_exits(void)
 {
 #ifdef __GLIBC__
     (void)on_exit(leave_at_exit, NULL);
@@ -621,6 +621,13 @@ void lp_worker_guard_exits(void)
     (void)atexit(leave_at_quick_exit);
 #endif
     (void)at_quick_exit(leave_at_quick_exit);
+}
+
+void lp_worker_prepare(void)
+{
+    __fpurge(stdout);
+    __fpurge(stderr);
+    guard_exits();
 }
 
 /* Only its own window stays mapped: a worker can't write into another's. */
@@ -642,8 +649,6 @@ _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
     libpool_worker worker = {
         .kit = kit, .alive = kit->alive, .slot = slot, .generation = generation};
     *kit->alive = LP_ALIVE_IN_WORKER;
-    __fpurge(stdout); /* what the application had not flushed is its own to print */
-    __fpurge(stderr);
     lp_channel_init_worker(&worker.channel, keep_own_window(kit, slot), DOORBELL_FD);
     initialise(&worker);
     for (;;)

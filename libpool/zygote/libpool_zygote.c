@@ -103,7 +103,7 @@ static _Noreturn void live(const struct handed *handed)
         .slots = manifest->slots,
         .doorbell_fds = handed->fds,
         .keep_stdin = manifest->keep_stdin,
-        .begin = lp_worker_guard_exits,
+        .begin = lp_worker_prepare,
         .worker_main = enter_worker,
         .context = (void *)(uintptr_t)&handed->kit,
         .name = manifest->name,
