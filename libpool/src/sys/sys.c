@@ -30,9 +30,11 @@
 /* What the C libraries don't agree on. */
 #ifdef __GLIBC__
 typedef __rlimit_resource_t limit_resource;
+typedef __rusage_who_t usage_of;
 typedef unsigned long ioctl_request;
 #else
 typedef int limit_resource;
+typedef int usage_of;
 typedef int ioctl_request;
 #endif
 
@@ -135,7 +137,7 @@ ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigactio
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
 ROW(int, signal_take, (const sigset_t *set), sigtimedwait(set, NULL, &(struct timespec){0}))
-ROW(int, getrusage, (int who, struct rusage *usage), getrusage((__rusage_who_t)who, usage))
+ROW(int, getrusage, (int who, struct rusage *usage), getrusage((usage_of)who, usage))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
     setrlimit((limit_resource)resource, limit))
 ROW(int, sched_setaffinity, (size_t size, const void *mask),
