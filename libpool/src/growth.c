@@ -35,8 +35,7 @@ static uint64_t grown(const struct lp_growth *growth, uint64_t own_bytes)
     return less(less(lp_weight_own(), growth->base_bytes), own_bytes);
 }
 
-/* What malloc holds and nobody uses. A libc without the call (musl) keeps little. */
-static void give_back(void)
+void lp_growth_give_back(void)
 {
 #ifdef __GLIBC__
     (void)malloc_trim(0);
@@ -51,7 +50,7 @@ bool lp_growth_look(struct lp_growth *growth, uint64_t own_bytes, uint64_t now_n
     if (bytes < growth->kept_bytes)
         growth->kept_bytes = bytes;
     if (bytes - growth->kept_bytes > growth->trim_bytes) {
-        give_back();
+        lp_growth_give_back();
         growth->kept_bytes = bytes = grown(growth, own_bytes);
     }
     return bytes > growth->most_bytes;

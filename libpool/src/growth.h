@@ -55,4 +55,7 @@ bool lp_growth_look(struct lp_growth *growth, uint64_t own_bytes, uint64_t now_n
 /* With a place. True: the kernel has killed one of the tree for its memory since the worker was ready. */
 bool lp_growth_was_cut(const struct lp_growth *growth, uint64_t run_ns);
 
+/* What malloc holds and nobody uses, to the kernel. A libc without such a call (musl) keeps little. */
+void lp_growth_give_back(void);
+
 #endif

@@ -218,6 +218,7 @@ static void give_memory_back(libpool_worker *worker)
     free(worker->input.data);
     free(worker->reply.data);
     worker->input = worker->reply = (struct buffer){.data = NULL};
+    lp_growth_give_back(); /* malloc keeps such blocks once others as large have been freed */
 }
 
 static void receive_message(libpool_worker *worker, struct lp_message *message)
