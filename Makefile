@@ -187,7 +187,7 @@ asan:
 	$(Q)$(call sanitized,asan,address$(comma)undefined) built
 	$(Q)$(call sanitized,asan,address$(comma)undefined) -j1 unit sim mix
 
-tsan: export TSAN_OPTIONS := die_after_fork=0 suppressions=$(CURDIR)/ci/tsan.supp
+tsan: export TSAN_OPTIONS := die_after_fork=0
 tsan: export TEST_TIME_FACTOR := 8
 tsan:
 	$(Q)$(call sanitized,tsan,thread) built

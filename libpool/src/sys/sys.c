@@ -55,7 +55,11 @@ static long outcome(int saved_errno, long result)
         return (type)outcome(saved_errno, (long)(call)); \
     }
 
-ROW(int, close, (int fd), close(fd))
+/*
+ * Descriptors are closed and replaced by number: a newborn zygote has a table of its own, while the race
+ * detector goes by the memory, which is still the host's, and takes what is done here for the host's.
+ */
+ROW(int, close, (int fd), syscall(SYS_close, fd))
 ROW(int, close_range, (unsigned first, unsigned last), syscall(SYS_close_range, first, last, 0))
 ROW(int, dup_from, (int fd, int lowest), fcntl(fd, F_DUPFD_CLOEXEC, lowest))
 ROW(int, set_cloexec, (int fd, int on), fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0))
@@ -64,7 +68,7 @@ ROW(int, pipe, (int fds[2], int flags), pipe2(fds, flags))
 ROW(int, is_open, (int fd), fcntl(fd, F_GETFD))
 ROW(int, dup_to, (int fd, int target, int flags),
     fd == target ? fcntl(fd, F_SETFD, (flags & O_CLOEXEC) != 0 ? FD_CLOEXEC : 0)
-                 : dup3(fd, target, flags))
+                 : syscall(SYS_dup3, fd, target, flags))
 
 ROW(int, openat, (int directory_fd, const char *path, int flags),
     openat(directory_fd, path, flags | O_CLOEXEC))
@@ -288,7 +292,7 @@ static size_t sys_stack_left(void)
         .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,                 \
         .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,                   \
         .prctl = sys_prctl, .register_rseq = sys_register_rseq, .sigaction = sys_sigaction,       \
-        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                       \
+        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                        \
         .map_shared = sys_map_shared, .map_file = sys_map_file,                                   \
         .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,           \
         .wipe_on_fork = sys_wipe_on_fork, .use_huge_pages = sys_use_huge_pages,                   \
