@@ -123,8 +123,8 @@ static void judge_certainty(struct hn_mix *mix, const libpool_task *task,
         held = ran;
     else if (result->cause == LIBPOOL_QUEUE_TIMEOUT)
         held = none;
-    else if (result->cause == LIBPOOL_TIMEOUT) /* asked while its object was loaded: not begun */
-        held = task->grace_ms ? !none || task->object : !none && !ran;
+    else if (result->cause == LIBPOOL_TIMEOUT)
+        held = task->grace_ms ? !none : !none && !ran;
     else if (result->cause == LIBPOOL_CRASH || result->cause == LIBPOOL_EXIT)
         held = !none && !ran;
     else if (ran)

@@ -377,6 +377,56 @@ TEST(libpool, a_task_that_forks_and_returns_twice_answers_once)
     libpool_close(pool);
 }
 
+/* What the child does, when it comes back to the library, too, is done before its parent goes on. */
+static void fork_and_come_back(void)
+{
+    pid_t child = fork();
+    if (child > 0)
+        (void)waitpid(child, NULL, 0);
+}
+
+static int fork_and_begin(libpool_worker *worker, void *arg)
+{
+    (void)worker, (void)arg;
+    fork_and_come_back();
+    return 0;
+}
+
+static void fork_and_crash(libpool_worker *worker, void *arg)
+{
+    (void)worker, (void)arg;
+    pid_t parent = getpid();
+    fork_and_come_back();
+    if (getpid() == parent)
+        abort();
+}
+
+static int reply_pid(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    pid_t self = getpid();
+    return libpool_reply(worker, &self, sizeof self);
+}
+
+TEST(libpool, an_initializer_and_a_finalizer_that_fork_make_no_second_worker)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .max_workers = 1,
+                               .initializer = fork_and_begin,
+                               .finalizer = fork_and_crash};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_future *future = submit(pool, reply_pid, NULL, 0, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, -1), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_FATAL(result->data_size == sizeof(pid_t));
+    CU_ASSERT_EQUAL(*(const pid_t *)result->data, result->pid);
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(libpool_shutdown(pool, LIBPOOL_WAIT, -1), 0);
+    CU_ASSERT_EQUAL(stats_of(pool).finalizers_ok, 0);
+    libpool_close(pool);
+}
+
 TEST(libpool, without_a_thread_the_application_drives)
 {
     libpool *pool = NULL;

@@ -647,6 +647,54 @@ TEST(start, a_constructor_is_part_of_the_task)
     libpool_close(pool);
 }
 
+/* They may have run: that it has not begun would be a lie. */
+TEST(start, who_is_asked_to_end_while_its_object_is_loaded_has_begun)
+{
+    libpool *pool = open_constructing("slow");
+    libpool_task task = name_task("test_is_asked", NULL, 0);
+    task.run_timeout_ms = 50;
+    task.grace_ms = 10000;
+    libpool_future *future = run(pool, &task);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_EQUAL(result->cause, LIBPOOL_TIMEOUT);
+    CU_ASSERT_EQUAL(result->certainty, LIBPOOL_HAS_RUN);
+    CU_ASSERT(result->data_size == 1 && *(const char *)result->data == 'y');
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], text[512] = "";
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    CU_ASSERT_FATAL(file && fgets(text, sizeof text, file));
+    (void)fclose(file);
+    const char *after_name = strrchr(text, ')');
+    return after_name ? (pid_t)strtol(after_name + 4, NULL, 10) : 0;
+}
+
+/* The task is run by whom the result names. Returns who is the parent of the zygote. */
+static pid_t zygote_parent(libpool *pool)
+{
+    libpool_task task = name_task("test_pids", NULL, 0);
+    libpool_future *future = run(pool, &task);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_FATAL(result && result->data_size == 2 * sizeof(pid_t));
+    const pid_t *pids = result->data;
+    CU_ASSERT_EQUAL(pids[0], result->pid);
+    pid_t parent = parent_of(pids[1]);
+    libpool_future_free(future);
+    return parent;
+}
+
+TEST(start, a_constructor_that_forks_makes_no_second_worker)
+{
+    libpool *pool = open_constructing("fork");
+    (void)zygote_parent(pool);
+    libpool_close(pool);
+}
+
 static libpool_options preloading(void)
 {
     return (libpool_options){.flags = LIBPOOL_PRELOAD,
@@ -665,6 +713,17 @@ TEST(start, a_preloaded_object_is_loaded_by_the_zygote)
     pool = open_pool(LIBPOOL_SPAWN, (libpool_options){0});
     CU_ASSERT_EQUAL(code_of(pool, "test_loaded_here"), 1);
     libpool_close(pool);
+}
+
+TEST(start, a_preloaded_constructor_that_forks_makes_no_second_zygote)
+{
+    libpool *plain = open_pool(LIBPOOL_SPAWN, preloading());
+    setenv("TEST_CONSTRUCTOR", "fork", 1);
+    libpool *twice = open_pool(LIBPOOL_SPAWN, preloading());
+    unsetenv("TEST_CONSTRUCTOR");
+    CU_ASSERT_EQUAL(zygote_parent(twice), zygote_parent(plain));
+    libpool_close(twice);
+    libpool_close(plain);
 }
 
 TEST(start, a_preloading_that_fails_is_told)

@@ -273,6 +273,14 @@ static void unmap_input(libpool_worker *worker)
     worker->mapped_size = 0;
 }
 
+/* User code that forks may come back twice. The child is not the worker, whose window it shares. */
+static int leave_if_child(const libpool_worker *worker, int code)
+{
+    if (*worker->alive != LP_ALIVE_IN_WORKER)
+        _exit(code);
+    return code;
+}
+
 static int call(libpool_worker *worker, libpool_task_function *function)
 {
     if (worker->mapped_size)
@@ -382,6 +390,7 @@ static int load(libpool_worker *worker, const struct lp_message *message, struct
     begin(worker, message, result);
     *function = (libpool_task_function *)lp_load_find(&worker->load, name, worker->name.size,
                                                       &error);
+    (void)leave_if_child(worker, error);
     if (*function)
         return 0;
     result->started_ns = 0;
@@ -401,14 +410,17 @@ static int find(libpool_worker *worker, const struct lp_message *message, struct
     return *function ? 0 : load(worker, message, result, function);
 }
 
+/* All that is the task's: its object's constructors, too. */
 static int enter(libpool_worker *worker, const struct lp_message *message,
-                 struct lp_message *result, libpool_task_function *function)
+                 struct lp_message *result)
 {
+    libpool_task_function *function;
+    int error = find(worker, message, result, &function);
+    if (error)
+        return error;
     if (!result->started_ns)
         begin(worker, message, result);
-    int code = call(worker, function);
-    if (*worker->alive != LP_ALIVE_IN_WORKER)
-        _exit(code); /* a child that the task forked has returned, too: it is not the worker */
+    int code = leave_if_child(worker, call(worker, function));
     result->ended_ns = lp_supervisor_now();
     worker->run_ns = result->ended_ns - result->started_ns;
     measure(worker, result);
@@ -428,21 +440,13 @@ static void close_door(libpool_worker *worker, const struct lp_message *message)
     (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);
 }
 
-/* What was asked to end before its function began is not begun. */
+/* What was asked to end before it began is not begun. */
 static int run(libpool_worker *worker, const struct lp_message *message, struct lp_message *result)
 {
-    libpool_task_function *function;
-    int code = find(worker, message, result, &function);
-    if (code)
-        return code;
     if (message->soft_signal)
         lp_channel_open_door(&worker->channel, message->task_id);
-    if (lp_channel_is_asked(&worker->channel, message->task_id)) {
-        result->started_ns = 0;
-        code = -ECANCELED;
-    } else {
-        code = enter(worker, message, result, function);
-    }
+    bool asked = lp_channel_is_asked(&worker->channel, message->task_id);
+    int code = asked ? -ECANCELED : enter(worker, message, result);
     if (message->soft_signal)
         close_door(worker, message);
     return code;
@@ -526,6 +530,7 @@ static _Noreturn void retire(libpool_worker *worker)
     if (worker->finalizer) {
         say(worker, LP_MESSAGE_FINAL_STARTED, 0);
         worker->finalizer(worker, worker->kit->finalizer_arg);
+        (void)leave_if_child(worker, EXIT_SUCCESS);
         say(worker, LP_MESSAGE_FINALIZED, 0);
     }
     leave(worker, EXIT_SUCCESS);
@@ -569,7 +574,7 @@ static void initialise(libpool_worker *worker)
 {
     int code = dress(worker);
     if (!code)
-        code = call_initializer(worker);
+        code = leave_if_child(worker, call_initializer(worker));
     if (code) {
         say(worker, LP_MESSAGE_INIT_FAILED, code);
         leave(worker, EXIT_FAILURE);

@@ -89,7 +89,10 @@ static void name_fds(const struct handed *handed)
 static int preload(const struct lp_manifest *manifest)
 {
     struct stat threads;
+    pid_t self = getpid();
     int error = manifest->preloads ? lp_load_object(manifest->object) : 0;
+    if (getpid() != self)
+        _exit(EXIT_SUCCESS); /* a child that a constructor has forked is not the zygote */
     if (error || !manifest->preloads)
         return error;
     bool is_alone = stat("/proc/self/task", &threads) != 0 || threads.st_nlink <= 3;

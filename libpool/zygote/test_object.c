@@ -3,11 +3,13 @@
 #include <libpool.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 int test_echo(libpool_worker *worker, const void *input, size_t size);
@@ -15,6 +17,8 @@ int test_is_aligned(libpool_worker *worker, const void *input, size_t size);
 int test_environment(libpool_worker *worker, const void *input, size_t size);
 int test_hang(libpool_worker *worker, const void *input, size_t size);
 int test_crash(libpool_worker *worker, const void *input, size_t size);
+int test_is_asked(libpool_worker *worker, const void *input, size_t size);
+int test_pids(libpool_worker *worker, const void *input, size_t size);
 int test_crash_first(libpool_worker *worker, const void *input, size_t size);
 int test_descriptors(libpool_worker *worker, const void *input, size_t size);
 int test_lock(libpool_worker *worker, const void *input, size_t size);
@@ -45,6 +49,13 @@ static void *wait_for_ever(void *arg)
     return arg;
 }
 
+static void fork_and_come_back(void)
+{
+    pid_t child = fork();
+    if (child > 0)
+        (void)waitpid(child, NULL, 0);
+}
+
 /* What is run when the object is loaded; a test says what through the environment. */
 __attribute__((constructor)) static void construct(void)
 {
@@ -56,6 +67,10 @@ __attribute__((constructor)) static void construct(void)
         abort();
     if (what && !strcmp(what, "hang"))
         (void)wait_for_ever(NULL);
+    if (what && !strcmp(what, "fork"))
+        fork_and_come_back();
+    if (what && !strcmp(what, "slow"))
+        (void)poll(NULL, 0, 300);
     if (what && !strcmp(what, "thread"))
         (void)pthread_create(&thread, NULL, wait_for_ever, NULL);
 }
@@ -69,6 +84,21 @@ int test_is_aligned(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)size;
     return (uintptr_t)input % 16 != 0;
+}
+
+/* Replies whether it was asked to end before it had begun. */
+int test_is_asked(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    return libpool_reply(worker, libpool_worker_stopping(worker) ? "y" : "n", 1);
+}
+
+/* Replies its own process and its worker's zygote. */
+int test_pids(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    pid_t pids[2] = {getpid(), getppid()};
+    return libpool_reply(worker, pids, sizeof pids);
 }
 
 /* Crashes if it is the first to come: then there is no such file yet. */
