@@ -922,6 +922,8 @@ static long resident_kib(int pid)
 TEST(libpool, a_borrowed_input_is_read_where_it_is_and_the_worker_gives_its_memory_back)
 {
     const size_t size = (size_t)16 << 20;
+    void *volatile larger = malloc(size + size / 2);
+    free(larger); /* now malloc keeps blocks as large, in the workers, too */
     libpool *pool = open_pool(1);
     unsigned char *bytes = malloc(size);
     for (size_t i = 0; i < size; i++)

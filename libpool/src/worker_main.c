@@ -22,31 +22,25 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "buffer.h"
 #include "growth.h"
 #include "os/channel.h"
 #include "os/load.h"
 #include "os/maps.h"
-#include "os/pages.h"
 #include "os/tree.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 #include "worker.h"
 
 #define DOORBELL_FD 3
-#define BUFFER_KEEP_BYTES (1u << 20) /* larger buffers are given back... */
-#define IDLE_MS 250                  /* ...when no task came for so long */
-#define LEFTOVERS_MS 1000            /* what can't be killed in that time is the zygote's matter */
-#define KEEPS 64                     /* children of the initializer that are left alone */
+#define IDLE_MS 250       /* large buffers are given back when no task came for so long */
+#define LEFTOVERS_MS 1000 /* what can't be killed in that time is the zygote's matter */
+#define KEEPS 64          /* children of the initializer that are left alone */
 #define BELL_NS 20000u    /* an answer may stay unannounced so long while others follow */
 #define TINY_NS 2000u     /* a task like the one before is expected to take no longer */
 #define USAGE_NS 1000000u /* what a task of so long has used is measured */
 #define SHORT_NS 20000u   /* what a short one costs beside itself: waiting, waking */
 #define FORK_NS 1000u     /* no process is created in less: the least measured is 7 us */
-
-struct buffer {
-    unsigned char *data;
-    size_t size, capacity;
-};
 
 /* CPU time of this process and of the children it has waited for. */
 struct usage {
@@ -67,8 +61,8 @@ struct libpool_worker {
     uint64_t unread_ns; /* ...and about as much as may have come since, by tasks that were short */
     uint64_t quiet_ns;  /* since when there are answers that were not announced; 0: none are */
     void *data;
-    struct buffer input, reply;
-    struct buffer name; /* of the task's function, when it is named */
+    struct lp_buffer input, reply;
+    struct lp_buffer name; /* of the task's function, when it is named */
     struct lp_load load;
     void *mapped; /* the input, when it is a file: then it is nowhere else */
     size_t mapped_size;
@@ -123,28 +117,14 @@ int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t tota
     return 0;
 }
 
-static int reserve(struct buffer *buffer, size_t size)
-{
-    if (size <= buffer->capacity)
-        return 0;
-    size_t capacity = buffer->capacity > size / 2 ? buffer->capacity * 2 : size;
-    unsigned char *data = realloc(buffer->data, capacity);
-    if (!data)
-        return -ENOMEM;
-    lp_pages_will_fill(data, capacity);
-    buffer->data = data;
-    buffer->capacity = capacity;
-    return 0;
-}
-
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
 {
-    struct buffer *reply = &worker->reply;
+    struct lp_buffer *reply = &worker->reply;
     if (worker->task_id == 0)
         return -EINVAL; /* the initializer and the finalizer have nobody to reply to */
     if (data_size > worker->kit->result_bytes - reply->size)
         return -EMSGSIZE;
-    int error = reserve(reply, reply->size + data_size);
+    int error = lp_buffer_reserve(reply, reply->size + data_size);
     if (error || data_size == 0)
         return error;
     memcpy(reply->data + reply->size, data, data_size);
@@ -210,15 +190,14 @@ static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
 
 static bool holds_much(const libpool_worker *worker)
 {
-    return worker->input.capacity > BUFFER_KEEP_BYTES || worker->reply.capacity > BUFFER_KEEP_BYTES;
+    return worker->input.capacity >= LP_BUFFER_MAPPED_BYTES ||
+           worker->reply.capacity >= LP_BUFFER_MAPPED_BYTES;
 }
 
 static void give_memory_back(libpool_worker *worker)
 {
-    free(worker->input.data);
-    free(worker->reply.data);
-    worker->input = worker->reply = (struct buffer){.data = NULL};
-    lp_growth_give_back(); /* malloc keeps such blocks once others as large have been freed */
+    lp_buffer_free(&worker->input);
+    lp_buffer_free(&worker->reply);
 }
 
 static void receive_message(libpool_worker *worker, struct lp_message *message)
@@ -291,7 +270,7 @@ static int call(libpool_worker *worker, libpool_task_function *function)
 static int receive_input(libpool_worker *worker, const struct lp_message *message)
 {
     size_t size = message->size - message->name_size;
-    int error = reserve(&worker->input, size);
+    int error = lp_buffer_reserve(&worker->input, size);
     worker->input.size = size;
     receive_bytes(worker, error ? NULL : worker->input.data, size, true);
     return error;
@@ -302,7 +281,7 @@ static int receive_name(libpool_worker *worker, const struct lp_message *message
     size_t size = message->name_size;
     if (size > LP_LOAD_NAME_BYTES || size > message->size)
         give_up();
-    int error = reserve(&worker->name, size);
+    int error = lp_buffer_reserve(&worker->name, size);
     worker->name.size = size;
     receive_bytes(worker, error ? NULL : worker->name.data, size, size == message->size);
     return error;

@@ -235,6 +235,14 @@ static void *sys_map_shared(size_t size)
     return map_pages(size, MAP_SHARED);
 }
 
+static void *sys_remap(void *memory, size_t size, size_t new_size)
+{
+    int saved_errno = errno;
+    void *moved = mremap(memory, size, new_size, MREMAP_MAYMOVE);
+    errno = saved_errno;
+    return moved == MAP_FAILED ? NULL : moved;
+}
+
 static int sys_map_file(int fd, size_t size, int writable, void **memory)
 {
     int saved_errno = errno, error = 0;
@@ -292,7 +300,7 @@ static size_t sys_stack_left(void)
         .pidfd_open = sys_pidfd_open, .pidfd_send_signal = sys_pidfd_send_signal,                 \
         .pidfd_info = sys_pidfd_info, .waitid = sys_waitid, .wait4 = sys_wait4,                   \
         .prctl = sys_prctl, .register_rseq = sys_register_rseq, .sigaction = sys_sigaction,       \
-        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap,                        \
+        .signal_mask = sys_signal_mask, .map = sys_map, .unmap = sys_unmap, .remap = sys_remap,   \
         .map_shared = sys_map_shared, .map_file = sys_map_file,                                   \
         .futex_wait_until = sys_futex_wait_until, .futex_wake_all = sys_futex_wake_all,           \
         .wipe_on_fork = sys_wipe_on_fork, .use_huge_pages = sys_use_huge_pages,                   \

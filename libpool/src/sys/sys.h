@@ -95,6 +95,7 @@ struct lp_sys {
     /* memory */
     void *(*map)(size_t size); /* private, anonymous; NULL when there is none */
     int (*unmap)(void *memory, size_t size);
+    void *(*remap)(void *memory, size_t size, size_t new_size); /* NULL: as it was */
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
     int (*map_file)(int fd, size_t size, int writable, void **memory); /* its beginning, shared */
     int (*wipe_on_fork)(void *memory, size_t size);
