@@ -16,8 +16,8 @@ static uint64_t pause_ns(const struct lp_backoff *backoff)
     uint32_t doublings = backoff->failures - 1;
     if (doublings > DOUBLINGS_MAX)
         doublings = DOUBLINGS_MAX;
-    uint64_t pause = backoff->min_ns << doublings;
-    return pause < backoff->max_ns ? pause : backoff->max_ns;
+    bool is_most = backoff->min_ns >= backoff->max_ns >> doublings;
+    return is_most ? backoff->max_ns : backoff->min_ns << doublings;
 }
 
 void lp_backoff_failed(struct lp_backoff *backoff, uint64_t now_ns, int error)

@@ -40,6 +40,20 @@ TEST(backoff, doubles_up_to_the_longest_pause_less_a_quarter_at_most)
     }
 }
 
+/* Doubled as often as that, these 4.9 hours would be 17 minutes in 64 bits. */
+TEST(backoff, no_pause_is_too_long_to_be_doubled)
+{
+    const uint64_t min_ns = UINT64_C(17592187000000), max_ns = 100 * min_ns;
+    struct lp_backoff backoff;
+    lp_backoff_init(&backoff, min_ns, max_ns, 1);
+    uint64_t now_ns = 0, whole_ns = min_ns;
+    for (int i = 0; i < 30; i++) {
+        uint64_t pause_ns = fail_again(&backoff, &now_ns);
+        CU_ASSERT(pause_ns <= whole_ns && pause_ns >= whole_ns - whole_ns / 4);
+        whole_ns = whole_ns * 2 < max_ns ? whole_ns * 2 : max_ns;
+    }
+}
+
 TEST(backoff, pauses_are_not_all_alike)
 {
     struct lp_backoff backoff = opened();
