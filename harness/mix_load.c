@@ -151,7 +151,7 @@ static void judge_details(struct hn_mix *mix, const struct hn_mix_ticket *ticket
     if (result->cause == LIBPOOL_KILLED)
         HN_MIX_EXPECT(mix, result->signal == SIGKILL, "task %llu: killed by signal %d: %s", id,
                       result->signal, result->text);
-    if (result->cause == LIBPOOL_TIMEOUT && !task->heartbeat_timeout_ms && !task->grace_ms)
+    if (result->cause == LIBPOOL_TIMEOUT && !task->heartbeat_timeout_ms)
         HN_MIX_EXPECT(mix, result->running_ns >= task->run_timeout_ms * UINT64_C(1000000),
                       "task %llu: timed out after %llu ns of %u ms", id,
                       (unsigned long long)result->running_ns, task->run_timeout_ms);

@@ -55,6 +55,7 @@
     X(ASKED, "asked to end")                                                 \
     X(ASKED_RETURNED, "returned in its grace")                               \
     X(ASKED_KILLED, "killed after its grace")                                \
+    X(ASKED_IN_TIME, "asked though it had ended in time, and told late")     \
     X(ASKED_UNBEGUN, "asked before it began, and not begun")                 \
     X(ASKED_DIED, "its worker died in its grace")                            \
     X(ASKED_OF_SIGNAL, "its worker died of the soft signal")                 \

@@ -62,6 +62,7 @@ struct hn_book_task {
     uint64_t beats_end_ns;       /* until then */
     libpool_cause asked;         /* why it was asked to end; PENDING: it was not */
     uint64_t asked_ns;
+    uint64_t due_ns;        /* when it should have ended, asked for its time */
     bool silent;            /* asked for its silence */
     bool not_started;       /* reported so */
     libpool_cause must_end; /* this call has to end it, for this reason; PENDING: it has not */

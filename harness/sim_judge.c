@@ -385,6 +385,11 @@ static uint64_t silence_ends_ns(const struct hn_books *books, const struct hn_bo
     return heartbeat_ns ? hn_books_last_sign(task, books->now_ns) + heartbeat_ns : UINT64_MAX;
 }
 
+static uint64_t first_ns(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 static bool was_silent(const struct hn_books *books, const struct hn_book_task *task)
 {
     uint64_t ends_ns = silence_ends_ns(books, task);
@@ -444,6 +449,7 @@ static void judge_ask(struct hn_books *books, const struct lp_pool *pool,
     task->asked = cancelled ? LIBPOOL_CANCELLED : LIBPOOL_TIMEOUT;
     task->silent = !cancelled && was_silent(books, task);
     task->asked_ns = books->now_ns;
+    task->due_ns = cancelled ? 0 : first_ns(run_ends_ns(task), silence_ends_ns(books, task));
     books->slots[action->slot].sent_signal = task->spec.soft_signal;
     books->slots[action->slot].sent_why = task->asked;
     books->stats.tasks_asked++;

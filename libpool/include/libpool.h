@@ -473,7 +473,8 @@ typedef struct libpool_task {
  * asked first: libpool_worker_stopping() is true from then on, soft_signal is sent to its worker (not to
  * what that has started), and LIBPOOL_EVENT_TASK_ASKED tells its pid, to whoever wants to look at it
  * while it lives. If it returns in time its worker lives on, and what it has replied is kept: the
- * certainty is LIBPOOL_HAS_RUN. The cause is what it was asked for (TIMEOUT, CANCELLED) however it ends.
+ * certainty is LIBPOOL_HAS_RUN. The cause is what it was asked for (TIMEOUT, CANCELLED) however it ends,
+ * unless it had ended before its time was over and only its answer was late.
  * The signal is never seen by another task: it is sent only while this one runs, and taken back if it comes
  * too late. Its disposition is the task's matter: without a handler it kills the worker, as SIGTERM
  * does. It must be neither SIGKILL, SIGSTOP nor one of libc's own (-EINVAL), and is not sent where the

@@ -46,8 +46,9 @@ static uint64_t silence_deadline_ns(const struct lp_pool *pool, const struct lp_
     return sign_ns + task->spec.heartbeat_ns;
 }
 
-static void task_overran(struct lp_pool *pool, uint32_t slot)
+static void task_overran(struct lp_pool *pool, uint32_t slot, uint64_t due_ns)
 {
+    pool->workers[slot].overran_ns = due_ns;
     if (pool->tasks.table[pool->workers[slot].task].spec.grace_ns)
         lp_ladder_ask(pool, slot, LIBPOOL_TIMEOUT);
     else
@@ -65,7 +66,7 @@ void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *
     uint64_t next_ns = silence_ns && (!run_ns || silence_ns < run_ns) ? silence_ns : run_ns;
     worker->silent = next_ns == silence_ns && next_ns != run_ns && next_ns <= pool->now_ns;
     if (next_ns && next_ns <= pool->now_ns)
-        task_overran(pool, slot);
+        task_overran(pool, slot, next_ns);
     else if (next_ns)
         lp_worker_set_deadline(pool, slot, next_ns);
 }

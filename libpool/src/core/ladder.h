@@ -18,6 +18,13 @@ void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why);
 /* BUSY, its task has begun and was not asked: has it overrun? Else the worker's next deadline is set. */
 void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
 
+/* It has ended in time, only its answer was late: nobody would have been asked. */
+static inline void lp_ladder_answered(struct lp_worker *worker, uint64_t ended_ns)
+{
+    if (worker->asked == LIBPOOL_TIMEOUT && ended_ns < worker->overran_ns)
+        worker->asked = LIBPOOL_PENDING;
+}
+
 /* What was asked to end ends as that, whatever it did then or was done to it. */
 static inline libpool_cause lp_ladder_cause(const struct lp_worker *worker, libpool_cause cause)
 {

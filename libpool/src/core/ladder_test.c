@@ -59,6 +59,46 @@ TEST(ladder, one_that_returns_in_its_grace_ends_as_a_timeout_and_its_worker_goes
     CU_ASSERT_EQUAL(WORKERS_ENDED(TIMEOUT), 0);
 }
 
+TEST(ladder, one_that_had_ended_in_time_is_believed_when_its_answer_was_late)
+{
+    RUN_ONE(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS);
+    uint64_t begun_ns = rig.now_ns;
+    rig_pass(&rig, 110);
+    SAID("ask 0.1; ");
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 1, .started_ns = begun_ns, .ended_ns = begun_ns + 100 * LP_MS - 1);
+    SAID("end 1 completed has-run; assign 2 0.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_asked, 1);
+    CU_ASSERT_EQUAL(ENDED(TIMEOUT), 0);
+}
+
+TEST(ladder, who_says_so_when_it_cannot_be_is_not_believed)
+{
+    RUN_ONE(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS);
+    uint64_t begun_ns = rig.now_ns;
+    rig_pass(&rig, 110);
+    SAID("ask 0.1; ");
+    TELL(0, RESULT, .task_id = 1, .started_ns = begun_ns - 1, .ended_ns = begun_ns + 1);
+    SAID("end 1 timeout has-run; ");
+    SUBMIT(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS);
+    begun_ns = rig.now_ns;
+    rig.started_id = 2;
+    rig_pass(&rig, 110);
+    SAID("assign 2 0.1; ask 0.1; ");
+    TELL(0, RESULT, .task_id = 2, .started_ns = begun_ns, .ended_ns = begun_ns + 100 * LP_MS);
+    SAID("end 2 timeout has-run; ");
+}
+
+TEST(ladder, who_was_cancelled_stays_so_however_early_it_had_ended)
+{
+    RUN_ONE(.grace_ns = 50 * LP_MS);
+    uint64_t begun_ns = rig.now_ns;
+    rig_pass(&rig, 10);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_ASKED);
+    TELL(0, RESULT, .task_id = 1, .started_ns = begun_ns, .ended_ns = begun_ns + 1);
+    SAID("ask 0.1; end 1 cancelled has-run; ");
+}
+
 TEST(ladder, without_a_grace_nobody_is_asked)
 {
     RUN_ONE(.run_timeout_ns = 100 * LP_MS);

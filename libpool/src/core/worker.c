@@ -674,6 +674,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         outcome.running_ns = event->ended_ns - event->started_ns;
         outcome.pending_ns = event->started_ns - task->submitted_ns;
         lp_prefetch_learn(pool, outcome.running_ns);
+        lp_ladder_answered(worker, event->ended_ns);
     }
     if (task->spec.kind)
         lp_quarantine_worked(&pool->quarantine, task->spec.kind, pool->now_ns);

@@ -100,6 +100,7 @@ struct lp_worker {
     uint64_t idle_since_ns;
     uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */
     uint64_t run_deadline_ns; /* BUSY: when its task has to end, once it is known to have begun */
+    uint64_t overran_ns;      /* when the task that was asked for its time should have ended */
     uint64_t deadline_ns;     /* 0: none. The heap may hold an earlier time to look */
     uint32_t idle_older, idle_newer; /* the idle list */
     uint32_t held; /* the task whose next run waits until this worker's tree is gone, or LP_NONE */
