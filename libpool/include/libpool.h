@@ -675,8 +675,8 @@ enum {
 
 /*
  * One function over many elements. They are an array (inputs, input_size, elements), which is not copied,
- * or what `next` yields. Each is a task of its own, without grace or retries: a timeout, crash or error
- * costs that element.
+ * or what `next` yields. Each is a task of its own: a timeout, crash or error costs that element, when
+ * its retries (`each`) are used up.
  */
 typedef struct libpool_batch {
     size_t size; /* sizeof(libpool_batch) */
@@ -701,6 +701,8 @@ typedef struct libpool_batch {
     uint32_t halt_sample;   /* not before there are so many results; default 20 */
     uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
     const char *object, *symbol; /* instead of function, as in libpool_task */
+    const libpool_task *each;    /* what else each task has: grace_ms, retries, group...; the fields
+                                       that are also above, and input_fd, are 0 there. Default: nothing */
 } libpool_batch;
 
 typedef struct libpool_batch_report {

@@ -33,6 +33,7 @@ struct map {
     libpool *pool;
     libpool_batch batch;
     libpool_batch_report report;
+    libpool_task each; /* all but the input */
     uint64_t deadline_ns;
     int outcome;
     bool stopped;   /* nothing more is taken or submitted */
@@ -260,6 +261,15 @@ static int check_batch(const libpool_batch *batch)
     return known && whole && one_input && bounded ? 0 : -EINVAL;
 }
 
+/* What a batch says of its tasks is said in one place. */
+static int check_each(const libpool_task *each)
+{
+    bool said_twice = each->function || each->input || each->input_size || each->priority ||
+                      each->run_timeout_ms || each->queue_timeout_ms || each->flags ||
+                      each->input_fd || each->object || each->symbol;
+    return said_twice ? -EINVAL : 0;
+}
+
 /* An array stays where it is while the call lasts; what a callback yields only if it says so. */
 static void fill_in_defaults(struct map *map)
 {
@@ -308,15 +318,17 @@ static void prepare(struct map *map)
         map->free_places[place] = place;
     }
     map->n_free = map->places;
+    libpool_task *each = &map->each;
+    each->size = sizeof *each;
+    each->function = batch->function;
+    each->object = batch->object;
+    each->symbol = batch->symbol;
+    each->priority = batch->priority;
+    each->run_timeout_ms = batch->run_timeout_ms;
+    each->queue_timeout_ms = batch->queue_timeout_ms;
+    each->flags = batch->flags & LIBPOOL_BORROW;
     for (uint32_t i = 0; i < map->chunk; i++)
-        map->tasks[i] = (libpool_task){.size = sizeof(libpool_task),
-                                       .function = batch->function,
-                                       .object = batch->object,
-                                       .symbol = batch->symbol,
-                                       .priority = batch->priority,
-                                       .run_timeout_ms = batch->run_timeout_ms,
-                                       .queue_timeout_ms = batch->queue_timeout_ms,
-                                       .flags = batch->flags & LIBPOOL_BORROW};
+        map->tasks[i] = *each;
 }
 
 static int run_batch(struct map *map)
@@ -343,6 +355,10 @@ int libpool_map(libpool *pool, const libpool_batch *given, libpool_batch_report 
         error = given ? lp_door_copy(&map.batch, sizeof map.batch, given, given->size) : -EINVAL;
     if (!error)
         error = check_batch(&map.batch);
+    if (!error && map.batch.each)
+        error = lp_door_copy(&map.each, sizeof map.each, map.batch.each, map.batch.each->size);
+    if (!error)
+        error = check_each(&map.each);
     if (!error && report)
         error = lp_door_check_size(report->size);
     if (error)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -298,6 +299,48 @@ TEST(map, one_that_is_stuck_among_10000_costs_one)
     CU_ASSERT(position_of(log, STUCK) > STUCK + 1000); /* nobody waited for it */
     CU_ASSERT_EQUAL(log->wrong, 0);
     libpool_close(pool);
+    free(numbers);
+    free(log);
+}
+
+/* Each element's first run crashes. */
+static uint32_t *runs;
+
+static int crash_first(libpool_worker *worker, const void *input, size_t size)
+{
+    if (runs[*(const uint32_t *)input]++ == 0)
+        (void)raise(SIGKILL);
+    return twice(worker, input, size);
+}
+
+TEST(map, what_each_of_its_tasks_may_it_may)
+{
+    const size_t bytes = 20 * sizeof *runs;
+    runs = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_FATAL(runs != MAP_FAILED);
+    libpool *pool = open_pool(0, 2);
+    uint32_t *numbers = count_up(20);
+    struct log *log = new_log();
+    libpool_task each = {.size = sizeof each,
+                         .group = 5,
+                         .retries = 1,
+                         .retry_causes = 1u << LIBPOOL_KILLED,
+                         .retry_min_ms = 1};
+    libpool_batch batch = batch_of(crash_first, numbers, 20, log);
+    batch.each = &each;
+    libpool_batch_report report = {.size = sizeof report};
+    CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), 0);
+    CU_ASSERT_EQUAL(report.ended[LIBPOOL_COMPLETED], 20);
+    CU_ASSERT_EQUAL(log->wrong, 0);
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.tasks_retried, 20);
+    each.priority = 1;
+    CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), -EINVAL);
+    each.size = 1u << 20;
+    CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), -E2BIG);
+    libpool_close(pool);
+    (void)munmap(runs, bytes);
     free(numbers);
     free(log);
 }
