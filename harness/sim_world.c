@@ -213,6 +213,9 @@ static void die(struct hn_world *world, const struct hn_item *item)
 {
     uint32_t slot = item->event.slot;
     struct hn_process *process = &world->processes[slot];
+    uint64_t of_task = item->event.task_id;
+    if (of_task && of_task != process->task_id)
+        return; /* a soft signal is taken back when its task ends */
     if (process->unkillable && item->event.signal == SIGKILL)
         return;
     HN_TRACE(world->trace, "world", "worker %u.%u dies: code %d, signal %d", slot,
@@ -221,6 +224,7 @@ static void die(struct hn_world *world, const struct hn_item *item)
     process->death = (libpool_cause)item->event.error;
     process->tree_ns = world->trace->now_ns + tree_delay(world);
     process->ended = item->event;
+    process->ended.task_id = 0;
     if (!process->no_pidfd)
         put_gone(world, slot);
     if (!owned_by_living_zygote(world, process))
@@ -841,7 +845,7 @@ static void perform_ask(struct hn_world *world, const struct lp_action *action)
     uint64_t delay_ns = hn_random_time_ns(&world->random, task->spec.grace_ns * 5 / 4);
     const struct death of_signal = {.signal = task->spec.soft_signal, .cause = LIBPOOL_KILLED};
     if (task->spec.soft_signal && hn_random_chance(&world->random, 30))
-        put_death(world, action->slot, &of_signal, delay_ns);
+        put_death(world, action->slot, &of_signal, delay_ns)->event.task_id = task->id;
     else
         put_task_end(world, action->slot, delay_ns);
 }
