@@ -73,6 +73,7 @@ struct hn_mix_ticket {
 struct hn_mix_entry {
     uint8_t received, ended, cause;
     uint8_t judged; /* the cause its future told, 0: nobody looked */
+    uint8_t told;   /* the cause its callback was told, 0: none was */
 };
 
 struct hn_mix_thread {
@@ -97,6 +98,9 @@ struct hn_mix {
     atomic_bool zygote_killed;
     bool overran; /* the shutdown had a deadline, and did not wait for each death */
     atomic_long kills, submitted, detached, judged[LIBPOOL_CAUSES];
+    atomic_long asked, begun, told; /* tasks with callbacks, and calls of both */
+    atomic_int inside;              /* callbacks that are under way, nested ones not counted */
+    uint64_t random;                /* for callbacks: one at a time */
     _Atomic int workers[HN_MIX_WORKERS + HN_MIX_SPARE + 2]; /* pids, by slot */
     _Atomic int zygote;
     atomic_long blocks, bytes; /* that the pool has from its allocator */
@@ -128,6 +132,9 @@ void hn_mix_read_events(struct hn_mix_thread *thread);
 
 /* The future has ended: is that how it could? Afterwards the ticket is free. */
 void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket);
+
+/* The pool is closed: was each one told once? */
+void hn_mix_audit_callbacks(struct hn_mix *mix);
 
 /* All is down, all was judged: do events, futures and numbers tell the same? */
 void hn_mix_audit(struct hn_mix *mix, const libpool_stats *stats);

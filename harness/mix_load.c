@@ -79,6 +79,87 @@ static uint32_t causes_of(const struct hn_mix *mix, const struct hn_mix_ticket *
     return causes | (task->group ? BIT(LIBPOOL_CANCELLED) : 0);
 }
 
+static bool is_refusal(int64_t code)
+{
+    return code == -ESHUTDOWN || code == -EAGAIN || code == -ETIMEDOUT;
+}
+
+/* ---- what is told of it -------------------------------------------------------------------------------- */
+
+/* Uses the pool that tells, now and then. */
+static void use_inside(struct hn_mix *mix)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    uint64_t killed;
+    struct hn_mix_order order = {.kind = HN_MIX_ECHO};
+    libpool_task task = {.size = sizeof task, .input = &order, .input_size = sizeof order};
+    task.object = mix->object;
+    task.symbol = "hn_mix_task";
+    switch (hn_mix_random(&mix->random, 60)) {
+    case 0: (void)libpool_cancel_group(mix->pool, 1, &killed); return;
+    case 1: (void)libpool_stats_read(mix->pool, &stats); return;
+    case 2: (void)libpool_dispatch(mix->pool); return;
+    case 3: (void)libpool_drain(mix->pool, 2); return;
+    case 4: hn_mix_pause(hn_mix_random(&mix->random, 5000)); return;
+    case 5: break;
+    default: return;
+    }
+    int code = libpool_submit(mix->pool, &task, (int)hn_mix_random(&mix->random, 3), NULL);
+    HN_MIX_EXPECT(mix, code == 0 || is_refusal(code), "submit in a callback returned %d", code);
+    atomic_fetch_add(&mix->submitted, code == 0);
+    atomic_fetch_add(&mix->detached, code == 0);
+}
+
+static void hear_start(libpool_future *future, void *arg)
+{
+    struct hn_mix *mix = arg;
+    HN_MIX_EXPECT(mix, atomic_fetch_add(&mix->inside, 1) == 0, "two callbacks at once");
+    atomic_fetch_add(&mix->begun, 1);
+    (void)libpool_future_result(future);
+    use_inside(mix);
+    atomic_fetch_sub(&mix->inside, 1);
+}
+
+static void hear_end(libpool_future *future, void *arg)
+{
+    struct hn_mix *mix = arg;
+    const libpool_result *result = libpool_future_result(future);
+    HN_MIX_EXPECT(mix, atomic_fetch_add(&mix->inside, 1) == 0, "two callbacks at once");
+    HN_MIX_EXPECT(mix, result, "told of the end of one that has not ended");
+    atomic_fetch_add(&mix->told, 1);
+    if (result && result->task_id < HN_MIX_TASKS) {
+        struct hn_mix_entry *entry = &mix->entries[result->task_id];
+        HN_MIX_EXPECT(mix, !entry->told, "task %llu: told of its end twice",
+                      (unsigned long long)result->task_id);
+        entry->told = (uint8_t)result->cause;
+    }
+    use_inside(mix);
+    atomic_fetch_sub(&mix->inside, 1);
+}
+
+static void ask_for_callbacks(struct hn_mix_thread *thread, libpool_task *task)
+{
+    struct hn_mix *mix = thread->mix;
+    if (!(mix->options.flags & (LIBPOOL_CALLBACKS | LIBPOOL_NO_THREAD)))
+        return;
+    task->done = hn_mix_random(&thread->random, 2) ? hear_end : NULL;
+    task->started = task->done && hn_mix_random(&thread->random, 2) ? hear_start : NULL;
+    task->callback_arg = mix;
+}
+
+void hn_mix_audit_callbacks(struct hn_mix *mix)
+{
+    HN_MIX_EXPECT(mix, mix->asked == mix->told && mix->begun <= mix->told,
+                  "%ld tasks with callbacks, %ld starts and %ld ends were told", mix->asked,
+                  mix->begun, mix->told);
+    for (uint32_t id = 0; id < HN_MIX_TASKS; id++) {
+        const struct hn_mix_entry *entry = &mix->entries[id];
+        HN_MIX_EXPECT(mix, !entry->told || !entry->ended || entry->told == entry->cause,
+                      "task %u: told of cause %d, its event said %d", id, entry->told,
+                      entry->cause);
+    }
+}
+
 static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
 {
     static const int signals[] = {0, SIGTERM, SIGUSR1};
@@ -103,12 +184,8 @@ static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket
         task->input_fd = thread->mix->file;
         task->input_size = HN_MIX_FILE_BYTES;
     }
+    ask_for_callbacks(thread, task);
     atomic_store(&ticket->possible, causes_of(thread->mix, ticket));
-}
-
-static bool is_refusal(int64_t code)
-{
-    return code == -ESHUTDOWN || code == -EAGAIN || code == -ETIMEDOUT;
 }
 
 /* ---- how it may end ------------------------------------------------------------------------------------ */
@@ -199,6 +276,7 @@ static void fill_one(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
     thread->refused = code == -ESHUTDOWN;
     atomic_fetch_add(&mix->submitted, code == 0);
     atomic_fetch_add(&mix->detached, code == 0 && detached);
+    atomic_fetch_add(&mix->asked, code == 0 && ticket->task.done);
     ticket->future = future;
 }
 
@@ -222,6 +300,7 @@ static void fill_many(struct hn_mix_thread *thread, struct hn_mix_ticket *const 
         HN_MIX_EXPECT(mix, (i < taken) == (futures[i] != NULL), "submit_many: future %u of %lld", i,
                       (long long)taken);
         tickets[i]->future = futures[i];
+        atomic_fetch_add(&mix->asked, i < taken && tasks[i].done);
     }
     atomic_fetch_add(&mix->submitted, taken > 0 ? taken : 0);
 }

@@ -6,8 +6,8 @@
  *
  * A round is a pool with options at random, LIBPOOL_FORK and LIBPOOL_SPAWN in turn: load, resize, recycle,
  * outfits, cancellations, groups, drains, all numbers, events, kills; then four shutdowns at once and the
- * close. What has to hold: each call returns what it may; each task ends once, by its event, its future
- * and the numbers alike, with a cause it could have; the books balance in every snapshot; afterwards
+ * close. What has to hold: each call returns what it may; each task ends once, by its event, its future,
+ * its callback and the numbers alike, with a cause it could have; the books balance in every snapshot; afterwards
  * processes, descriptors and the pool's memory are as before, and no child was ever to be seen.
  */
 #include "harness/mix.h"
@@ -155,6 +155,7 @@ static void choose_options(struct hn_mix *mix, uint64_t *random)
 {
     bool spawned = mix->round % 2;
     uint32_t flags = hn_mix_random(random, 4) ? 0 : LIBPOOL_NO_THREAD;
+    flags |= flags || hn_mix_random(random, 2) ? 0 : LIBPOOL_CALLBACKS;
     flags |= hn_mix_random(random, 2) ? 0 : LIBPOOL_NO_CGROUP;
     flags |= hn_mix_random(random, 4) ? 0 : LIBPOOL_EXCLUSIVE;
     flags |= spawned && hn_mix_random(random, 2) ? LIBPOOL_PRELOAD : 0;
@@ -264,6 +265,8 @@ static void reset(struct hn_mix *mix)
     mix->over = false;
     mix->zygote_killed = mix->overran = false;
     mix->kills = mix->submitted = mix->detached = 0;
+    mix->asked = mix->begun = mix->told = 0;
+    mix->random = mix->seed + mix->round;
     for (int cause = 0; cause < LIBPOOL_CAUSES; cause++)
         mix->judged[cause] = 0;
     for (size_t i = 0; i < sizeof mix->workers / sizeof *mix->workers; i++)
@@ -321,8 +324,11 @@ static void run_round(struct hn_mix *mix, uint32_t length_ms)
     look_for_children(mix);
     tell(mix, &stats);
     judge_rest(mix);
+    while (atomic_load(&mix->inside))
+        hn_mix_pause(100); /* it may have submitted one and be about to count it */
     hn_mix_audit(mix, &stats);
     libpool_close(mix->pool);
+    hn_mix_audit_callbacks(mix);
     HN_MIX_EXPECT(mix, mix->blocks == 0 && mix->bytes == 0, "%ld blocks of %ld bytes are left",
                   mix->blocks, mix->bytes);
     /* Who was killed too late for a proof may die yet. */

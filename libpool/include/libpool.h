@@ -155,7 +155,9 @@ enum {
                                     or any call that waits, drive it */
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
     LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
-    LIBPOOL_PRELOAD = 1u << 3    /* SPAWN only: the zygote loads options.object, see below */
+    LIBPOOL_PRELOAD = 1u << 3,   /* SPAWN only: the zygote loads options.object, see below */
+    LIBPOOL_CALLBACKS = 1u << 4  /* a thread of the pool's makes the callbacks, see libpool_callback;
+                                    not with NO_THREAD */
 };
 
 /* libpool_options.start: what the zygote is, from which all workers are forked */
@@ -445,6 +447,29 @@ enum {
  * fstat(2) says against it, or -EINVAL for a file that is shorter, is told by libpool_submit.
  */
 
+/*
+ * What an application is told of a task: `started` when it is first handed to a worker (not of one that
+ * ends before), `done` when it has ended, whatever the cause; of detached ones, too. Each is called once,
+ * in the application, one after the other in the order in which things happened, with no lock held:
+ *   LIBPOOL_CALLBACKS   by a thread of the pool's own, all signals blocked in it. One that blocks delays
+ *                       other callbacks and nothing else.
+ *   LIBPOOL_NO_THREAD   by libpool_dispatch; not by other calls, also those that drive the pool.
+ *                       libpool_fd is readable while one is to be called and no other call drives the pool.
+ * In other pools a task that has callbacks is -EINVAL. libpool_close makes those that are left (libpool_call
+ * all) before it returns, and waits for one that is under way.
+ *
+ * When as many wait to be called as tasks may wait in the backlog, submitting another has to wait for room,
+ * but in a callback; with LIBPOOL_NO_THREAD it is -EAGAIN at once.
+ *
+ * libpool_future_result(future) is the result in `done`; in `started` NULL, unless it has ended meanwhile. A
+ * future that belongs to the application may be freed here, for good: libpool_submit may not have returned
+ * yet, and what it hands out is not to be used then; a detached one is valid until the callback returns. All calls are allowed, on this pool, too; they may
+ * wait, and one that waits for another callback waits for ever. libpool_close works, makes the calls that
+ * are left, and the callback then returns to no pool; called again from those it does nothing. In a fork
+ * of the application nothing is called.
+ */
+typedef void libpool_callback(libpool_future *future, void *arg);
+
 typedef struct libpool_task {
     size_t size; /* sizeof(libpool_task) */
     libpool_task_function *function;
@@ -466,6 +491,8 @@ typedef struct libpool_task {
     uint32_t retry_min_ms; /* the pause before the first of them; default 10 */
     uint32_t retry_max_ms; /* the longest pause, an hour at most; default 1000 */
     uint64_t kind;         /* a number of the application's, for the quarantine; 0: none */
+    libpool_callback *started, *done; /* default: none */
+    void *callback_arg;               /* what both are called with */
 } libpool_task;
 
 /*

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "callbacks.h"
 #include "describe.h"
 #include "gather.h"
 #include "os/load.h"
@@ -30,6 +31,12 @@ static void give_back(libpool_future *future)
         lp_release(&allocator, future, sizeof *future);
 }
 
+static void free_callback(libpool_future *future)
+{
+    if (future->callback)
+        lp_release(&future->allocator, future->callback, sizeof *future->callback);
+}
+
 libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned char *input)
 {
     libpool_future *future = (libpool_future *)(void *)lp_slab_take(pool->futures);
@@ -39,7 +46,12 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->pool = pool;
     future->function = task->function;
     future->name_size = 0;
-    if (task->symbol && !copy_name(future, task)) {
+    future->callback = NULL;
+    if (task->started || task->done)
+        future->callback = lp_callbacks_new(future, task);
+    bool untold = (task->started || task->done) && !future->callback;
+    if (untold || (task->symbol && !copy_name(future, task))) {
+        free_callback(future);
         give_back(future);
         return NULL;
     }
@@ -79,6 +91,7 @@ void lp_future_drop(libpool_future *future)
         return;
     libpool_allocator allocator = future->allocator;
     free_input(future);
+    free_callback(future);
     lp_release(&allocator, future->data, future->data_capacity);
     give_back(future);
 }

@@ -68,7 +68,8 @@ static void fill_in_defaults(libpool_options *options)
 static int check_options(const libpool_options *options)
 {
     bool known = (options->flags & ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP |
-                                               LIBPOOL_EXCLUSIVE | LIBPOOL_PRELOAD)) == 0;
+                                               LIBPOOL_EXCLUSIVE | LIBPOOL_PRELOAD |
+                                               LIBPOOL_CALLBACKS)) == 0;
     bool sized = options->workers_limit <= LP_WORKERS_MAX &&
                  options->spare_workers <= LP_WORKERS_MAX - options->workers_limit &&
                  options->max_workers <= options->workers_limit &&
@@ -82,7 +83,8 @@ static int check_options(const libpool_options *options)
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
-    return known && sized && timed && whole && roomy && placed && paired ? lp_start_check(options)
+    bool told = !(options->flags & LIBPOOL_CALLBACKS) || !(options->flags & LIBPOOL_NO_THREAD);
+    return known && told && sized && timed && whole && roomy && placed && paired ? lp_start_check(options)
                                                                          : -EINVAL;
 }
 
@@ -292,6 +294,23 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     return overran ? -ETIME : 0;
 }
 
+/* False: that is being done already, further down the stack, or a callback has forked and this is the copy. */
+static bool end_all(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool under_way = lp_callbacks_begin_close(pool);
+    if (!under_way)
+        begin_shutdown(pool, LIBPOOL_CANCEL, CLOSE_MS);
+    while (!under_way && !pool->down)
+        lp_supervisor_await(pool, LP_FOREVER);
+    pthread_mutex_unlock(&pool->lock);
+    if (under_way)
+        return false;
+    while (atomic_load(&pool->visitors))
+        (void)lp_sys.sched_yield(); /* on their way out: every future has ended */
+    return lp_callbacks_close(pool);
+}
+
 void libpool_close(libpool *pool)
 {
     if (!pool)
@@ -300,15 +319,10 @@ void libpool_close(libpool *pool)
     bool forked = error == -ECHILD;
     if (error == -EDEADLK)
         return; /* in a worker it is not ours to close */
-    if (!forked) {
-        pthread_mutex_lock(&pool->lock);
-        begin_shutdown(pool, LIBPOOL_CANCEL, CLOSE_MS);
-        while (!pool->down)
-            lp_supervisor_await(pool, LP_FOREVER);
-        pthread_mutex_unlock(&pool->lock);
-        while (atomic_load(&pool->visitors))
-            (void)lp_sys.sched_yield(); /* on their way out: every future has ended */
-    }
+    if (forked)
+        lp_callbacks_forget(pool);
+    else if (!end_all(pool))
+        return;
     lp_supervisor_close(pool, forked);
     free_pool(pool);
 }
@@ -326,10 +340,7 @@ int libpool_dispatch(libpool *pool)
         error = -EINVAL; /* its thread would wait for what was taken here */
     if (error)
         return error;
-    pthread_mutex_lock(&pool->lock);
-    bool driving = !pool->driving;
-    pthread_mutex_unlock(&pool->lock);
-    lp_supervisor_turn(pool, 0, driving);
+    lp_callbacks_dispatch(pool);
     return 0;
 }
 

@@ -58,6 +58,8 @@ static int check_task(const libpool *pool, const libpool_task *task)
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
     if (task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;
+    if ((task->started || task->done) && !lp_callbacks_accepts(pool))
+        return -EINVAL;
     int error = check_function(pool, task);
     if (error)
         return error;
@@ -116,12 +118,19 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .user = future};
 }
 
-/* Into the core, waiting for room until the deadline (0: not at all). */
+/*
+ * Into the core, waiting for room until the deadline (0: not at all): for callbacks, too, but where it may be
+ * this thread that is to make them.
+ */
 static int hand_over(libpool *pool, const struct lp_task_spec *spec, uint64_t deadline_ns,
                      uint32_t *index)
 {
     for (;;) {
-        int error = lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
+        bool full = lp_callbacks_are_full(pool, spec->user);
+        if (full && !pool->has_thread)
+            return -EAGAIN;
+        int error = full ? -EAGAIN
+                         : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
         if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
             lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
@@ -176,7 +185,9 @@ static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, lib
         return -ENOMEM;
     struct lp_retry_rule rule;
     struct lp_task_spec spec = make_spec(task, future, &rule);
-    int error = lp_pool_add(&pool->core, &spec, now_ns, &future->task);
+    int error = lp_callbacks_are_full(pool, future)
+                    ? -EAGAIN
+                    : lp_pool_add(&pool->core, &spec, now_ns, &future->task);
     return settle_shares(future, error, out);
 }
 

@@ -184,6 +184,15 @@ static void scan_line(libpool *pool, uint32_t slot)
         atomic_store_explicit(&pool->n_scanned, at + 1, memory_order_release);
 }
 
+/* A task that runs for the first time, and has a callback. */
+static void tell_start(libpool *pool, uint32_t index)
+{
+    const struct lp_task *task = &pool->core.tasks.table[index];
+    libpool_future *future = task->spec.user;
+    if (pool->callbacks.used && task->launched && future->callback)
+        lp_callbacks_start(pool, future);
+}
+
 static void perform_assign(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
@@ -197,6 +206,7 @@ static void perform_assign(libpool *pool, const struct lp_action *action)
     line->again = line->again || (line->sending && lp_line_arm(line));
     if (line->again || line->broken)
         leave_to_driver(pool);
+    tell_start(pool, action->task);
 }
 
 static void perform_retire(libpool *pool, const struct lp_action *action)
@@ -238,8 +248,12 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     pool->ends++;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
+    tell_start(pool, action->task); /* it may have been sent ahead, and known to have run only now */
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
-    lp_future_drop(future);
+    if (pool->callbacks.used && future->callback)
+        lp_callbacks_end(pool, future);
+    else
+        lp_future_drop(future);
     lp_pool_release(&pool->core, action->task);
 }
 
@@ -333,6 +347,14 @@ void lp_supervisor_perform(libpool *pool)
 
 /* ---- what a worker says --------------------------------------------------------------------- */
 
+/* The turn of the one that was sent ahead has come: told when the ends before it have been. */
+static void tell_turn(libpool *pool, uint32_t slot)
+{
+    uint32_t task = pool->core.workers[slot].task;
+    if (task != LP_NONE)
+        tell_start(pool, task);
+}
+
 /* What the core decides of it follows with the next settling. */
 static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *message,
                         uint64_t now_ns)
@@ -419,8 +441,10 @@ static int hear_batch(libpool *pool, uint32_t slot)
     struct lp_message message;
     uint64_t now_ns;
     int got = hear_results(pool, slot, &message, &now_ns);
-    if (now_ns)
+    if (now_ns) {
         settle(pool, now_ns);
+        tell_turn(pool, slot);
+    }
     if (got == 1 && message.kind != LP_MESSAGE_RESULT)
         hear(pool, slot, &message);
     return got;
@@ -448,6 +472,7 @@ static void take_results(libpool *pool, uint32_t slot)
     for (uint32_t i = 0; got == 1 && i <= LP_PREFETCH_MAX / LP_RESULTS_PER_BATCH; i++) {
         got = hear_results(pool, slot, &message, &now_ns);
         perform_batch(pool);
+        tell_turn(pool, slot);
         if (got == 1 && message.kind != LP_MESSAGE_RESULT) {
             hear(pool, slot, &message); /* nothing that a busy worker can say: it is killed */
             return;
@@ -982,6 +1007,17 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     pthread_mutex_unlock(&pool->lock);
 }
 
+void lp_supervisor_look(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool driving = !pool->driving;
+    pthread_mutex_unlock(&pool->lock);
+    lp_supervisor_turn(pool, 0, driving);
+    pthread_mutex_lock(&pool->lock);
+    lp_callbacks_leave(pool); /* it may have taken their nudge */
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void *supervise(void *arg)
 {
     libpool *pool = arg;
@@ -1006,6 +1042,7 @@ static void drive(libpool *pool, uint64_t deadline_ns)
     lp_supervisor_turn(pool, lp_door_left_ms(deadline_ns), true);
     pthread_mutex_lock(&pool->lock);
     pool->driving = false;
+    lp_callbacks_leave(pool);
     pthread_cond_broadcast(&pool->changed);
 }
 
@@ -1145,8 +1182,7 @@ static int init_locks(libpool *pool)
     return -pthread_mutex_init(&pool->lock, NULL);
 }
 
-/* The thread takes no signal: they are the application's. */
-static int start_thread(libpool *pool)
+int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
@@ -1154,9 +1190,15 @@ static int start_thread(libpool *pool)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     (void)lp_sys.signal_mask(SIG_SETMASK, &all, &before);
-    int error = -pthread_create(&pool->thread, &attributes, supervise, pool);
+    int error = -pthread_create(thread, &attributes, run, arg);
     (void)lp_sys.signal_mask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
+    return error;
+}
+
+static int start_thread(libpool *pool)
+{
+    int error = lp_supervisor_start_thread(&pool->thread, supervise, pool);
     pool->has_thread = error == 0;
     return error;
 }
@@ -1264,6 +1306,8 @@ int lp_supervisor_open(libpool *pool)
     if (error)
         return error;
     error = open_zygote(pool);
+    if (!error)
+        error = lp_callbacks_open(pool);
     if (error)
         stop(pool);
     return error;

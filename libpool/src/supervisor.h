@@ -18,6 +18,7 @@
 
 #include <libpool.h>
 
+#include "callbacks.h"
 #include "core/pool.h"
 #include "line.h"
 #include "os/cgroup_place.h"
@@ -89,6 +90,8 @@ struct libpool {
 
     struct lp_event_ring ring;
 
+    struct lp_callbacks callbacks;
+
     _Atomic uint32_t visitors; /* threads that came through a future that has ended since */
     _Atomic uint32_t watchers; /* threads that look into the windows by themselves (watch.h) */
     _Atomic uint32_t watch_ns; /* for how long it pays */
@@ -107,6 +110,9 @@ struct libpool {
     struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked */
 };
 
+/* A thread that takes no signal: they are the application's. 0 or -errno. */
+int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+
 /* Takes all memory and descriptors, starts the thread and the zygote. The fields above `lock` are set. */
 int lp_supervisor_open(libpool *pool);
 /* All is down, or this is a forked copy: gives everything back but the handle itself. */
@@ -117,6 +123,9 @@ void lp_supervisor_close(libpool *pool, bool forked);
  * in there, whose nudges are not taken from it.
  */
 void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving);
+
+/* A turn that waits for nothing. */
+void lp_supervisor_look(libpool *pool);
 
 /* With the lock held, after any call into the core: performs its actions. */
 void lp_supervisor_perform(libpool *pool);

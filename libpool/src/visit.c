@@ -38,7 +38,7 @@ static int wait_in_pool(libpool *pool, const struct lp_awaited *awaited, int tim
     if (error)
         return error;
     if (!pool->has_thread && timeout_ms == 0)
-        (void)libpool_dispatch(pool); /* who only ever looks gets somewhere, too */
+        lp_supervisor_look(pool); /* who only ever looks gets somewhere, too */
     if (!pool->has_thread)
         return drive_until_it_came(pool, awaited, deadline_ns);
     return timeout_ms != 0 && lp_watch(pool, awaited, deadline_ns) ? 0 : -ETIMEDOUT;
