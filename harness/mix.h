@@ -97,7 +97,7 @@ struct hn_mix {
     atomic_bool zygote_killed;
     bool overran; /* the shutdown had a deadline, and did not wait for each death */
     atomic_long kills, submitted, detached, judged[LIBPOOL_CAUSES];
-    _Atomic int workers[HN_MIX_WORKERS + HN_MIX_SPARE + 2]; /* pids, by slot */
+    _Atomic int workers[HN_MIX_WORKERS + HN_MIX_SPARE + 2]; /* pids */
     _Atomic int zygote;
     atomic_long blocks, bytes; /* that the pool has from its allocator */
     struct hn_mix_thread threads[HN_MIX_THREADS];

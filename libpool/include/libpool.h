@@ -22,7 +22,8 @@
  * Words
  *   worker     a process that runs one task after the other. Its tree is the worker and all that was
  *              started there. To leave is to end in order: after the task, with the finalizer.
- *   slot       a worker's number, which a later worker gets when the tree of this one is gone.
+ *   slot       a worker's number: the lowest free one when it is started, so that a replacement has that
+ *              of the worker whose place it takes. No two that are given tasks share one.
  *   zygote     the process from which all workers are forked. The pool starts it, and starts another
  *              one when it is lost.
  *   backlog    the tasks that are pending: not with a worker yet.
@@ -206,7 +207,7 @@ typedef struct libpool_outfit {
     uint32_t environment_count;     /* at most 4096, as the two below */
     const char *const *environment; /* "NAME=VALUE": set; "NAME": unset; in their order */
     const uint32_t *cpus;           /* CPU numbers. Those that are not there are left out as long as
-                                       one is. Spare slots share with others when they are dealt */
+                                       one is. With fewer CPUs than slots they are shared */
     uint32_t cpus_count;
     uint32_t limits_count;
     const libpool_limit *limits;
@@ -761,7 +762,10 @@ void libpool_worker_beat(libpool_worker *worker);
 int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total,
                             const char *text);
 
-/* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
+/*
+ * Less than max_workers + spare_workers as that was when it was started. A replacement has it while the old
+ * worker finalizes or dies; with LIBPOOL_EXCLUSIVE not before nothing is left of that.
+ */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
 void libpool_worker_set_data(libpool_worker *worker, void *data); /* for later tasks there */
