@@ -487,9 +487,10 @@ typedef struct libpool_task {
 /*
  * A task may be named instead of pointed at; with LIBPOOL_SPAWN it must be. `object` is what dlopen(3) takes:
  * a path, or a name that is searched for. The worker loads it (RTLD_NOW, RTLD_LOCAL) before the first
- * task that names it, and keeps it; `symbol` is a libpool_task_function, up to 511 bytes, and with the
- * object 4606. An object or symbol that is not there ends the task as LIBPOOL_ERROR, not started, with
- * code -ENOENT and the loader's words in `text`; the worker lives. (-ENOSYS: the application is linked
+ * task that names it, and keeps it ("": the worker's own program, with what it exports); `symbol` is a
+ * libpool_task_function, up to 511 bytes, and with the object 4606. An object or symbol that is not there
+ * ends the task as LIBPOOL_ERROR, not started, with code -ENOENT and the loader's words in `text`; the
+ * worker lives. (-ENOSYS: the application is linked
  * without a loader.) Both names count as input. The object's constructors run in the worker, as part of
  * the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is linked
  * with libpool.a, only if that exports it (-rdynamic).
@@ -736,6 +737,42 @@ int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report 
  * Errors: those of libpool_open and libpool_submit; *future is NULL then.
  */
 int libpool_call(const libpool_task *task, const libpool_options *options, libpool_future **future);
+
+/* The steps of libpool_check. */
+typedef enum libpool_check_step {
+    LIBPOOL_CHECK_OPEN = 0, /* the options, and the zygote */
+    LIBPOOL_CHECK_START,    /* a worker: its outfit, its initializer */
+    LIBPOOL_CHECK_TASK,     /* libpool_noop */
+    LIBPOOL_CHECK_LEAVE,    /* its finalizer, and its end */
+    LIBPOOL_CHECK_CLOSE,
+    LIBPOOL_CHECK_STEPS /* how many there are; at most 8 */
+} libpool_check_step;
+
+typedef struct libpool_check_report {
+    size_t size;          /* sizeof(libpool_check_report), set by the caller */
+    uint32_t failed_step; /* the first that failed; LIBPOOL_CHECK_STEPS: none */
+    int error;            /* negated errno behind it: of opening, forking, submitting; else 0 */
+    libpool_cause cause;  /* of the worker's or the task's end; PENDING: error tells */
+    int code;             /* as in the events and results, enum libpool_step included */
+    int signal;
+    uint32_t containment, oom_evidence, memory_enforcement; /* in force, as in libpool_stats */
+    uint64_t step_ns[8];                                    /* what each step took; 0: not tried */
+} libpool_check_report;
+
+enum {
+    LIBPOOL_CHECK_FAILED = 1 /* of libpool_check: the report tells */
+};
+
+/*
+ * Tries a configuration: opens a pool of one worker with these options (as libpool_call has them), runs the
+ * initializer, a task that does nothing and the finalizer, and closes it. What fails is not tried again.
+ * Takes what that takes: at worst the sum of the options' timeouts. Nothing stays.
+ * 0: it works; LIBPOOL_CHECK_FAILED: *report tells what does not. Without a report: -EINVAL, -E2BIG.
+ */
+int libpool_check(const libpool_options *options, libpool_check_report *report);
+
+/* A task that does nothing and returns 0; LIBPOOL_SPAWN: object "", symbol "libpool_noop". */
+int libpool_noop(libpool_worker *worker, const void *input, size_t input_size);
 
 /* ---- Inside a worker --------------------------------------------------------------------- */
 

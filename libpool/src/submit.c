@@ -48,7 +48,7 @@ static int check_function(const libpool *pool, const libpool_task *task)
 {
     if (!task->symbol)
         return task->function && !task->object && !pool->start.spawns ? 0 : -EINVAL;
-    if (task->function || !task->object || !task->object[0] || !task->symbol[0])
+    if (task->function || !task->object || !task->symbol[0])
         return -EINVAL;
     return lp_load_name_size(task->object, task->symbol) ? 0 : -ENAMETOOLONG;
 }
