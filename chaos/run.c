@@ -66,8 +66,9 @@ static void bind_trigger(struct ch_run *run, uint32_t step)
                                  .process = {.pid = event->pid}};
     if (event->kind >= HN_POOL && event->a)
         binding.task = ch_watch_task_of(run, event->a);
-    if (binding.slot < HN_SLOTS_MAX && run->roster.slots[binding.slot].process.pid == event->pid)
-        binding.process = run->roster.slots[binding.slot].process;
+    uint32_t line = hn_roster_slot_of(&run->roster, event->pid);
+    if (binding.slot != HN_NONE && line != HN_NONE)
+        binding.process = run->roster.slots[line].process;
     ch_run_bind(run, run->scenario->steps[step].trigger.name, &binding);
     ch_trigger_arm(run);
 }

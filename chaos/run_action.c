@@ -82,10 +82,9 @@ static void choose_named(const struct ch_run *run, int name, struct victims *vic
         choose_group(run, word->index, victims);
         return;
     }
-    if (binding->bound && binding->slot < HN_SLOTS_MAX &&
-        run->roster.slots[binding->slot].process.pid == binding->process.pid &&
-        run->roster.slots[binding->slot].state != HN_WORKER_ABSENT)
-        victims->slots[victims->count++] = binding->slot;
+    uint32_t line = hn_roster_slot_of(&run->roster, binding->process.pid);
+    if (binding->bound && binding->slot != HN_NONE && line != HN_NONE)
+        victims->slots[victims->count++] = line;
 }
 
 static void choose(struct ch_run *run, const struct ch_selector *selector, struct victims *victims)

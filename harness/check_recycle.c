@@ -14,17 +14,21 @@ struct capacity {
     uint32_t ready;
     bool recycling, shut;
     bool is_ready[SLOTS];
+    int32_t pid[SLOTS];    /* who: one that leaves may outlive its number */
     bool is_orphan[SLOTS]; /* its zygote is lost: it leaves for that */
 };
 
-static void leaves(struct capacity *capacity, uint32_t slot)
+static void leaves(struct capacity *capacity, uint32_t slot, int32_t pid)
 {
+    if (capacity->pid[slot] != pid)
+        return;
     capacity->ready -= capacity->is_ready[slot];
     capacity->is_ready[slot] = false;
 }
 
-static void becomes_ready(struct capacity *capacity, uint32_t slot)
+static void becomes_ready(struct capacity *capacity, uint32_t slot, int32_t pid)
 {
+    capacity->pid[slot] = pid;
     capacity->ready += !capacity->is_ready[slot];
     capacity->is_ready[slot] = true;
     capacity->is_orphan[slot] = false;
@@ -56,11 +60,11 @@ static void take_in(const struct hn_case *of, struct capacity *capacity,
         for (uint32_t slot = 0; slot < SLOTS; slot++)
             capacity->is_orphan[slot] = capacity->is_ready[slot];
     else if (about_slot && record->kind == HN_POOL + LIBPOOL_EVENT_WORKER_READY)
-        becomes_ready(capacity, record->slot);
+        becomes_ready(capacity, record->slot, record->pid);
     else if (about_slot && (record->kind == HN_POOL + LIBPOOL_EVENT_WORKER_RETIRED ||
                             record->kind == HN_POOL + LIBPOOL_EVENT_WORKER_KILLED ||
                             record->kind == HN_POOL + LIBPOOL_EVENT_WORKER_EXITED))
-        leaves(capacity, record->slot);
+        leaves(capacity, record->slot, record->pid);
     if (about_slot && record->kind == HN_POOL + LIBPOOL_EVENT_WORKER_RETIRED)
         check_leaving(of, capacity, record, findings);
 }

@@ -186,7 +186,7 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_LOST);
     if (view->group && view->group->family && view->stories->held)
         causes |= BIT(LIBPOOL_QUARANTINED);
-    if (of->memory_limited && hn_story_was_limited(view->stories, row->slot))
+    if (of->memory_limited && row->slot != HN_NONE && hn_story_one_was_limited(view->stories))
         causes |= BIT(LIBPOOL_OOM);
     if (of->memory_limit_bytes && appetite(view->group) > of->memory_limit_bytes)
         causes |= BIT(of->memory_sampled ? LIBPOOL_MEMORY : LIBPOOL_OOM);

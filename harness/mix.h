@@ -101,7 +101,7 @@ struct hn_mix {
     atomic_long asked, begun, told; /* tasks with callbacks, and calls of both */
     atomic_int inside;              /* callbacks that are under way, nested ones not counted */
     uint64_t random;                /* for callbacks: one at a time */
-    _Atomic int workers[HN_MIX_WORKERS + HN_MIX_SPARE + 2]; /* pids, by slot */
+    _Atomic int workers[HN_MIX_WORKERS + HN_MIX_SPARE + 2]; /* pids */
     _Atomic int zygote;
     atomic_long blocks, bytes; /* that the pool has from its allocator */
     struct hn_mix_thread threads[HN_MIX_THREADS];

@@ -219,11 +219,15 @@ static void note_task(struct hn_mix *mix, const libpool_event *event)
 
 static void note_worker(struct hn_mix *mix, const libpool_event *event)
 {
-    uint32_t slots = sizeof mix->workers / sizeof *mix->workers;
+    uint32_t slots = sizeof mix->workers / sizeof *mix->workers, place = 0;
     bool spawned = event->kind == LIBPOOL_EVENT_WORKER_SPAWNED;
-    HN_MIX_EXPECT(mix, event->slot < slots, "a worker in slot %u", event->slot);
-    if (event->slot < slots)
-        atomic_store(&mix->workers[event->slot], spawned ? event->pid : 0);
+    HN_MIX_EXPECT(mix, event->slot < HN_MIX_WORKERS + HN_MIX_SPARE, "a worker in slot %u",
+                  event->slot);
+    while (place < slots && atomic_load(&mix->workers[place]) != (spawned ? 0 : event->pid))
+        place++;
+    HN_MIX_EXPECT(mix, place < slots, "worker %d is one too many, or unknown", event->pid);
+    if (place < slots)
+        atomic_store(&mix->workers[place], spawned ? event->pid : 0);
     mix->spawned += spawned;
     mix->exited += !spawned;
 }

@@ -14,7 +14,7 @@ uint64_t hn_random(uint64_t *state)
 
 static struct hn_worker *worker_of(struct hn_roster *roster, const struct hn_record *record)
 {
-    if (record->slot >= HN_SLOTS_MAX)
+    if (record->slot >= HN_NUMBERS_MAX)
         return NULL;
     return &roster->slots[record->slot];
 }
@@ -23,15 +23,31 @@ static struct hn_worker *worker_of(struct hn_roster *roster, const struct hn_rec
 static struct hn_worker *same_of(struct hn_roster *roster, const struct hn_record *record)
 {
     struct hn_worker *worker = worker_of(roster, record);
-    return worker && worker->process.pid == record->pid ? worker : NULL;
+    if (worker && worker->process.pid == record->pid)
+        return worker;
+    uint32_t line = worker ? hn_roster_slot_of(roster, record->pid) : HN_NONE;
+    return line == HN_NONE ? NULL : &roster->slots[line];
+}
+
+/* Its number is another's from now on. */
+static void step_aside(struct hn_roster *roster, const struct hn_worker *worker)
+{
+    for (uint32_t line = HN_NUMBERS_MAX; line < HN_SLOTS_MAX; line++) {
+        if (roster->slots[line].state != HN_WORKER_ABSENT)
+            continue;
+        roster->slots[line] = *worker;
+        return;
+    }
 }
 
 /* The worker itself may have been heard of before the pool's event of its birth. */
 static void arrive(struct hn_roster *roster, const struct hn_record *record)
 {
     struct hn_worker *worker = worker_of(roster, record);
-    if (!worker || (worker->process.pid == record->pid && worker->state != HN_WORKER_ABSENT))
+    if (!worker || hn_roster_slot_of(roster, record->pid) != HN_NONE)
         return;
+    if (worker->state != HN_WORKER_ABSENT)
+        step_aside(roster, worker);
     memset(worker, 0, sizeof *worker);
     worker->state = HN_WORKER_STARTING;
     worker->spawned_ns = record->time_ns;

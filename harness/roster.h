@@ -2,7 +2,8 @@
 /*
  * roster: who the workers are, as the history tells it.
  *
- * The judge feeds it every record; it keeps one line a slot. It learns of processes from the pool's
+ * The judge feeds it every record; it keeps one line a slot, and one for each who was still there when
+ * another got its slot's number. It learns of processes from the pool's
  * events and of tasks from what the workers write themselves. A pid enters together with its start
  * time, so that nobody else's process is ever taken for a worker.
  */
@@ -15,7 +16,8 @@
 #include "harness/history.h"
 #include "harness/procfs.h"
 
-#define HN_SLOTS_MAX 2048
+#define HN_NUMBERS_MAX 2048
+#define HN_SLOTS_MAX (HN_NUMBERS_MAX + 256) /* those who have lost their number are behind */
 
 enum hn_worker_state {
     HN_WORKER_ABSENT = 0,
@@ -59,7 +61,7 @@ uint32_t hn_roster_select(const struct hn_roster *roster, enum hn_selection sele
 /* Workers that are ready: idle or busy. */
 uint32_t hn_roster_ready(const struct hn_roster *roster);
 
-/* The slot in which that process works now; HN_NONE. */
+/* The line of that process; HN_NONE. */
 uint32_t hn_roster_slot_of(const struct hn_roster *roster, pid_t pid);
 
 /* splitmix64. */

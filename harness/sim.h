@@ -83,6 +83,7 @@
     X(GROUP_CANCELLED, "several tasks of a group cancelled")                 \
     X(GROUP_BATCHES, "so many that it took more than one call")              \
     X(AGED, "a task went before one of a higher priority")                   \
+    X(NUMBER_INHERITED, "a worker whose number is not that of its slot")     \
     X(OUTDATED_LEFT, "a worker of an older generation left")                 \
     X(OUTDATED_KEPT, "one was kept, because too many were missing")          \
     X(RECYCLED_AGAIN, "a recycle began while one was under way")             \

@@ -31,6 +31,7 @@
 struct hn_book_run {
     uint32_t slot, generation;
     int pid;
+    uint32_t number;
     bool begun;
     uint64_t ended_ns;
 };
@@ -73,6 +74,7 @@ struct hn_book_slot {
     enum lp_worker_state state;
     uint32_t generation;
     int pid;
+    uint32_t number;                 /* what it is known by */
     uint32_t task;                   /* index in tasks, or LP_NONE */
     uint32_t queue[LP_PREFETCH_MAX]; /* what it was sent ahead, in that order */
     uint32_t queued;

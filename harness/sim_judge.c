@@ -76,8 +76,33 @@ static void check_all_fail(struct hn_books *books)
             books->failing_since_ns = books->now_ns;
 }
 
-static void judge_spawn(struct hn_books *books, const struct lp_action *action)
+/* Of those that serve tasks, or may; where replacements wait, of all that are not gone. */
+static bool is_number_taken(const struct hn_books *books, uint32_t number)
 {
+    enum lp_worker_state last = books->config.exclusive ? LP_WORKER_DEAD : LP_WORKER_BUSY;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (books->slots[i].state != LP_WORKER_VACANT && books->slots[i].state <= last &&
+            books->slots[i].number == number)
+            return true;
+    return false;
+}
+
+/* A replacement has the number of whom it replaces: the lowest that is free. */
+static void check_number(struct hn_books *books, uint32_t number)
+{
+    if (is_number_taken(books, number))
+        FAIL("two workers have the number %u", number);
+    for (uint32_t lower = 0; lower < number && lower < books->n_slots; lower++)
+        if (!is_number_taken(books, lower))
+            FAIL("a worker has the number %u, and %u is free", number, lower);
+    if (number >= most_ready(books))
+        FAIL("a worker has the number %u of %u", number, most_ready(books));
+}
+
+static void judge_spawn(struct hn_books *books, const struct lp_pool *pool,
+                        const struct lp_action *action)
+{
+    uint32_t number = pool->workers[action->slot].number;
     struct hn_book_slot *slot = &books->slots[action->slot];
     uint32_t occupied = books->n_slots - hn_books_in(books, LP_WORKER_VACANT);
     if (slot->state != LP_WORKER_VACANT)
@@ -92,8 +117,11 @@ static void judge_spawn(struct hn_books *books, const struct lp_action *action)
         FAIL("exclusive: spawn beside %u occupied slots", occupied);
     if (occupied >= most_ready(books))
         SOMETIMES(SPARE_USED);
+    check_number(books, number);
+    books->coverage->sometimes[HN_NUMBER_INHERITED] += number != action->slot;
     *slot = (struct hn_book_slot){.state = LP_WORKER_SPAWNING,
                                   .generation = action->generation,
+                                  .number = number,
                                   .task = LP_NONE,
                                   .edition = books->edition,
                                   .asked_ns = books->now_ns,
@@ -654,10 +682,14 @@ static void check_who(struct hn_books *books, uint32_t index, const struct lp_ou
     bool pending = is_at_home(task);
     uint32_t slot = pending ? LP_NONE : task->slot;
     int pid = pending ? 0 : books->slots[task->slot].pid;
+    uint32_t number = pending ? LP_NONE : books->slots[task->slot].number;
     if (pending && task->retried) {
         slot = task->failed.slot;
         pid = task->failed.pid;
+        number = task->failed.number;
     }
+    if (outcome->number != number)
+        FAIL("task %u ended with worker number %u", index + 1, outcome->number);
     if (outcome->slot != slot)
         FAIL("task %u ended on slot %u", index + 1, outcome->slot);
     if (outcome->pid != pid)
@@ -845,6 +877,7 @@ static void fail_run(struct hn_books *books, struct hn_book_task *task, libpool_
     task->failed = (struct hn_book_run){.slot = task->slot,
                                         .generation = slot->generation,
                                         .pid = slot->pid,
+                                        .number = slot->number,
                                         .begun = task->begun != 0,
                                         .ended_ns = books->now_ns};
     task->retried++;
@@ -939,12 +972,22 @@ static void judge_weigh(struct hn_books *books, const struct lp_action *action)
     SOMETIMES(WEIGHED);
 }
 
-static void judge_note(struct hn_books *books, const libpool_event *note)
+static bool is_about_worker(libpool_event_kind kind)
 {
+    return kind == LIBPOOL_EVENT_TASK_LAUNCHED ||
+           (kind >= LIBPOOL_EVENT_WORKER_SPAWNED && kind <= LIBPOOL_EVENT_WORKER_EXITED);
+}
+
+static void judge_note(struct hn_books *books, const struct lp_action *action)
+{
+    const libpool_event *note = &action->note;
     books->notes[note->kind]++;
     bool says = note->cause == LIBPOOL_MEMORY;
-    if (note->kind == LIBPOOL_EVENT_WORKER_RETIRED && says != books->slots[note->slot].outgrown)
-        FAIL("slot %u leaves, and not for the reason that was told", note->slot);
+    if (note->kind == LIBPOOL_EVENT_WORKER_RETIRED && says != books->slots[action->slot].outgrown)
+        FAIL("slot %u leaves, and not for the reason that was told", action->slot);
+    if (is_about_worker(note->kind) && note->slot != books->slots[action->slot].number)
+        FAIL("slot %u is called %u, its number is %u", action->slot, note->slot,
+             books->slots[action->slot].number);
 }
 
 /* ---- the zygote and the end ------------------------------------------------------------------- */
@@ -1032,7 +1075,7 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     if (books->down && action->kind != LP_ACTION_NOTE)
         FAIL("action %d after the end", (int)action->kind);
     switch (action->kind) {
-    case LP_ACTION_SPAWN: judge_spawn(books, action); return;
+    case LP_ACTION_SPAWN: judge_spawn(books, pool, action); return;
     case LP_ACTION_ASSIGN: judge_assign(books, pool, action); return;
     case LP_ACTION_RETIRE: judge_retire(books, action); return;
     case LP_ACTION_ASK: judge_ask(books, pool, action); return;
@@ -1043,7 +1086,7 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     case LP_ACTION_ROOM: books->room_told = true; return;
     case LP_ACTION_ZYGOTE_START: judge_zygote_start(books); return;
     case LP_ACTION_ZYGOTE_DROP: judge_zygote_drop(books); return;
-    case LP_ACTION_NOTE: judge_note(books, &action->note); return;
+    case LP_ACTION_NOTE: judge_note(books, action); return;
     case LP_ACTION_DOWN: judge_down(books); return;
     case LP_ACTION_RETRY: judge_again(books, pool, action); return;
     case LP_ACTION_RESUME: judge_resume(books, pool, action); return;

@@ -151,10 +151,10 @@ bool hn_story_was_hit(const struct hn_stories *stories, int32_t pid, int number)
     return false;
 }
 
-bool hn_story_was_limited(const struct hn_stories *stories, uint32_t slot)
+bool hn_story_one_was_limited(const struct hn_stories *stories)
 {
-    for (uint32_t i = 0; slot != HN_NONE && i < stories->deeds_count; i++)
-        if (stories->deeds[i].slot == slot && stories->deeds[i].signal == 0)
+    for (uint32_t i = 0; i < stories->deeds_count; i++)
+        if (stories->deeds[i].slot != HN_NONE && stories->deeds[i].signal == 0)
             return true;
     return false;
 }

@@ -32,7 +32,7 @@ struct hn_story {
 struct hn_deed {
     int32_t pid;
     uint32_t slot;
-    int32_t signal; /* 0: a limit on the memory of its slot, which its successors inherit */
+    int32_t signal; /* 0: a limit on its memory, or another lack */
 };
 
 /* From the blow that a zygote got until the next one was up, or it went on. */
@@ -60,7 +60,8 @@ struct hn_stories *hn_stories_read(const struct hn_world *world);
 void hn_stories_free(struct hn_stories *stories);
 
 bool hn_story_was_hit(const struct hn_stories *stories, int32_t pid, int signal);
-bool hn_story_was_limited(const struct hn_stories *stories, uint32_t slot);
+/* The memory of some worker: any that is started later may inherit its cgroup. */
+bool hn_story_one_was_limited(const struct hn_stories *stories);
 
 /* When it ended, and whether it was with a worker while a zygote was missing. */
 uint64_t hn_story_ended_ns(const struct hn_story *story, const struct hn_row *row);

@@ -36,11 +36,10 @@ struct hn_target {
     libpool_future **futures;    /* by row */
     int *filled_fds;
     int filled_count;
-    _Atomic uint32_t stopping; /* futex: observer, sampler and thief leave */
-    _Atomic uint32_t tick;     /* futex: a sample was taken */
-    _Atomic int32_t
-        pids[HN_PIDS_MAX]; /* whom the pool has told of, by slot; the last: its zygote */
-    _Atomic bool shut;     /* a shutdown has begun: strength 0 is what the pool wants */
+    _Atomic uint32_t stopping;         /* futex: observer, sampler and thief leave */
+    _Atomic uint32_t tick;             /* futex: a sample was taken */
+    _Atomic int32_t pids[HN_PIDS_MAX]; /* whom the pool has told of; the last: its zygote */
+    _Atomic bool shut;                 /* a shutdown has begun: strength 0 is what the pool wants */
     struct hn_outfit_given outfit;
     uint64_t init_failures; /* that the observer has read of */
 };

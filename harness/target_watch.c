@@ -29,20 +29,27 @@ static void note_event(struct hn_target *target, const libpool_event *event)
     hn_history_append(&target->world->history, &record);
 }
 
+/* A worker's number may be another's before it is dead. The last place is the zygote's. */
+static void replace_worker(struct hn_target *target, int32_t from, int32_t to)
+{
+    uint32_t place = 0;
+    while (place < HN_PIDS_MAX - 1 && atomic_load(&target->pids[place]) != from)
+        place++;
+    if (place < HN_PIDS_MAX - 1)
+        atomic_store(&target->pids[place], to);
+}
+
 /* Whom the pool holds for alive, as far as its events were read. */
 static void note_process(struct hn_target *target, const libpool_event *event)
 {
-    bool born = event->kind == LIBPOOL_EVENT_WORKER_SPAWNED ||
-                event->kind == LIBPOOL_EVENT_ZYGOTE_STARTED;
-    bool of_zygote = event->kind == LIBPOOL_EVENT_ZYGOTE_STARTED ||
-                     event->kind == LIBPOOL_EVENT_ZYGOTE_LOST;
-    uint32_t place = of_zygote ? HN_PIDS_MAX - 1 : event->slot;
-    if (place >= HN_PIDS_MAX)
-        return;
-    if (born)
-        atomic_store(&target->pids[place], event->pid);
-    else if (of_zygote || event->kind == LIBPOOL_EVENT_WORKER_EXITED)
-        atomic_store(&target->pids[place], 0);
+    if (event->kind == LIBPOOL_EVENT_ZYGOTE_STARTED)
+        atomic_store(&target->pids[HN_PIDS_MAX - 1], event->pid);
+    else if (event->kind == LIBPOOL_EVENT_ZYGOTE_LOST)
+        atomic_store(&target->pids[HN_PIDS_MAX - 1], 0);
+    else if (event->kind == LIBPOOL_EVENT_WORKER_SPAWNED)
+        replace_worker(target, 0, event->pid);
+    else if (event->kind == LIBPOOL_EVENT_WORKER_EXITED)
+        replace_worker(target, event->pid, 0);
 }
 
 /* A gap is our own fault: we read too slowly, and the history is not to be judged. */

@@ -22,7 +22,8 @@
  * Words
  *   worker     a process that runs one task after the other. Its tree is the worker and all that was
  *              started there. To leave is to end in order: after the task, with the finalizer.
- *   slot       a worker's number, which a later worker gets when the tree of this one is gone.
+ *   slot       a worker's number: the lowest free one when it is started, so that a replacement has that
+ *              of the worker whose place it takes. No two that are given tasks share one.
  *   zygote     the process from which all workers are forked. The pool starts it, and starts another
  *              one when it is lost.
  *   backlog    the tasks that are pending: not with a worker yet.
@@ -156,7 +157,7 @@ enum {
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
     LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
     LIBPOOL_PRELOAD = 1u << 3,   /* SPAWN only: the zygote loads options.object, see below */
-    LIBPOOL_CALLBACKS = 1u << 4  /* a thread of the pool's makes the callbacks, see libpool_callback;
+    LIBPOOL_CALLBACKS = 1u << 4 /* a thread of the pool's makes the callbacks, see libpool_callback;
                                     not with NO_THREAD */
 };
 
@@ -208,7 +209,7 @@ typedef struct libpool_outfit {
     uint32_t environment_count;     /* at most 4096, as the two below */
     const char *const *environment; /* "NAME=VALUE": set; "NAME": unset; in their order */
     const uint32_t *cpus;           /* CPU numbers. Those that are not there are left out as long as
-                                       one is. Spare slots share with others when they are dealt */
+                                       one is. With fewer CPUs than slots they are shared */
     uint32_t cpus_count;
     uint32_t limits_count;
     const libpool_limit *limits;
@@ -514,9 +515,10 @@ typedef struct libpool_task {
 /*
  * A task may be named instead of pointed at; with LIBPOOL_SPAWN it must be. `object` is what dlopen(3) takes:
  * a path, or a name that is searched for. The worker loads it (RTLD_NOW, RTLD_LOCAL) before the first
- * task that names it, and keeps it; `symbol` is a libpool_task_function, up to 511 bytes, and with the
- * object 4606. An object or symbol that is not there ends the task as LIBPOOL_ERROR, not started, with
- * code -ENOENT and the loader's words in `text`; the worker lives. (-ENOSYS: the application is linked
+ * task that names it, and keeps it ("": the worker's own program, with what it exports); `symbol` is a
+ * libpool_task_function, up to 511 bytes, and with the object 4606. An object or symbol that is not there
+ * ends the task as LIBPOOL_ERROR, not started, with code -ENOENT and the loader's words in `text`; the
+ * worker lives. (-ENOSYS: the application is linked
  * without a loader.) Both names count as input. The object's constructors run in the worker, as part of
  * the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is linked
  * with libpool.a, only if that exports it (-rdynamic).
@@ -766,6 +768,42 @@ int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report 
  */
 int libpool_call(const libpool_task *task, const libpool_options *options, libpool_future **future);
 
+/* The steps of libpool_check. */
+typedef enum libpool_check_step {
+    LIBPOOL_CHECK_OPEN = 0, /* the options, and the zygote */
+    LIBPOOL_CHECK_START,    /* a worker: its outfit, its initializer */
+    LIBPOOL_CHECK_TASK,     /* libpool_noop */
+    LIBPOOL_CHECK_LEAVE,    /* its finalizer, and its end */
+    LIBPOOL_CHECK_CLOSE,
+    LIBPOOL_CHECK_STEPS /* how many there are; at most 8 */
+} libpool_check_step;
+
+typedef struct libpool_check_report {
+    size_t size;          /* sizeof(libpool_check_report), set by the caller */
+    uint32_t failed_step; /* the first that failed; LIBPOOL_CHECK_STEPS: none */
+    int error;            /* negated errno behind it: of opening, forking, submitting; else 0 */
+    libpool_cause cause;  /* of the worker's or the task's end; PENDING: error tells */
+    int code;             /* as in the events and results, enum libpool_step included */
+    int signal;
+    uint32_t containment, oom_evidence, memory_enforcement; /* in force, as in libpool_stats */
+    uint64_t step_ns[8];                                    /* what each step took; 0: not tried */
+} libpool_check_report;
+
+enum {
+    LIBPOOL_CHECK_FAILED = 1 /* of libpool_check: the report tells */
+};
+
+/*
+ * Tries a configuration: opens a pool of one worker with these options (as libpool_call has them), runs the
+ * initializer, a task that does nothing and the finalizer, and closes it. What fails is not tried again.
+ * Takes what that takes: at worst the sum of the options' timeouts. Nothing stays.
+ * 0: it works; LIBPOOL_CHECK_FAILED: *report tells what does not. Without a report: -EINVAL, -E2BIG.
+ */
+int libpool_check(const libpool_options *options, libpool_check_report *report);
+
+/* A task that does nothing and returns 0; LIBPOOL_SPAWN: object "", symbol "libpool_noop". */
+int libpool_noop(libpool_worker *worker, const void *input, size_t input_size);
+
 /* ---- Inside a worker --------------------------------------------------------------------- */
 
 /*
@@ -791,7 +829,10 @@ void libpool_worker_beat(libpool_worker *worker);
 int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total,
                             const char *text);
 
-/* 0 to workers_limit + spare_workers + 1; no two live workers share one, a replacement gets a free one. */
+/*
+ * Less than max_workers + spare_workers as that was when it was started. A replacement has it while the old
+ * worker finalizes or dies; with LIBPOOL_EXCLUSIVE not before nothing is left of that.
+ */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
 void libpool_worker_set_data(libpool_worker *worker, void *data); /* for later tasks there */

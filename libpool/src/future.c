@@ -132,7 +132,7 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->code = outcome->code;
     result->signal = outcome->signal;
     result->core_dumped = outcome->core_dumped;
-    result->slot = outcome->slot;
+    result->slot = outcome->number;
     result->pid = outcome->pid;
     result->task_id = task_id;
     result->pending_ns = outcome->pending_ns;

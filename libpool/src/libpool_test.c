@@ -443,6 +443,48 @@ TEST(libpool, without_a_thread_the_application_drives)
     libpool_close(pool);
 }
 
+static void stay(libpool_worker *worker, void *arg)
+{
+    (void)worker, (void)arg;
+    for (;;)
+        (void)pause();
+}
+
+/* The first is still in its finalizer when the second has its number. */
+TEST(libpool, a_replacement_has_the_slot_of_whom_it_replaces)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .min_workers = 1,
+                               .max_workers = 1,
+                               .tasks_per_worker = 1,
+                               .event_buffer = 64,
+                               .finalizer = stay,
+                               .finalizer_timeout_ms = 20000};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    int pids[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        libpool_future *future = submit(pool, tell_slot, NULL, 0, 0);
+        CU_ASSERT_EQUAL(libpool_future_wait(future, 10000), 0);
+        const libpool_result *result = libpool_future_result(future);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+        CU_ASSERT_EQUAL(result->slot, 0);
+        CU_ASSERT_EQUAL(*(const uint32_t *)result->data, 0);
+        pids[i] = result->pid;
+        libpool_future_free(future);
+    }
+    CU_ASSERT_NOT_EQUAL(pids[0], pids[1]);
+    CU_ASSERT_EQUAL(kill(pids[0], 0), 0); /* it lives */
+    libpool_event event = {.size = sizeof event};
+    for (int spawned = 0; spawned < 2;) {
+        CU_ASSERT_EQUAL_FATAL(libpool_event_next(pool, &event, 10000), 0);
+        spawned += event.kind == LIBPOOL_EVENT_WORKER_SPAWNED;
+        CU_ASSERT_TRUE(event.slot == 0 || event.slot == UINT32_MAX);
+    }
+    CU_ASSERT_EQUAL(event.pid, pids[1]);
+    libpool_close(pool);
+}
+
 TEST(libpool, without_a_thread_a_look_at_a_future_is_a_turn)
 {
     libpool *pool = NULL;

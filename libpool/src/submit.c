@@ -48,7 +48,7 @@ static int check_function(const libpool *pool, const libpool_task *task)
 {
     if (!task->symbol)
         return task->function && !task->object && !pool->start.spawns ? 0 : -EINVAL;
-    if (task->function || !task->object || !task->object[0] || !task->symbol[0])
+    if (task->function || !task->object || !task->symbol[0])
         return -EINVAL;
     return lp_load_name_size(task->object, task->symbol) ? 0 : -ENAMETOOLONG;
 }
@@ -129,8 +129,7 @@ static int hand_over(libpool *pool, const struct lp_task_spec *spec, uint64_t de
         bool full = lp_callbacks_are_full(pool, spec->user);
         if (full && !pool->has_thread)
             return -EAGAIN;
-        int error = full ? -EAGAIN
-                         : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
+        int error = full ? -EAGAIN : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
         if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
             lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)

@@ -91,7 +91,10 @@ static void leave_to_driver(libpool *pool)
 static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uint32_t owed)
 {
     struct lp_line *line = &pool->lines[slot];
-    struct lp_request message = {.kind = kind, .slot = slot, .generation = line->generation};
+    struct lp_request message = {.kind = kind,
+                                 .slot = slot,
+                                 .generation = line->generation,
+                                 .number = pool->core.workers[slot].number};
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */
@@ -248,7 +251,8 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     pool->ends++;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
-    tell_start(pool, action->task); /* it may have been sent ahead, and known to have run only now */
+    tell_start(pool,
+               action->task); /* it may have been sent ahead, and known to have run only now */
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
     if (pool->callbacks.used && future->callback)
         lp_callbacks_end(pool, future);
@@ -1075,10 +1079,10 @@ bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns)
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
-static void enter_worker(void *context, uint32_t slot, uint32_t generation)
+static void enter_worker(void *context, uint32_t slot, uint32_t number, uint32_t generation)
 {
     const libpool *pool = context;
-    lp_worker_process(&pool->kit, slot, generation);
+    lp_worker_process(&pool->kit, slot, number, generation);
 }
 
 static struct lp_pool_config make_config(const libpool_options *options)

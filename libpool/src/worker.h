@@ -39,7 +39,7 @@ struct lp_worker_kit {
 void lp_worker_prepare(void);
 
 /* Runs in a fresh worker (worker_main.c). */
-_Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
+_Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot, uint32_t number,
                                  uint32_t generation);
 
 #endif

@@ -53,7 +53,9 @@ struct libpool_worker {
     const struct lp_worker_kit *kit;
     libpool_finalizer *finalizer;
     const uint32_t *alive; /* wiped in a child that a task forks */
-    uint32_t slot, generation;
+    uint32_t slot;         /* where its window and its cgroup are */
+    uint32_t number;       /* what the application knows it by */
+    uint32_t generation;
     uint64_t task_id;
     uint64_t last_ns;   /* when the last task ended; 0: something came between */
     uint64_t run_ns;    /* how long it took */
@@ -76,7 +78,7 @@ struct libpool_worker {
 
 uint32_t libpool_worker_slot(const libpool_worker *worker)
 {
-    return worker->slot;
+    return worker->number;
 }
 
 uint64_t libpool_worker_task_id(const libpool_worker *worker)
@@ -544,9 +546,9 @@ static int dress(const libpool_worker *worker)
     const struct lp_worker_kit *kit = worker->kit;
     struct lp_outfit *outfit;
     if (!kit->wardrobe)
-        return lp_outfit_wear(kit->outfit, worker->slot);
+        return lp_outfit_wear(kit->outfit, worker->number);
     bool taken = lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit);
-    return taken ? lp_outfit_wear(outfit, worker->slot) : -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
+    return taken ? lp_outfit_wear(outfit, worker->number) : -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
 }
 
 static void initialise(libpool_worker *worker)
@@ -628,11 +630,11 @@ static struct lp_window *keep_own_window(const struct lp_worker_kit *kit, uint32
     return (void *)own;
 }
 
-_Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
+_Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot, uint32_t number,
                                  uint32_t generation)
 {
     libpool_worker worker = {
-        .kit = kit, .alive = kit->alive, .slot = slot, .generation = generation};
+        .kit = kit, .alive = kit->alive, .slot = slot, .number = number, .generation = generation};
     *kit->alive = LP_ALIVE_IN_WORKER;
     lp_channel_init_worker(&worker.channel, keep_own_window(kit, slot), DOORBELL_FD);
     initialise(&worker);

@@ -29,9 +29,9 @@ struct handed {
     int *fds; /* a doorbell and an heir a slot */
 };
 
-static void enter_worker(void *kit, uint32_t slot, uint32_t generation)
+static void enter_worker(void *kit, uint32_t slot, uint32_t number, uint32_t generation)
 {
-    lp_worker_process(kit, slot, generation);
+    lp_worker_process(kit, slot, number, generation);
 }
 
 /* A copy of what the workers must not reach; the windows are all that stays mapped. */

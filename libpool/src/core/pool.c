@@ -41,7 +41,7 @@ static size_t round_16(size_t bytes)
 }
 
 struct layout {
-    size_t workers, actions, heap_items, heap_places, tasks, total;
+    size_t workers, actions, heap_items, heap_places, numbers, tasks, total;
 };
 
 static struct layout lay_out(const struct lp_pool_config *config)
@@ -51,7 +51,8 @@ static struct layout lay_out(const struct lp_pool_config *config)
     at.actions = round_16(slots * sizeof(struct lp_worker));
     at.heap_items = at.actions + round_16(actions_needed(config) * sizeof(struct lp_action));
     at.heap_places = at.heap_items + round_16(slots * sizeof(struct lp_heap_item));
-    at.tasks = at.heap_places + round_16(slots * sizeof(uint32_t));
+    at.numbers = at.heap_places + round_16(slots * sizeof(uint32_t));
+    at.tasks = at.numbers + round_16(slots * sizeof(bool));
     at.total = at.tasks + lp_tasks_bytes(tasks_needed(config));
     return at;
 }
@@ -80,6 +81,7 @@ void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, voi
     pool->actions_capacity = actions_needed(config);
     pool->deadlines.items = (struct lp_heap_item *)(void *)(base + at.heap_items);
     pool->deadlines.places = (uint32_t *)(void *)(base + at.heap_places);
+    pool->numbers = (bool *)(base + at.numbers);
     lp_tasks_init(&pool->tasks, tasks_needed(config), base + at.tasks);
     pool->tasks.ageing_ns = config->ageing_ns;
     pool->idle_oldest = pool->idle_newest = pool->probe = pool->hungry_first = LP_NONE;
@@ -115,9 +117,11 @@ libpool_event *lp_pool_note(struct lp_pool *pool, libpool_event_kind kind, uint3
     if (!pool->config.notes)
         return &pool->unread;
     struct lp_action *action = lp_pool_emit(pool, LP_ACTION_NOTE, slot);
-    action->note = (libpool_event){.time_ns = pool->now_ns, .kind = kind, .slot = slot};
-    if (slot != LP_NONE)
+    action->note = (libpool_event){.time_ns = pool->now_ns, .kind = kind, .slot = LP_NONE};
+    if (slot != LP_NONE) {
+        action->note.slot = pool->workers[slot].number;
         action->note.pid = pool->workers[slot].pid;
+    }
     if (task != LP_NONE)
         action->note.task_id = pool->tasks.table[task].id;
     return &action->note;
@@ -171,6 +175,16 @@ static void fill_in_retries(const struct lp_pool *pool, uint32_t index, struct l
     outcome->pid = task->outcome.pid;
 }
 
+/* Its worker's, or that of the run before: another may be in that slot by now. */
+static void fill_in_number(const struct lp_pool *pool, const struct lp_task *task,
+                           struct lp_outcome *outcome)
+{
+    if (is_in_worker(task))
+        outcome->number = pool->workers[outcome->slot].number;
+    else
+        outcome->number = outcome->slot == LP_NONE ? LP_NONE : task->outcome.number;
+}
+
 /* Each run once: one that follows another has waited since it was queued again. */
 static void count_run(struct lp_pool *pool, uint32_t index, const struct lp_outcome *outcome)
 {
@@ -182,6 +196,7 @@ static void count_run(struct lp_pool *pool, uint32_t index, const struct lp_outc
 
 static void note_run(libpool_event *note, const struct lp_outcome *outcome)
 {
+    note->slot = outcome->number;
     note->pid = outcome->pid;
     note->cause = outcome->cause;
     note->code = outcome->code;
@@ -192,6 +207,7 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
 {
     fill_in_times(pool, &pool->tasks.table[index], outcome);
     fill_in_retries(pool, index, outcome);
+    fill_in_number(pool, &pool->tasks.table[index], outcome);
     if (pool->tasks.table[index].state == LP_TASK_RUNNING)
         count_run(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
@@ -212,6 +228,7 @@ bool lp_pool_end_run(struct lp_pool *pool, uint32_t index, struct lp_outcome *ou
     }
     fill_in_times(pool, &pool->tasks.table[index], outcome);
     count_run(pool, index, outcome);
+    fill_in_number(pool, &pool->tasks.table[index], outcome);
     lp_retry_begin(pool, index, outcome);
     pool->stats.tasks_retried++;
     lp_pool_emit(pool, LP_ACTION_RETRY, outcome->slot)->task = index;
@@ -1115,6 +1132,19 @@ static bool check_idle_list(const struct lp_pool *pool)
     return count == pool->in_state[LP_WORKER_IDLE] && older == pool->idle_newest;
 }
 
+/* Each is held by one worker: lp_worker_check has seen that who needs one has it. */
+static bool check_numbers(const struct lp_pool *pool)
+{
+    const uint32_t *in = pool->in_state;
+    uint32_t taken = 0, held = strength(pool);
+    for (uint32_t number = 0; number < pool->slots; number++)
+        taken += pool->numbers[number];
+    if (pool->config.exclusive)
+        held += in[LP_WORKER_RETIRING] + in[LP_WORKER_DYING] + in[LP_WORKER_GONE] +
+                in[LP_WORKER_DEAD];
+    return taken == held;
+}
+
 /* I3: with a backlog somebody works, or something is due. */
 static bool check_liveness(const struct lp_pool *pool)
 {
@@ -1134,5 +1164,5 @@ bool lp_pool_check(const struct lp_pool *pool)
     bool bounded = pool->n_actions + 1 < pool->actions_capacity &&
                    pool->in_state[LP_WORKER_BUSY] <= pool->config.workers_limit;
     return bounded && check_books(pool) && check_states(pool) && check_idle_list(pool) &&
-           check_liveness(pool) && lp_tasks_check(&pool->tasks);
+           check_numbers(pool) && check_liveness(pool) && lp_tasks_check(&pool->tasks);
 }

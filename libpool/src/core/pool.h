@@ -100,6 +100,7 @@ struct lp_pool {
 
     struct lp_tasks tasks;
     struct lp_worker *workers;
+    bool *numbers;            /* that are taken; there are as many as slots */
     uint32_t slots;           /* max_workers and the spares */
     struct lp_heap deadlines; /* by slot: when to look at a worker */
     uint32_t idle_oldest, idle_newest;

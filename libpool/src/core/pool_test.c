@@ -76,6 +76,71 @@ TEST(pool, the_idle_worker_that_was_used_last_is_used_first)
     SAID("assign 3 1.1; ");
 }
 
+static uint32_t number(uint32_t slot)
+{
+    return rig.pool.workers[slot].number;
+}
+
+TEST(pool, a_replacement_has_the_number_of_whom_it_replaces)
+{
+    OPEN(.min_workers = 3, .max_workers = 3);
+    rig_raise(&rig, 3);
+    rig_pass(&rig, 2000); /* nobody's death is an early one */
+    RIG_TELL(&rig, 1, EXITED, .signal = SIGKILL);
+    SAID("spawn 3.1; ");
+    CU_ASSERT_EQUAL(number(3), 1);
+    TELL(1, EMPTY); /* what is left of the old one is no matter */
+    rise(3);
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    RIG_TELL(&rig, 2, EXITED, .signal = SIGKILL);
+    CU_ASSERT_EQUAL(number(1), 0);
+    CU_ASSERT_EQUAL(number(4), 2);
+}
+
+TEST(pool, who_leaves_gives_its_number_up_and_who_starts_has_it)
+{
+    OPEN(.min_workers = 1, .max_workers = 1, .tasks_per_worker = 1);
+    rig_raise(&rig, 1);
+    SUBMIT();
+    TELL(0, RESULT, .task_id = 1);
+    CU_ASSERT_EQUAL(STATE(0), LP_WORKER_RETIRING);
+    CU_ASSERT_EQUAL(STATE(1), LP_WORKER_SPAWNING);
+    CU_ASSERT_EQUAL(number(1), 0);
+}
+
+TEST(pool, an_exclusive_number_is_held_until_the_tree_is_gone)
+{
+    OPEN(.min_workers = 2, .max_workers = 2, .exclusive = true);
+    rig_raise(&rig, 2);
+    rig_pass(&rig, 2000);
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    CU_ASSERT_TRUE(rig.pool.numbers[0]);
+    TELL(0, EMPTY);
+    CU_ASSERT_EQUAL(STATE(0), LP_WORKER_SPAWNING);
+    CU_ASSERT_EQUAL(number(0), 0);
+}
+
+TEST(pool, what_ends_tells_the_number_it_had)
+{
+    OPEN(.min_workers = 2, .max_workers = 2, .notes = true);
+    rig_raise(&rig, 2);
+    rig_pass(&rig, 2000);
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+    rise(2); /* it is number 0, and was used last */
+    uint32_t index;
+    struct lp_task_spec spec = {.user = NULL};
+    CU_ASSERT_EQUAL(lp_pool_submit(&rig.pool, &spec, rig.now_ns, &index), 0);
+    CU_ASSERT_EQUAL(rig.pool.tasks.table[index].slot, 2);
+    CU_ASSERT_EQUAL(lp_pool_cancel(&rig.pool, index, rig.now_ns), LP_CANCEL_KILLED);
+    CU_ASSERT_EQUAL(rig.pool.tasks.table[index].outcome.slot, 2);
+    CU_ASSERT_EQUAL(rig.pool.tasks.table[index].outcome.number, 0);
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < rig.pool.n_actions; i++)
+        if (rig.pool.actions[i].kind == LP_ACTION_NOTE && rig.pool.actions[i].slot == 2)
+            told += rig.pool.actions[i].note.slot == 0;
+    CU_ASSERT_EQUAL(told, 3); /* launched, ended, killed */
+}
+
 TEST(pool, workers_are_started_as_tasks_demand_and_no_more)
 {
     OPEN(.max_workers = 3);

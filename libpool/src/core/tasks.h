@@ -54,6 +54,7 @@ struct lp_outcome {
     uint32_t silent_ms; /* TIMEOUT: it gave no sign of life for so long; 0: that was not why */
     int pid;
     uint32_t slot;
+    uint32_t number; /* of the worker there */
     uint64_t pending_ns;
     uint64_t running_ns;
     uint64_t memory_bytes; /* MEMORY: what was seen */

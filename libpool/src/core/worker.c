@@ -40,6 +40,26 @@ static void idle_link(struct lp_pool *pool, uint32_t slot)
     pool->idle_newest = slot;
 }
 
+/*
+ * Nobody else may have its number: whom it may hand tasks to, or, where a replacement waits until the old
+ * tree is gone, who is not gone.
+ */
+static bool holds_number(const struct lp_pool *pool, enum lp_worker_state state)
+{
+    enum lp_worker_state last = pool->config.exclusive ? LP_WORKER_DEAD : LP_WORKER_BUSY;
+    return state >= LP_WORKER_SPAWNING && state <= last;
+}
+
+/* The lowest: so a replacement has that of the one whose place it takes. */
+static uint32_t take_number(struct lp_pool *pool)
+{
+    uint32_t number = 0;
+    while (pool->numbers[number])
+        number++;
+    pool->numbers[number] = true;
+    return number;
+}
+
 /* The one place where a worker changes its state. */
 static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state)
 {
@@ -48,6 +68,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         idle_unlink(pool, slot);
     if (worker->state == LP_WORKER_BUSY && pool->idle_newest != LP_NONE)
         pool->made_room = true; /* for a task that a spare one can begin at once */
+    if (holds_number(pool, worker->state) && !holds_number(pool, state))
+        pool->numbers[worker->number] = false;
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -87,6 +109,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
     uint32_t tasks_limit = (uint32_t)jittered(pool, pool->config.tasks_per_worker);
     *worker = (struct lp_worker){.state = LP_WORKER_VACANT,
                                  .generation = worker->generation + 1,
+                                 .number = take_number(pool),
                                  .task = LP_NONE,
                                  .queue_first = LP_NONE,
                                  .queue_last = LP_NONE,
@@ -856,6 +879,8 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
     const struct lp_worker *worker = &pool->workers[slot];
     bool has_task = worker->state != LP_WORKER_VACANT && worker->task != LP_NONE;
     if (worker->state == LP_WORKER_BUSY && !has_task)
+        return false;
+    if (holds_number(pool, worker->state) && !pool->numbers[worker->number])
         return false;
     if (worker->state != LP_WORKER_BUSY && has_tasks(worker) && !may_keep_task(worker))
         return false;

@@ -63,7 +63,8 @@ struct lp_worker {
     enum lp_worker_state state;
     uint32_t generation; /* grows with each SPAWN: late words about an old process are ignored */
     int pid;
-    uint32_t task;                    /* index, or LP_NONE */
+    uint32_t number; /* what the world knows it by; from SPAWN until another one may have it */
+    uint32_t task;   /* index, or LP_NONE */
     uint32_t queue_first, queue_last; /* prefetched tasks, in the order in which they were sent */
     uint32_t queued;
     bool recalled; /* what was taken back still lies in its channel: nothing is added to it */

@@ -59,7 +59,7 @@ static void name_worker(const struct lp_child_plan *plan)
 {
     char digits[12];
     struct lp_text text = lp_text_begin(digits, sizeof(digits));
-    lp_text_add_number(&text, plan->slot);
+    lp_text_add_number(&text, plan->number);
     lp_child_set_name(plan->options->name, digits);
 }
 
@@ -104,6 +104,6 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
     sigset_t none;
     (void)sigemptyset(&none);
     (void)lp_sys.signal_mask(SIG_SETMASK, &none, NULL);
-    plan->options->worker_main(plan->options->context, plan->slot, plan->generation);
+    plan->options->worker_main(plan->options->context, plan->slot, plan->number, plan->generation);
     _exit(0);
 }

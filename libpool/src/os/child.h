@@ -20,7 +20,7 @@
 struct lp_child_plan {
     const struct lp_zygote_options *options;
     const struct lp_cgroup *cgroup;
-    uint32_t slot, generation;
+    uint32_t slot, number, generation;
     pid_t zygote_pid;             /* whose death is the worker's, until the host knows it */
     int oom_score;                /* lp_child_worse_oom_score() of the zygote */
     int doorbell_fd, lifeline_fd; /* in the zygote's table; lifeline -1: none */

@@ -70,9 +70,10 @@ static void *refuse(struct lp_load *load, const char *why, int error, int *told)
     return NULL;
 }
 
+/* No name: the program itself, with what it exports. */
 static void *open_object(const char *object)
 {
-    return dlopen(object, RTLD_NOW | RTLD_LOCAL);
+    return dlopen(object[0] ? object : NULL, RTLD_NOW | RTLD_LOCAL);
 }
 
 static const char *loader_says(void)

@@ -128,6 +128,7 @@ static void run_worker(const struct zygote *zygote, const struct lp_request *req
         .options = zygote->options,
         .cgroup = &zygote->cgroup,
         .slot = request->slot,
+        .number = request->number,
         .generation = request->generation,
         .zygote_pid = zygote->pid,
         .oom_score = zygote->oom_score,

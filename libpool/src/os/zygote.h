@@ -38,6 +38,7 @@ struct lp_request {
     uint32_t kind;
     uint32_t slot;
     uint32_t generation; /* SPAWN: of the new worker; KILL: only if the slot is still that one */
+    uint32_t number;     /* SPAWN: what it is known by */
 };
 
 /*
@@ -86,7 +87,7 @@ struct lp_report {
  * /dev/null or the host's (keep_stdin), 1 and 2 are the host's, 3 is the slot's doorbell, 4 its
  * lifeline). Never returns.
  */
-typedef void lp_worker_main(void *context, uint32_t slot, uint32_t generation);
+typedef void lp_worker_main(void *context, uint32_t slot, uint32_t number, uint32_t generation);
 
 struct lp_zygote_options {
     uint32_t slots;
@@ -98,7 +99,7 @@ struct lp_zygote_options {
     void *context;    /* passed to worker_main; a copy-on-write copy of the host's memory */
     bool keep_stdin;  /* 0 stays the host's */
     int lifeline_fd;  /* the host's end (lifeline.h), borrowed; 0: none */
-    const char *name; /* process names NAME:zygote and NAME:SLOT; borrowed */
+    const char *name; /* process names NAME:zygote and NAME:NUMBER; borrowed */
     const struct lp_cgroup_place *place; /* of the cgroups; NULL: none; borrowed */
     uint64_t memory_limit_bytes;         /* of each slot's tree; 0: none */
     /*

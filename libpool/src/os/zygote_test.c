@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #define SLOTS 8
+#define NUMBERS 1 /* workers are known by the number of their slot and one more */
 #define WAIT_MS 10000
 #define NAMED_MAX 256
 #define FRONT_BYTES 65536 /* for the manifest */
@@ -102,10 +103,12 @@ static void ring(void)
         _exit(99);
 }
 
-static void live(void *context, uint32_t slot, uint32_t generation)
+static void live(void *context, uint32_t slot, uint32_t number, uint32_t generation)
 {
     struct board *board = context;
     (void)generation;
+    if (number != slot + NUMBERS)
+        _exit(97);
     life_story *life = (life_story *)((intptr_t)live + board->life);
     _exit(life(board, slot));
 }
@@ -340,7 +343,7 @@ static void open_pool(struct pool *pool, life_story *life, bool use_cgroups)
 static bool try_to_ask(struct pool *pool, enum lp_request_kind kind, uint32_t slot,
                        uint32_t generation)
 {
-    const struct lp_request request = {(uint32_t)kind, slot, generation};
+    const struct lp_request request = {(uint32_t)kind, slot, generation, slot + NUMBERS};
     return lp_zygote_send(&pool->link, &request) == 0;
 }
 
@@ -709,7 +712,7 @@ TEST(zygote, worker_begins_clean_whatever_the_host_has_set)
     sigprocmask(SIG_SETMASK, &before, NULL);
     run_to_its_end(&pool, 6);
     char name[32];
-    snprintf(name, sizeof(name), "Name:\t%s:6\n", pool.name);
+    snprintf(name, sizeof(name), "Name:\t%s:7\n", pool.name);
     CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, name));
     CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "SigBlk:\t0000000000000000\n"));
     const char *ignored = strstr(pool.board->text, "SigIgn:\t");
@@ -749,7 +752,7 @@ TEST(zygote, long_names_keep_their_end)
     CU_ASSERT_EQUAL(start(&pool), 0);
     expect_report(&pool, LP_REPORT_HELLO, 0);
     run_to_its_end(&pool, 7);
-    CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "Name:\ta-name-that-i:7\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(pool.board->text, "Name:\ta-name-that-i:8\n"));
     close_pool(&pool);
 }
 
@@ -839,7 +842,7 @@ static int alive_of(const struct pool *pool, uint32_t slot)
 {
     char name[32];
     pid_t pids[NAMED_MAX];
-    snprintf(name, sizeof(name), "%s:%u", pool->name, slot);
+    snprintf(name, sizeof(name), "%s:%u", pool->name, slot + NUMBERS);
     return find_named(name, pids);
 }
 
@@ -1203,7 +1206,7 @@ TEST(zygote, host_that_does_not_read_loses_nothing)
     ask(&pool, LP_REQUEST_SPAWN, 0, 1);
     int pidfd = -1;
     CU_ASSERT_EQUAL(next_report(&pool, &pidfd).kind, LP_REPORT_SPAWNED);
-    const struct lp_request nonsense = {LP_REQUEST_SPAWN, SLOTS, 0};
+    const struct lp_request nonsense = {LP_REQUEST_SPAWN, SLOTS, 0, 0};
     uint32_t asked = 0, answered = 0, exits = 0;
     struct pollfd writable = {.fd = pool.link.socket_fd, .events = POLLOUT};
     do
@@ -1758,7 +1761,7 @@ TEST(zygote, link_to_a_dead_one_says_so)
     open_pool(&pool, wait_for_ever, true);
     kill(pool.link.pid, SIGKILL);
     CU_ASSERT(readable_within(pool.link.pid_fd, WAIT_MS));
-    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1};
+    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0};
     struct lp_report report;
     int pidfd;
     CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request), -EPIPE); /* and no SIGPIPE */
