@@ -47,7 +47,8 @@ struct hn_mix_order {
     enum hn_mix_kind kind;
     uint32_t work_us;
     uint64_t serial;
-    int32_t code; /* of FAIL and EXIT */
+    int32_t code;   /* of FAIL and EXIT */
+    uint32_t parts; /* it sends so many times what it was told, first of all */
     uint32_t bytes;
 };
 

@@ -42,6 +42,7 @@ static void make_order(struct hn_mix_thread *thread, struct hn_mix_ticket *ticke
     *order = (struct hn_mix_order){.kind = pick_kind(random),
                                    .serial = hn_mix_random(random, 1u << 30),
                                    .code = 1 + (int)hn_mix_random(random, 100),
+                                   .parts = sometimes(random, 4, 4),
                                    .bytes = pick_bytes(random)};
     if (order->kind != HN_MIX_ECHO && order->kind <= HN_MIX_BEAT)
         order->work_us = hn_mix_random(random, hn_mix_random(random, 8) ? 3000 : 40000);
@@ -183,6 +184,7 @@ static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket
         task->input = NULL;
         task->input_fd = thread->mix->file;
         task->input_size = HN_MIX_FILE_BYTES;
+        ticket->input.order.parts = 0; /* as in the file */
     }
     ask_for_callbacks(thread, task);
     atomic_store(&ticket->possible, causes_of(thread->mix, ticket));
@@ -235,6 +237,23 @@ static void judge_details(struct hn_mix *mix, const struct hn_mix_ticket *ticket
     HN_MIX_EXPECT(mix, strlen(result->text) < sizeof result->text, "task %llu: text", id);
 }
 
+/* All that its last run has sent, each as it should be. */
+static void judge_parts(struct hn_mix *mix, struct hn_mix_ticket *ticket, bool completed)
+{
+    const struct hn_mix_order *order = &ticket->input.order;
+    unsigned long long id = libpool_future_result(ticket->future)->task_id;
+    const void *data;
+    size_t size;
+    uint32_t n = 0;
+    int got;
+    while ((got = libpool_future_part(ticket->future, &data, &size, 0)) == 1 && ++n)
+        HN_MIX_EXPECT(mix, size == sizeof *order && !memcmp(data, order, size),
+                      "task %llu: part %u is not what it sent", id, n);
+    HN_MIX_EXPECT(mix, got == 0, "task %llu: its parts end with %d", id, got);
+    HN_MIX_EXPECT(mix, n <= order->parts && (n == order->parts || !completed),
+                  "task %llu: %u parts of %u", id, n, order->parts);
+}
+
 void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
 {
     const libpool_result *result = libpool_future_result(ticket->future);
@@ -251,6 +270,7 @@ void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
                       result->text);
         judge_certainty(mix, &ticket->task, result);
         judge_details(mix, ticket, result);
+        judge_parts(mix, ticket, result->cause == LIBPOOL_COMPLETED);
         atomic_fetch_add(&mix->judged[result->cause], 1);
         if (result->task_id < HN_MIX_TASKS)
             mix->entries[result->task_id].judged = (uint8_t)result->cause;

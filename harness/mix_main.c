@@ -116,11 +116,28 @@ static bool is_alive(const char *pid, const char *name)
            strlen(state) > 2 && state[2] != 'Z' && state[2] != 'X';
 }
 
+/* What it is and waits for, for who has to find out why. */
+static void tell_of(int pid)
+{
+    static const char *const files[] = {"stat", "wchan", "syscall", "cgroup"};
+    char path[64], line[400];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        (void)snprintf(path, sizeof path, "/proc/%d/%s", pid, files[i]);
+        FILE *file = fopen(path, "re");
+        while (file && fgets(line, sizeof line, file))
+            (void)fprintf(stderr, "  left: %s", line);
+        if (file)
+            (void)fclose(file);
+    }
+}
+
 static bool outlives(int pid, int patience_ms)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd death = {.fd = fd, .events = POLLIN};
     bool alive = fd >= 0 && poll(&death, 1, patience_ms) == 0;
+    if (alive)
+        tell_of(pid);
     if (fd >= 0)
         (void)close(fd);
     return alive;

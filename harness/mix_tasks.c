@@ -91,7 +91,10 @@ int hn_mix_task(libpool_worker *worker, const void *input, size_t size)
     bool deaf = order->kind == HN_MIX_DEAF;
     (void)signal(SIGTERM, deaf ? SIG_IGN : SIG_DFL);
     (void)signal(SIGUSR1, deaf ? SIG_IGN : SIG_DFL);
-    int code = misbehave(worker, order);
+    int code = 0;
+    for (uint32_t i = 0; i < order->parts && !code; i++)
+        code = libpool_emit(worker, order, sizeof *order);
+    code = code ? code : misbehave(worker, order);
     (void)signal(SIGTERM, SIG_DFL);
     (void)signal(SIGUSR1, SIG_DFL);
     return code ? code : libpool_reply(worker, input, size);

@@ -634,6 +634,19 @@ typedef struct libpool_progress {
  */
 int libpool_future_progress(libpool_future *future, libpool_progress *progress);
 
+#define LIBPOOL_PARTS_BYTES (1u << 20)
+
+/*
+ * Takes the next of the parts that the task has sent (libpool_emit), in their order: 1, and *data is the
+ * future's until the next call or its end (16-byte aligned). 0: it has ended, and all were taken; -ETIMEDOUT;
+ * -ENOMEM: there was no memory for one, told once those that came are taken. timeout_ms as in
+ * libpool_future_wait. One thread at a time.
+ * When LIBPOOL_PARTS_BYTES of them wait, the task waits in libpool_emit until some are taken or the future is
+ * freed: who waits for its end only, without a run timeout, waits for ever. Of a run that is made again
+ * (retries) those are dropped that were not taken.
+ */
+int libpool_future_part(libpool_future *future, const void **data, size_t *size, int timeout_ms);
+
 /*
  * Cancels all tasks of a group (1 or more) that have not ended, detached ones too: those that are pending
  * are dequeued, the workers' trees of the others killed. All have ended on return, but for those that run
@@ -816,6 +829,13 @@ int libpool_noop(libpool_worker *worker, const void *input, size_t input_size);
  * beyond result_bytes, -ENOMEM, -EINVAL outside a task. Only from the thread that runs the task.
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
+
+/*
+ * Sends these bytes at once, before the result (libpool_future_part), and is a sign of life. Waits for room
+ * as a pipe does: as long as the application takes none. -EMSGSIZE beyond result_bytes, -EINVAL outside a task,
+ * -ECHILD in a process that the task has forked. Only from the task's own thread.
+ */
+int libpool_emit(libpool_worker *worker, const void *data, size_t size);
 
 /* 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon; else 0. */
 int libpool_worker_stopping(const libpool_worker *worker);

@@ -9,6 +9,7 @@
 #include "gather.h"
 #include "os/load.h"
 #include "os/pages.h"
+#include "parts.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 
@@ -66,6 +67,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     if (!input && !future->borrows && future->input_size)
         memcpy(future->small, task->input, future->input_size);
     future->data = NULL;
+    future->parts = NULL;
     future->data_size = future->data_capacity = 0;
     future->result.memory_bytes = 0;
     atomic_store_explicit(&future->holders, 2, memory_order_relaxed);
@@ -92,6 +94,7 @@ void lp_future_drop(libpool_future *future)
     libpool_allocator allocator = future->allocator;
     free_input(future);
     free_callback(future);
+    lp_parts_free(future);
     lp_release(&allocator, future->data, future->data_capacity);
     give_back(future);
 }

@@ -20,11 +20,14 @@
 #include "slab.h"
 
 /*
- * Its state word: has it ended, does somebody sleep on it (LP_AWAITED), is it gathered (gather.h),
- * and how many threads came through it to the pool (visit.h).
+ * Its state word: has it ended, does somebody sleep on it (LP_AWAITED), is it gathered (gather.h), has it
+ * parts, and how many threads came through it to the pool (visit.h).
  */
 #define LP_FUTURE_ENDED 1u
 #define LP_FUTURE_GATHERED 4u
+#define LP_FUTURE_PARTS 8u      /* some wait to be taken (parts.h) */
+#define LP_FUTURE_DEAF 16u      /* who could take them has let go of it */
+#define LP_FUTURE_LOST_PART 32u /* there was no memory for one */
 #define LP_FUTURE_VISITOR 0x100u
 
 #define LP_FUTURE_SMALL 64u
@@ -49,6 +52,7 @@ struct libpool_future {
     size_t input_size;
     unsigned char *data; /* the result as it arrives */
     size_t data_size, data_capacity;
+    struct lp_parts *parts;               /* NULL: there were none so far */
     unsigned char small[LP_FUTURE_SMALL]; /* an input that fits here needs no allocation */
     libpool_result result;
     libpool_allocator allocator;

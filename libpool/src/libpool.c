@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "door.h"
 #include "os/cpus.h"
+#include "parts.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 #include "visit.h"
@@ -399,8 +400,11 @@ int libpool_future_cancel(libpool_future *future)
 
 void libpool_future_free(libpool_future *future)
 {
-    if (future)
-        lp_future_drop(future);
+    if (!future)
+        return;
+    if (!lp_future_has_ended(future))
+        lp_parts_refuse(future);
+    lp_future_drop(future);
 }
 
 /* ---- numbers -------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "core/limits.h"
+#include "parts.h"
 
 #define PIECE_BYTES (64u * 1024)
 #define TURN_BYTES (1u << 20)            /* taken from one line in one go: others wait, too */
@@ -18,8 +19,15 @@ static_assert(2 * (LP_PREFETCH_MAX + 1) * (LP_PREFETCH_BYTES + sizeof(struct lp_
               "what is sent ahead has room");
 static_assert(LP_PREFETCH_BYTES % sizeof(struct lp_message) == 0, "padding included");
 
+static void drop_part(struct lp_line *line)
+{
+    lp_part_free(line->part);
+    line->part = NULL;
+}
+
 void lp_line_reset(struct lp_line *line, uint32_t generation)
 {
+    drop_part(line);
     lp_channel_init_host(&line->channel, line->window, line->doorbell_fd);
     lp_channel_hush(&line->channel);
     line->pid = 0;
@@ -77,6 +85,8 @@ void lp_line_expect(struct lp_line *line, libpool_future *future)
 {
     line->future = future;
     future->data_size = 0; /* of an earlier attempt */
+    if (future->parts)
+        lp_parts_forget(future);
 }
 
 void lp_line_assign(struct lp_line *line, libpool_future *future, uint64_t task_id)
@@ -122,6 +132,19 @@ void lp_line_abandon(struct lp_line *line)
 {
     line->future = NULL;
     line->sending = false;
+    drop_part(line);
+}
+
+/* Where the payload goes that is about to come. */
+static void make_room(struct lp_line *line)
+{
+    libpool_future *future = line->future;
+    line->no_memory = false;
+    if (line->message.kind == LP_MESSAGE_PART)
+        line->part = future ? lp_part_new(future, (size_t)line->missing) : NULL;
+    else if (future)
+        line->no_memory = !lp_future_reserve(
+            future, line->missing < RESERVE_BYTES ? (size_t)line->missing : RESERVE_BYTES);
 }
 
 static int begin_message(struct lp_line *line, uint64_t result_bytes)
@@ -129,32 +152,63 @@ static int begin_message(struct lp_line *line, uint64_t result_bytes)
     int got = lp_channel_receive(&line->channel, &line->message);
     if (got != 1)
         return got;
-    bool has_payload = line->message.kind == LP_MESSAGE_RESULT;
+    bool has_payload = line->message.kind == LP_MESSAGE_RESULT ||
+                       line->message.kind == LP_MESSAGE_PART;
     if (line->message.size > (has_payload ? result_bytes : 0))
         return -EPROTO;
     line->missing = line->message.size;
     line->receiving = true;
-    size_t room = line->missing < RESERVE_BYTES ? (size_t)line->missing : RESERVE_BYTES;
-    line->no_memory = line->future && !lp_future_reserve(line->future, room);
+    make_room(line);
     return 1;
 }
 
-/* Where the next piece goes: into the future, or nowhere. */
+/* Where the next piece of a result goes; NULL: nowhere. */
+static unsigned char *place_in_future(struct lp_line *line, size_t want)
+{
+    libpool_future *future = line->future;
+    if (future && !line->no_memory && !lp_future_reserve(future, future->data_size + want))
+        line->no_memory = true;
+    return future && !line->no_memory ? future->data + future->data_size : NULL;
+}
+
+static unsigned char *place_in_part(const struct lp_line *line)
+{
+    return line->part ? line->part->data + line->part->filled : NULL;
+}
+
 static int64_t take_piece(struct lp_line *line)
 {
     unsigned char scratch[SCRATCH_BYTES];
-    libpool_future *future = line->future;
+    bool is_part = line->message.kind == LP_MESSAGE_PART;
     size_t want = line->missing < PIECE_BYTES ? (size_t)line->missing : PIECE_BYTES;
-    if (future && !line->no_memory && !lp_future_reserve(future, future->data_size + want))
-        line->no_memory = true;
-    bool drop = !future || line->no_memory;
-    if (drop && want > sizeof scratch)
+    unsigned char *to = is_part ? place_in_part(line) : place_in_future(line, want);
+    if (!to && want > sizeof scratch)
         want = sizeof scratch;
-    unsigned char *to = drop ? scratch : future->data + future->data_size;
-    int64_t n = lp_channel_read(&line->channel, to, want, want == line->missing);
-    if (n > 0 && !drop)
-        future->data_size += (size_t)n;
+    int64_t n = lp_channel_read(&line->channel, to ? to : scratch, want, want == line->missing);
+    if (n > 0 && to && is_part)
+        line->part->filled += (size_t)n;
+    else if (n > 0 && to)
+        line->future->data_size += (size_t)n;
     return n;
+}
+
+void lp_line_keep_part(struct lp_line *line)
+{
+    if (line->future)
+        lp_parts_add(line->future, line->part);
+    else
+        lp_part_free(line->part);
+    line->part = NULL;
+}
+
+uint64_t lp_line_parts_bytes(const struct lp_line *line)
+{
+    return line->future ? lp_parts_bytes(line->future) : 0;
+}
+
+bool lp_line_is_stalled(const struct lp_line *line, uint64_t most)
+{
+    return !line->receiving && lp_line_parts_bytes(line) >= most;
 }
 
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message)
@@ -183,5 +237,6 @@ int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_messa
 
 bool lp_line_arm(struct lp_line *line)
 {
-    return lp_channel_arm(&line->channel, line->sending);
+    return !lp_line_is_stalled(line, LIBPOOL_PARTS_BYTES) &&
+           lp_channel_arm(&line->channel, line->sending);
 }

@@ -43,6 +43,7 @@ struct lp_line {
     uint64_t missing;          /* payload bytes of it still to come */
     bool receiving;
     bool no_memory;
+    struct lp_part *part; /* what a PART's payload goes into; NULL: nowhere */
 };
 
 /* A new process is about to live in the slot. Nothing maps the window any more. */
@@ -63,11 +64,16 @@ void lp_line_push(struct lp_line *line);
 void lp_line_abandon(struct lp_line *line);
 
 /*
- * 1: *message is complete, a RESULT's payload is in the future (code -ENOMEM: there was no memory
- * for it). 0: nothing more for now, or enough for one turn (lp_line_arm tells). -EPROTO: nonsense,
- * or a result beyond result_bytes.
+ * 1: *message is complete, a PART's payload waits for lp_line_keep_part, a RESULT's is in the future (code
+ * -ENOMEM: there was no memory for it). 0: nothing more for now, or enough for one turn (lp_line_arm
+ * tells). -EPROTO: nonsense, or a result or part beyond result_bytes.
  */
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message);
+/* The part that has come is the task's: into its future. */
+void lp_line_keep_part(struct lp_line *line);
+/* Parts that wait to be taken. With so many as `most` it is not to be read. */
+uint64_t lp_line_parts_bytes(const struct lp_line *line);
+bool lp_line_is_stalled(const struct lp_line *line, uint64_t most);
 /* Asks for a doorbell; true: don't sleep, there is something to do already. */
 bool lp_line_arm(struct lp_line *line);
 

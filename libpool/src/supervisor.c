@@ -396,6 +396,7 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
         [LP_MESSAGE_READY] = LP_EVENT_READY,
         [LP_MESSAGE_INIT_FAILED] = LP_EVENT_INIT_FAILED,
         [LP_MESSAGE_RESULT] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_PART] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_FINAL_STARTED] = LP_EVENT_FINAL_STARTED,
         [LP_MESSAGE_FINALIZED] = LP_EVENT_FINALIZED,
     };
@@ -420,16 +421,33 @@ static void settle(libpool *pool, uint64_t now_ns)
     lp_supervisor_perform(pool);
 }
 
+/* Of the task that it runs, or ran until it was killed; else it is nonsense: false. */
+static bool hear_part(libpool *pool, uint32_t slot, const struct lp_message *message)
+{
+    const struct lp_worker *worker = &pool->core.workers[slot];
+    bool is_running = worker->state == LP_WORKER_BUSY;
+    bool is_its = is_running && pool->core.tasks.table[worker->task].id == message->task_id;
+    if (!is_its && (is_running || worker->state < LP_WORKER_DYING))
+        return false;
+    lp_line_keep_part(&pool->lines[slot]);
+    return true;
+}
+
 /*
  * Results are told to the core one by one, up to a batch; what follows from them is settled later. How
- * the last look at the channel went: as lp_line_receive. Another message than a result is left to the
- * caller. *now_ns: of the last result; 0: there was none.
+ * the last look at the channel went: as lp_line_receive. Another message than a result or a part is left
+ * to the caller. *now_ns: of the last result; 0: there was none. So many bytes of parts may wait.
  */
-static int hear_results(libpool *pool, uint32_t slot, struct lp_message *message, uint64_t *now_ns)
+static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
+                        struct lp_message *message, uint64_t *now_ns)
 {
     *now_ns = 0;
     for (uint32_t n = 0; n < LP_RESULTS_PER_BATCH; n++) {
+        if (lp_line_is_stalled(&pool->lines[slot], parts_bytes))
+            return 0;
         int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, message);
+        if (got == 1 && message->kind == LP_MESSAGE_PART && hear_part(pool, slot, message))
+            continue;
         if (got != 1 || message->kind != LP_MESSAGE_RESULT)
             return got;
         if (message->ended_ns > *now_ns || n == 0)
@@ -440,11 +458,11 @@ static int hear_results(libpool *pool, uint32_t slot, struct lp_message *message
 }
 
 /* Hears up to a batch of messages, settled once. */
-static int hear_batch(libpool *pool, uint32_t slot)
+static int hear_batch(libpool *pool, uint32_t slot, uint64_t parts_bytes)
 {
     struct lp_message message;
     uint64_t now_ns;
-    int got = hear_results(pool, slot, &message, &now_ns);
+    int got = hear_results(pool, slot, parts_bytes, &message, &now_ns);
     if (now_ns) {
         settle(pool, now_ns);
         tell_turn(pool, slot);
@@ -460,8 +478,9 @@ static void drain(libpool *pool, uint32_t slot)
     const struct lp_line *line = &pool->lines[slot];
     if (!is_heard(pool, slot))
         return;
+    uint64_t parts_bytes = lp_line_parts_bytes(line) + LP_CHANNEL_RING_BYTES;
     for (int i = 0; i < DRAIN_BATCHES; i++) {
-        int got = hear_batch(pool, slot);
+        int got = hear_batch(pool, slot, parts_bytes);
         if (got < 0 || (got == 0 && (!line->receiving || !lp_line_arm(&pool->lines[slot]))))
             return;
     }
@@ -473,8 +492,9 @@ static void take_results(libpool *pool, uint32_t slot)
     struct lp_message message;
     uint64_t now_ns;
     int got = 1;
+    uint64_t parts_bytes = lp_line_parts_bytes(&pool->lines[slot]) + LP_CHANNEL_RING_BYTES;
     for (uint32_t i = 0; got == 1 && i <= LP_PREFETCH_MAX / LP_RESULTS_PER_BATCH; i++) {
-        got = hear_results(pool, slot, &message, &now_ns);
+        got = hear_results(pool, slot, parts_bytes, &message, &now_ns);
         perform_batch(pool);
         tell_turn(pool, slot);
         if (got == 1 && message.kind != LP_MESSAGE_RESULT) {
@@ -528,7 +548,7 @@ static bool pump(libpool *pool, uint32_t slot, bool arm)
     struct lp_line *line = &pool->lines[slot];
     if (line->sending)
         lp_line_push(line);
-    int got = hear_batch(pool, slot);
+    int got = hear_batch(pool, slot, LIBPOOL_PARTS_BYTES);
     if (got < 0 || line->broken) {
         line->broken = false;
         recall(pool, slot);
@@ -549,6 +569,18 @@ static void pump_line(libpool *pool, uint32_t slot, bool arm)
     line->again = more && arm; /* else the next look finds it */
     if (line->again)
         leave_to_driver(pool);
+}
+
+void lp_supervisor_resume(libpool *pool, const libpool_future *future)
+{
+    const struct lp_task *task = &pool->core.tasks.table[future->task];
+    if (lp_future_has_ended(future) || task->state != LP_TASK_RUNNING)
+        return;
+    struct lp_line *line = &pool->lines[task->slot];
+    if (line->future != future || lp_line_is_stalled(line, LIBPOOL_PARTS_BYTES))
+        return;
+    line->again = true;
+    leave_to_driver(pool);
 }
 
 /* ---- polling -------------------------------------------------------------------------------- */

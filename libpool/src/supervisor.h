@@ -147,6 +147,8 @@ void lp_supervisor_before_sleep(libpool *pool);
  */
 void lp_supervisor_recall(libpool *pool, uint32_t slot);
 void lp_supervisor_recall_all(libpool *pool);
+/* Some of its parts were taken: if its worker was not listened to for that, it is again. */
+void lp_supervisor_resume(libpool *pool, const libpool_future *future);
 
 /*
  * With the lock held: gives it up until something changed or deadline_ns passed (UINT64_MAX: never);

@@ -190,6 +190,23 @@ static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
     lp_channel_ring(&worker->channel);
 }
 
+int libpool_emit(libpool_worker *worker, const void *data, size_t size)
+{
+    if (worker->task_id == 0)
+        return -EINVAL;
+    if (*worker->alive != LP_ALIVE_IN_WORKER)
+        return -ECHILD; /* two that write to one channel write nonsense */
+    if (size > worker->kit->result_bytes)
+        return -EMSGSIZE;
+    send_header(worker, &(struct lp_message){
+                            .kind = LP_MESSAGE_PART, .task_id = worker->task_id, .size = size});
+    send_bytes(worker, data, size);
+    lp_channel_ring(&worker->channel);
+    worker->quiet_ns = 0; /* what it had not announced is now */
+    libpool_worker_beat(worker);
+    return 0;
+}
+
 static bool holds_much(const libpool_worker *worker)
 {
     return worker->input.capacity >= LP_BUFFER_MAPPED_BYTES ||
@@ -580,6 +597,7 @@ static void serve(libpool_worker *worker)
     case LP_MESSAGE_READY:
     case LP_MESSAGE_INIT_FAILED:
     case LP_MESSAGE_RESULT:
+    case LP_MESSAGE_PART:
     case LP_MESSAGE_FINAL_STARTED:
     case LP_MESSAGE_FINALIZED:
     case LP_MESSAGE_N: give_up();
