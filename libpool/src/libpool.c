@@ -67,9 +67,9 @@ static void fill_in_defaults(libpool_options *options)
 
 static int check_options(const libpool_options *options)
 {
-    bool known = (options->flags & ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP |
-                                               LIBPOOL_EXCLUSIVE | LIBPOOL_PRELOAD |
-                                               LIBPOOL_CALLBACKS)) == 0;
+    bool known = (options->flags &
+                  ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP | LIBPOOL_EXCLUSIVE |
+                              LIBPOOL_PRELOAD | LIBPOOL_CALLBACKS)) == 0;
     bool sized = options->workers_limit <= LP_WORKERS_MAX &&
                  options->spare_workers <= LP_WORKERS_MAX - options->workers_limit &&
                  options->max_workers <= options->workers_limit &&
@@ -84,8 +84,9 @@ static int check_options(const libpool_options *options)
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
     bool told = !(options->flags & LIBPOOL_CALLBACKS) || !(options->flags & LIBPOOL_NO_THREAD);
-    return known && told && sized && timed && whole && roomy && placed && paired ? lp_start_check(options)
-                                                                         : -EINVAL;
+    return known && told && sized && timed && whole && roomy && placed && paired
+               ? lp_start_check(options)
+               : -EINVAL;
 }
 
 static void free_pool(libpool *pool)
@@ -294,7 +295,7 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     return overran ? -ETIME : 0;
 }
 
-/* False: that is being done already, further down the stack, or a callback has forked and this is the copy. */
+/* False: that is being done already, further down the stack; or a callback forked, and this is the copy. */
 static bool end_all(libpool *pool)
 {
     pthread_mutex_lock(&pool->lock);

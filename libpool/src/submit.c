@@ -129,8 +129,7 @@ static int hand_over(libpool *pool, const struct lp_task_spec *spec, uint64_t de
         bool full = lp_callbacks_are_full(pool, spec->user);
         if (full && !pool->has_thread)
             return -EAGAIN;
-        int error = full ? -EAGAIN
-                         : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
+        int error = full ? -EAGAIN : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
         if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
             lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
