@@ -44,6 +44,7 @@ static void make_order(struct hn_mix_thread *thread, struct hn_mix_ticket *ticke
                                    .code = 1 + (int)hn_mix_random(random, 100),
                                    .parts = sometimes(random, 4, 4),
                                    .bytes = pick_bytes(random)};
+    order->says = thread->mix->options.tail_bytes ? 1 + order->serial : 0;
     if (order->kind != HN_MIX_ECHO && order->kind <= HN_MIX_BEAT)
         order->work_us = hn_mix_random(random, hn_mix_random(random, 8) ? 3000 : 40000);
     if (order->kind == HN_MIX_HOG)
@@ -254,6 +255,23 @@ static void judge_parts(struct hn_mix *mix, struct hn_mix_ticket *ticket, bool c
                   "task %llu: %u parts of %u", id, n, order->parts);
 }
 
+/* Who failed by itself has spoken before. */
+static void judge_tail(struct hn_mix *mix, const struct hn_mix_ticket *ticket,
+                       const libpool_result *result)
+{
+    char line[HN_MIX_LINE_BYTES];
+    const struct hn_mix_order *order = &ticket->input.order;
+    size_t size = (size_t)hn_mix_line(order, line);
+    bool speaks = order->says && !(ticket->task.flags & LIBPOOL_FILE);
+    bool spoke = speaks && (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT ||
+                            result->cause == LIBPOOL_CRASH);
+    bool own = result->tail_size == size && memcmp(result->tail, line, size) == 0;
+    bool may = speaks && own && result->cause != LIBPOOL_COMPLETED;
+    HN_MIX_EXPECT(mix, result->tail_size ? may : !spoke, "task %llu: %s, its last words are %.*s",
+                  (unsigned long long)result->task_id, libpool_cause_name(result->cause),
+                  (int)result->tail_size, (const char *)result->tail);
+}
+
 void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
 {
     const libpool_result *result = libpool_future_result(ticket->future);
@@ -271,6 +289,7 @@ void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
         judge_certainty(mix, &ticket->task, result);
         judge_details(mix, ticket, result);
         judge_parts(mix, ticket, result->cause == LIBPOOL_COMPLETED);
+        judge_tail(mix, ticket, result);
         atomic_fetch_add(&mix->judged[result->cause], 1);
         if (result->task_id < HN_MIX_TASKS)
             mix->entries[result->task_id].judged = (uint8_t)result->cause;

@@ -7,8 +7,8 @@
  * A round is a pool with options at random, LIBPOOL_FORK and LIBPOOL_SPAWN in turn: load, resize, recycle,
  * outfits, cancellations, groups, drains, all numbers, events, kills; then four shutdowns at once and the
  * close. What has to hold: each call returns what it may; each task ends once, by its event, its future,
- * its callback and the numbers alike, with a cause it could have; the books balance in every snapshot; afterwards
- * processes, descriptors and the pool's memory are as before, and no child was ever to be seen.
+ * its callback and the numbers alike, with a cause it could have; the books balance in every snapshot;
+ * afterwards processes, descriptors and the pool's memory are as before, and no child was ever to be seen.
  */
 #include "harness/mix.h"
 
@@ -199,6 +199,10 @@ static void choose_options(struct hn_mix *mix, uint64_t *random)
                                      .trim_bytes = hn_mix_random(random, 2) * (4u << 20),
                                      .ageing_ms = hn_mix_random(random, 3)};
     mix->options.memory_limit_bytes = hn_mix_random(random, 2) * (64u << 20);
+    mix->options.tail_bytes = hn_mix_random(random, 2) * 1000;
+    mix->outfit = (libpool_outfit){.size = sizeof mix->outfit,
+                                   .stdio = {[1] = LIBPOOL_STDIO_TAIL, [2] = LIBPOOL_STDIO_TAIL}};
+    mix->options.outfit = mix->options.tail_bytes ? &mix->outfit : NULL;
     mix->options.start = spawned ? LIBPOOL_SPAWN : LIBPOOL_FORK;
     mix->options.zygote_path = spawned ? mix->zygote_path : NULL;
     mix->options.object = spawned ? mix->object : NULL;

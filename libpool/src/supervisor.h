@@ -27,6 +27,7 @@
 #include "os/wardrobe.h"
 #include "os/zygote.h"
 #include "start.h"
+#include "tails.h"
 #include "worker.h"
 
 #define LP_NAME_BYTES 16
@@ -91,6 +92,7 @@ struct libpool {
     struct lp_event_ring ring;
 
     struct lp_callbacks callbacks;
+    struct lp_tails tails;
 
     _Atomic uint32_t visitors; /* threads that came through a future that has ended since */
     _Atomic uint32_t watchers; /* threads that look into the windows by themselves (watch.h) */
@@ -110,6 +112,8 @@ struct libpool {
     struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked */
 };
 
+/* One that waits by CLOCK_MONOTONIC. */
+void lp_supervisor_init_condition(pthread_cond_t *condition);
 /* A thread that takes no signal: they are the application's. 0 or -errno. */
 int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 

@@ -572,7 +572,7 @@ TEST(outfit, what_is_malformed_is_refused)
         {.flags = LIBPOOL_DEAL_CPUS},
         {.umask = 022},
         {.flags = LIBPOOL_SET_UMASK, .umask = 01000},
-        {.stdio = {0, 0, LIBPOOL_STDIO_NULL + 1}},
+        {.stdio = {0, 0, LIBPOOL_STDIO_TAIL + 1}},
         {.directory = "proc"},
         {.directory = ""},
         {.nice = 40},
