@@ -7,8 +7,8 @@
  * A round is a pool with options at random, LIBPOOL_FORK and LIBPOOL_SPAWN in turn: load, resize, recycle,
  * outfits, cancellations, groups, drains, all numbers, events, kills; then four shutdowns at once and the
  * close. What has to hold: each call returns what it may; each task ends once, by its event, its future,
- * its callback and the numbers alike, with a cause it could have; the books balance in every snapshot; afterwards
- * processes, descriptors and the pool's memory are as before, and no child was ever to be seen.
+ * its callback and the numbers alike, with a cause it could have; the books balance in every snapshot;
+ * afterwards processes, descriptors and the pool's memory are as before, and no child was ever to be seen.
  */
 #include "harness/mix.h"
 

@@ -464,10 +464,11 @@ enum {
  *
  * libpool_future_result(future) is the result in `done`; in `started` NULL, unless it has ended meanwhile. A
  * future that belongs to the application may be freed here, for good: libpool_submit may not have returned
- * yet, and what it hands out is not to be used then; a detached one is valid until the callback returns. All calls are allowed, on this pool, too; they may
- * wait, and one that waits for another callback waits for ever. libpool_close works, makes the calls that
- * are left, and the callback then returns to no pool; called again from those it does nothing. In a fork
- * of the application nothing is called.
+ * yet, and what it hands out is not to be used then. A detached one is valid until the callback returns.
+ *
+ * All calls are allowed, on this pool, too, and may wait; one that waits for another callback waits for
+ * ever. libpool_close makes those that are left and closes; the callback then returns to no pool. Called
+ * from a callback while it is under way it does nothing. In a fork of the application nothing is called.
  */
 typedef void libpool_callback(libpool_future *future, void *arg);
 

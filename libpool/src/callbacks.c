@@ -171,7 +171,7 @@ int lp_callbacks_open(libpool *pool)
     struct lp_callbacks *callbacks = &pool->callbacks;
     if (!(pool->options.flags & LIBPOOL_CALLBACKS))
         return 0;
-    pthread_cond_init(&callbacks->came, NULL);
+    lp_supervisor_init_condition(&callbacks->came);
     int error = lp_supervisor_start_thread(&callbacks->thread, run, pool);
     callbacks->has_thread = error == 0;
     if (error)

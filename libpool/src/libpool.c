@@ -295,7 +295,7 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     return overran ? -ETIME : 0;
 }
 
-/* False: that is being done already, further down the stack, or a callback has forked and this is the copy. */
+/* False: that is being done already, further down the stack; or a callback forked, and this is the copy. */
 static bool end_all(libpool *pool)
 {
     pthread_mutex_lock(&pool->lock);

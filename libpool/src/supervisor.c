@@ -251,8 +251,7 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     pool->ends++;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
-    tell_start(pool,
-               action->task); /* it may have been sent ahead, and known to have run only now */
+    tell_start(pool, action->task); /* of one that was sent ahead it may be known only now */
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
     if (pool->callbacks.used && future->callback)
         lp_callbacks_end(pool, future);
@@ -1176,13 +1175,18 @@ static int open_lifeline(libpool *pool)
     return pool->lifeline_fd < 0 ? pool->lifeline_fd : 0;
 }
 
-static int init_locks(libpool *pool)
+void lp_supervisor_init_condition(pthread_cond_t *condition)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->changed, &attributes);
+    pthread_cond_init(condition, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+static int init_locks(libpool *pool)
+{
+    lp_supervisor_init_condition(&pool->changed);
     return -pthread_mutex_init(&pool->lock, NULL);
 }
 

@@ -110,6 +110,8 @@ struct libpool {
     struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked */
 };
 
+/* One that waits by CLOCK_MONOTONIC. */
+void lp_supervisor_init_condition(pthread_cond_t *condition);
 /* A thread that takes no signal: they are the application's. 0 or -errno. */
 int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
