@@ -177,8 +177,19 @@ enum {
 enum {
     LIBPOOL_STDIO_DEFAULT = 0, /* 0: /dev/null. 1 and 2: the application's */
     LIBPOOL_STDIO_INHERIT,     /* the application's; /dev/null if it is closed there */
-    LIBPOOL_STDIO_NULL         /* /dev/null */
+    LIBPOOL_STDIO_NULL,        /* /dev/null */
+    LIBPOOL_STDIO_TAIL         /* not 0: kept, the end of it for libpool_result.tail; see below */
 };
+
+/*
+ * LIBPOOL_STDIO_TAIL: what the worker and what it starts write there goes into one file in memory, of which
+ * the last options.tail_bytes that were written during a task are in its result, unless that COMPLETED: also
+ * what it wrote by write(2) just before it died. stdout is line buffered. Nobody waits: who writes never
+ * blocks, and nothing is to be read by the application. Of what is older, 1 MiB a slot may stay, and what is written
+ * within 20 ms (longer where the application drives the pool and does not); it counts as the worker's memory
+ * where a cgroup counts. The worker opens the file through /proc: where that is refused, see LIBPOOL_FILE, its
+ * initializer fails (LIBPOOL_STEP_STDIO).
+ */
 
 #define LIBPOOL_UNLIMITED UINT64_MAX
 
@@ -274,6 +285,9 @@ typedef struct libpool_options {
     uint32_t retry_percent;     /* retries for 100 tasks, 100 at most; default: no limit */
     uint32_t quarantine_deaths; /* in a row, before a kind of tasks is refused; default: never */
     uint32_t quarantine_ms;     /* for how long; default: until libpool_pardon */
+    uint32_t
+        tail_bytes; /* with LIBPOOL_STDIO_TAIL: 1 MiB at most; default 4096. If it is set a later
+                            outfit may have that, too */
 } libpool_options;
 
 /*
@@ -335,7 +349,7 @@ typedef struct libpool_options {
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
  * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
- * workers_limit is 1), all CLOEXEC. Full tables don't stop it: a worker that can't have its pidfd is
+ * workers_limit is 1; + 1 each with LIBPOOL_STDIO_TAIL), all CLOEXEC. Full tables don't stop it: a worker that can't have its pidfd is
  * watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
  * `degraded` of libpool_stats later on.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
@@ -374,7 +388,7 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
 /*
  * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
  * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
- * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, and was not when the pool was opened),
+ * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was opened),
  * -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP (LIBPOOL_SPAWN).
  */
 int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
@@ -603,6 +617,9 @@ typedef struct libpool_result {
     uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
     libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it
                                     ended in a pause: why the last one did */
+    const void
+        *tail; /* LIBPOOL_STDIO_TAIL: the last it wrote, any bytes; NULL when there is none */
+    size_t tail_size;
 } libpool_result;
 
 /* NULL as long as the task has not ended. */

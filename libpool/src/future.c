@@ -68,6 +68,8 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->data = NULL;
     future->data_size = future->data_capacity = 0;
     future->result.memory_bytes = 0;
+    future->result.tail = NULL;
+    future->result.tail_size = 0;
     atomic_store_explicit(&future->holders, 2, memory_order_relaxed);
     atomic_store_explicit(&future->state, 0, memory_order_relaxed);
     return future;
@@ -92,6 +94,8 @@ void lp_future_drop(libpool_future *future)
     libpool_allocator allocator = future->allocator;
     free_input(future);
     free_callback(future);
+    if (future->result.tail)
+        lp_release(&allocator, (void *)(uintptr_t)future->result.tail, future->tail_capacity);
     lp_release(&allocator, future->data, future->data_capacity);
     give_back(future);
 }
@@ -120,6 +124,13 @@ void lp_future_set_usage(libpool_future *future, uint64_t user_ns, uint64_t syst
     future->result.user_ns = user_ns;
     future->result.system_ns = system_ns;
     future->result.max_rss_bytes = max_rss_bytes;
+}
+
+void lp_future_set_tail(libpool_future *future, void *data, size_t capacity, size_t size)
+{
+    future->result.tail = data;
+    future->result.tail_size = size;
+    future->tail_capacity = capacity;
 }
 
 uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,

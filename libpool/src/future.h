@@ -52,6 +52,7 @@ struct libpool_future {
     unsigned char small[LP_FUTURE_SMALL]; /* an input that fits here needs no allocation */
     libpool_result result;
     libpool_allocator allocator;
+    size_t tail_capacity;         /* of result.tail, if that is not NULL */
     struct lp_callback *callback; /* NULL: nobody is to be told; released with the future */
     struct lp_gather_link *links; /* LP_FUTURE_GATHERED: who is told of its end, under the lock */
 };
@@ -80,6 +81,8 @@ bool lp_future_leave(libpool_future *future);
 /* What its task has used, as its worker says: counts if it turns out to have run. */
 void lp_future_set_usage(libpool_future *future, uint64_t user_ns, uint64_t system_ns,
                          uint64_t max_rss_bytes);
+/* The last output of its task: memory of `capacity` bytes that is the future's from now on. */
+void lp_future_set_tail(libpool_future *future, void *data, size_t capacity, size_t size);
 bool lp_future_has_ended(const libpool_future *future);
 
 static inline struct lp_awaited lp_future_end(libpool_future *future)

@@ -19,6 +19,8 @@
 #define CLOSE_MS 1000
 #define LIMIT_LEAST (UINT64_C(1) << 20) /* of memory; with less no worker can be born */
 
+#define TAIL_MOST (1u << 20)
+
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
@@ -75,6 +77,7 @@ static int check_options(const libpool_options *options)
                  options->max_workers <= options->workers_limit &&
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;
+    bool kept = options->tail_bytes <= TAIL_MOST;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
     bool whole = options->event_buffer <= LP_BACKLOG_MAX &&
                  options->recycle_jitter_percent <= 100 && options->retry_percent <= 100;
@@ -84,7 +87,7 @@ static int check_options(const libpool_options *options)
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
     bool told = !(options->flags & LIBPOOL_CALLBACKS) || !(options->flags & LIBPOOL_NO_THREAD);
-    return known && told && sized && timed && whole && roomy && placed && paired
+    return known && told && kept && sized && timed && whole && roomy && placed && paired
                ? lp_start_check(options)
                : -EINVAL;
 }
@@ -215,6 +218,12 @@ static bool is_looked_into(const libpool *pool, enum lp_place place)
     return looked;
 }
 
+static bool keeps_tail(const libpool_outfit *outfit)
+{
+    return outfit->stdio[STDOUT_FILENO] == LIBPOOL_STDIO_TAIL ||
+           outfit->stdio[STDERR_FILENO] == LIBPOOL_STDIO_TAIL;
+}
+
 /* With the lock held. */
 static int change_outfit(libpool *pool, const libpool_outfit *outfit)
 {
@@ -226,6 +235,8 @@ static int change_outfit(libpool *pool, const libpool_outfit *outfit)
         place = LP_PLACE_NONE;
     else if (outfit->stdio[STDIN_FILENO] == LIBPOOL_STDIO_INHERIT &&
              !lp_outfit_keeps_stdin(pool->outfit))
+        error = -EINVAL;
+    else if (keeps_tail(outfit) && !pool->tails.bytes)
         error = -EINVAL;
     else if (is_looked_into(pool, place))
         error = -EAGAIN;

@@ -23,7 +23,9 @@ struct lp_line {
     int doorbell_fd;
     int pid_fd; /* -1: none, or its death is known */
     int spare_fd; /* holds a place in the descriptor table for the next pidfd; -1 while that is there */
-    bool watched; /* the poller tells of its death */
+    int tail_fd;       /* what its worker writes to its streams; -1: that is not kept */
+    uint64_t tail_cut; /* so much of that was given back */
+    bool watched;      /* the poller tells of its death */
     int pid;
     uint64_t born_from_ns, born_by_ns; /* so that its number is not believed when it is another's */
     uint32_t generation;

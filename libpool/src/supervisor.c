@@ -146,6 +146,7 @@ static void perform_spawn(libpool *pool, const struct lp_action *action)
     forget_process(pool, action->slot);
     hold_place(&pool->lines[action->slot]);
     lp_line_reset(&pool->lines[action->slot], action->generation);
+    lp_tails_renew(pool, action->slot);
     if (pool->wardrobe)
         lp_wardrobe_assign(pool->wardrobe, action->slot, pool->outfit_place);
     (void)lp_line_arm(&pool->lines[action->slot]);
@@ -251,6 +252,8 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     pool->ends++;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
+    if (pool->tails.bytes && action->slot != LP_NONE && task->outcome.cause != LIBPOOL_COMPLETED)
+        lp_tails_attach(pool, action->slot, task->id, future);
     tell_start(pool, action->task); /* of one that was sent ahead it may be known only now */
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
     if (pool->callbacks.used && future->callback)
@@ -321,6 +324,8 @@ static void perform_batch(libpool *pool)
     for (uint32_t i = 0; i < pool->core.n_actions; i++)
         perform(pool, &pool->core.actions[i]);
     ring_owed_bell(pool);
+    if (pool->core.n_actions && pool->tails.bytes)
+        lp_tails_wake(pool);
     if (pool->core.n_actions && pool->waiters)
         pthread_cond_broadcast(&pool->changed);
     if (pool->core.n_actions && pool->driving)
@@ -984,6 +989,8 @@ static void set_next_turn(libpool *pool)
         next_ns = now_ns + RETRY_NS;
     if (pool->polling && pool->poll_ns < next_ns)
         next_ns = pool->poll_ns;
+    if (lp_tails_due(pool) < next_ns)
+        next_ns = lp_tails_due(pool);
     lp_poller_set_deadline(&pool->poller, next_ns, now_ns);
 }
 
@@ -1007,7 +1014,10 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);
     pool->awake = pool->has_thread && pool->work_waits;
+    bool looks = lp_tails_due(pool) != UINT64_MAX;
     pthread_mutex_unlock(&pool->lock);
+    if (looks)
+        lp_tails_look(pool);
 }
 
 void lp_supervisor_look(libpool *pool)
@@ -1124,7 +1134,8 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->core_memory = lp_alloc_zeroed(allocator, lp_pool_bytes(config));
     pool->lines = lp_alloc_zeroed(allocator, slots * sizeof *pool->lines);
     for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
-        pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd = -1;
+        pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd =
+            pool->lines[slot].tail_fd = -1;
     pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
@@ -1147,6 +1158,7 @@ static void close_lines(libpool *pool)
         lp_fd_close(&pool->lines[slot].doorbell_fd);
         lp_fd_close(&pool->lines[slot].pid_fd);
         lp_fd_close(&pool->lines[slot].spare_fd);
+        lp_fd_close(&pool->lines[slot].tail_fd);
     }
 }
 
@@ -1159,6 +1171,8 @@ static int open_lines(libpool *pool)
             return line->doorbell_fd;
         pool->doorbell_fds[slot] = line->doorbell_fd;
         line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
+        if (pool->tails.bytes && (line->tail_fd = lp_tail_open()) < 0)
+            return line->tail_fd;
         hold_place(line);
         lp_line_reset(line, 0);
         int error = lp_poller_add_edge(&pool->poller, line->doorbell_fd,
@@ -1294,6 +1308,7 @@ int lp_supervisor_open(libpool *pool)
     pool->lifeline_fd = -1;
     pool->bell_owed_to = LP_NONE;
     pool->zygote = LP_ZYGOTE_LINK_NULL;
+    lp_tails_init(pool);
     int error = init_locks(pool);
     if (!error)
         error = take_memory(pool, &config);
@@ -1315,6 +1330,8 @@ int lp_supervisor_open(libpool *pool)
         return error;
     error = open_zygote(pool);
     if (!error)
+        error = lp_tails_open(pool);
+    if (!error)
         error = lp_callbacks_open(pool);
     if (error)
         stop(pool);
@@ -1335,6 +1352,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     if (!forked) { /* in a copy the numbers may stand for something else by now */
         if (pool->has_thread)
             pthread_join(pool->thread, NULL);
+        lp_tails_close(pool);
         close_fds(pool);
         lp_cgroup_place_clear(&pool->place, CLEAR_WAIT_MS); /* the zygote may have been killed */
     }

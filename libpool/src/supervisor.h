@@ -27,6 +27,7 @@
 #include "os/wardrobe.h"
 #include "os/zygote.h"
 #include "start.h"
+#include "tails.h"
 #include "worker.h"
 
 #define LP_NAME_BYTES 16
@@ -91,6 +92,7 @@ struct libpool {
     struct lp_event_ring ring;
 
     struct lp_callbacks callbacks;
+    struct lp_tails tails;
 
     _Atomic uint32_t visitors; /* threads that came through a future that has ended since */
     _Atomic uint32_t watchers; /* threads that look into the windows by themselves (watch.h) */

@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "buffer.h"
 #include "growth.h"
 #include "os/channel.h"
@@ -72,6 +73,10 @@ struct libpool_worker {
     pid_t keeps[KEEPS];        /* started by the initializer: not a task's */
     size_t n_keeps;
     struct lp_growth growth;
+    int tail_stream;   /* one that is kept as a tail; 0: none is */
+    dev_t tail_device; /* what that is: a task may put something else there */
+    ino_t tail_inode;
+    uint32_t tasks_marked;
 };
 
 /* ---- for user code -------------------------------------------------------------------------- */
@@ -348,6 +353,16 @@ static void measure(libpool_worker *worker, struct lp_message *result)
     result->max_rss_kib = worker->usage.max_rss_kib;
 }
 
+/* Where the output of this task begins. */
+static void mark_tail(libpool_worker *worker, uint64_t task_id)
+{
+    struct stat file;
+    bool is_ours = lp_sys.fstat(worker->tail_stream, &file) == 0 &&
+                   file.st_dev == worker->tail_device && file.st_ino == worker->tail_inode;
+    lp_tail_mark(lp_window_tail(worker->channel.window), worker->tasks_marked++, task_id,
+                 is_ours ? (uint64_t)file.st_size : LP_TAIL_NONE);
+}
+
 /* The mark is the last thing before user code: it tells what may have run, and since when. */
 static void begin(libpool_worker *worker, const struct lp_message *message,
                   struct lp_message *result)
@@ -356,6 +371,8 @@ static void begin(libpool_worker *worker, const struct lp_message *message,
                    worker->run_ns < FORK_NS; /* else there was more to clear up */
     result->started_ns = follows ? worker->last_ns : lp_supervisor_now();
     announce(worker, result->started_ns);
+    if (worker->tail_stream)
+        mark_tail(worker, message->task_id);
     lp_channel_mark_started(&worker->channel, message->task_id, result->started_ns);
 }
 
@@ -541,14 +558,42 @@ static int call_initializer(libpool_worker *worker)
     return initializer ? initializer(worker, kit->initializer_arg) : 0;
 }
 
-static int dress(const libpool_worker *worker)
+/* Lines, not blocks: what was printed when it died is to be seen. */
+static int keep_stream(libpool_worker *worker, const struct lp_outfit *outfit, int fd, int stream)
+{
+    if (!lp_outfit_keeps_tail_of(outfit, stream))
+        return 0;
+    worker->tail_stream = stream;
+    if (stream == STDOUT_FILENO)
+        (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    int done = lp_sys.dup_to(fd, stream, 0);
+    return done < 0 ? done : 0;
+}
+
+/* Before the rest of the outfit: limits may forbid it. */
+static int keep_tail(libpool_worker *worker, const struct lp_outfit *outfit)
+{
+    struct stat file = {0};
+    if (!lp_outfit_keeps_tail(outfit))
+        return 0;
+    lp_fd_auto int fd = lp_tail_reopen(lp_window_tail(worker->channel.window),
+                                       worker->kit->files_of);
+    int error = fd < 0 ? fd : lp_sys.fstat(fd, &file);
+    worker->tail_device = file.st_dev;
+    worker->tail_inode = file.st_ino;
+    if (!error)
+        error = keep_stream(worker, outfit, fd, STDOUT_FILENO);
+    return error ? error : keep_stream(worker, outfit, fd, STDERR_FILENO);
+}
+
+static int dress(libpool_worker *worker)
 {
     const struct lp_worker_kit *kit = worker->kit;
-    struct lp_outfit *outfit;
-    if (!kit->wardrobe)
-        return lp_outfit_wear(kit->outfit, worker->number);
-    bool taken = lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit);
-    return taken ? lp_outfit_wear(outfit, worker->number) : -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
+    struct lp_outfit *outfit = kit->outfit;
+    if (kit->wardrobe && !lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit))
+        return -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
+    int error = keep_tail(worker, outfit);
+    return error ? error - LIBPOOL_STEP_STDIO : lp_outfit_wear(outfit, worker->number);
 }
 
 static void initialise(libpool_worker *worker)

@@ -2,9 +2,11 @@
 /* test_object: functions that the tests call by name, in a worker that has none of the test's memory. */
 #include <libpool.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@ int test_is_asked(libpool_worker *worker, const void *input, size_t size);
 int test_pids(libpool_worker *worker, const void *input, size_t size);
 int test_crash_first(libpool_worker *worker, const void *input, size_t size);
 int test_descriptors(libpool_worker *worker, const void *input, size_t size);
+int test_print(libpool_worker *worker, const void *input, size_t size);
 int test_lock(libpool_worker *worker, const void *input, size_t size);
 int test_mapped_mib(libpool_worker *worker, const void *input, size_t size);
 int test_loaded_here(libpool_worker *worker, const void *input, size_t size);
@@ -133,6 +136,12 @@ int test_crash(libpool_worker *worker, const void *input, size_t size)
 }
 
 /* How many are open from 3 on: now, and when the object was loaded. */
+int test_print(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker;
+    return write(STDOUT_FILENO, input, size) == (ssize_t)size ? raise(SIGKILL) : errno;
+}
+
 int test_descriptors(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)input, (void)size;

@@ -72,6 +72,7 @@ struct lp_window {
     alignas(64) struct lp_board board;
     alignas(4096) uint8_t request_bytes[RING_BYTES];
     uint8_t reply_bytes[RING_BYTES];
+    struct lp_tail tail;
 };
 
 size_t lp_channel_window_bytes(void)
@@ -539,4 +540,9 @@ bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id)
 struct lp_board *lp_window_board(struct lp_window *window)
 {
     return &window->board;
+}
+
+struct lp_tail *lp_window_tail(struct lp_window *window)
+{
+    return &window->tail;
 }

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "os/board.h"
+#include "os/tail.h"
 
 #define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
 
@@ -178,5 +179,7 @@ bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id);     /*
 
 /* Where its task reports. Read without the lock; the worker's to write. */
 struct lp_board *lp_window_board(struct lp_window *window);
+/* Where it says which part of its output is whose. Untouched unless a tail is kept. */
+struct lp_tail *lp_window_tail(struct lp_window *window);
 
 #endif

@@ -51,9 +51,9 @@ static bool are_cpus(const uint32_t *cpus, uint32_t n)
 static bool are_streams(const uint32_t *policies)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (policies[fd] > LIBPOOL_STDIO_NULL)
+        if (policies[fd] > LIBPOOL_STDIO_TAIL)
             return false;
-    return true;
+    return policies[STDIN_FILENO] != LIBPOOL_STDIO_TAIL;
 }
 
 /* A count without an array, or the other way round, is a mistake. */
@@ -146,6 +146,17 @@ void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *alloca
 bool lp_outfit_keeps_stdin(const struct lp_outfit *outfit)
 {
     return outfit != NULL && outfit->is.stdio[STDIN_FILENO] == LIBPOOL_STDIO_INHERIT;
+}
+
+bool lp_outfit_keeps_tail_of(const struct lp_outfit *outfit, int fd)
+{
+    return outfit != NULL && outfit->is.stdio[fd] == LIBPOOL_STDIO_TAIL;
+}
+
+bool lp_outfit_keeps_tail(const struct lp_outfit *outfit)
+{
+    return lp_outfit_keeps_tail_of(outfit, STDOUT_FILENO) ||
+           lp_outfit_keeps_tail_of(outfit, STDERR_FILENO);
 }
 
 /* ---- To another program ------------------------------------------------------------------ */

@@ -29,6 +29,10 @@ void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *alloca
 /* Whether workers read from the host's descriptor 0, which the zygote then has to keep. NULL: no. */
 bool lp_outfit_keeps_stdin(const struct lp_outfit *outfit);
 
+/* Whether this stream, or any, is kept as a tail. NULL: no. The worker sees to that, not the wearing. */
+bool lp_outfit_keeps_tail_of(const struct lp_outfit *outfit, int fd);
+bool lp_outfit_keeps_tail(const struct lp_outfit *outfit);
+
 /*
  * Piece by piece through `put`, and back through `take`, which gives what was put, in the same order, or
  * NULL with size 0 when there is none. 0, -EPROTO, -ENOMEM. The copy is from malloc. NULL is packed, too.

@@ -34,6 +34,8 @@ struct lp_sys {
     int (*fstat)(int fd, struct stat *status);
     int (*memfd_create)(const char *name); /* CLOEXEC, may be sealed */
     int (*ftruncate)(int fd, off_t size);
+    int (*punch_hole)(int fd,
+                      off_t size); /* its beginning: gives the memory back, reads as zeros */
 
     /* files */
     int (*openat)(int directory_fd, const char *path, int flags);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "sys/sys.h"
+
+#define PAGE_BYTES 4096u
+
+int lp_tail_open(void)
+{
+    int fd = lp_sys.memfd_create("tail");
+    if (fd >= 0) /* a worker must not seal it: it could not be cut then */
+        (void)lp_sys.fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL);
+    return fd;
+}
+
+static uint64_t size_of(int fd)
+{
+    struct stat file;
+    return lp_sys.fstat(fd, &file) || file.st_size < 0 ? 0 : (uint64_t)file.st_size;
+}
+
+void lp_tail_renew(struct lp_tail *tail, int fd)
+{
+    for (uint32_t i = 0; i < LP_TAIL_MARKS; i++) {
+        atomic_store_explicit(&tail->marks[i].task_id, 0, memory_order_relaxed);
+        atomic_store_explicit(&tail->marks[i].from, 0, memory_order_relaxed);
+    }
+    atomic_store_explicit(&tail->number, (uint32_t)fd + 1, memory_order_relaxed);
+    if (size_of(fd) == 0)
+        return;
+    lp_fd_auto int empty = lp_tail_open();
+    if (empty >= 0) /* else the old one goes on: its marks are gone */
+        (void)lp_sys.dup_to(empty, fd, O_CLOEXEC);
+}
+
+static uint32_t find_mark(const struct lp_tail *tail, uint64_t task_id)
+{
+    uint32_t i = 0;
+    while (i < LP_TAIL_MARKS &&
+           atomic_load_explicit(&tail->marks[i].task_id, memory_order_acquire) != task_id)
+        i++;
+    return i;
+}
+
+struct lp_tail_span lp_tail_find(const struct lp_tail *tail, int fd, uint64_t task_id, uint64_t cut,
+                                 uint64_t most)
+{
+    const struct lp_tail_span nothing = {0, 0};
+    uint32_t at = find_mark(tail, task_id);
+    if (at == LP_TAIL_MARKS)
+        return nothing;
+    struct lp_tail_span span = {.to = size_of(fd)};
+    span.from = atomic_load_explicit(&tail->marks[at].from, memory_order_relaxed);
+    const struct lp_tail_mark *next = &tail->marks[(at + 1) % LP_TAIL_MARKS];
+    if (atomic_load_explicit(&next->task_id, memory_order_acquire)) {
+        uint64_t end = atomic_load_explicit(&next->from, memory_order_relaxed);
+        span.to = end < span.to ? end : span.to;
+    }
+    if (span.from < cut)
+        span.from = cut;
+    if (span.from >= span.to)
+        return nothing;
+    if (span.to - span.from > most)
+        span.from = span.to - most;
+    return span;
+}
+
+size_t lp_tail_read(int fd, const struct lp_tail_span *span, void *data)
+{
+    ssize_t n = lp_sys.pread(fd, data, span->to - span->from, (off_t)span->from);
+    return n > 0 ? (size_t)n : 0;
+}
+
+uint64_t lp_tail_excess(int fd, uint64_t cut, uint64_t most)
+{
+    struct stat file;
+    if (lp_sys.fstat(fd, &file) || file.st_size < 0)
+        return cut;
+    uint64_t size = (uint64_t)file.st_size, kept = (uint64_t)file.st_blocks * 512;
+    if (kept <= most + LP_TAIL_LOOSE || size <= most + LP_TAIL_LOOSE)
+        return cut;
+    uint64_t wanted = (size - most) / PAGE_BYTES * PAGE_BYTES;
+    return wanted > cut ? wanted : cut;
+}
+
+void lp_tail_cut(int fd, uint64_t cut)
+{
+    (void)lp_sys.punch_hole(fd, (off_t)cut);
+}
+
+int lp_tail_reopen(const struct lp_tail *tail, pid_t host)
+{
+    char path[64];
+    uint32_t number = atomic_load_explicit(&tail->number, memory_order_relaxed);
+    if (number == 0)
+        return -ENOENT;
+    struct lp_text text = lp_text_begin(path, sizeof path);
+    lp_text_add(&text, "/proc/");
+    lp_text_add_number(&text, host);
+    lp_text_add(&text, "/fd/");
+    lp_text_add_number(&text, (int64_t)number - 1);
+    return lp_sys.openat(AT_FDCWD, path, O_WRONLY | O_APPEND);
+}
+
+void lp_tail_mark(struct lp_tail *tail, uint32_t n, uint64_t task_id, uint64_t from)
+{
+    struct lp_tail_mark *mark = &tail->marks[n % LP_TAIL_MARKS];
+    atomic_store_explicit(&tail->marks[(n + 1) % LP_TAIL_MARKS].task_id, 0, memory_order_relaxed);
+    atomic_store_explicit(&mark->from, from, memory_order_relaxed);
+    atomic_store_explicit(&mark->task_id, task_id, memory_order_release);
+}

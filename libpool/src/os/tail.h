@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tail: what a worker writes to its standard streams, kept in a file without a name, to be looked at when
+ * its task has failed.
+ *
+ *     worker: write(2), always at the end ----> [ given back | kept .............. ] <---- host: reads
+ *                                                   cut      ^ mark of the task
+ *
+ * A file, not a pipe: who writes to it waits for nobody, whatever the host is doing, and who reads it takes
+ * no lock that a writer holds. What it costs is memory, so its beginning is given back to the kernel while the
+ * end grows. That takes the file's lock, which a worker may hold as long as it likes (a write of a gigabyte):
+ * it is done where nobody waits for it.
+ *
+ * Where a task's output begins is said by its worker, in its window, before the task does; it ends where that
+ * of the next begins. Untrusted: what it says is brought into the bounds of the file.
+ */
+#ifndef LP_OS_TAIL_H
+#define LP_OS_TAIL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define LP_TAIL_MARKS 512u       /* more than tasks may be with one worker */
+#define LP_TAIL_NONE UINT64_MAX  /* a beginning that nobody knows */
+#define LP_TAIL_LOOSE (1u << 20) /* bytes that are not worth a cut */
+
+struct lp_tail_mark {
+    _Atomic uint64_t task_id; /* 0: none */
+    _Atomic uint64_t from;
+};
+
+/* In a window; all 0 as long as nobody uses it. */
+struct lp_tail {
+    _Atomic uint32_t number; /* of the file, in the host, and 1; 0: there is none */
+    struct lp_tail_mark marks[LP_TAIL_MARKS];
+};
+
+struct lp_tail_span {
+    uint64_t from, to;
+};
+
+/* ---- in the host -------------------------------------------------------------------------- */
+
+/* A file, or -errno. CLOEXEC. */
+int lp_tail_open(void);
+/* A new worker is about to live there: an empty file in the place of the old one, if that was used. */
+void lp_tail_renew(struct lp_tail *tail, int fd);
+/* The last bytes of a task, `most` at most and none before `cut`; empty: there are none, or nobody knows. */
+struct lp_tail_span lp_tail_find(const struct lp_tail *tail, int fd, uint64_t task_id, uint64_t cut,
+                                 uint64_t most);
+/* How many were read. */
+size_t lp_tail_read(int fd, const struct lp_tail_span *span, void *data);
+/* Up to where it should be given back, so that `most` stay; not less than `cut`. Waits for nobody. */
+uint64_t lp_tail_excess(int fd, uint64_t cut, uint64_t most);
+/* Gives back what is before. May wait for a writer. */
+void lp_tail_cut(int fd, uint64_t cut);
+
+/* ---- in a worker -------------------------------------------------------------------------- */
+
+/* The file, to be written to, opened by its name in the host. -ENOENT: there is none. */
+int lp_tail_reopen(const struct lp_tail *tail, pid_t host);
+/* The n-th task of this worker begins at that place. */
+void lp_tail_mark(struct lp_tail *tail, uint32_t n, uint64_t task_id, uint64_t from);
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/* The last words of workers: whose they are, that they are all there, and that nobody can make them a burden. */
+#include <libpool.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness/test.h"
+#include "os/tail.h"
+#include "start_rig.h"
+#include "sys/sys.h"
+
+#define DEADLINE_MS 20000
+#define MIB (UINT64_C(1) << 20)
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+static int print(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker;
+    return write(STDOUT_FILENO, input, size) == (ssize_t)size ? 0 : errno;
+}
+
+static int print_and_crash(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)printf("a line\nand the beginning of one"); /* which is lost: stdio had it */
+    if (write(STDERR_FILENO, "error ", 6) != 6)
+        return errno;
+    return print(worker, input, size) ? errno : raise(SIGSEGV);
+}
+
+static int print_and_fail(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker;
+    (void)fwrite(input, 1, size, stdout); /* not a line: it is seen all the same */
+    return 1;
+}
+
+static int print_and_leave(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker;
+    (void)fwrite(input, 1, size, stdout);
+    exit(3);
+}
+
+static int print_and_hang(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)print(worker, input, size);
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+static int let_a_child_print(libpool_worker *worker, const void *input, size_t size)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(print(worker, input, size));
+    if (child < 0 || waitpid(child, NULL, 0) != child)
+        return errno;
+    return raise(SIGKILL);
+}
+
+/* Numbered lines of 8 bytes, until there are so many MiB; then it crashes, or waits if it is to. */
+static int print_much(libpool_worker *worker, const void *input, size_t size)
+{
+    static char block[65536 + 8];
+    const uint64_t *mib = input;
+    (void)worker, (void)size;
+    for (uint32_t line = 0; line < mib[0] * (MIB / 8);) {
+        for (size_t at = 0; at < 65536; at += 8)
+            (void)snprintf(block + at, 9, "%07u\n", line++ % 10000000);
+        if (write(STDOUT_FILENO, block, 65536) != 65536)
+            return errno;
+    }
+    if (mib[1])
+        (void)pause();
+    return raise(SIGSEGV);
+}
+
+/* Makes of its output what it can: cut off, huge, sealed, another file. */
+static int abuse(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    switch (*(const int *)input) {
+    case 0: (void)ftruncate(STDOUT_FILENO, 0); break;
+    case 1: (void)ftruncate(STDOUT_FILENO, LLONG_MAX); break;
+    case 2:
+        if (fcntl(STDOUT_FILENO, F_ADD_SEALS, F_SEAL_SHRINK) == 0)
+            return 1;
+        break;
+    case 3: (void)close_range(0, 2, 0); break;
+    default: (void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);
+    }
+    return raise(SIGKILL);
+}
+
+/* The next task writes to the old place, if it is still there. */
+static int leave_null(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && dup2(fd, 1) == 1 && dup2(fd, 2) == 2 ? 0 : errno;
+}
+
+/* ---- helpers -------------------------------------------------------------------------------- */
+
+static const libpool_outfit kept = {.size = sizeof kept,
+                                    .stdio = {[1] = LIBPOOL_STDIO_TAIL, [2] = LIBPOOL_STDIO_TAIL}};
+
+static libpool *open_pool(uint32_t flags, uint32_t bytes)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .flags = flags,
+                               .max_workers = 1,
+                               .workers_limit = 2,
+                               .outfit = &kept,
+                               .tail_bytes = bytes};
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), 0);
+    return pool;
+}
+
+static libpool_future *submit(libpool *pool, libpool_task_function *function, const void *input,
+                              size_t size, uint32_t run_timeout_ms)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = function,
+                         .input = input,
+                         .input_size = size,
+                         .run_timeout_ms = run_timeout_ms};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+    return future;
+}
+
+static bool ends_with(libpool_future *future, libpool_cause cause, const char *tail)
+{
+    if (libpool_future_wait(future, DEADLINE_MS))
+        return false;
+    const libpool_result *result = libpool_future_result(future);
+    size_t size = tail ? strlen(tail) : 0;
+    bool same = result->cause == cause && result->tail_size == size && !result->tail == !size &&
+                (!size || memcmp(result->tail, tail, size) == 0);
+    if (!same)
+        (void)fprintf(stderr, "%s, %zu bytes: %.*s\n", libpool_cause_name(result->cause),
+                      result->tail_size, (int)result->tail_size, (const char *)result->tail);
+    libpool_future_free(future);
+    return same;
+}
+
+static bool run(libpool *pool, libpool_task_function *function, const char *text,
+                libpool_cause cause, const char *tail)
+{
+    return ends_with(submit(pool, function, text, strlen(text), 300), cause, tail);
+}
+
+/* Memory of all such files that this process has. */
+static uint64_t held_bytes(void)
+{
+    char link[300];
+    uint64_t bytes = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        struct stat file;
+        ssize_t length = readlinkat(dirfd(directory), entry->d_name, link, sizeof link - 1);
+        link[length > 0 ? length : 0] = 0;
+        if (strstr(link, "memfd:tail") && fstat(atoi(entry->d_name), &file) == 0)
+            bytes += (uint64_t)file.st_blocks * 512;
+    }
+    if (directory)
+        (void)closedir(directory);
+    return bytes;
+}
+
+/* ---- whose it is ------------------------------------------------------------------------------- */
+
+TEST(tails, what_a_task_wrote_before_it_failed_is_in_its_result)
+{
+    libpool *pool = open_pool(0, 0);
+    CU_ASSERT_TRUE(run(pool, print_and_crash, "and out", LIBPOOL_CRASH, "a line\nerror and out"));
+    CU_ASSERT_TRUE(run(pool, print_and_fail, "no line", LIBPOOL_ERROR, "no line"));
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "bye", LIBPOOL_EXIT, "bye"));
+    CU_ASSERT_TRUE(run(pool, print_and_hang, "wait", LIBPOOL_TIMEOUT, "wait"));
+    CU_ASSERT_TRUE(run(pool, let_a_child_print, "a child's", LIBPOOL_KILLED, "a child's"));
+    CU_ASSERT_TRUE(run(pool, print_and_fail, "", LIBPOOL_ERROR, NULL));
+    libpool_close(pool);
+}
+
+TEST(tails, a_task_has_nothing_of_those_before_it)
+{
+    libpool *pool = open_pool(0, 0);
+    CU_ASSERT_TRUE(run(pool, print, "one", LIBPOOL_COMPLETED, NULL));
+    CU_ASSERT_TRUE(run(pool, print_and_fail, "two", LIBPOOL_ERROR, "two"));
+    CU_ASSERT_TRUE(run(pool, print, "three", LIBPOOL_COMPLETED, NULL));
+    CU_ASSERT_TRUE(run(pool, print_and_crash, ".", LIBPOOL_CRASH, "a line\nerror ."));
+    CU_ASSERT_TRUE(run(pool, print_and_crash, "", LIBPOOL_CRASH, "a line\nerror "));
+    libpool_close(pool);
+}
+
+TEST(tails, those_that_were_sent_ahead_have_their_own)
+{
+    enum {
+        TASKS = 2000
+    };
+    static libpool_task tasks[TASKS];
+    static libpool_future *futures[TASKS];
+    static char texts[TASKS][8];
+    libpool *pool = open_pool(0, 0);
+    CU_ASSERT_TRUE(run(pool, print, "", LIBPOOL_COMPLETED, NULL)); /* a worker is there */
+    for (int i = 0; i < TASKS; i++) {
+        (void)snprintf(texts[i], sizeof texts[i], "%d.", i);
+        tasks[i] = (libpool_task){.size = sizeof tasks[i],
+                                  .function = i % 3 ? print : print_and_fail,
+                                  .input = texts[i],
+                                  .input_size = strlen(texts[i])};
+    }
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, TASKS, -1, futures), TASKS);
+    int wrong = 0;
+    for (int i = 0; i < TASKS; i++)
+        wrong += !ends_with(futures[i], i % 3 ? LIBPOOL_COMPLETED : LIBPOOL_ERROR,
+                            i % 3 ? NULL : texts[i]);
+    CU_ASSERT_EQUAL(wrong, 0);
+    libpool_close(pool);
+}
+
+TEST(tails, a_spawned_worker_has_one_too)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .start = LIBPOOL_SPAWN,
+                               .zygote_path = lp_rig_beside_us("libpool-zygote"),
+                               .max_workers = 1,
+                               .outfit = &kept};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .object = lp_rig_beside_us("test_object.so"),
+                         .symbol = "test_print",
+                         .input = "spawned",
+                         .input_size = 7};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_TRUE(ends_with(future, LIBPOOL_KILLED, "spawned"));
+    libpool_close(pool);
+}
+
+TEST(tails, each_stream_is_kept_or_not)
+{
+    libpool *pool = NULL;
+    libpool_outfit one = kept;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .outfit = &one};
+    one.stdio[1] = LIBPOOL_STDIO_NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_TRUE(run(pool, print_and_crash, "out", LIBPOOL_CRASH, "error "));
+    libpool_close(pool);
+}
+
+TEST(tails, a_later_outfit_may_have_it_if_that_was_said)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1};
+    libpool_outfit wrong = kept;
+    wrong.stdio[0] = LIBPOOL_STDIO_TAIL;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &kept), -EINVAL);
+    libpool_close(pool);
+    options.tail_bytes = 5;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &wrong), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &kept), 0);
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "0123456789", LIBPOOL_EXIT, "56789"));
+    libpool_close(pool);
+    options.tail_bytes = (1 << 20) + 1;
+    CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+}
+
+/* ---- how much ---------------------------------------------------------------------------------- */
+
+TEST(tails, of_much_the_last_bytes_stay_and_the_rest_is_given_back)
+{
+    libpool *pool = open_pool(0, 160);
+    const uint64_t mib[2] = {64, 0};
+    libpool_future *future = submit(pool, print_much, mib, sizeof mib, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, DEADLINE_MS), 0);
+    const libpool_result *result = libpool_future_result(future);
+    char last[9];
+    (void)snprintf(last, sizeof last, "%07u\n", (unsigned)(64 * (MIB / 8) - 1) % 10000000);
+    CU_ASSERT_EQUAL(result->cause, LIBPOOL_CRASH);
+    CU_ASSERT_EQUAL_FATAL(result->tail_size, 160);
+    CU_ASSERT_EQUAL(memcmp((const char *)result->tail + 152, last, 8), 0);
+    libpool_future_free(future);
+    libpool_close(pool);
+    CU_ASSERT_EQUAL(held_bytes(), 0);
+}
+
+static void give_back_while_it_runs(uint32_t flags)
+{
+    libpool *pool = open_pool(flags, 0);
+    const uint64_t mib[2] = {64, 1};
+    libpool_future *future = submit(pool, print_much, mib, sizeof mib, 0);
+    uint64_t most = 0, bytes;
+    do { /* it is there, then it is given back */
+        bytes = held_bytes();
+        most = bytes > most ? bytes : most;
+        CU_ASSERT_EQUAL(libpool_future_wait(future, 5), -ETIMEDOUT);
+    } while (most <= 2 * MIB || bytes > 2 * MIB);
+    CU_ASSERT_EQUAL(libpool_future_cancel(future), LIBPOOL_CANCEL_KILLED);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->tail_size, 4096);
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
+TEST(tails, what_is_old_is_given_back_while_the_task_runs)
+{
+    give_back_while_it_runs(0);
+    give_back_while_it_runs(LIBPOOL_NO_THREAD);
+}
+
+/* ---- who would make it a burden ------------------------------------------------------------------ */
+
+TEST(tails, what_a_worker_does_to_its_file_is_its_own_loss)
+{
+    libpool *pool = open_pool(0, 0);
+    for (int how = 0; how < 5; how++) {
+        libpool_future *future = submit(pool, abuse, &how, sizeof how, 0);
+        CU_ASSERT_EQUAL(libpool_future_wait(future, DEADLINE_MS), 0);
+        CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_KILLED);
+        libpool_future_free(future);
+        CU_ASSERT_TRUE(run(pool, print_and_leave, "next", LIBPOOL_EXIT, "next"));
+    }
+    CU_ASSERT_TRUE(run(pool, leave_null, "", LIBPOOL_COMPLETED, NULL));
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "lost", LIBPOOL_EXIT, NULL));
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "seen", LIBPOOL_EXIT, "seen"));
+    libpool_close(pool);
+}
+
+static atomic_bool cutting, may_cut;
+
+/* As one that waits for a writer who never lets go of the file. */
+static int cut_late(int fd, off_t size)
+{
+    atomic_store(&cutting, true);
+    while (!atomic_load(&may_cut))
+        (void)sched_yield();
+    return lp_sys_kernel.punch_hole(fd, size);
+}
+
+TEST(tails, a_writer_who_holds_its_file_holds_nobody_else)
+{
+    libpool *pool = open_pool(0, 0);
+    const uint64_t mib[2] = {8, 1};
+    libpool_stats stats = {.size = sizeof stats};
+    atomic_store(&cutting, false);
+    atomic_store(&may_cut, false);
+    lp_sys.punch_hole = cut_late;
+    CU_ASSERT_EQUAL(libpool_resize(pool, 2, 2), 0);
+    libpool_future *future = submit(pool, print_much, mib, sizeof mib, 0);
+    while (!atomic_load(&cutting))
+        CU_ASSERT_EQUAL(libpool_future_wait(future, 1), -ETIMEDOUT);
+    CU_ASSERT_TRUE(run(pool, print_and_hang, "late", LIBPOOL_TIMEOUT, "late"));
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL(libpool_future_cancel(future), LIBPOOL_CANCEL_KILLED);
+    atomic_store(&may_cut, true);
+    libpool_close(pool);
+    lp_sys.punch_hole = lp_sys_kernel.punch_hole;
+    libpool_future_free(future);
+}
