@@ -62,6 +62,7 @@ static const struct ch_choice stdios[] = {
     {"default", LIBPOOL_STDIO_DEFAULT},
     {"inherit", LIBPOOL_STDIO_INHERIT},
     {"null", LIBPOOL_STDIO_NULL},
+    {"tail", LIBPOOL_STDIO_TAIL},
     {NULL, 0},
 };
 
@@ -113,7 +114,7 @@ const struct ch_key ch_keys_pool[] = {
      .help = "of its environment that each worker has set; each task looks"},
     {NUMBER("nice", 1, 39, ch_pool, nice), .standard = "0", .help = "added to the application's"},
     {CHOICE("stdio", stdios, ch_pool, stdio), .standard = "default",
-     .help = "where a worker's output leads"},
+     .help = "where a worker's output leads; tail: each task says a line, which its failure has"},
     {CHOICE("deal-cpus", yes_no, ch_pool, deal_cpus), .standard = "no",
      .help = "each slot has one of the CPUs for itself"},
     {CHOICE("core", no_yes, ch_pool, no_core), .standard = "yes",

@@ -310,6 +310,20 @@ static void check_certainty(const struct view *view)
     check_runs(view);
 }
 
+/* Its line is written before its start: who has started and failed has said it. */
+static void check_tail(const struct view *view)
+{
+    const struct hn_row *row = view->row;
+    bool started = view->story->starts && view->story->starts == row->attempts;
+    bool failed = row->cause != LIBPOOL_COMPLETED;
+    if (view->group && view->group->kind == HN_TASK_SCRIBBLE)
+        return; /* it wipes out what its worker has said */
+    if (row->tail == HN_TAIL_OTHER || (row->tail == HN_TAIL_OWN && !failed))
+        object(view, HN_I5_ISOLATION, "its own last words, if it failed", "other ones");
+    if (row->tail == HN_TAIL_NONE && started && failed)
+        object(view, HN_I5_ISOLATION, "its last words", "none");
+}
+
 static void check_identity(const struct view *view)
 {
     const struct hn_row *row = view->row;
@@ -363,6 +377,7 @@ static void check_task(const struct view *view)
         return;
     }
     check_identity(view);
+    check_tail(view);
     check_witnesses(view);
     check_cause(view);
     check_numbers(view);

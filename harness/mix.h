@@ -49,7 +49,11 @@ struct hn_mix_order {
     uint64_t serial;
     int32_t code; /* of FAIL and EXIT */
     uint32_t bytes;
+    uint64_t says; /* its output is kept: it says its number, if it has one */
 };
+
+#define HN_MIX_LINE_BYTES 40
+int hn_mix_line(const struct hn_mix_order *order, char line[HN_MIX_LINE_BYTES]);
 
 int hn_mix_task(libpool_worker *worker, const void *input, size_t size);
 int hn_mix_initialize(libpool_worker *worker, void *arg);
@@ -91,6 +95,7 @@ struct hn_mix {
     uint32_t round;
     libpool *pool;
     libpool_options options;
+    libpool_outfit outfit; /* where the output is kept as a tail */
     char object[512], zygote_path[512], name[24];
     int file; /* an order and its payload, to be a task's input */
     atomic_bool over;

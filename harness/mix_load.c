@@ -43,6 +43,7 @@ static void make_order(struct hn_mix_thread *thread, struct hn_mix_ticket *ticke
                                    .serial = hn_mix_random(random, 1u << 30),
                                    .code = 1 + (int)hn_mix_random(random, 100),
                                    .bytes = pick_bytes(random)};
+    order->says = thread->mix->options.tail_bytes ? 1 + order->serial : 0;
     if (order->kind != HN_MIX_ECHO && order->kind <= HN_MIX_BEAT)
         order->work_us = hn_mix_random(random, hn_mix_random(random, 8) ? 3000 : 40000);
     if (order->kind == HN_MIX_HOG)
@@ -235,6 +236,23 @@ static void judge_details(struct hn_mix *mix, const struct hn_mix_ticket *ticket
     HN_MIX_EXPECT(mix, strlen(result->text) < sizeof result->text, "task %llu: text", id);
 }
 
+/* Who failed by itself has spoken before. */
+static void judge_tail(struct hn_mix *mix, const struct hn_mix_ticket *ticket,
+                       const libpool_result *result)
+{
+    char line[HN_MIX_LINE_BYTES];
+    const struct hn_mix_order *order = &ticket->input.order;
+    size_t size = (size_t)hn_mix_line(order, line);
+    bool speaks = order->says && !(ticket->task.flags & LIBPOOL_FILE);
+    bool spoke = speaks && (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT ||
+                            result->cause == LIBPOOL_CRASH);
+    bool own = result->tail_size == size && memcmp(result->tail, line, size) == 0;
+    bool may = speaks && own && result->cause != LIBPOOL_COMPLETED;
+    HN_MIX_EXPECT(mix, result->tail_size ? may : !spoke, "task %llu: %s, its last words are %.*s",
+                  (unsigned long long)result->task_id, libpool_cause_name(result->cause),
+                  (int)result->tail_size, (const char *)result->tail);
+}
+
 void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
 {
     const libpool_result *result = libpool_future_result(ticket->future);
@@ -251,6 +269,7 @@ void hn_mix_judge(struct hn_mix *mix, struct hn_mix_ticket *ticket)
                       result->text);
         judge_certainty(mix, &ticket->task, result);
         judge_details(mix, ticket, result);
+        judge_tail(mix, ticket, result);
         atomic_fetch_add(&mix->judged[result->cause], 1);
         if (result->task_id < HN_MIX_TASKS)
             mix->entries[result->task_id].judged = (uint8_t)result->cause;

@@ -182,6 +182,10 @@ static void choose_options(struct hn_mix *mix, uint64_t *random)
                                      .trim_bytes = hn_mix_random(random, 2) * (4u << 20),
                                      .ageing_ms = hn_mix_random(random, 3)};
     mix->options.memory_limit_bytes = hn_mix_random(random, 2) * (64u << 20);
+    mix->options.tail_bytes = hn_mix_random(random, 2) * 1000;
+    mix->outfit = (libpool_outfit){.size = sizeof mix->outfit,
+                                   .stdio = {[1] = LIBPOOL_STDIO_TAIL, [2] = LIBPOOL_STDIO_TAIL}};
+    mix->options.outfit = mix->options.tail_bytes ? &mix->outfit : NULL;
     mix->options.start = spawned ? LIBPOOL_SPAWN : LIBPOOL_FORK;
     mix->options.zygote_path = spawned ? mix->zygote_path : NULL;
     mix->options.object = spawned ? mix->object : NULL;

@@ -44,8 +44,10 @@ static void change_clothes(struct hn_mix_thread *thread)
                              .limits = limits,
                              .limits_count = 1,
                              .nice = dice & 8 ? 1 : 0};
+    bool kept = mix->options.tail_bytes;
+    memcpy(outfit.stdio, mix->outfit.stdio, kept ? sizeof outfit.stdio : 0);
     thread->doing = "set_outfit";
-    int code = libpool_set_outfit(mix->pool, dice ? &outfit : NULL);
+    int code = libpool_set_outfit(mix->pool, dice || kept ? &outfit : NULL);
     bool spawned = mix->options.start == LIBPOOL_SPAWN;
     HN_MIX_EXPECT(mix,
                   spawned ? code == -ENOTSUP : code == 0 || code == -EAGAIN || code == -ESHUTDOWN,

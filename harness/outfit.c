@@ -87,7 +87,33 @@ void hn_outfit_put_away(const struct hn_outfit *wanted)
         (void)close(DIRECTORY_FD);
 }
 
+static int make_line(char line[32], uint32_t task)
+{
+    return snprintf(line, 32, "task %u begins\n", task);
+}
+
+enum hn_tail hn_outfit_read_tail(const struct hn_outfit *wanted, uint32_t task,
+                                 const libpool_result *result)
+{
+    char line[32];
+    int size = make_line(line, task);
+    if (wanted->stdio != LIBPOOL_STDIO_TAIL)
+        return HN_TAIL_UNKNOWN;
+    if (!result->tail && result->tail_size == 0)
+        return HN_TAIL_NONE;
+    bool own = result->tail_size == (size_t)size && memcmp(result->tail, line, (size_t)size) == 0;
+    return own ? HN_TAIL_OWN : HN_TAIL_OTHER;
+}
+
 /* ---- In a worker ----------------------------------------------------------------------------- */
+
+void hn_outfit_say(const struct hn_outfit *wanted, uint32_t task)
+{
+    char line[32];
+    int size = make_line(line, task);
+    if (wanted->stdio == LIBPOOL_STDIO_TAIL)
+        (void)!write(STDERR_FILENO, line, (size_t)size); /* lost: the judge will miss it */
+}
 
 static void object(struct hn_findings *findings, const char *what)
 {

@@ -49,6 +49,20 @@ void hn_outfit_init_failed(const struct hn_outfit *wanted, uint64_t failures);
 /* In the target, when the pool is closed. */
 void hn_outfit_put_away(const struct hn_outfit *wanted);
 
+/* In a worker whose output is kept: the task's line. */
+void hn_outfit_say(const struct hn_outfit *wanted, uint32_t task);
+
+/* What a result has of it. */
+enum hn_tail {
+    HN_TAIL_UNKNOWN = 0, /* it is not kept */
+    HN_TAIL_NONE,
+    HN_TAIL_OWN,
+    HN_TAIL_OTHER
+};
+
+enum hn_tail hn_outfit_read_tail(const struct hn_outfit *wanted, uint32_t task,
+                                 const libpool_result *result);
+
 /* In a worker: I5 when it does not wear what was given. */
 void hn_outfit_check(const struct hn_outfit *wanted, const struct hn_outfit_given *given,
                      struct hn_findings *findings);

@@ -204,6 +204,7 @@ static void note_collected(struct hn_target *target, uint32_t task, const libpoo
     copy_result(row, result);
     row->ends++;
     compare_echo(target, task, result);
+    row->tail = hn_outfit_read_tail(&target->options->outfit, task, result);
     hn_sabotage_result(target->options->sabotage, row);
     row->collected_ns = hn_clock_ns();
     record.group = row->group;

@@ -490,6 +490,8 @@ int hn_task_run(libpool_worker *worker, const void *input, size_t input_size)
         return -EBADMSG;
     struct run run = {worker, order, (const uint8_t *)(order + 1)};
     struct hn_record start = task_event(HN_TASK_START, &run);
+    if (bound.given)
+        hn_outfit_say(bound.wanted, order->task); /* before it is known to have begun */
     pass(&start);
     if (bound.sabotage == HN_SABOTAGE_START_TWICE)
         hn_history_append(&bound.world->history, &start);

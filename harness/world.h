@@ -18,6 +18,7 @@
 #include "harness/findings.h"
 #include "harness/gate.h"
 #include "harness/history.h"
+#include "harness/outfit.h"
 #include "harness/procfs.h"
 #include "harness/snapshot.h"
 
@@ -60,6 +61,7 @@ struct hn_row {
     char text[160];
     uint32_t attempts;
     libpool_cause retried_cause;
+    enum hn_tail tail;
     _Atomic uint32_t runs; /* begun, counted by the workers of a task that works at some time */
 };
 

@@ -182,13 +182,13 @@ enum {
 };
 
 /*
- * LIBPOOL_STDIO_TAIL: what the worker and what it starts write there goes into one file in memory, of which
- * the last options.tail_bytes that were written during a task are in its result, unless that COMPLETED: also
- * what it wrote by write(2) just before it died. stdout is line buffered. Nobody waits: who writes never
- * blocks, and nothing is to be read by the application. Of what is older, 1 MiB a slot may stay, and what is written
- * within 20 ms (longer where the application drives the pool and does not); it counts as the worker's memory
- * where a cgroup counts. The worker opens the file through /proc: where that is refused, see LIBPOOL_FILE, its
- * initializer fails (LIBPOOL_STEP_STDIO).
+ * LIBPOOL_STDIO_TAIL: what the worker and what it starts write there goes into one file in memory. The last
+ * options.tail_bytes of what was written during a task are in its result, unless that COMPLETED; also what it
+ * wrote by write(2) just before it died. stdout is line buffered. Nobody waits: a write never blocks, the
+ * application has nothing to read. Of what is older 1 MiB a slot may stay, and what is written within 20 ms
+ * (with LIBPOOL_NO_THREAD: until the application drives the pool, which then may have to wait for a write that
+ * is under way); it counts as the worker's memory where a cgroup counts. The worker opens the file through /proc: where that is refused (see LIBPOOL_FILE) its
+ * initializer fails.
  */
 
 #define LIBPOOL_UNLIMITED UINT64_MAX
@@ -349,8 +349,8 @@ typedef struct libpool_options {
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
  * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
- * workers_limit is 1; + 1 each with LIBPOOL_STDIO_TAIL), all CLOEXEC. Full tables don't stop it: a worker that can't have its pidfd is
- * watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
+ * workers_limit is 1), 3 with tails, all CLOEXEC. Full tables don't stop it: a worker that can't have its
+ * pidfd is watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
  * `degraded` of libpool_stats later on.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
  * zygote died before it was ready);
@@ -388,8 +388,8 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
 /*
  * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
  * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
- * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was opened),
- * -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP (LIBPOOL_SPAWN).
+ * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was
+ * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP (LIBPOOL_SPAWN).
  */
 int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
 

@@ -7,9 +7,9 @@
  *                                                   cut      ^ mark of the task
  *
  * A file, not a pipe: who writes to it waits for nobody, whatever the host is doing, and who reads it takes
- * no lock that a writer holds. What it costs is memory, so its beginning is given back to the kernel while the
- * end grows. That takes the file's lock, which a worker may hold as long as it likes (a write of a gigabyte):
- * it is done where nobody waits for it.
+ * no lock that a writer holds. What it costs is memory, so its beginning is given back to the kernel while
+ * the end grows. That takes the file's lock, which a worker may hold as long as it likes (a write of a
+ * gigabyte): it is done where nobody waits for it.
  *
  * Where a task's output begins is said by its worker, in its window, before the task does; it ends where that
  * of the next begins. Untrusted: what it says is brought into the bounds of the file.
