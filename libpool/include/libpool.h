@@ -187,8 +187,8 @@ enum {
  * wrote by write(2) just before it died. stdout is line buffered. Nobody waits: a write never blocks, the
  * application has nothing to read. Of what is older 1 MiB a slot may stay, and what is written within 20 ms
  * (with LIBPOOL_NO_THREAD: until the application drives the pool, which then may have to wait for a write that
- * is under way); it counts as the worker's memory where a cgroup counts. The worker opens the file through /proc: where that is refused (see LIBPOOL_FILE) its
- * initializer fails.
+ * is under way); it counts as the worker's memory where a cgroup counts. The worker opens the file through
+ * /proc: where that is refused (see LIBPOOL_FILE) its initializer fails.
  */
 
 #define LIBPOOL_UNLIMITED UINT64_MAX
@@ -389,7 +389,8 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
  * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
  * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
  * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was
- * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP (LIBPOOL_SPAWN).
+ * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP
+ * (LIBPOOL_SPAWN).
  */
 int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
 

@@ -3,8 +3,8 @@
  * tails: the last words of workers (os/tail.h), of one pool: one file a slot, read when a task has failed.
  *
  * While tasks run somebody looks every 20 ms whether a file has grown too large, and gives its beginning
- * back. A hostile writer can hold up whoever does that, for as long as it lives: so it is a thread of its own,
- * which holds no lock meanwhile, or the driver of a pool that may have no thread.
+ * back. A hostile writer can hold up whoever does that, for as long as it lives: so it is a thread of its
+ * own, which holds no lock meanwhile, or the driver of a pool that may have no thread.
  */
 #ifndef LP_TAILS_H
 #define LP_TAILS_H
