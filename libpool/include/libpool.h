@@ -186,9 +186,9 @@ enum {
  * options.tail_bytes of what was written during a task are in its result, unless that COMPLETED; also what it
  * wrote by write(2) just before it died. stdout is line buffered. Nobody waits: a write never blocks, the
  * application has nothing to read. Of what is older 1 MiB a slot may stay, and what is written within 20 ms
- * (with LIBPOOL_NO_THREAD: until the application drives the pool, which then may have to wait for a write that
- * is under way); it counts as the worker's memory where a cgroup counts. The worker opens the file through
- * /proc: where that is refused (see LIBPOOL_FILE) its initializer fails.
+ * (with LIBPOOL_NO_THREAD: until the application drives the pool, which may have to wait then for a write
+ * that is under way); it counts as the worker's memory where a cgroup counts. The worker opens the file
+ * through /proc: where that is refused (see LIBPOOL_FILE) its initializer fails.
  */
 
 #define LIBPOOL_UNLIMITED UINT64_MAX

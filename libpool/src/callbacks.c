@@ -35,7 +35,7 @@ static bool is_runner(const struct lp_callbacks *callbacks)
 void lp_callbacks_leave(libpool *pool)
 {
     const struct lp_callbacks *callbacks = &pool->callbacks;
-    if (callbacks->first && !callbacks->has_thread && !callbacks->runs)
+    if (callbacks->first && (pool->options.flags & LIBPOOL_NO_THREAD) && !callbacks->runs)
         lp_poller_nudge(&pool->poller);
 }
 
@@ -192,7 +192,7 @@ static void leave_thread(struct lp_callbacks *callbacks)
 {
     *callbacks->gone = true;
     if (callbacks->has_thread)
-        pthread_detach(callbacks->thread);
+        pthread_detach(pthread_self());
 }
 
 static void end_thread(libpool *pool)

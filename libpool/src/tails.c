@@ -54,7 +54,7 @@ void lp_tails_wake(libpool *pool)
 
 uint64_t lp_tails_due(const libpool *pool)
 {
-    return pool->tails.has_thread ? UINT64_MAX : pool->tails.look_ns;
+    return pool->options.flags & LIBPOOL_NO_THREAD ? pool->tails.look_ns : UINT64_MAX;
 }
 
 /* With the lock held before and after: one file that is too large. False: none of the rest is. */

@@ -37,7 +37,7 @@ void lp_tails_renew(libpool *pool, uint32_t slot);
 void lp_tails_wake(libpool *pool);
 /* It has ended with the worker in this slot, and failed: what it wrote last becomes part of its result. */
 void lp_tails_attach(libpool *pool, uint32_t slot, uint64_t task_id, libpool_future *future);
-/* When the driver has to look, UINT64_MAX: not at all. */
+/* When the driver has to look; UINT64_MAX: never, or the thread does. */
 uint64_t lp_tails_due(const libpool *pool);
 
 /* Without the lock: the driver's look, if it is due. */
