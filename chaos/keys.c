@@ -135,6 +135,10 @@ const struct ch_key ch_keys_pool[] = {
      .help = "deaths in a row by a family of tasks, before it is refused"},
     {TIME_MS("quarantine", 1000, HOUR, ch_pool, quarantine_ms), .standard = "for ever",
      .help = "for how long"},
+    {SIZE("admit-free", 1, 1024 * TIB, ch_pool, admit_free_bytes), .standard = "not looked at",
+     .help = "tasks start one at a time while less memory is free"},
+    {NUMBER("admit-pressure", 1, 10000, ch_pool, admit_pressure), .standard = "not looked at",
+     .help = "or while the pressure (PSI, 1/100 %) is so high"},
     END,
 };
 

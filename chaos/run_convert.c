@@ -106,6 +106,8 @@ static libpool_options options_of(const struct ch_pool *pool)
         .retry_percent = pool->retry_percent,
         .quarantine_deaths = pool->quarantine_deaths,
         .quarantine_ms = pool->quarantine_ms,
+        .admit_free_bytes = pool->admit_free_bytes,
+        .admit_pressure = pool->admit_pressure,
     };
 }
 

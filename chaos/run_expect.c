@@ -72,6 +72,7 @@ uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *c
     case CH_TASKS_RETURNED: return stats->tasks_returned;
     case CH_TASKS_RETRIED: return stats->tasks_retried;
     case CH_KINDS_HELD: return stats->kinds_held;
+    case CH_ADMISSION_PAUSES: return stats->admission_pauses;
     case CH_TASKS_ENDED: return stats->tasks_ended[counter->cause];
     case CH_WORKER_PROCESSES_CREATED: return stats->worker_processes_created;
     case CH_WORKER_PROCESSES_STILL_ALIVE: return stats->worker_processes_still_alive;
@@ -104,6 +105,7 @@ static const char *const counter_names[CH_COUNTERS] = {
     [CH_TASKS_RETURNED] = "tasks_returned",
     [CH_TASKS_RETRIED] = "tasks_retried",
     [CH_KINDS_HELD] = "kinds_held",
+    [CH_ADMISSION_PAUSES] = "admission_pauses",
     [CH_TASKS_ENDED] = "ended.",
     [CH_WORKER_PROCESSES_CREATED] = "worker_processes_created",
     [CH_WORKER_PROCESSES_STILL_ALIVE] = "worker_processes_still_alive",
@@ -274,6 +276,7 @@ static bool is_trouble(const struct ch_run *run, const struct ch_counter *counte
     case CH_TASKS_RETURNED:
     case CH_TASKS_RETRIED:
     case CH_KINDS_HELD:
+    case CH_ADMISSION_PAUSES:
     case CH_SPAWNS_FAILED:
     case CH_INITIALIZERS_FAILED:
     case CH_FINALIZERS_FAILED:

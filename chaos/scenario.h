@@ -110,6 +110,8 @@ struct ch_pool {
     uint32_t retry_percent;     /* 0: no budget */
     uint32_t quarantine_deaths; /* 0: never */
     uint32_t quarantine_ms;     /* 0: for ever */
+    uint64_t admit_free_bytes;
+    uint32_t admit_pressure;
 };
 
 enum ch_disposition {
@@ -308,6 +310,8 @@ enum ch_event {
     CH_EVENT_DRAINED,
     CH_EVENT_TASK_RETRIED,
     CH_EVENT_KIND_QUARANTINED,
+    CH_EVENT_ADMISSION_PAUSED,
+    CH_EVENT_ADMISSION_RESUMED,
     CH_EVENTS
 };
 
@@ -372,6 +376,7 @@ enum ch_counter_kind { /* libpool_stats */
     CH_TASKS_RETURNED,
     CH_TASKS_RETRIED,
     CH_KINDS_HELD,
+    CH_ADMISSION_PAUSES,
     CH_TASKS_ENDED, /* ended.CAUSE */
     CH_WORKER_PROCESSES_CREATED,
     CH_WORKER_PROCESSES_STILL_ALIVE,

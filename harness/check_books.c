@@ -89,6 +89,7 @@ static const struct {
     COUNTER(tasks_asked),
     COUNTER(tasks_retried),
     COUNTER(kinds_held),
+    COUNTER(admission_pauses),
     COUNTER(worker_processes_created),
     COUNTER(max_workers_busy_concurrently),
     COUNTER(spawns_failed),

@@ -99,6 +99,8 @@ static void note_event(struct hn_roster *roster, const struct hn_record *record)
     case LIBPOOL_EVENT_TASK_ASKED:
     case LIBPOOL_EVENT_RECYCLE_BEGUN:
     case LIBPOOL_EVENT_DRAINED:
+    case LIBPOOL_EVENT_ADMISSION_PAUSED:
+    case LIBPOOL_EVENT_ADMISSION_RESUMED:
     case LIBPOOL_EVENT_KINDS: break;
     }
 }

@@ -75,15 +75,15 @@ const char *hn_sim_event_name(enum lp_event_kind kind)
         "spawned",       "spawn-failed", "ready",    "init-failed", "result",
         "final-started", "finalized",    "corrupt",  "gone",        "exited",
         "empty",         "deadline",     "recalled", "weighed",     "zygote-up",
-        "zygote-failed", "zygote-lost",  "shutdown", "tick"};
+        "zygote-failed", "zygote-lost",  "shutdown", "tick",        "admission"};
     return names[kind];
 }
 
 static const char *action_name(enum lp_action_kind kind)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh", "end",
-        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume"};
+        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh",  "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume", "sample"};
     return names[kind];
 }
 
@@ -115,6 +115,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_ZYGOTE_LOST:
     case LP_EVENT_SHUTDOWN:
     case LP_EVENT_TICK:
+    case LP_EVENT_ADMISSION:
     case LP_EVENTS: return false;
     }
     return false;
@@ -978,6 +979,7 @@ static void draw_config(struct hn_sim *sim)
     config->seed = hn_random_next(random);
     config->exclusive = hn_random_chance(random, 30);
     config->has_finalizer = hn_random_chance(random, 50);
+    config->admits = hn_random_chance(random, 20);
     config->notes = hn_random_chance(random, 50);
     config->quarantine_deaths = hn_random_chance(random, 80) ? 0 : hn_random_between(random, 1, 3);
     config->quarantine_ns = hn_random_chance(random, 50) ? 0 : draw_ms(sim, 1, 2000);

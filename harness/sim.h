@@ -135,6 +135,10 @@
     X(KIND_ENDED, "a pending task of a held kind ended")                     \
     X(KIND_TRIED, "the time of a held kind is up")                           \
     X(KIND_PARDONED, "a held kind was pardoned")                             \
+    X(ADMISSION_CLOSED, "tasks wait for memory")                             \
+    X(ADMISSION_ONE, "one was started all the same: nothing ran")            \
+    X(ADMISSION_STALE, "tasks wait for an answer, the last is too old")      \
+    X(ADMISSION_OPENED, "memory is there again")                             \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

@@ -80,6 +80,23 @@ bool hn_books_has_free(const struct hn_books *books)
            hn_books_in(books, LP_WORKER_BUSY) < books->max_workers;
 }
 
+bool hn_books_is_open(const struct hn_books *books)
+{
+    bool holds = books->told_ns && books->trace->now_ns < books->told_ns + LP_ADMIT_NS;
+    return !books->config.admits || (holds && !books->scarce);
+}
+
+bool hn_books_admits(const struct hn_books *books)
+{
+    return hn_books_is_open(books) || hn_books_running(books) == 0;
+}
+
+bool hn_books_admission_matters(const struct hn_books *books)
+{
+    return books->config.admits && hn_books_backlog(books) && !books->killing && !books->down &&
+           hn_books_in(books, LP_WORKER_BUSY) < books->max_workers;
+}
+
 uint32_t hn_books_pending(const struct hn_books *books)
 {
     return (uint32_t)books->stats.tasks_pending;
@@ -268,7 +285,8 @@ static bool has_room(const struct hn_books *books, uint64_t bytes)
 /* A task that an idle worker will run at once needs no room. */
 static bool is_welcome(const struct hn_books *books, uint64_t bytes)
 {
-    bool direct = hn_books_has_free(books) && hn_books_backlog(books) == 0 && !books->paused;
+    bool direct = hn_books_has_free(books) && hn_books_admits(books) &&
+                  hn_books_backlog(books) == 0 && !books->paused;
     return direct || has_room(books, bytes);
 }
 
@@ -880,8 +898,22 @@ static void worker_event(struct hn_books *books, const struct lp_event *event)
     case LP_EVENT_ZYGOTE_LOST:
     case LP_EVENT_SHUTDOWN:
     case LP_EVENT_TICK:
+    case LP_EVENT_ADMISSION:
     case LP_EVENTS: return;
     }
+}
+
+static void admission(struct hn_books *books)
+{
+    bool closes = books->call.event->closes;
+    books->coverage->sometimes[HN_ADMISSION_OPENED] += books->scarce && !closes;
+    books->stats.admission_pauses += closes && !books->scarce;
+    if (closes != books->scarce)
+        books->notes_due[closes ? LIBPOOL_EVENT_ADMISSION_PAUSED
+                                : LIBPOOL_EVENT_ADMISSION_RESUMED]++;
+    books->scarce = closes;
+    books->told_ns = books->now_ns;
+    books->sampling = false;
 }
 
 static void pool_event(struct hn_books *books, const struct lp_event *event)
@@ -894,6 +926,8 @@ static void pool_event(struct hn_books *books, const struct lp_event *event)
         zygote_lost(books);
     else if (event->kind == LP_EVENT_SHUTDOWN)
         shut_down(books);
+    else if (event->kind == LP_EVENT_ADMISSION)
+        admission(books);
 }
 
 /* The shutdown's deadline is looked at in every call. */
@@ -967,7 +1001,8 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(max_workers_busy_concurrently) X(spawns_failed) X(initializers_failed)                      \
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
     X(zygotes_lost) X(backlog_bytes) X(generation) X(worker_processes_outdated)                   \
-    X(workers_outgrown) X(tasks_asked) X(tasks_retried) X(kinds_held)
+    X(workers_outgrown) X(tasks_asked) X(tasks_retried) X(kinds_held) X(admission_pauses)          \
+    X(admission_paused)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -981,6 +1016,7 @@ static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
                                          hn_books_in(books, LP_WORKER_SPAWNING) -
                                          hn_books_in(books, LP_WORKER_DEAD);
     ours->generation = books->edition;
+    ours->admission_paused = books->scarce && hn_books_admission_matters(books);
     ours->worker_processes_outdated = 0;
     for (uint32_t i = 0; i < books->n_slots; i++)
         ours->worker_processes_outdated += is_outdated(books, &books->slots[i]) &&
@@ -1125,7 +1161,7 @@ static void check_work(struct hn_books *books, bool more)
         return;
     if (books->down)
         FAIL("I1: down, but not every future has ended");
-    if (!more && hn_books_backlog(books) && hn_books_has_free(books))
+    if (!more && hn_books_backlog(books) && hn_books_has_free(books) && hn_books_admits(books))
         FAIL("I3: a worker is idle beside a backlog");
     bool hopeless = books->init_failures >= books->config.initializer_failures &&
                     !hn_books_in(books, LP_WORKER_IDLE) && !hn_books_in(books, LP_WORKER_BUSY);

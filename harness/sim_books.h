@@ -138,6 +138,10 @@ struct hn_books {
     struct hn_book_slot slots[HN_BOOK_SLOTS];
     uint64_t idle_order;
     uint64_t order;        /* of the last task that joined the backlog's end */
+    bool scarce;           /* admission: the last answer was no... */
+    uint64_t told_ns;      /* ...then; 0: there was none */
+    bool sampling;         /* another is awaited */
+    uint64_t matters_ns;   /* since when one is needed; 0: it is not */
     uint32_t paused;       /* tasks that wait for another run */
     uint32_t retry_budget; /* in hundredths */
     struct hn_book_kind kinds[HN_BOOK_KINDS];
@@ -216,6 +220,10 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 bool hn_books_holds_kind(struct hn_books *books, uint64_t kind);
 /* Somebody idle may be given a task. */
 bool hn_books_has_free(const struct hn_books *books);
+/* Admission: any number of tasks may start; one may; somebody who could run one waits for that. */
+bool hn_books_is_open(const struct hn_books *books);
+bool hn_books_admits(const struct hn_books *books);
+bool hn_books_admission_matters(const struct hn_books *books);
 uint32_t hn_books_in(const struct hn_books *books, enum lp_worker_state state);
 uint32_t hn_books_pending(
     const struct hn_books *books); /* in the backlog or a channel, or paused */

@@ -42,7 +42,10 @@ static uint32_t wanted(const struct hn_books *books)
     uint32_t least = books->shutting ? 0 : books->min_workers;
     if (least == 0 && !books->shutting && nobody_can_be_initialised(books))
         least = 1; /* keeps probing */
-    uint32_t demand = hn_books_in(books, LP_WORKER_BUSY) + hn_books_pending(books) - books->paused;
+    uint32_t waiting = hn_books_pending(books) - books->paused;
+    if (!hn_books_is_open(books))
+        waiting = waiting && !hn_books_running(books) ? 1 : 0;
+    uint32_t demand = hn_books_in(books, LP_WORKER_BUSY) + waiting;
     if (books->killing || books->down)
         return 0;
     demand = demand < least ? least : demand;
@@ -210,6 +213,9 @@ static void check_handed(struct hn_books *books, uint32_t index, const struct lp
         FAIL("task %u handed out, and its kind is held", index + 1);
     if (books->cancelling)
         FAIL("task %u handed out after a cancelling shutdown", index + 1);
+    if (!hn_books_admits(books))
+        FAIL("task %u handed out, and there is no memory for it", index + 1);
+    books->coverage->sometimes[HN_ADMISSION_ONE] += !hn_books_is_open(books) && books->scarce;
     check_order(books, index);
 }
 
@@ -224,6 +230,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
     uint32_t share = (hn_books_pending(books) - books->paused + busy - 1) / busy;
     bool has_free = hn_books_has_free(books);
     uint64_t most_ns = has_free ? LP_WAKE_NS : LP_PREFETCH_NS;
+    if (!hn_books_is_open(books))
+        FAIL("task %u is sent ahead, and there may be no memory", index + 1);
     if (task->spec.queue_timeout_ns)
         FAIL("task %u has a queue timeout and is sent ahead", index + 1);
     if (task->spec.bytes > LP_PREFETCH_BYTES ||
@@ -972,6 +980,17 @@ static void judge_weigh(struct hn_books *books, const struct lp_action *action)
     SOMETIMES(WEIGHED);
 }
 
+static void judge_sample(struct hn_books *books)
+{
+    if (!hn_books_admission_matters(books))
+        FAIL("the machine's memory is looked at for nothing");
+    if (books->sampling)
+        FAIL("the machine's memory is looked at twice");
+    if (books->told_ns && books->now_ns < books->told_ns + LP_ADMIT_NS)
+        FAIL("the machine's memory is looked at too often");
+    books->sampling = true;
+}
+
 static bool is_about_worker(libpool_event_kind kind)
 {
     return kind == LIBPOOL_EVENT_TASK_LAUNCHED ||
@@ -1090,6 +1109,7 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     case LP_ACTION_DOWN: judge_down(books); return;
     case LP_ACTION_RETRY: judge_again(books, pool, action); return;
     case LP_ACTION_RESUME: judge_resume(books, pool, action); return;
+    case LP_ACTION_SAMPLE: judge_sample(books); return;
     case LP_ACTIONS: return;
     }
 }
@@ -1197,6 +1217,18 @@ static void pause_lateness(struct hn_books *books, uint32_t index)
         SOMETIMES(ALL_PAUSED);
 }
 
+/* Nobody waits for long without a look. */
+static void admission_lateness(struct hn_books *books)
+{
+    bool matters = hn_books_admission_matters(books);
+    if (matters && !books->sampling &&
+        (!books->told_ns || late(books, books->told_ns, LP_ADMIT_NS)))
+        FAIL("tasks wait, and nobody looks at the machine's memory");
+    books->coverage->sometimes[HN_ADMISSION_CLOSED] += matters && books->scarce;
+    books->coverage->sometimes[HN_ADMISSION_STALE] += matters && !books->scarce &&
+                                                      !hn_books_is_open(books);
+}
+
 void hn_judge_lateness(struct hn_books *books)
 {
     if (is_excess(books) && hn_books_in(books, LP_WORKER_IDLE))
@@ -1216,6 +1248,7 @@ void hn_judge_lateness(struct hn_books *books)
         if (task->state == LP_TASK_WAITING)
             pause_lateness(books, i);
     }
+    admission_lateness(books);
     if (books->shutting && !books->killing && books->deadline_ns &&
         late(books, books->deadline_ns, 0))
         FAIL("the shutdown's deadline has passed");

@@ -883,6 +883,18 @@ static void perform_weigh(struct hn_world *world, const struct lp_action *action
         put(world, HN_ITEM_ZYGOTE_DIE, item->at_ns)->zygote = item->zygote;
 }
 
+/* The supervisor looks by itself; it may be late. */
+static void perform_sample(struct hn_world *world)
+{
+    uint64_t delay_ns = hn_random_chance(&world->random, 80)
+                            ? soon(world)
+                            : hn_random_time_ns(&world->random, 500 * LP_MS);
+    struct hn_item *item = put(world, HN_ITEM_EVENT, world->trace->now_ns + delay_ns);
+    item->event.kind = LP_EVENT_ADMISSION;
+    item->event.closes = hn_world_has(world, HN_FAULT_SCARCE) && !world->calm &&
+                         hn_random_chance(&world->random, 60);
+}
+
 static void perform_end(struct hn_world *world, const struct lp_action *action)
 {
     bool late = chance(world, HN_FAULT_RELEASE_LATE) || (world->hoards && !world->calm);
@@ -911,6 +923,7 @@ void hn_world_perform(struct hn_world *world, const struct lp_action *action)
     case LP_ACTION_END: perform_end(world, action); return;
     case LP_ACTION_ZYGOTE_START: start_zygote(world); return;
     case LP_ACTION_ZYGOTE_DROP: drop_zygote(world); return;
+    case LP_ACTION_SAMPLE: perform_sample(world); return;
     case LP_ACTION_ROOM:
     case LP_ACTION_NOTE:
     case LP_ACTION_DOWN:

@@ -56,6 +56,7 @@ enum hn_fault {
     HN_FAULT_GROWN,        /* workers find themselves too big after a task */
     HN_FAULT_DEAF,         /* a task that is asked to end does not */
     HN_FAULT_SILENT,       /* a task gives no signs of life, or not to its end */
+    HN_FAULT_SCARCE,       /* the machine has no memory for more tasks */
     HN_FAULTS
 };
 

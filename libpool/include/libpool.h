@@ -288,6 +288,8 @@ typedef struct libpool_options {
     uint32_t
         tail_bytes; /* with LIBPOOL_STDIO_TAIL: 1 MiB at most; default 4096. If it is set a later
                             outfit may have that, too */
+    uint64_t admit_free_bytes; /* no task starts while less memory is free; default: they do */
+    uint32_t admit_pressure;   /* nor while the pressure is so high, in 1/100 %, 10000 at most */
 } libpool_options;
 
 /*
@@ -347,6 +349,18 @@ typedef struct libpool_options {
  */
 
 /*
+ * Admission. While less than options.admit_free_bytes is free, or memory pressure (PSI: some avg10) has
+ * reached options.admit_pressure, tasks start one at a time only: in a pool that runs nothing the next
+ * one does. No worker is started for those that wait; their queue timeouts count. What runs goes on, as do
+ * tiny tasks that a worker was sent ahead. `admission_paused` and `degraded` (-ENOMEM) tell. Free is what
+ * /proc/meminfo calls MemAvailable, or what is left to the application's memory cgroup or one above it,
+ * without counting inactive file pages; pressure is the machine's or that cgroup's, whichever is higher.
+ * The pool looks every 100 ms while something waits that could run, and never otherwise: all tasks that
+ * start between two looks find the same memory free. With LIBPOOL_NO_THREAD the application has to drive
+ * the pool for it.
+ */
+
+/*
  * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
  * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
  * workers_limit is 1), 3 with tails, all CLOEXEC. Full tables don't stop it: a worker that can't have its
@@ -356,6 +370,7 @@ typedef struct libpool_options {
  * zygote died before it was ready);
  * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
  * version), -ENOENT (PRELOAD: the object can't be loaded), -EDEADLK, -ENAMETOOLONG;
+ * admit_...: -ENOTSUP (this kernel does not tell);
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
  */
@@ -919,7 +934,8 @@ typedef struct libpool_stats {
     uint64_t finalizers_started, finalizers_ok, finalizers_failed;
     uint64_t zygotes_started, zygotes_lost;
     uint64_t backlog_bytes;      /* gauge */
-    uint32_t degraded;           /* gauge: 1 while the pool can't reach the strength it wants */
+    uint32_t degraded;           /* gauge: 1 while the pool can't reach the strength it wants, or
+                                    start tasks (admit_free_bytes...) */
     int32_t degraded_error;      /* the negated errno behind it; 0: initializer or early deaths */
     uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
@@ -930,6 +946,8 @@ typedef struct libpool_stats {
     uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */
     uint64_t tasks_retried;             /* runs that failed and were followed by another */
     uint64_t kinds_held;                /* so often a quarantine has begun */
+    uint64_t admission_pauses;          /* so often there was no memory left to start tasks */
+    uint32_t admission_paused;          /* gauge: 1 while tasks wait for that */
 } libpool_stats;
 
 /* Fills *stats. */
@@ -1001,6 +1019,8 @@ typedef enum libpool_event_kind {
     LIBPOOL_EVENT_DRAINED,       /* the last task that was pending or running has ended */
     LIBPOOL_EVENT_TASK_RETRIED,  /* a run failed, another follows: its cause, code, signal */
     LIBPOOL_EVENT_KIND_QUARANTINED, /* of the task whose worker died last; cause: of what */
+    LIBPOOL_EVENT_ADMISSION_PAUSED, /* tasks start one at a time, see admit_free_bytes */
+    LIBPOOL_EVENT_ADMISSION_RESUMED,
     LIBPOOL_EVENT_KINDS
 } libpool_event_kind;
 

@@ -80,6 +80,8 @@ static const char *const event_names[LIBPOOL_EVENT_KINDS] = {
     [LIBPOOL_EVENT_DRAINED] = "drained",
     [LIBPOOL_EVENT_TASK_RETRIED] = "task-retried",
     [LIBPOOL_EVENT_KIND_QUARANTINED] = "kind-quarantined",
+    [LIBPOOL_EVENT_ADMISSION_PAUSED] = "admission-paused",
+    [LIBPOOL_EVENT_ADMISSION_RESUMED] = "admission-resumed",
 };
 
 const char *libpool_cause_name(libpool_cause cause)

@@ -81,7 +81,8 @@ static int check_options(const libpool_options *options)
     bool kept = options->tail_bytes <= TAIL_MOST;
     bool timed = options->backoff_min_ms <= options->backoff_max_ms;
     bool whole = options->event_buffer <= LP_BACKLOG_MAX &&
-                 options->recycle_jitter_percent <= 100 && options->retry_percent <= 100;
+                 options->recycle_jitter_percent <= 100 && options->retry_percent <= 100 &&
+                 options->admit_pressure <= 10000;
     bool roomy = options->memory_limit_bytes == 0 || options->memory_limit_bytes >= LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));

@@ -127,6 +127,8 @@ static const struct row rows[] = {
     ROW(ROW_COUNTER, tasks_asked, "Tasks that were asked to end, before a kill."),
     ROW(ROW_COUNTER, tasks_retried, "Runs that failed and were followed by another."),
     ROW(ROW_COUNTER, kinds_held, "Times that a kind of tasks was put into quarantine."),
+    ROW(ROW_COUNTER, admission_pauses, "Times that there was no memory left to start tasks."),
+    ROW(ROW_GAUGE_32, admission_paused, "1 while tasks wait for memory."),
     ROW(ROW_CAUSES, tasks_ended, "Tasks that ended, by cause."),
     ROW(ROW_COUNTER, worker_processes_created, "Workers that were forked."),
     ROW(ROW_GAUGE, worker_processes_still_alive, "Workers that are alive."),

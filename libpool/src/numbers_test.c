@@ -267,6 +267,8 @@ static const char *const fields[] = {
     "tasks_asked",
     "tasks_retried",
     "kinds_held",
+    "admission_pauses",
+    "admission_paused",
     "worker_processes_created",
     "worker_processes_still_alive",
     "worker_processes_idle",
@@ -292,7 +294,7 @@ static const char *const fields[] = {
 #define FIELDS (sizeof fields / sizeof fields[0])
 
 /* Whoever appends to the struct appends to the text, and here. */
-_Static_assert(sizeof(libpool_stats) == 8 * (30 + 2 * LIBPOOL_CAUSES_MAX), "all fields are here");
+_Static_assert(sizeof(libpool_stats) == 8 * (32 + 2 * LIBPOOL_CAUSES_MAX), "all fields are here");
 
 TEST(numbers, a_text_says_how_things_are_done_as_the_struct_does)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "admit.h"
 #include "base/alloc.h"
 #include "base/fd.h"
 #include "door.h"
@@ -315,6 +316,10 @@ static void perform(libpool *pool, const struct lp_action *action)
     case LP_ACTION_DOWN: perform_down(pool); return;
     case LP_ACTION_RETRY: perform_retry(pool, action); return;
     case LP_ACTION_RESUME: return;
+    case LP_ACTION_SAMPLE:
+        pool->look_at_memory = true;
+        leave_to_driver(pool);
+        return;
     case LP_ACTIONS: return;
     }
 }
@@ -954,6 +959,17 @@ static void handle(libpool *pool, const struct lp_poller_event *event)
     }
 }
 
+/* The lock is given up meanwhile: files are read. */
+static void look_at_memory(libpool *pool)
+{
+    pool->look_at_memory = false;
+    pthread_mutex_unlock(&pool->lock);
+    bool scarce = lp_admit_is_scarce(&pool->headroom, &pool->options);
+    pthread_mutex_lock(&pool->lock);
+    struct lp_event event = {.kind = LP_EVENT_ADMISSION, .closes = scarce};
+    step(pool, &event);
+}
+
 /* What other threads left to this one, and lines that had more to do. */
 static void handle_left_work(libpool *pool)
 {
@@ -964,6 +980,8 @@ static void handle_left_work(libpool *pool)
         zygote_lost(pool);
     if (pool->start_zygote && !pool->quitting)
         start_zygote(pool);
+    if (pool->look_at_memory)
+        look_at_memory(pool);
     for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
         struct lp_line *line = &pool->lines[slot];
         if (line->again || line->broken)
@@ -1152,6 +1170,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .quarantine_deaths = options->quarantine_deaths,
         .quarantine_ns = options->quarantine_ms * LP_MS,
         .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
+        .admits = lp_admit_is_wanted(options),
         .has_finalizer = options->finalizer || options->finalizer_symbol,
         .notes = options->event_buffer != 0,
     };
@@ -1346,6 +1365,8 @@ int lp_supervisor_open(libpool *pool)
         error = take_memory(pool, &config);
     if (!error)
         error = find_place(pool);
+    if (!error)
+        error = lp_admit_find(&pool->headroom, &pool->options);
     if (!error)
         error = lp_poller_open(&pool->poller);
     if (!error)

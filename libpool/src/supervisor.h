@@ -22,6 +22,7 @@
 #include "core/pool.h"
 #include "line.h"
 #include "os/cgroup_place.h"
+#include "os/headroom.h"
 #include "os/outfit.h"
 #include "os/poller.h"
 #include "os/wardrobe.h"
@@ -85,6 +86,7 @@ struct libpool {
     uint32_t taken, taken_seen; /* of those, the ones whose result was found without a bell */
     bool unwatched; /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
     bool start_zygote, drop_zygote; /* left for the driving thread */
+    bool look_at_memory;            /* that, too: for the core's admission */
     bool socket_full;
     bool awake;      /* the supervisor's thread looks at work_waits before it sleeps */
     bool work_waits; /* some line's `again` or `broken`, or a zygote matter */
@@ -108,6 +110,7 @@ struct libpool {
     bool down;
 
     struct lp_cgroup_place place; /* written at the opening only */
+    struct lp_headroom headroom;  /* so is that */
     struct lp_start start;        /* so is that */
     struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked */
 };

@@ -35,6 +35,7 @@ enum lp_event_kind {
     LP_EVENT_ZYGOTE_LOST,                  /* it is dead, or dropped as asked */
     LP_EVENT_SHUTDOWN,                     /* flags, deadline_ns */
     LP_EVENT_TICK,                         /* time passes */
+    LP_EVENT_ADMISSION,                    /* as asked for by SAMPLE: closes */
     LP_EVENTS
 };
 
@@ -52,6 +53,7 @@ struct lp_event {
     bool leaves;  /* RESULT: the worker asks to be retired: it could not clear up after the task */
     bool grown;   /* RESULT: it asks to be retired: it has grown too big */
     bool weighs;  /* ZYGOTE_UP: trees have to be looked at, nobody else keeps them to their limit */
+    bool closes;  /* ADMISSION: there is not enough memory to start tasks */
     uint64_t oom_kills;
     uint64_t task_id;
     uint64_t started_id; /* the worker's own word: the task it began last... */
@@ -79,6 +81,7 @@ enum lp_action_kind {
     LP_ACTION_DOWN,         /* all is down: nothing follows */
     LP_ACTION_RETRY,        /* a run of task has failed in slot, another follows: forget that one */
     LP_ACTION_RESUME,       /* its pause is over: task is in the backlog again */
+    LP_ACTION_SAMPLE,       /* look whether there is memory for more tasks; answer ADMISSION */
     LP_ACTIONS
 };
 

@@ -39,6 +39,7 @@
 #define LP_PROOF_WAIT_MAX_NS \
     (600000 * LP_MS) /* waits for the proof of one death are doubled up to so long */
 #define LP_HELLO_WAIT_NS (5000 * LP_MS) /* a zygote's first word */
+#define LP_ADMIT_NS (100 * LP_MS)       /* from one look at the machine's memory to the next */
 #define LP_WEIGH_NS (100 * LP_MS)       /* from one look at the memory of trees to the next */
 
 /*

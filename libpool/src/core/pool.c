@@ -307,8 +307,8 @@ static uint32_t wanted(const struct lp_pool *pool)
 {
     if (pool->phase > LP_PHASE_DRAINING)
         return 0;
-    uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + pool->tasks.pending +
-                      pool->tasks.prefetched;
+    uint32_t waiting = pool->tasks.pending + pool->tasks.prefetched;
+    uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + lp_admission_share(pool, waiting);
     bool open = pool->phase == LP_PHASE_OPEN;
     uint32_t least = open ? least_wanted(pool) : 0, spare = open ? pool->config.spare_workers : 0;
     if (demand < least)
@@ -328,6 +328,11 @@ static bool has_free_worker(const struct lp_pool *pool)
 {
     return pool->idle_newest != LP_NONE &&
            pool->in_state[LP_WORKER_BUSY] < pool->config.max_workers;
+}
+
+static bool may_begin_one(const struct lp_pool *pool)
+{
+    return has_free_worker(pool) && lp_admission_admits(pool);
 }
 
 /* Slots in any use, up to the proof that a dead worker's tree is empty. */
@@ -414,7 +419,7 @@ static void end_quarantined(struct lp_pool *pool)
 static void settle_assignments(struct lp_pool *pool)
 {
     end_quarantined(pool);
-    for (; has_free_worker(pool) && pool->tasks.pending; end_quarantined(pool)) {
+    for (; may_begin_one(pool) && pool->tasks.pending; end_quarantined(pool)) {
         if (lp_prefetch_is_held(pool))
             return; /* the next step goes on */
         if (!lp_prefetch_is_soon_done(pool, pool->favourite) ||
@@ -783,6 +788,7 @@ static void settle(struct lp_pool *pool)
         lp_prefetch_settle(pool);
     }
     settle_room(pool);
+    lp_admission_settle(pool);
     settle_shrink(pool);
     settle_weights(pool);
     settle_steady(pool);
@@ -807,7 +813,7 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
         return -E2BIG;
     if (spec->kind && lp_quarantine_holds(&pool->quarantine, spec->kind, now_ns))
         return -EKEYREJECTED;
-    bool direct = has_free_worker(pool) && pool->tasks.pending == 0 && pool->tasks.waiting == 0;
+    bool direct = may_begin_one(pool) && pool->tasks.pending == 0 && pool->tasks.waiting == 0;
     bool has_room = pool->tasks.waiting + pool->tasks.pending + pool->tasks.prefetched <
                         pool->config.backlog_tasks &&
                     pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
@@ -959,6 +965,7 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     case LP_EVENT_ZYGOTE_LOST: zygote_lost(pool); break;
     case LP_EVENT_SHUTDOWN: shut_down(pool, event); break;
     case LP_EVENT_TICK: tick(pool); break;
+    case LP_EVENT_ADMISSION: lp_admission_told(pool, event); break;
     case LP_EVENTS: break;
     }
     settle(pool);
@@ -1037,6 +1044,7 @@ uint64_t lp_pool_next_deadline(const struct lp_pool *pool)
     if (may_shrink(pool))
         next = earlier(next, shrink_ns(pool));
     next = earlier(next, zygote_deadline(pool));
+    next = earlier(next, lp_admission_next_ns(pool));
     if (pool->weigh_ns)
         next = earlier(next, pool->weigh_ns);
     return earlier(next, shutdown_deadline(pool));
@@ -1085,9 +1093,10 @@ void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
                                           in[LP_WORKER_DYING] + in[LP_WORKER_GONE];
     stats->generation = pool->edition;
     stats->worker_processes_outdated = pool->edition > 1 ? outdated(pool) : 0;
-    stats->degraded = is_degraded(pool);
+    stats->admission_paused = lp_admission_is_paused(pool);
+    stats->degraded = is_degraded(pool) || stats->admission_paused;
     int error = pool->zygote_backoff.error ? pool->zygote_backoff.error : pool->spawn_backoff.error;
-    stats->degraded_error = stats->degraded ? error : 0;
+    stats->degraded_error = is_degraded(pool) ? error : stats->admission_paused ? -ENOMEM : 0;
 }
 
 /* ---- the checker ---------------------------------------------------------------------------- */
@@ -1153,7 +1162,7 @@ static bool check_liveness(const struct lp_pool *pool)
         return false;
     if (pool->tasks.pending == 0 || pool->more)
         return true;
-    if (has_free_worker(pool) && pool->phase != LP_PHASE_DOWN)
+    if (may_begin_one(pool) && pool->phase != LP_PHASE_DOWN)
         return false;
     return pool->tasks.running || lp_pool_next_deadline(pool) != UINT64_MAX ||
            pool->in_state[LP_WORKER_VACANT] != pool->slots || pool->zygote == LP_ZYGOTE_DROPPED;

@@ -29,6 +29,7 @@
 #ifndef LP_CORE_POOL_H
 #define LP_CORE_POOL_H
 
+#include "core/admission.h"
 #include "core/backoff.h"
 #include "core/event.h"
 #include "core/heap.h"
@@ -58,6 +59,7 @@ struct lp_pool_config {
         quarantine_deaths;  /* in a row, of workers that ran tasks of one kind; 0: no quarantine */
     uint64_t quarantine_ns; /* 0: until a pardon */
     bool exclusive;
+    bool admits; /* tasks start only as ADMISSION allows */
     bool has_finalizer;
     bool notes; /* emit LP_ACTION_NOTE */
 };
@@ -143,6 +145,7 @@ struct lp_pool {
     libpool_histogram histograms[LIBPOOL_HISTOGRAMS];
 
     struct lp_quarantine quarantine;
+    struct lp_admission admission;
 
     libpool_event unread; /* where notes go that nobody wants */
     struct lp_action *actions;

@@ -137,7 +137,8 @@ static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker 
 {
     return worker->state == LP_WORKER_BUSY && !worker->leave && !worker->recalled &&
            worker->asked == LIBPOOL_PENDING && worker->edition == pool->edition &&
-           !lp_pool_is_excessive(pool) && pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
+           !lp_pool_is_excessive(pool) && lp_admission_is_open(pool) &&
+           pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
            may_be_prefetched(&pool->tasks.table[worker->task]);
 }
 

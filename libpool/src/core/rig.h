@@ -82,14 +82,15 @@ static inline void rig_say_end(struct rig *rig, uint32_t index)
 static inline void rig_say(struct rig *rig, const struct lp_action *action)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh", "end",
-        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume"};
+        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh",  "end",
+        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume", "sample"};
     if (action->kind == LP_ACTION_ROOM)
         return; /* said so often that it would hide the rest: told_room */
     bool ahead = action->kind == LP_ACTION_ASSIGN &&
                  rig->pool.tasks.table[action->task].state == LP_TASK_PREFETCHED;
     lp_text_add(&rig->text, ahead ? "ahead" : names[action->kind]);
-    if (action->kind == LP_ACTION_ASSIGN || action->kind >= LP_ACTION_RETRY) {
+    if (action->kind == LP_ACTION_ASSIGN || action->kind == LP_ACTION_RETRY ||
+        action->kind == LP_ACTION_RESUME) {
         lp_text_add(&rig->text, " ");
         lp_text_add_number(&rig->text, (int64_t)rig->pool.tasks.table[action->task].id);
     }
