@@ -978,6 +978,7 @@ void hn_world_say_nonsense(struct hn_world *world)
         return;
     if (world->processes[slot].alive) {
         word(world, slot, any_word(world));
+        world->processes[slot].babbles = true;
         return;
     }
     /* What a dead one has left in its channel, read late. */
@@ -1000,6 +1001,9 @@ static void calm_worker(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
     process->frozen = false; /* a task that it has not begun until now stays so */
+    if (process->alive && process->babbles && !process->unkillable)
+        put_death(world, slot, &killed,
+                  soon(world)); /* what it says in earnest may be nonsense now */
     if (!process->alive || !process->unkillable || hn_random_chance(&world->random, 50))
         return;
     process->unkillable = false;

@@ -122,6 +122,7 @@ struct hn_process {
     uint32_t generation, zygote;
     int pid;
     bool alive, reported, frozen, unkillable, liar;
+    bool babbles;                    /* it has said what it can't say, or not yet */
     bool no_pidfd;                   /* only the zygote would know of its death */
     bool told;                       /* its death, by EXITED */
     bool dying;                      /* SIGKILL is under way */
