@@ -139,6 +139,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "tasks start one at a time while less memory is free"},
     {NUMBER("admit-pressure", 1, 10000, ch_pool, admit_pressure), .standard = "not looked at",
      .help = "or while the pressure (PSI, 1/100 %) is so high"},
+    {NUMBER("governor", 1, 4096, ch_pool, governor), .standard = "none",
+     .help = "one that has so many workers at most alive"},
     END,
 };
 

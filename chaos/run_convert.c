@@ -149,6 +149,7 @@ int ch_convert(struct ch_run *run)
     run->target = (struct hn_target_options){
         .world = run->world,
         .pool = options_of(&scenario->pool),
+        .governor_limit = scenario->pool.governor,
         .initializer = (enum hn_callback)scenario->pool.initializer,
         .initializer_fails = scenario->pool.initializer_fails,
         .finalizer = (enum hn_callback)scenario->pool.finalizer,

@@ -112,6 +112,7 @@ struct ch_pool {
     uint32_t quarantine_ms;     /* 0: for ever */
     uint64_t admit_free_bytes;
     uint32_t admit_pressure;
+    uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
 };
 
 enum ch_disposition {

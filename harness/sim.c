@@ -72,18 +72,19 @@ static bool failed(const struct hn_sim *sim)
 const char *hn_sim_event_name(enum lp_event_kind kind)
 {
     static const char *const names[LP_EVENTS] = {
-        "spawned",       "spawn-failed", "ready",    "init-failed", "result",
-        "final-started", "finalized",    "corrupt",  "gone",        "exited",
-        "empty",         "deadline",     "recalled", "weighed",     "zygote-up",
-        "zygote-failed", "zygote-lost",  "shutdown", "tick",        "admission"};
+        "spawned",   "spawn-failed", "ready",     "init-failed",   "result",      "final-started",
+        "finalized", "corrupt",      "gone",      "exited",        "empty",       "deadline",
+        "recalled",  "weighed",      "zygote-up", "zygote-failed", "zygote-lost", "shutdown",
+        "tick",      "admission",    "places"};
     return names[kind];
 }
 
 static const char *action_name(enum lp_action_kind kind)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh",  "end",
-        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume", "sample"};
+        "spawn", "assign", "retire", "ask",          "kill",        "clean",
+        "weigh", "end",    "room",   "zygote-start", "zygote-drop", "note",
+        "down",  "retry",  "resume", "sample",       "want",        "give"};
     return names[kind];
 }
 
@@ -116,6 +117,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_SHUTDOWN:
     case LP_EVENT_TICK:
     case LP_EVENT_ADMISSION:
+    case LP_EVENT_PLACES:
     case LP_EVENTS: return false;
     }
     return false;
@@ -734,6 +736,14 @@ static void old_word(struct hn_sim *sim)
     hn_world_old_word(&sim->world);
 }
 
+static void rival(struct hn_sim *sim)
+{
+    if (sim->config.governed)
+        hn_world_rival(&sim->world);
+    else
+        submit(sim);
+}
+
 static void maybe_shut_down(struct hn_sim *sim)
 {
     if (sim->will_shut_down)
@@ -749,6 +759,8 @@ static void resize(struct hn_sim *sim)
     struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
     if (!sim->will_resize)
         return;
+    if (legal && sim->config.governed && hn_world_reserve(&sim->world, least) != 0)
+        return; /* there is no room for that */
     TRACE("user", "resize to %u to %u", least, most);
     if (legal) {
         sim->books.min_workers = least;
@@ -807,7 +819,7 @@ static const struct {
 } troubles[] = {
     {40, submit},         {3, submit_burst}, {1, fill},         {10, cancel}, {10, kill_worker},
     {6, hurt_zygote},     {5, say_nonsense}, {3, old_word},     {3, tick},    {3, resize},
-    {2, maybe_shut_down}, {3, recycle},      {1, cancel_group}, {2, pardon},
+    {2, maybe_shut_down}, {3, recycle},      {1, cancel_group}, {2, pardon},  {10, rival},
 };
 
 static bool has_queue_in_dying_hands(const struct hn_sim *sim)
@@ -980,6 +992,8 @@ static void draw_config(struct hn_sim *sim)
     config->exclusive = hn_random_chance(random, 30);
     config->has_finalizer = hn_random_chance(random, 50);
     config->admits = hn_random_chance(random, 20);
+    config->governed = hn_random_chance(random, 20);
+    config->spare_workers = config->governed ? 0 : config->spare_workers;
     config->notes = hn_random_chance(random, 50);
     config->quarantine_deaths = hn_random_chance(random, 80) ? 0 : hn_random_between(random, 1, 3);
     config->quarantine_ns = hn_random_chance(random, 50) ? 0 : draw_ms(sim, 1, 2000);
@@ -1098,6 +1112,8 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
     sim->world.coverage = coverage;
     sim->world.pool = &sim->pool;
     sim->world.has_finalizer = sim->config.has_finalizer;
+    if (sim->config.governed)
+        hn_world_govern(&sim->world);
     TRACE("sim", "workers %u to %u, backlog %u, faults %llx at %u%%, total %d%s",
           sim->config.min_workers, sim->config.max_workers, sim->config.backlog_tasks,
           (unsigned long long)sim->world.faults, sim->world.percent, (int)sim->world.total,
@@ -1162,6 +1178,8 @@ static uint32_t capacity(const struct hn_sim *sim)
 {
     uint32_t stuck = hn_world_stuck(&sim->world);
     uint32_t most = sim->books.max_workers + sim->config.spare_workers;
+    if (sim->config.governed && sim->world.ours.share < most)
+        most = sim->world.ours.share;
     uint32_t slots = sim->config.exclusive ? most : sim->books.n_slots;
     uint32_t left = slots > stuck ? slots - stuck : 0;
     return left < most ? left : most;

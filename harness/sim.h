@@ -135,6 +135,11 @@
     X(KIND_ENDED, "a pending task of a held kind ended")                     \
     X(KIND_TRIED, "the time of a held kind is up")                           \
     X(KIND_PARDONED, "a held kind was pardoned")                             \
+    X(PLACE_WANTED, "places wanted of a governor")                           \
+    X(PLACE_AWAITED, "workers missing, no place for them")                   \
+    X(PLACE_GIVEN, "places given back")                                      \
+    X(PLACE_SHARED, "no more than its share, because others wait")           \
+    X(YIELDED, "an idle worker left for another pool")                       \
     X(ADMISSION_CLOSED, "tasks wait for memory")                             \
     X(ADMISSION_ONE, "one was started all the same: nothing ran")            \
     X(ADMISSION_STALE, "tasks wait for an answer, the last is too old")      \

@@ -80,6 +80,15 @@ bool hn_books_has_free(const struct hn_books *books)
            hn_books_in(books, LP_WORKER_BUSY) < books->max_workers;
 }
 
+uint32_t hn_books_used(const struct hn_books *books)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        count += books->slots[i].state >= LP_WORKER_SPAWNING &&
+                 books->slots[i].state <= LP_WORKER_GONE && !books->slots[i].grace_ended;
+    return count;
+}
+
 bool hn_books_is_open(const struct hn_books *books)
 {
     bool holds = books->told_ns && books->trace->now_ns < books->told_ns + LP_ADMIT_NS;
@@ -899,6 +908,7 @@ static void worker_event(struct hn_books *books, const struct lp_event *event)
     case LP_EVENT_SHUTDOWN:
     case LP_EVENT_TICK:
     case LP_EVENT_ADMISSION:
+    case LP_EVENT_PLACES:
     case LP_EVENTS: return;
     }
 }
@@ -916,6 +926,17 @@ static void admission(struct hn_books *books)
     books->sampling = false;
 }
 
+static void places(struct hn_books *books)
+{
+    const struct lp_event *event = books->call.event;
+    uint32_t got = event->granted;
+    books->held += got;
+    books->fresh += got;
+    books->places_wanted -= got < books->places_wanted ? got : books->places_wanted;
+    books->share = event->share;
+    books->yield = event->yield;
+}
+
 static void pool_event(struct hn_books *books, const struct lp_event *event)
 {
     if (event->kind == LP_EVENT_ZYGOTE_UP)
@@ -928,6 +949,8 @@ static void pool_event(struct hn_books *books, const struct lp_event *event)
         shut_down(books);
     else if (event->kind == LP_EVENT_ADMISSION)
         admission(books);
+    else if (event->kind == LP_EVENT_PLACES)
+        places(books);
 }
 
 /* The shutdown's deadline is looked at in every call. */
@@ -960,6 +983,7 @@ void hn_books_before(struct hn_books *books, const struct hn_call *call)
     books->call = *call;
     books->now_ns = books->trace->now_ns;
     books->must_end = books->ends = 0;
+    books->gave = false;
     books->died_slot = LP_NONE;
     books->room_told = books->room_told && !books->settled;
     books->settled = false;
@@ -1184,6 +1208,7 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool)
     books->settled = books->call.settles;
     if (!books->settled)
         return;
+    books->fresh = 0;
     check_room(books);
     check_shutdown(books, pool->more);
     check_work(books, pool->more);

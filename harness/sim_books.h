@@ -137,7 +137,11 @@ struct hn_books {
     uint32_t n_tasks, oldest; /* all before oldest have ended */
     struct hn_book_slot slots[HN_BOOK_SLOTS];
     uint64_t idle_order;
-    uint64_t order;        /* of the last task that joined the backlog's end */
+    uint64_t order;                      /* of the last task that joined the backlog's end */
+    uint32_t held, places_wanted, share; /* of a governor */
+    uint32_t fresh;                      /* granted in this call, or since one has settled */
+    enum lp_yield yield;
+    bool gave;             /* some back, in this call */
     bool scarce;           /* admission: the last answer was no... */
     uint64_t told_ns;      /* ...then; 0: there was none */
     bool sampling;         /* another is awaited */
@@ -220,6 +224,8 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 bool hn_books_holds_kind(struct hn_books *books, uint64_t kind);
 /* Somebody idle may be given a task. */
 bool hn_books_has_free(const struct hn_books *books);
+/* Places of the governor's that are in use. */
+uint32_t hn_books_used(const struct hn_books *books);
 /* Admission: any number of tasks may start; one may; somebody who could run one waits for that. */
 bool hn_books_is_open(const struct hn_books *books);
 bool hn_books_admits(const struct hn_books *books);

@@ -37,6 +37,12 @@ static uint32_t ready(const struct hn_books *books)
     return hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY);
 }
 
+static bool is_excess(const struct hn_books *books)
+{
+    bool is_too_much = books->yield == LP_YIELD_SHARE && ready(books) > books->share;
+    return is_too_much || ready(books) > most_ready(books);
+}
+
 static uint32_t wanted(const struct hn_books *books)
 {
     uint32_t least = books->shutting ? 0 : books->min_workers;
@@ -102,6 +108,18 @@ static void check_number(struct hn_books *books, uint32_t number)
         FAIL("a worker has the number %u of %u", number, most_ready(books));
 }
 
+/* Beyond it only what it was just granted, and not at the cost of who is below its own. */
+static void check_share(struct hn_books *books)
+{
+    if (!books->config.governed || books->yield == LP_YIELD_NOTHING ||
+        hn_books_used(books) < books->share)
+        return;
+    if (books->yield == LP_YIELD_SHARE || books->fresh == 0)
+        FAIL("spawn beyond its share of %u, and others wait", books->share);
+    else
+        books->fresh--;
+}
+
 static void judge_spawn(struct hn_books *books, const struct lp_pool *pool,
                         const struct lp_action *action)
 {
@@ -116,6 +134,9 @@ static void judge_spawn(struct hn_books *books, const struct lp_pool *pool,
         FAIL("spawn without a zygote");
     if (strength(books) >= wanted(books))
         FAIL("spawn beyond the %u workers wanted", wanted(books));
+    if (books->config.governed && hn_books_used(books) >= books->held)
+        FAIL("spawn beyond the %u places that it has", books->held);
+    check_share(books);
     if (books->config.exclusive && occupied >= most_ready(books))
         FAIL("exclusive: spawn beside %u occupied slots", occupied);
     if (occupied >= most_ready(books))
@@ -243,7 +264,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         FAIL("task %u is sent ahead to a worker that is to be replaced", index + 1);
     if (slot->recalled)
         FAIL("task %u is sent behind what was recalled", index + 1);
-    if (idle + busy > most_ready(books))
+    if (idle + busy > most_ready(books) ||
+        (books->yield == LP_YIELD_SHARE && idle + busy > books->share))
         FAIL("task %u is sent ahead to one of too many workers", index + 1);
     if (books->least_run_ns == UINT64_MAX ||
         (slot->queued + UINT64_C(1)) * books->least_run_ns > most_ns)
@@ -284,6 +306,8 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
         return;
     }
     check_newest(books, slot);
+    if (is_excess(books))
+        FAIL("task %u handed to one of too many workers", index + 1);
     hn_books_launch(books, task);
     books->favourite = action->slot;
     slot->task = index;
@@ -314,9 +338,12 @@ static bool is_oldest_idle(const struct hn_books *books, const struct hn_book_sl
     return true;
 }
 
-static bool is_excess(const struct hn_books *books)
+/* Somebody else waits for a place, and this worker has nothing to do. */
+static bool must_yield(const struct hn_books *books, const struct hn_book_slot *slot)
 {
-    return ready(books) > most_ready(books);
+    return books->yield != LP_YIELD_NOTHING && !books->shutting &&
+           hn_books_pending(books) == books->paused && slot->state == LP_WORKER_IDLE &&
+           ready(books) > lp_places_reserve(books->min_workers);
 }
 
 static bool may_shrink(const struct hn_books *books, const struct hn_book_slot *slot)
@@ -359,6 +386,8 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         SOMETIMES(ASKED_TO_LEAVE);
     else if (may_be_replaced(books, slot))
         SOMETIMES(OUTDATED_LEFT);
+    else if (must_yield(books, slot) && is_oldest_idle(books, slot))
+        SOMETIMES(YIELDED);
     else if (may_shrink(books, slot))
         SOMETIMES(SHRUNK);
     else if (!slot->orphaned && !drained)
@@ -980,6 +1009,58 @@ static void judge_weigh(struct hn_books *books, const struct lp_action *action)
     SOMETIMES(WEIGHED);
 }
 
+static uint32_t missing(const struct hn_books *books)
+{
+    return wanted(books) > strength(books) ? wanted(books) - strength(books) : 0;
+}
+
+/* No more than it could use at once, and only when it changes. */
+static void judge_want(struct hn_books *books, uint32_t count)
+{
+    if (count == books->places_wanted)
+        FAIL("%u places are wanted, and that was told", count);
+    if (count && books->zygote != LP_ZYGOTE_UP)
+        FAIL("places are wanted, and there is no zygote for them");
+    if (hn_books_used(books) + missing(books) < books->held + count)
+        FAIL("%u places are wanted, %u of %u are used and %u workers are missing", count,
+             hn_books_used(books), books->held, missing(books));
+    const struct lp_event *event = books->call.event;
+    bool granted = event && event->kind == LP_EVENT_PLACES && event->granted;
+    if (granted && books->gave && count && books->yield != LP_YIELD_SHARE)
+        FAIL("a place is given back as it is granted, and another is wanted");
+    SOMETIMES(PLACE_WANTED);
+    books->places_wanted = count;
+}
+
+static void judge_give(struct hn_books *books, uint32_t count)
+{
+    if (count == 0 || hn_books_used(books) + count > books->held)
+        FAIL("%u places are given back, %u of %u are used", count, hn_books_used(books),
+             books->held);
+    SOMETIMES(PLACE_GIVEN);
+    books->held -= count;
+    books->gave = true;
+}
+
+/* What it does not use, and has no right to keep for those that it misses, is for others. */
+static void places_lateness(struct hn_books *books)
+{
+    uint32_t used = hn_books_used(books), due = used + missing(books);
+    due = due < books->share ? due : books->share;
+    if (!books->config.governed)
+        return;
+    if (books->held > (due > used ? due : used))
+        FAIL("%u places are held, %u are used and %u may be kept", books->held, used, due);
+    if (used > books->held)
+        FAIL("%u places are used, %u are held", used, books->held);
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        if (must_yield(books, &books->slots[i]))
+            FAIL("slot %u is idle, and others wait for its place", i);
+    books->coverage->sometimes[HN_PLACE_AWAITED] += books->places_wanted && missing(books);
+    books->coverage->sometimes[HN_PLACE_SHARED] += books->yield == LP_YIELD_SHARE &&
+                                                   ready(books) == books->share;
+}
+
 static void judge_sample(struct hn_books *books)
 {
     if (!hn_books_admission_matters(books))
@@ -1110,6 +1191,8 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
     case LP_ACTION_RETRY: judge_again(books, pool, action); return;
     case LP_ACTION_RESUME: judge_resume(books, pool, action); return;
     case LP_ACTION_SAMPLE: judge_sample(books); return;
+    case LP_ACTION_WANT: judge_want(books, action->count); return;
+    case LP_ACTION_GIVE: judge_give(books, action->count); return;
     case LP_ACTIONS: return;
     }
 }
@@ -1249,6 +1332,7 @@ void hn_judge_lateness(struct hn_books *books)
             pause_lateness(books, i);
     }
     admission_lateness(books);
+    places_lateness(books);
     if (books->shutting && !books->killing && books->deadline_ns &&
         late(books, books->deadline_ns, 0))
         FAIL("the shutdown's deadline has passed");

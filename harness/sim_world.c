@@ -716,6 +716,15 @@ static void watch_all(struct hn_world *world)
     }
 }
 
+static void tell_news(struct hn_world *world, struct lp_event *event)
+{
+    event->granted = world->ours.granted;
+    event->share = world->ours.share;
+    event->yield = world->ours.yield;
+    world->ours.granted = 0;
+    world->ours.news = world->news_under_way = false;
+}
+
 bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause *injected)
 {
     event->now_ns = world->trace->now_ns;
@@ -723,6 +732,8 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
         world->zygote.linked = false;
         watch_all(world);
     }
+    if (event->kind == LP_EVENT_PLACES)
+        tell_news(world, event);
     if (event->kind >= LP_WORKER_EVENTS)
         return true;
     struct hn_process *process = &world->processes[event->slot];
@@ -910,6 +921,90 @@ static void perform_end(struct hn_world *world, const struct lp_action *action)
     hn_books_released(world->books, book);
 }
 
+/* ---- the governor --------------------------------------------------------------------------- */
+
+/* The others do as they are told: what is beyond their share is given back. */
+static void let_rivals_yield(struct hn_world *world)
+{
+    for (uint32_t i = 0; i < HN_OTHER_POOLS; i++) {
+        struct lp_share *rival = &world->others[i];
+        if (rival->yield == LP_YIELD_SHARE && rival->held > rival->share)
+            lp_shares_give(&world->shares, rival, rival->held - rival->share);
+    }
+}
+
+/* What it has for this pool is fetched a little later; then it is what there is by then. */
+static void send_news(struct hn_world *world)
+{
+    let_rivals_yield(world);
+    if (!lp_shares_check(&world->shares))
+        FAIL("the governor: more places than there are, or one that nobody gets");
+    if (!world->ours.news || world->news_under_way)
+        return;
+    world->news_under_way = true;
+    put(world, HN_ITEM_EVENT, world->trace->now_ns + soon(world))->event.kind = LP_EVENT_PLACES;
+}
+
+/* Some leave room for more, some none. */
+void hn_world_govern(struct hn_world *world)
+{
+    uint32_t reserves = 0, reserve[HN_OTHER_POOLS];
+    uint32_t own = lp_places_reserve(world->books->min_workers);
+    for (uint32_t i = 0; i < HN_OTHER_POOLS; i++)
+        reserves += reserve[i] = hn_random_between(&world->random, 1, 3);
+    world->shares = (struct lp_shares){.limit = own + reserves +
+                                                hn_random_below(&world->random, 6)};
+    for (uint32_t i = 0; i < HN_OTHER_POOLS; i++)
+        (void)lp_shares_join(&world->shares, &world->others[i], reserve[i]);
+    for (uint32_t i = 0; i < HN_OTHER_POOLS; i++)
+        lp_shares_want(&world->shares, &world->others[i], hn_random_below(&world->random, 6));
+    world->news_under_way = false;
+    (void)lp_shares_join(&world->shares, &world->ours, own);
+    send_news(world);
+}
+
+int hn_world_reserve(struct hn_world *world, uint32_t min_workers)
+{
+    int error = lp_shares_reserve(&world->shares, &world->ours, lp_places_reserve(min_workers));
+    send_news(world);
+    return error;
+}
+
+void hn_world_rival(struct hn_world *world)
+{
+    struct lp_share *rival = &world->others[hn_random_below(&world->random, HN_OTHER_POOLS)];
+    if (hn_random_chance(&world->random, 50))
+        lp_shares_want(&world->shares, rival, hn_random_below(&world->random, 5));
+    else
+        lp_shares_give(&world->shares, rival, hn_random_between(&world->random, 0, rival->held));
+    send_news(world);
+}
+
+static void perform_want(struct hn_world *world, uint32_t count)
+{
+    lp_shares_want(&world->shares, &world->ours, count);
+    send_news(world);
+}
+
+static void perform_give(struct hn_world *world, uint32_t count)
+{
+    if (count > world->ours.held)
+        FAIL("%u places are given back, %u are held", count, world->ours.held);
+    else
+        lp_shares_give(&world->shares, &world->ours, count);
+    send_news(world);
+}
+
+/* The others have all they want, and that is nothing. */
+static void calm_rivals(struct hn_world *world)
+{
+    for (uint32_t i = 0; world->pool->config.governed && i < HN_OTHER_POOLS; i++) {
+        lp_shares_want(&world->shares, &world->others[i], 0);
+        lp_shares_give(&world->shares, &world->others[i], world->others[i].held);
+        send_news(world);
+    }
+}
+
 void hn_world_perform(struct hn_world *world, const struct lp_action *action)
 {
     switch (action->kind) {
@@ -924,6 +1019,8 @@ void hn_world_perform(struct hn_world *world, const struct lp_action *action)
     case LP_ACTION_ZYGOTE_START: start_zygote(world); return;
     case LP_ACTION_ZYGOTE_DROP: drop_zygote(world); return;
     case LP_ACTION_SAMPLE: perform_sample(world); return;
+    case LP_ACTION_WANT: perform_want(world, action->count); return;
+    case LP_ACTION_GIVE: perform_give(world, action->count); return;
     case LP_ACTION_ROOM:
     case LP_ACTION_NOTE:
     case LP_ACTION_DOWN:
@@ -1014,6 +1111,7 @@ static void calm_worker(struct hn_world *world, uint32_t slot)
 void hn_world_calm(struct hn_world *world)
 {
     world->calm = true;
+    calm_rivals(world);
     watch_all(world); /* there are descriptors again */
     for (uint32_t slot = 0; slot < world->books->n_slots; slot++)
         calm_worker(world, slot);

@@ -25,6 +25,7 @@
 #include "harness/sim_random.h"
 
 #define HN_ITEMS 4096u
+#define HN_OTHER_POOLS 2u
 
 /* Classes of faults; a schedule has each of them on or off. */
 enum hn_fault {
@@ -166,6 +167,10 @@ struct hn_world {
     bool tiny;         /* most tasks take no longer than tiny_ns */
     uint64_t tiny_ns;
 
+    struct lp_shares shares; /* the governor, this pool's part in it, and two other pools' */
+    struct lp_share ours, others[HN_OTHER_POOLS];
+    bool news_under_way;
+
     struct hn_process processes[HN_BOOK_SLOTS];
     struct hn_channel channels[HN_BOOK_SLOTS];
     struct hn_zygote zygote;
@@ -193,6 +198,13 @@ struct hn_item *hn_world_unread(struct hn_world *world, uint32_t slot);
 uint32_t hn_world_recall(struct hn_world *world, uint32_t slot);
 /* Into the channel: the task at an index of the policy's table. */
 void hn_world_send(struct hn_world *world, uint32_t slot, uint32_t task);
+
+/* This pool and two others have a governor. */
+void hn_world_govern(struct hn_world *world);
+/* A new reserve of this pool: 0 or -ENOSPC. */
+int hn_world_reserve(struct hn_world *world, uint32_t min_workers);
+/* The other pools want places, and give some back. */
+void hn_world_rival(struct hn_world *world);
 
 /* Faults from outside, on whatever is there. */
 void hn_world_kill_worker(struct hn_world *world);

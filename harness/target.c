@@ -162,6 +162,8 @@ static int do_close(struct hn_target *target)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_CLOSE, CLOSE_BOUND_MS);
     libpool_close(target->pool);
     hn_call_end(&timing, 0, HN_NONE);
+    rc = rc ? rc : libpool_governor_close(target->governor);
+    target->governor = NULL;
     target->pool = NULL;
     pthread_join(target->collector, NULL);
     for (uint32_t i = 0; i < target->waiters_count; i++)
@@ -281,6 +283,11 @@ static int open_pool(struct hn_target *target)
         return rc;
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
                   &target->pool, given->sabotage);
+    if (given->governor_limit)
+        rc = libpool_governor_open(&target->governor, given->governor_limit);
+    if (rc)
+        return rc;
+    options.governor = target->governor;
     hn_sabotage_open(given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
     rc = libpool_open(&target->pool, &options);

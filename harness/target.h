@@ -34,7 +34,8 @@ enum hn_disposition {
 
 struct hn_target_options {
     struct hn_world *world;
-    libpool_options pool; /* numbers and flags; the rest is filled in here */
+    uint32_t governor_limit; /* 0: no governor */
+    libpool_options pool;    /* numbers and flags; the rest is filled in here */
     enum hn_callback initializer, finalizer;
     uint32_t initializer_fails;
     enum hn_disposition sigchld, sigpipe;

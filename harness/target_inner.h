@@ -15,6 +15,7 @@
 struct hn_target {
     const struct hn_target_options *options;
     struct hn_world *world;
+    libpool_governor *governor;
     libpool *pool;
     const char *object; /* with the tasks; NULL: they are functions of the target */
     int command_fd;

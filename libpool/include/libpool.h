@@ -60,9 +60,10 @@ extern "C" {
 #define LIBPOOL_PRIORITIES 64 /* 0 is the highest, 63 the lowest */
 #define LIBPOOL_CAUSES_MAX 24 /* room for causes to come */
 
-typedef struct libpool libpool;               /* one pool */
-typedef struct libpool_future libpool_future; /* one task, and what became of it */
-typedef struct libpool_worker libpool_worker; /* inside a worker: the process and its task */
+typedef struct libpool libpool;                   /* one pool */
+typedef struct libpool_future libpool_future;     /* one task, and what became of it */
+typedef struct libpool_worker libpool_worker;     /* inside a worker: the process and its task */
+typedef struct libpool_governor libpool_governor; /* what several pools have in common */
 
 /* ---- Why a task or a worker ended -------------------------------------------------------- */
 
@@ -288,8 +289,9 @@ typedef struct libpool_options {
     uint32_t
         tail_bytes; /* with LIBPOOL_STDIO_TAIL: 1 MiB at most; default 4096. If it is set a later
                             outfit may have that, too */
-    uint64_t admit_free_bytes; /* no task starts while less memory is free; default: they do */
-    uint32_t admit_pressure;   /* nor while the pressure is so high, in 1/100 %, 10000 at most */
+    uint64_t admit_free_bytes;  /* no task starts while less memory is free; default: they do */
+    uint32_t admit_pressure;    /* nor while the pressure is so high, in 1/100 %, 10000 at most */
+    libpool_governor *governor; /* has the number of workers capped, see below; default: none */
 } libpool_options;
 
 /*
@@ -370,7 +372,7 @@ typedef struct libpool_options {
  * zygote died before it was ready);
  * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
  * version), -ENOENT (PRELOAD: the object can't be loaded), -EDEADLK, -ENAMETOOLONG;
- * admit_...: -ENOTSUP (this kernel does not tell);
+ * admit_...: -ENOTSUP (this kernel does not tell); governor: -ENOSPC (see there), -ECHILD;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
  */
@@ -385,8 +387,23 @@ int libpool_open(libpool **pool, const libpool_options *options);
 uint32_t libpool_default_workers(void);
 
 /*
+ * A governor caps the workers of all pools that are opened with it: together they have `limit` (1 or
+ * more) alive at most; one that was killed and is long in dying counts no more. Each pool has min_workers,
+ * or 1, reserved (-ENOSPC from libpool_open and libpool_resize: that is more than there is), and a fair
+ * share, which is its reserve and an equal part of the rest. What a pool does not use others may, beyond
+ * their share, too. Who wants more than there is waits; a place that is given back goes to whoever waits
+ * for longest, first among those below their share. While one waits, idle workers of the others leave,
+ * down to the reserve; while it is below its share, workers of a pool that is above leave after their task.
+ * Not with spare_workers (-EINVAL). A pool with LIBPOOL_NO_THREAD gives back only when it is driven. For
+ * one process: -ECHILD in a copy.
+ * libpool_governor_close: -EBUSY while a pool that was opened with it is; NULL is allowed.
+ */
+int libpool_governor_open(libpool_governor **governor, uint32_t limit);
+int libpool_governor_close(libpool_governor *governor);
+
+/*
  * New bounds for the number of workers, without a pause: missing ones are started, idle ones leave
- * first, busy ones after their task. max_workers is 1 to options.workers_limit.
+ * first, busy ones after their task. max_workers is 1 to options.workers_limit. -ENOSPC: see governor.
  */
 int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers);
 

@@ -86,10 +86,11 @@ static int check_options(const libpool_options *options)
     bool roomy = options->memory_limit_bytes == 0 || options->memory_limit_bytes >= LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
+    bool shared = !options->governor || options->spare_workers == 0;
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
     bool told = !(options->flags & LIBPOOL_CALLBACKS) || !(options->flags & LIBPOOL_NO_THREAD);
-    return known && told && kept && sized && timed && whole && roomy && placed && paired
+    return known && told && kept && sized && timed && whole && roomy && placed && shared && paired
                ? lp_start_check(options)
                : -EINVAL;
 }
@@ -179,7 +180,10 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
-    error = lp_pool_resize(&pool->core, min_workers, max_workers, lp_supervisor_now());
+    if (min_workers <= max_workers && max_workers <= pool->core.config.workers_limit)
+        error = lp_governor_reserve(&pool->membership, lp_places_reserve(min_workers));
+    if (!error)
+        error = lp_pool_resize(&pool->core, min_workers, max_workers, lp_supervisor_now());
     lp_supervisor_perform(pool);
     pthread_mutex_unlock(&pool->lock);
     return error;

@@ -287,6 +287,7 @@ static void perform_down(libpool *pool)
     struct lp_request quit = {.kind = LP_REQUEST_QUIT};
     pool->quitting = true;
     pool->quit_by_ns = lp_supervisor_now() + QUIT_WAIT_NS;
+    lp_governor_leave(&pool->membership);
     if (pool->zygote.socket_fd >= 0)
         (void)lp_zygote_send(&pool->zygote, &quit);
     leave_to_driver(pool);
@@ -316,6 +317,8 @@ static void perform(libpool *pool, const struct lp_action *action)
     case LP_ACTION_DOWN: perform_down(pool); return;
     case LP_ACTION_RETRY: perform_retry(pool, action); return;
     case LP_ACTION_RESUME: return;
+    case LP_ACTION_WANT: lp_governor_want(&pool->membership, action->count); return;
+    case LP_ACTION_GIVE: lp_governor_give(&pool->membership, action->count); return;
     case LP_ACTION_SAMPLE:
         pool->look_at_memory = true;
         leave_to_driver(pool);
@@ -344,12 +347,24 @@ void lp_supervisor_rouse(libpool *pool)
         (void)lp_sys.pidfd_send_signal(pool->zygote.pid_fd, SIGCONT);
 }
 
+/* What is to be told to the core without a cause of its own. */
+static bool next_cause(libpool *pool, struct lp_event *event)
+{
+    bool any = pool->core.config.governed && lp_governor_fetch(&pool->membership, event);
+    if (!any && pool->core.more) {
+        *event = (struct lp_event){.kind = LP_EVENT_TICK};
+        any = true;
+    }
+    event->now_ns = any ? lp_supervisor_now() : 0;
+    return any;
+}
+
 void lp_supervisor_perform(libpool *pool)
 {
+    struct lp_event event;
     perform_batch(pool);
-    while (pool->core.more) {
-        struct lp_event tick = {.kind = LP_EVENT_TICK, .now_ns = lp_supervisor_now()};
-        lp_pool_step(&pool->core, &tick);
+    while (next_cause(pool, &event)) {
+        lp_pool_step(&pool->core, &event);
         perform_batch(pool);
     }
     uint64_t next_ns = lp_pool_next_deadline(&pool->core);
@@ -1052,6 +1067,8 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     pool->awake = pool->has_thread; /* it looks for left work before it sleeps */
     for (int i = 0; i < n; i++)
         handle(pool, &events[i]);
+    if (atomic_load(&pool->membership.has_word))
+        lp_supervisor_perform(pool); /* another pool has left word */
     handle_left_work(pool);
     handle_deadlines(pool);
     handle_left_work(pool);
@@ -1171,6 +1188,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .quarantine_ns = options->quarantine_ms * LP_MS,
         .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
         .admits = lp_admit_is_wanted(options),
+        .governed = options->governor != NULL,
         .has_finalizer = options->finalizer || options->finalizer_symbol,
         .notes = options->event_buffer != 0,
     };
@@ -1326,17 +1344,38 @@ static int find_place(libpool *pool)
     return lp_cgroup_place_find(&pool->place, pool->options.cgroup, id);
 }
 
-/* The first zygote is started now, before the application grows, and its failure is told. */
-static int open_zygote(libpool *pool)
+static void ring_poller(void *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lp_poller_nudge(&((libpool *)pool)->poller);
+}
+
+/* With the lock held: from now on others may ring, and the thread that wakes has to find a whole pool. */
+static int join_governor(libpool *pool)
+{
+    pool->membership.ring = ring_poller;
+    pool->membership.pool = pool;
+    return lp_governor_join(&pool->membership, pool->options.governor,
+                            lp_places_reserve(pool->options.min_workers));
+}
+
+/* The first zygote is started now, before the application grows, and its failure is told. */
+static int await_zygote(libpool *pool)
+{
     pool->core.zygote = LP_ZYGOTE_STARTING;
     pool->core.zygote_deadline_ns = lp_supervisor_now() + LP_HELLO_WAIT_NS;
     pool->start_zygote = true;
     leave_to_driver(pool);
     while (!pool->opened)
         lp_supervisor_await(pool, UINT64_MAX);
-    int error = pool->open_error;
+    return pool->open_error;
+}
+
+static int open_zygote(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    int error = join_governor(pool);
+    if (!error)
+        error = await_zygote(pool);
     pthread_mutex_unlock(&pool->lock);
     return error;
 }
@@ -1405,6 +1444,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     if (!forked) { /* in a copy the numbers may stand for something else by now */
         if (pool->has_thread)
             pthread_join(pool->thread, NULL);
+        lp_governor_leave(&pool->membership);
         lp_tails_close(pool);
         close_fds(pool);
         lp_cgroup_place_clear(&pool->place, CLEAR_WAIT_MS); /* the zygote may have been killed */

@@ -20,6 +20,7 @@
 
 #include "callbacks.h"
 #include "core/pool.h"
+#include "governor.h"
 #include "line.h"
 #include "os/cgroup_place.h"
 #include "os/headroom.h"
@@ -67,6 +68,7 @@ struct libpool {
     enum lp_place outfit_place; /* what workers wear that are started from now on */
 
     struct lp_poller poller;
+    struct lp_membership membership;
     struct lp_zygote_link zygote;
     struct lp_zygote_options zygote_options;
     int *doorbell_fds;

@@ -12,6 +12,8 @@
 
 #include <libpool.h>
 
+#include "core/shares.h"
+
 enum lp_event_kind {
     /* About the worker in `slot`; ignored when `generation` is not its current one. */
     LP_EVENT_SPAWNED = 0,   /* the fork succeeded: pid */
@@ -36,6 +38,7 @@ enum lp_event_kind {
     LP_EVENT_SHUTDOWN,                     /* flags, deadline_ns */
     LP_EVENT_TICK,                         /* time passes */
     LP_EVENT_ADMISSION,                    /* as asked for by SAMPLE: closes */
+    LP_EVENT_PLACES,                       /* from the governor: granted, share, yield */
     LP_EVENTS
 };
 
@@ -63,6 +66,9 @@ struct lp_event {
     uint32_t flags;       /* SHUTDOWN: LIBPOOL_WAIT, LIBPOOL_CANCEL */
     uint64_t deadline_ns; /* SHUTDOWN: absolute; 0: none */
     uint64_t bytes;       /* WEIGHED */
+    uint32_t granted;     /* PLACES: so many more may be used */
+    uint32_t share;       /* PLACES: those it has a right to */
+    enum lp_yield yield;  /* PLACES: what others need */
 };
 
 enum lp_action_kind {
@@ -82,6 +88,8 @@ enum lp_action_kind {
     LP_ACTION_RETRY,        /* a run of task has failed in slot, another follows: forget that one */
     LP_ACTION_RESUME,       /* its pause is over: task is in the backlog again */
     LP_ACTION_SAMPLE,       /* look whether there is memory for more tasks; answer ADMISSION */
+    LP_ACTION_WANT,         /* tell the governor that the pool wants `count` places more */
+    LP_ACTION_GIVE,         /* give it back `count` */
     LP_ACTIONS
 };
 
@@ -90,6 +98,7 @@ struct lp_action {
     uint32_t slot;
     uint32_t generation;
     uint32_t task;      /* index in the task table */
+    uint32_t count;     /* WANT, GIVE */
     libpool_event note; /* NOTE; `number` is filled in by the reader's ring */
 };
 

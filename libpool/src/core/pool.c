@@ -320,7 +320,8 @@ static uint32_t wanted(const struct lp_pool *pool)
 
 bool lp_pool_is_excessive(const struct lp_pool *pool)
 {
-    return ready_workers(pool) > most_ready(pool);
+    uint32_t ready = ready_workers(pool);
+    return ready > most_ready(pool) || lp_places_is_excessive(pool, ready);
 }
 
 /* An idle worker that may be given a task. */
@@ -495,12 +496,33 @@ static bool spawn_is_allowed(const struct lp_pool *pool)
 
 static void settle_spawns(struct lp_pool *pool)
 {
-    while (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) && spawn_is_allowed(pool)) {
+    while (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) && spawn_is_allowed(pool) &&
+           lp_places_has_one(pool)) {
         uint32_t slot = lowest_vacant(pool);
         lp_worker_spawn(pool, slot);
         pool->probe = slot;
         pool->probe_generation = pool->workers[slot].generation;
     }
+}
+
+/* Workers that would be started now, were there places for them beyond those it has. */
+static uint32_t lacking(const struct lp_pool *pool)
+{
+    if (pool->zygote != LP_ZYGOTE_UP || !may_spawn(pool) || !spawn_is_allowed(pool))
+        return 0;
+    uint32_t count = wanted(pool) - strength(pool), vacant = pool->in_state[LP_WORKER_VACANT];
+    uint32_t left = pool->config.exclusive ? most_ready(pool) - not_gone(pool) : vacant;
+    count = count < left ? count : left;
+    count = count < vacant ? count : vacant;
+    return pool->spawn_backoff.failures ? 1 : count;
+}
+
+static void settle_places(struct lp_pool *pool)
+{
+    if (!pool->config.governed)
+        return;
+    uint32_t want = wanted(pool), strong = strength(pool);
+    lp_places_settle(pool, lacking(pool), want > strong ? want - strong : 0);
 }
 
 /* ---- memory: where the kernel keeps no tree to its limit ------------------------------------------ */
@@ -789,10 +811,13 @@ static void settle(struct lp_pool *pool)
     }
     settle_room(pool);
     lp_admission_settle(pool);
+    lp_places_yield(pool);
     settle_shrink(pool);
     settle_weights(pool);
     settle_steady(pool);
+    lp_places_return(pool);
     settle_spawns(pool);
+    settle_places(pool);
     settle_zygote(pool);
 }
 
@@ -966,6 +991,7 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     case LP_EVENT_SHUTDOWN: shut_down(pool, event); break;
     case LP_EVENT_TICK: tick(pool); break;
     case LP_EVENT_ADMISSION: lp_admission_told(pool, event); break;
+    case LP_EVENT_PLACES: lp_places_told(pool, event); break;
     case LP_EVENTS: break;
     }
     settle(pool);
@@ -1038,7 +1064,8 @@ uint64_t lp_pool_next_deadline(const struct lp_pool *pool)
                             lp_heap_first_key(&pool->tasks.queue_deadlines));
     if (pool->phase == LP_PHASE_DOWN)
         return UINT64_MAX;
-    if (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) && !probe(pool))
+    bool could = lp_places_has_one(pool) || pool->spawn_backoff.until_ns > pool->now_ns;
+    if (pool->zygote == LP_ZYGOTE_UP && may_spawn(pool) && !probe(pool) && could)
         next = earlier(next, pool->spawn_backoff.until_ns);
     next = earlier(next, earlier(probe_steady_ns(pool), zygote_steady_ns(pool)));
     if (may_shrink(pool))
@@ -1165,7 +1192,8 @@ static bool check_liveness(const struct lp_pool *pool)
     if (may_begin_one(pool) && pool->phase != LP_PHASE_DOWN)
         return false;
     return pool->tasks.running || lp_pool_next_deadline(pool) != UINT64_MAX ||
-           pool->in_state[LP_WORKER_VACANT] != pool->slots || pool->zygote == LP_ZYGOTE_DROPPED;
+           pool->in_state[LP_WORKER_VACANT] != pool->slots || pool->zygote == LP_ZYGOTE_DROPPED ||
+           pool->places.wanted;
 }
 
 bool lp_pool_check(const struct lp_pool *pool)

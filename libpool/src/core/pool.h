@@ -34,6 +34,7 @@
 #include "core/event.h"
 #include "core/heap.h"
 #include "core/limits.h"
+#include "core/places.h"
 #include "core/quarantine.h"
 #include "core/tasks.h"
 #include "core/worker.h"
@@ -59,7 +60,8 @@ struct lp_pool_config {
         quarantine_deaths;  /* in a row, of workers that ran tasks of one kind; 0: no quarantine */
     uint64_t quarantine_ns; /* 0: until a pardon */
     bool exclusive;
-    bool admits; /* tasks start only as ADMISSION allows */
+    bool governed; /* workers need a place of the governor's */
+    bool admits;   /* tasks start only as ADMISSION allows */
     bool has_finalizer;
     bool notes; /* emit LP_ACTION_NOTE */
 };
@@ -146,6 +148,7 @@ struct lp_pool {
 
     struct lp_quarantine quarantine;
     struct lp_admission admission;
+    struct lp_places places;
 
     libpool_event unread; /* where notes go that nobody wants */
     struct lp_action *actions;

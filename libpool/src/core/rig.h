@@ -82,8 +82,9 @@ static inline void rig_say_end(struct rig *rig, uint32_t index)
 static inline void rig_say(struct rig *rig, const struct lp_action *action)
 {
     static const char *const names[LP_ACTIONS] = {
-        "spawn", "assign",       "retire",      "ask",  "kill", "clean", "weigh",  "end",
-        "room",  "zygote-start", "zygote-drop", "note", "down", "retry", "resume", "sample"};
+        "spawn", "assign", "retire", "ask",          "kill",        "clean",
+        "weigh", "end",    "room",   "zygote-start", "zygote-drop", "note",
+        "down",  "retry",  "resume", "sample",       "want",        "give"};
     if (action->kind == LP_ACTION_ROOM)
         return; /* said so often that it would hide the rest: told_room */
     bool ahead = action->kind == LP_ACTION_ASSIGN &&
@@ -93,6 +94,10 @@ static inline void rig_say(struct rig *rig, const struct lp_action *action)
         action->kind == LP_ACTION_RESUME) {
         lp_text_add(&rig->text, " ");
         lp_text_add_number(&rig->text, (int64_t)rig->pool.tasks.table[action->task].id);
+    }
+    if (action->kind == LP_ACTION_WANT || action->kind == LP_ACTION_GIVE) {
+        lp_text_add(&rig->text, " ");
+        lp_text_add_number(&rig->text, action->count);
     }
     if (action->kind == LP_ACTION_NOTE) {
         lp_text_add(&rig->text, " ");

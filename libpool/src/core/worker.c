@@ -70,6 +70,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         pool->made_room = true; /* for a task that a spare one can begin at once */
     if (holds_number(pool, worker->state) && !holds_number(pool, state))
         pool->numbers[worker->number] = false;
+    if (worker->kill_overran && state == LP_WORKER_DEAD)
+        pool->places.overdue--;
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -571,6 +573,7 @@ static void unproven(struct lp_pool *pool, uint32_t slot, const struct lp_event 
 static void kill_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
+    pool->places.overdue += !worker->kill_overran;
     worker->kill_overran = true;
     if (!has_tasks(worker)) {
         unproven(pool, slot, event);
