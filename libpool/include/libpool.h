@@ -386,6 +386,9 @@ int libpool_open(libpool **pool, const libpool_options *options);
  */
 uint32_t libpool_default_workers(void);
 
+/* The same for work that gains nothing from a core's second hardware thread: those count once. */
+uint32_t libpool_default_cores(void);
+
 /*
  * A governor caps the workers of all pools that are opened with it: together they have `limit` (1 or
  * more) alive at most; one that was killed and is long in dying counts no more. Each pool has min_workers,

@@ -32,10 +32,19 @@ const char *libpool_version(void)
 
 /* ---- pool ----------------------------------------------------------------------------------- */
 
+static uint32_t bounded(uint32_t cpus)
+{
+    return cpus < LP_WORKERS_MAX ? cpus : LP_WORKERS_MAX;
+}
+
 uint32_t libpool_default_workers(void)
 {
-    uint32_t cpus = lp_cpus_usable();
-    return cpus < LP_WORKERS_MAX ? cpus : LP_WORKERS_MAX;
+    return bounded(lp_cpus_usable(false));
+}
+
+uint32_t libpool_default_cores(void)
+{
+    return bounded(lp_cpus_usable(true));
 }
 
 static void default_to(uint32_t *field, uint32_t value)

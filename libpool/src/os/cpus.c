@@ -6,6 +6,7 @@
 #include "os/cpus.h"
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "os/cgroup_find.h"
 #include "os/cgroup_place.h"
 #include "os/file.h"
@@ -18,6 +19,8 @@
 #define MASK_WORDS 128 /* 8192 CPUs, the most that Linux can be built for */
 #define MOUNTINFO_BYTES ((size_t)512 * 1024)
 #define NUMBERS_BYTES 64
+#define PATH_BYTES 80
+#define SIBLINGS_BYTES 256
 
 /* ---- Quotas ------------------------------------------------------------------------------ */
 
@@ -101,18 +104,50 @@ static uint32_t find_quota(void)
 
 /* ---- Affinity ---------------------------------------------------------------------------- */
 
-static uint32_t in_mask(void)
+static bool is_in(const uint64_t *mask, long cpu)
+{
+    return cpu >= 0 && cpu < MASK_WORDS * 64 && (mask[cpu / 64] >> (cpu % 64) & 1);
+}
+
+/* "0,4" or "0-1": is one of them in the mask that comes before this CPU? */
+static bool has_earlier(const char *siblings, const uint64_t *mask, long cpu)
+{
+    const char *at = siblings;
+    char *end;
+    for (long from = strtol(at, &end, 10); end != at; from = strtol(at, &end, 10)) {
+        long to = *end == '-' ? strtol(end + 1, &end, 10) : from;
+        for (long other = from; other <= to && other < cpu; other++)
+            if (is_in(mask, other))
+                return true;
+        at = *end == ',' ? end + 1 : end;
+    }
+    return false;
+}
+
+/* What can't be read has no siblings. */
+static bool shares_its_core(const uint64_t *mask, long cpu)
+{
+    char path[PATH_BYTES], siblings[SIBLINGS_BYTES];
+    struct lp_text text = lp_text_begin(path, sizeof(path));
+    lp_text_add(&text, "/sys/devices/system/cpu/cpu");
+    lp_text_add_number(&text, cpu);
+    lp_text_add(&text, "/topology/thread_siblings_list");
+    return lp_file_read(AT_FDCWD, path, siblings, sizeof(siblings)) > 0 &&
+           has_earlier(siblings, mask, cpu);
+}
+
+static uint32_t in_mask(bool cores)
 {
     uint64_t mask[MASK_WORDS] = {0};
     uint32_t count = 0;
     if (lp_sys.sched_getaffinity(sizeof(mask), mask) < 0)
         return 1;
-    for (size_t i = 0; i < MASK_WORDS; i++)
-        count += (uint32_t)__builtin_popcountll(mask[i]);
+    for (long cpu = 0; cpu < MASK_WORDS * 64; cpu++)
+        count += is_in(mask, cpu) && !(cores && shares_its_core(mask, cpu));
     return count != 0 ? count : 1;
 }
 
-uint32_t lp_cpus_usable(void)
+uint32_t lp_cpus_usable(bool cores)
 {
-    return lesser(in_mask(), find_quota());
+    return lesser(in_mask(cores), find_quota());
 }

@@ -43,6 +43,10 @@ static int open_ours(int directory_fd, const char *path, int flags)
 {
     char ours[PATH_BYTES];
     (void)snprintf(ours, sizeof ours, "%s/%s", root, strrchr(path, '/') ? strrchr(path, '/') : "");
+    if (strncmp(path, "/sys/devices/system/cpu/cpu", 27) == 0) {
+        (void)snprintf(ours, sizeof ours, "%s/siblings%.1s", root, path + 27);
+        return lp_sys_kernel.openat(directory_fd, ours, flags);
+    }
     bool is_ours = strcmp(path, "/proc/self/mountinfo") == 0 ||
                    strcmp(path, "/proc/self/cgroup") == 0;
     return lp_sys_kernel.openat(directory_fd, is_ours ? ours : path, flags);
@@ -97,7 +101,7 @@ static void end(void)
 TEST(cpus, without_a_quota_the_mask_counts)
 {
     begin();
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 4);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 4);
     end();
 }
 
@@ -105,11 +109,11 @@ TEST(cpus, a_quota_of_v2_is_rounded_up)
 {
     begin();
     put("v2/above/own/cpu.max", "200001 100000\n");
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 3);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 3);
     put("v2/above/own/cpu.max", "200000 100000\n");
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 2);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 2);
     put("v2/above/own/cpu.max", "1000 100000\n");
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 1);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 1);
     end();
 }
 
@@ -117,7 +121,7 @@ TEST(cpus, a_quota_of_v1_is_rounded_up)
 {
     begin();
     put("v1/above/own/cpu.cfs_quota_us", "150000\n");
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 2);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 2);
     end();
 }
 
@@ -126,9 +130,9 @@ TEST(cpus, a_quota_further_up_counts_too)
     begin();
     put("v2/above/own/cpu.max", "300000 100000\n");
     put("v2/above/cpu.max", "100000 50000\n");
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 2);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 2);
     put("v2/cpu.max", "50000 50000\n"); /* a container's own root */
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 1);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 1);
     end();
 }
 
@@ -136,7 +140,7 @@ TEST(cpus, a_quota_beyond_the_mask_changes_nothing)
 {
     begin();
     put("v2/above/own/cpu.max", "800000 100000\n");
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 4);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 4);
     end();
 }
 
@@ -146,8 +150,38 @@ TEST(cpus, nonsense_is_no_quota)
     begin();
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         put("v2/above/own/cpu.max", "%s", texts[i]);
-        CU_ASSERT_EQUAL(lp_cpus_usable(), 4);
+        CU_ASSERT_EQUAL(lp_cpus_usable(false), 4);
     }
+    end();
+}
+
+TEST(cpus, the_threads_of_a_core_count_once_for_who_counts_cores)
+{
+    static const struct {
+        const char *siblings[4];
+        uint32_t cores;
+    } machines[] = {
+        {{"0\n", "1\n", "2\n", "3\n"}, 4},
+        {{"0-1\n", "0-1\n", "2-3\n", "2-3\n"}, 2},
+        {{"0,2\n", "1,3\n", "0,2\n", "1,3\n"}, 2},
+        {{"0,4\n", "1,5\n", "2,6\n", "3,7\n"}, 4},
+        {{"0-3\n", "0-3\n", "0-3\n", "0-3\n"}, 1},
+        {{"0,2-3\n", "1\n", "0,2-3\n", "0,2-3\n"}, 2},
+        {{"0\n", "x\n", "-\n", "9999999999-0\n"}, 4},
+    };
+    begin();
+    CU_ASSERT_EQUAL(lp_cpus_usable(true), 4); /* nothing is known */
+    for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
+        for (int cpu = 0; cpu < 4; cpu++) {
+            char name[] = "siblings0";
+            name[8] = (char)('0' + cpu);
+            put(name, "%s", machines[i].siblings[cpu]);
+        }
+        CU_ASSERT_EQUAL(lp_cpus_usable(true), machines[i].cores);
+        CU_ASSERT_EQUAL(lp_cpus_usable(false), 4);
+    }
+    put("v2/above/own/cpu.max", "100000 100000\n");
+    CU_ASSERT_EQUAL(lp_cpus_usable(true), 1);
     end();
 }
 
@@ -155,7 +189,7 @@ TEST(cpus, there_is_always_one)
 {
     begin();
     lp_sys.sched_getaffinity = no_mask;
-    CU_ASSERT_EQUAL(lp_cpus_usable(), 1);
+    CU_ASSERT_EQUAL(lp_cpus_usable(false), 1);
     end();
 }
 
@@ -167,10 +201,10 @@ TEST_IN_CHILD(cpus, the_kernels_mask_is_asked, 5000, TEST_EXIT(0))
     size_t cpu = 0;
     while (!CPU_ISSET(cpu, &set))
         cpu++;
-    uint32_t before = lp_cpus_usable();
+    uint32_t before = lp_cpus_usable(false);
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     if (sched_setaffinity(0, sizeof set, &set) != 0)
         return 2;
-    return before >= 1 && libpool_default_workers() == 1 ? 0 : 3;
+    return before >= 1 && libpool_default_workers() == 1 && libpool_default_cores() == 1 ? 0 : 3;
 }
