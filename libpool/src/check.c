@@ -40,6 +40,8 @@ static int read_options(libpool_options *options, const libpool_options *given)
     *options = (libpool_options){.size = sizeof *options};
     int error = given ? lp_door_copy(options, sizeof *options, given, given->size) : 0;
     options->size = sizeof *options;
+    if (!(options->flags & LIBPOOL_NO_THREAD)) /* both is a mistake, and to be told */
+        options->flags &= ~(uint32_t)LIBPOOL_CALLBACKS;
     options->flags |= LIBPOOL_NO_THREAD;
     options->min_workers = options->max_workers = options->workers_limit = 1;
     options->spare_workers = 0;

@@ -103,6 +103,15 @@ TEST(check_options, the_enforcement_of_a_memory_limit_is_told)
     CU_ASSERT_EQUAL(report.containment, 0);
 }
 
+TEST(check_options, callbacks_and_tails_are_no_obstacle)
+{
+    const libpool_outfit outfit = {.size = sizeof outfit, .stdio = {[1] = LIBPOOL_STDIO_TAIL}};
+    (void)check((libpool_options){.flags = LIBPOOL_CALLBACKS, .outfit = &outfit}, 0);
+    libpool_check_report report = check_failure(
+        (libpool_options){.flags = LIBPOOL_CALLBACKS | LIBPOOL_NO_THREAD});
+    CU_ASSERT_EQUAL(report.error, -EINVAL);
+}
+
 TEST(check_options, what_can_t_be_opened_is_told)
 {
     libpool_check_report report = check_failure(

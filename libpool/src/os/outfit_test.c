@@ -573,6 +573,7 @@ TEST(outfit, what_is_malformed_is_refused)
         {.umask = 022},
         {.flags = LIBPOOL_SET_UMASK, .umask = 01000},
         {.stdio = {0, 0, LIBPOOL_STDIO_TAIL + 1}},
+        {.stdio = {LIBPOOL_STDIO_TAIL, 0, 0}},
         {.directory = "proc"},
         {.directory = ""},
         {.nice = 40},
