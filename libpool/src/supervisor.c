@@ -164,8 +164,10 @@ static void ring_owed_bell(libpool *pool)
 
 static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task *task)
 {
-    if (pool->bell_owed_to != slot)
+    if (pool->bell_owed_to != slot) {
         ring_owed_bell(pool);
+        lp_channel_hold(&pool->lines[slot].channel);
+    }
     pool->bell_owed_to = slot;
     lp_line_prefetch(&pool->lines[slot], task->spec.user, task->id);
 }
