@@ -370,28 +370,24 @@ static void tell_turn(libpool *pool, uint32_t slot)
         tell_start(pool, task);
 }
 
-/* What the core decides of it follows with the next settling. */
-static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *message,
-                        uint64_t now_ns)
+/* What the core decides of it follows with the next settling. `event`: about the slot, to be filled in. */
+static void hear_result(libpool *pool, struct lp_event *event, const struct lp_message *message)
 {
-    struct lp_line *line = &pool->lines[slot];
-    struct lp_event event = {.kind = LP_EVENT_RESULT,
-                             .slot = slot,
-                             .generation = line->generation,
-                             .now_ns = now_ns,
-                             .code = message->code,
-                             .task_id = message->task_id,
-                             .started_id = message->started_ns ? message->task_id : 0,
-                             .started_ns = message->started_ns,
-                             .ended_ns = message->ended_ns,
-                             .leaves = message->leaves != 0,
-                             .grown = message->leaves == LP_LEAVES_OUTGROWN};
+    struct lp_line *line = &pool->lines[event->slot];
+    event->generation = line->generation;
+    event->code = message->code;
+    event->task_id = message->task_id;
+    event->started_id = message->started_ns ? message->task_id : 0;
+    event->started_ns = message->started_ns;
+    event->ended_ns = message->ended_ns;
+    event->leaves = message->leaves != 0;
+    event->grown = message->leaves == LP_LEAVES_OUTGROWN;
     line->results++;
     if (line->future)
         lp_future_set_usage(line->future, message->user_ns, message->system_ns,
                             message->max_rss_kib * UINT64_C(1024));
-    lp_pool_tell(&pool->core, &event);
-    uint32_t next = pool->core.workers[slot].task;
+    lp_pool_tell(&pool->core, event);
+    uint32_t next = pool->core.workers[event->slot].task;
     if (next == LP_NONE)
         lp_line_abandon(line);
     else
@@ -452,6 +448,7 @@ static bool hear_part(libpool *pool, uint32_t slot, const struct lp_message *mes
 static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
                         struct lp_message *message, uint64_t *now_ns)
 {
+    struct lp_event event = {.kind = LP_EVENT_RESULT, .slot = slot};
     *now_ns = 0;
     for (uint32_t n = 0; n < LP_RESULTS_PER_BATCH; n++) {
         if (lp_line_is_stalled(&pool->lines[slot], parts_bytes))
@@ -463,7 +460,8 @@ static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
             return got;
         if (message->ended_ns > *now_ns || n == 0)
             *now_ns = lp_supervisor_now(); /* it may have come in while we read */
-        hear_result(pool, slot, message, *now_ns);
+        event.now_ns = *now_ns;
+        hear_result(pool, &event, message);
     }
     return 1;
 }
