@@ -87,7 +87,8 @@ uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, u
     uint32_t index = take_free(tasks);
     if (index == LP_NONE)
         return LP_NONE;
-    struct lp_task *task = &tasks->table[index]; /* by field: wiping all of it costs more than all else */
+    struct lp_task *task = &tasks->table[index];
+    /* By field: to wipe all of it costs more than all else here. */
     task->id = ++tasks->last_id;
     task->slot = task->returns = 0;
     task->doubted = task->launched = false;
