@@ -22,8 +22,8 @@
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
 #define DRAIN_BATCHES 64               /* of one whose end is near */
 #define PUMP_ROUNDS 8                  /* before others get their turn */
-#define POLLING_PAYS 64u               /* tasks whose end was found without a bell in POLL_NS */
-#define POLL_NS 500000u                /* what nobody takes is taken so soon */
+#define POLLING_PAYS 64u /* submits, and ends that were found without a bell, in POLL_NS */
+#define POLL_NS 500000u  /* what nobody takes is taken so soon */
 
 /* What a poller event is about: kind, generation, slot. */
 enum tag {
@@ -621,24 +621,36 @@ void lp_supervisor_before_sleep(libpool *pool)
         arm_all(pool);
 }
 
+/* Threads that submit or wait look at the results by themselves. */
+static bool others_look(libpool *pool)
+{
+    uint32_t looks = pool->taken + pool->submits;
+    bool others = looks - pool->looks_seen >= POLLING_PAYS;
+    pool->looks_seen = looks;
+    return others;
+}
+
 /*
- * While other threads take the results by themselves, bells are a waste: they are left unarmed, and the
- * lines are looked at now and then for what nobody took. The first look that finds nothing to do, and
- * nobody doing it, arms them again.
+ * While they do, bells are a waste: they would call a thread that only keeps the others from the lock.
+ * They are left unarmed, and the lines are looked at when nobody else has for a while. The first look
+ * that finds nothing to do arms them again.
  */
 static void poll_lines(libpool *pool, uint64_t now_ns)
 {
     if (now_ns < pool->poll_ns)
         return;
     pool->poll_ns = now_ns + POLL_NS;
-    bool others = pool->taken - pool->taken_seen >= POLLING_PAYS;
-    pool->polling = pool->polling || others;
+    if (others_look(pool)) {
+        pool->polling = true;
+        return;
+    }
+    if (!pool->polling)
+        return;
     uint32_t before = pool->taken;
-    if (pool->polling)
-        (void)lp_supervisor_take(pool);
-    if (pool->polling && !others && pool->taken == before)
+    (void)lp_supervisor_take(pool);
+    if (pool->taken == before)
         arm_all(pool);
-    pool->taken_seen = pool->taken;
+    pool->looks_seen = pool->taken + pool->submits;
 }
 
 /* The parent that would tell how it ended is lost: the pidfd is asked, if there is one. */
