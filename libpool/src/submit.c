@@ -144,7 +144,7 @@ static int hand_over(libpool *pool, const struct lp_task_spec *spec, struct pati
             return -EAGAIN;
         int error = full ? -EAGAIN : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
         if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
-            lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
+            lp_supervisor_send(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
             return error;
         if (lp_supervisor_take(pool))

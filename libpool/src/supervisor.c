@@ -160,6 +160,7 @@ static void ring_owed_bell(libpool *pool)
     if (pool->bell_owed_to != LP_NONE)
         lp_channel_ring(&pool->lines[pool->bell_owed_to].channel);
     pool->bell_owed_to = LP_NONE;
+    pool->held = 0;
 }
 
 static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task *task)
@@ -169,6 +170,7 @@ static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task 
         lp_channel_hold(&pool->lines[slot].channel);
     }
     pool->bell_owed_to = slot;
+    pool->held++;
     lp_line_prefetch(&pool->lines[slot], task->spec.user, task->id);
 }
 
@@ -358,6 +360,26 @@ void lp_supervisor_perform(libpool *pool)
     if (!pool->polling ||
         next_ns < pool->poll_ns) /* the next look is armed already, or under way */
         lp_poller_set_deadline(&pool->poller, next_ns, pool->core.now_ns);
+}
+
+/* It has others before them, and will have told their results before it has done all. */
+static bool can_wait(const libpool *pool)
+{
+    const struct lp_action *action = &pool->core.actions[0];
+    return pool->core.n_actions == 1 && action->kind == LP_ACTION_ASSIGN &&
+           pool->core.tasks.table[action->task].state == LP_TASK_PREFETCHED && pool->has_thread &&
+           pool->held < LP_FEED_TASKS && !pool->waiters &&
+           pool->core.workers[action->slot].queued > pool->held + LP_FEED_TASKS;
+}
+
+void lp_supervisor_send(libpool *pool)
+{
+    if (!can_wait(pool)) {
+        lp_supervisor_perform(pool);
+        return;
+    }
+    perform_assign(pool, &pool->core.actions[0]);
+    pool->core.n_actions = 0;
 }
 
 /* ---- what a worker says --------------------------------------------------------------------- */
@@ -1072,6 +1094,7 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     if (pool->has_thread)
         poll_lines(pool, lp_supervisor_now());
     handle_quit(pool);
+    ring_owed_bell(pool);
     set_next_turn(pool);
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);

@@ -79,6 +79,7 @@ struct libpool {
     _Atomic uint32_t n_scanned;
     uint32_t next_scanned; /* where the next one goes */
     uint32_t bell_owed_to; /* slot whose worker was sent tasks ahead and not told yet, or LP_NONE */
+    uint32_t held;         /* so many of them are not shown to it either */
     bool polling;          /* bells are unarmed: the supervisor looks by itself now and then */
     uint64_t poll_ns;      /* when the next look is due */
     uint32_t submits;
@@ -137,6 +138,12 @@ void lp_supervisor_look(libpool *pool);
 
 /* With the lock held, after any call into the core: performs its actions. */
 void lp_supervisor_perform(libpool *pool);
+
+/*
+ * The same after a submit. What goes to a worker that has enough to do is shown to it together with what
+ * follows, or with the next of its results that is heard.
+ */
+void lp_supervisor_send(libpool *pool);
 
 /* With the lock held: a zygote that was stopped goes on; it is needed to end things in time. */
 void lp_supervisor_rouse(libpool *pool);

@@ -70,6 +70,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         pool->made_room = true; /* for a task that a spare one can begin at once */
     if (holds_number(pool, worker->state) && !holds_number(pool, state))
         pool->numbers[worker->number] = false;
+    if (worker->state == LP_WORKER_BUSY && pool->favourite == slot)
+        pool->favourite = LP_NONE;
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -713,6 +715,8 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         launch_queued(pool, slot);
         watch_task(pool, slot);
         lp_prefetch_mark_hungry(pool, slot);
+        if (pool->favourite == LP_NONE)
+            pool->favourite = slot;
         return;
     }
     move(pool, slot, LP_WORKER_IDLE);
