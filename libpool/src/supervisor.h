@@ -83,9 +83,9 @@ struct libpool {
     bool polling;          /* bells are unarmed: the supervisor looks by itself now and then */
     uint64_t poll_ns;      /* when the next look is due */
     uint32_t submits;
-    uint32_t ends;              /* tasks that have ended */
-    uint32_t taken;             /* of those, the ones whose result was found without a bell */
-    uint32_t looks_seen;        /* of `submits` and `taken` together */
+    uint32_t ends;       /* tasks that have ended */
+    uint32_t taken;      /* of those, the ones whose result was found without a bell */
+    uint32_t looks_seen; /* of `submits` and `taken` together */
     bool unwatched; /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
     bool start_zygote, drop_zygote; /* left for the driving thread */
     bool look_at_memory;            /* that, too: for the core's admission */
