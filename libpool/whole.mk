@@ -3,7 +3,7 @@
 # task costs a tenth less, and whoever links it needs nothing for that. Tests replace a part of it, and what
 # instruments code takes it part by part.
 
-merge  = -flto -r -nostdlib -flinker-output=nolto-rel
+merge  = -flto -flto-partition=one -r -nostdlib -flinker-output=nolto-rel
 whole := $(if $(filter -fsanitize% --coverage,$(CFLAGS)),,$(shell echo 'int part;' | \
              $(CC) -fPIC $(merge) -x c - -o /dev/null 2>/dev/null && echo $(BUILD)/obj/libpool.o))
 parts := $(BUILD)/obj/libpool_parts.a

@@ -643,12 +643,20 @@ void lp_supervisor_before_sleep(libpool *pool)
         arm_all(pool);
 }
 
-/* Threads that submit or wait look at the results by themselves. */
+static uint32_t looks(const libpool *pool)
+{
+    return pool->taken + (pool->callbacks.used ? 0 : pool->submits);
+}
+
+/*
+ * Threads that submit or wait look at the results by themselves. Who has submitted may have turned to other
+ * things, though, and be called back: then it doesn't count.
+ */
 static bool others_look(libpool *pool)
 {
-    uint32_t looks = pool->taken + pool->submits;
-    bool others = looks - pool->looks_seen >= POLLING_PAYS;
-    pool->looks_seen = looks;
+    uint32_t now = looks(pool);
+    bool others = now - pool->looks_seen >= POLLING_PAYS;
+    pool->looks_seen = now;
     return others;
 }
 
@@ -672,7 +680,7 @@ static void poll_lines(libpool *pool, uint64_t now_ns)
     (void)lp_supervisor_take(pool);
     if (pool->taken == before)
         arm_all(pool);
-    pool->looks_seen = pool->taken + pool->submits;
+    pool->looks_seen = looks(pool);
 }
 
 /* The parent that would tell how it ended is lost: the pidfd is asked, if there is one. */
