@@ -480,11 +480,12 @@ static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
             continue;
         if (got != 1 || message->kind != LP_MESSAGE_RESULT)
             return got;
-        if (message->ended_ns > *now_ns || n == 0)
+        if (message->ended_ns > *now_ns || *now_ns == 0)
             *now_ns = lp_supervisor_now(); /* it may have come in while we read */
         event.now_ns = *now_ns;
         hear_result(pool, &event, message);
     }
+    message->kind = LP_MESSAGE_RESULT; /* the last may have been a part, which is not left over */
     return 1;
 }
 
