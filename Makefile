@@ -49,7 +49,7 @@ storm   := $(BUILD)/storm
 edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
-include libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
+include libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
 include libpool/poolrun/poolrun.mk
@@ -82,9 +82,6 @@ endef
 
 link = $(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) -Wl,--as-needed -o $@ $(filter %.o %.a,$^)
 
-$(lib): $(call objects,$(lib_src))
-	$(archive)
-
 $(BUILD)/libpool_sandbox.a: $(call objects,$(sandbox_src))
 	$(archive)
 
@@ -94,7 +91,7 @@ $(harness): $(call objects,$(harness_src))
 $(BUILD)/obj/chaos.a: $(call objects,$(chaos_src))
 	$(archive)
 
-$(shared): $(call objects,$(lib_src)) libpool/libpool.map
+$(shared): $(lib_objects) libpool/libpool.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -pthread -shared $(LDFLAGS) -Wl,--version-script=libpool/libpool.map \
 	    -Wl,-soname,libpool.so.$(SOVERSION) -Wl,-z,now,-z,defs -o $@ $(filter %.o,$^)
@@ -111,9 +108,9 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
-                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib) | $(zygote) $(test_object)
+                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(parts) | $(zygote) $(test_object)
 	$(call say,LD,$@)
-	$(link) $(exporting) -lcunit $(SECCOMP)
+	$(link) -fno-lto $(exporting) -lcunit $(SECCOMP)
 
 $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
 	$(call say,LD,$@)
@@ -168,7 +165,7 @@ include libpool/bench/peers.mk
 coverage: ## line coverage in build-coverage/html, workers that were killed included
 	$(Q)ci/coverage
 
-tidy: $(lib) ## style, length, includes, banned calls
+tidy: $(parts) ## style, length, includes, banned calls
 	$(Q)BUILD=$(BUILD) ci/tidy
 
 format: ## clang-format everything in place

@@ -534,6 +534,8 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
         enter(books, slot, LP_WORKER_IDLE);
         return;
     }
+    if (books->favourite == LP_NONE || books->slots[books->favourite].state != LP_WORKER_BUSY)
+        books->favourite = (uint32_t)(slot - books->slots);
     slot->task = slot->queue[0];
     slot->quiet_ns = books->now_ns;
     hn_books_launch(books, &books->tasks[slot->task]);

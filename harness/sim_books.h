@@ -149,7 +149,7 @@ struct hn_books {
     uint32_t paused;       /* tasks that wait for another run */
     uint32_t retry_budget; /* in hundredths */
     struct hn_book_kind kinds[HN_BOOK_KINDS];
-    uint32_t favourite;    /* the slot that was assigned a task last */
+    uint32_t favourite;    /* the slot that was assigned a task last, or the first to tell since */
     uint64_t least_run_ns; /* the shortest run that was told */
     uint32_t init_failures;
     int init_code; /* of the last of them */

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/text.h"
 
@@ -39,9 +40,11 @@ static const char *const cause_names[LIBPOOL_CAUSES] = {
     [LIBPOOL_QUARANTINED] = "quarantined",
 };
 
+static const char completed[] = "completed";
+
 static const char *const cause_sentences[LIBPOOL_CAUSES] = {
     [LIBPOOL_PENDING] = "not ended yet",
-    [LIBPOOL_COMPLETED] = "completed",
+    [LIBPOOL_COMPLETED] = completed,
     [LIBPOOL_ERROR] = "the task returned an error",
     [LIBPOOL_CRASH] = "the worker crashed",
     [LIBPOOL_EXIT] = "the worker exited without a result",
@@ -161,11 +164,13 @@ static void add_how_it_ended(struct lp_text *text, const libpool_result *result)
 
 void lp_describe(const libpool_result *result, uint32_t silent_ms, char *buffer, size_t size)
 {
+    if (result->cause == LIBPOOL_COMPLETED && size >= sizeof completed) {
+        memcpy(buffer, completed, sizeof completed);
+        return; /* nobody asks where, and it is said a million times a second */
+    }
     struct lp_text text = lp_text_begin(buffer, size);
     add_cause(&text, result, silent_ms);
     add_how_it_ended(&text, result);
-    if (result->cause == LIBPOOL_COMPLETED)
-        return; /* nobody asks where, and it is said a million times a second */
     if (result->signal)
         add_signal(&text, result->signal);
     bool init_failed = result->cause == LIBPOOL_INIT_FAILED && result->code;

@@ -19,6 +19,7 @@
 
 #define PART_BYTES 100000u
 #define MANY 100u
+#define MANY_SMALL 1000u /* more than one look at a channel takes */
 /* What waits, what is in the ring, and the one that is being sent. */
 #define RING_BYTES (256u * 1024)
 #define MOST_AHEAD ((LIBPOOL_PARTS_BYTES + RING_BYTES) / PART_BYTES + 2)
@@ -65,6 +66,14 @@ static int emit_many(libpool_worker *worker, const void *input, size_t size)
     for (size_t i = 0; i < MANY; i++)
         emit_one(worker, i, PART_BYTES);
     return libpool_reply(worker, "end", 3);
+}
+
+static int emit_many_small(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    for (size_t i = 0; i < MANY_SMALL; i++)
+        emit_one(worker, i, i % 3);
+    return 0;
 }
 
 /* Its first run dies when it has sent something, its second sends something else. */
@@ -202,6 +211,17 @@ static void take_many(libpool *pool)
 TEST(parts, a_task_gets_no_further_ahead_than_what_may_wait)
 {
     take_many(OPEN());
+}
+
+TEST(parts, many_small_ones_at_once_are_no_nonsense)
+{
+    libpool *pool = OPEN();
+    libpool_future *future = SUBMIT(.function = emit_many_small);
+    for (size_t i = 0; i < MANY_SMALL; i++)
+        expect_part(future, i, i % 3);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+    libpool_future_free(future);
+    close_pool(pool);
 }
 
 TEST(parts, who_only_ever_looks_gets_them_all)

@@ -118,11 +118,24 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .user = future};
 }
 
+/* How long the caller waits for room. Who finds some at once need not look at the clock for that. */
+struct patience {
+    int timeout_ms;
+    uint64_t deadline_ns; /* 0: it has not been needed */
+};
+
+static bool await_room(libpool *pool, struct patience *patience)
+{
+    if (!patience->deadline_ns)
+        patience->deadline_ns = lp_door_deadline(patience->timeout_ms);
+    return patience->timeout_ms && lp_supervisor_await(pool, patience->deadline_ns);
+}
+
 /*
- * Into the core, waiting for room until the deadline (0: not at all): for callbacks, too, but where it may be
- * this thread that is to make them.
+ * Into the core, waiting for room if need be: for callbacks, too, but where it may be this thread that is to
+ * make them.
  */
-static int hand_over(libpool *pool, const struct lp_task_spec *spec, uint64_t deadline_ns,
+static int hand_over(libpool *pool, const struct lp_task_spec *spec, struct patience *patience,
                      uint32_t *index)
 {
     for (;;) {
@@ -131,13 +144,13 @@ static int hand_over(libpool *pool, const struct lp_task_spec *spec, uint64_t de
             return -EAGAIN;
         int error = full ? -EAGAIN : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
         if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
-            lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
+            lp_supervisor_send(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
             return error;
         if (lp_supervisor_take(pool))
             continue; /* what has ended by now makes room */
-        if (!lp_supervisor_await(pool, deadline_ns))
-            return deadline_ns ? -ETIMEDOUT : -EAGAIN;
+        if (!await_room(pool, patience))
+            return patience->timeout_ms ? -ETIMEDOUT : -EAGAIN;
     }
 }
 
@@ -162,7 +175,7 @@ static int settle_shares(libpool_future *future, int error, libpool_future **out
 }
 
 static int submit_one(libpool *pool, const libpool_task *task, unsigned char *input,
-                      uint64_t deadline_ns, libpool_future **out)
+                      struct patience *patience, libpool_future **out)
 {
     libpool_future *future = lp_future_new(pool, task, input);
     if (!future) {
@@ -171,7 +184,7 @@ static int submit_one(libpool *pool, const libpool_task *task, unsigned char *in
     }
     struct lp_retry_rule rule;
     struct lp_task_spec spec = make_spec(task, future, &rule);
-    int error = hand_over(pool, &spec, deadline_ns, &future->task);
+    int error = hand_over(pool, &spec, patience, &future->task);
     count(pool, 1);
     return settle_shares(future, error, out);
 }
@@ -192,11 +205,6 @@ static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, lib
 
 /* ---- the doors ------------------------------------------------------------------------------ */
 
-static uint64_t deadline_of(int timeout_ms)
-{
-    return timeout_ms == 0 ? 0 : lp_door_deadline(timeout_ms);
-}
-
 /* Refused for want of room or of a pool, not because the caller was wrong. */
 static void count_refused(libpool *pool, int error, size_t tasks)
 {
@@ -206,15 +214,17 @@ static void count_refused(libpool *pool, int error, size_t tasks)
         lp_pool_reject(&pool->core);
 }
 
-static int submit_alone(libpool *pool, const libpool_task *task, uint64_t deadline_ns,
+static int submit_alone(libpool *pool, const libpool_task *task, struct patience *patience,
                         libpool_future **out)
 {
     unsigned char *input;
+    if (needs_copy(task) && !patience->deadline_ns)
+        patience->deadline_ns = lp_door_deadline(patience->timeout_ms); /* copying takes time */
     int error = copy_input(pool, task, &input);
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
-    error = submit_one(pool, task, input, deadline_ns, out);
+    error = submit_one(pool, task, input, patience, out);
     pthread_mutex_unlock(&pool->lock);
     return error;
 }
@@ -222,6 +232,7 @@ static int submit_alone(libpool *pool, const libpool_task *task, uint64_t deadli
 int libpool_submit(libpool *pool, const libpool_task *given, int timeout_ms, libpool_future **out)
 {
     libpool_task task;
+    struct patience patience = {.timeout_ms = timeout_ms};
     if (out)
         *out = NULL;
     int error = lp_door_check(pool);
@@ -229,7 +240,7 @@ int libpool_submit(libpool *pool, const libpool_task *given, int timeout_ms, lib
         error = read_task(pool, &task, given);
     if (error)
         return error;
-    error = submit_alone(pool, &task, deadline_of(timeout_ms), out);
+    error = submit_alone(pool, &task, &patience, out);
     if (error) {
         pthread_mutex_lock(&pool->lock);
         count_refused(pool, error, 1);
@@ -245,7 +256,7 @@ struct many {
     const libpool_task *tasks;
     size_t n, done;
     libpool_future **out;
-    uint64_t deadline_ns;
+    struct patience patience;
 };
 
 /* The next one, not checked; -EINVAL, too, when it is not of the size of the first. */
@@ -303,7 +314,7 @@ static int add_alone(struct many *many)
     if (!error)
         error = check_task(many->pool, &task);
     if (!error)
-        error = submit_alone(many->pool, &task, many->deadline_ns, next_out(many));
+        error = submit_alone(many->pool, &task, &many->patience, next_out(many));
     many->done += error == 0;
     return error;
 }
@@ -320,7 +331,8 @@ int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, 
         return -EINVAL;
     for (size_t i = 0; out && i < n; i++)
         out[i] = NULL;
-    struct many many = {pool, tasks, n, 0, out, deadline_of(timeout_ms)};
+    struct patience patience = {timeout_ms, timeout_ms ? lp_door_deadline(timeout_ms) : 0};
+    struct many many = {pool, tasks, n, 0, out, patience};
     while (many.done < n && !error) {
         size_t before = many.done;
         error = add_batch(&many);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,12 +23,23 @@
 #define WAIT_MS 20000
 #define MANY 900
 #define ROUNDS 10
+#define BURSTS 300
+#define BURST_MAX 100
 
 /* ---- tasks and helpers ---------------------------------------------------------------------- */
 
 static int noop(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)input, (void)size;
+    return 0;
+}
+
+static _Atomic uint64_t *tally; /* shared with the workers */
+
+static int count_itself(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    (void)atomic_fetch_add(tally, 1);
     return 0;
 }
 
@@ -125,6 +137,25 @@ TEST(submit, many_find_the_idle_and_then_the_backlog)
     CU_ASSERT_EQUAL(stats.tasks_received, 3 + stats.tasks_ended[LIBPOOL_COMPLETED] + 4);
     CU_ASSERT_EQUAL(stats.tasks_rejected, 2);
     libpool_close(pool);
+}
+
+/* What is sent ahead may be shown to its worker with what follows; here nothing does. */
+TEST(submit, a_burst_of_tiny_tasks_is_run_though_nobody_waits_or_goes_on)
+{
+    libpool_task counts = {.size = sizeof counts, .function = count_itself};
+    uint64_t submitted = 0, end = (uint64_t)time(NULL) + WAIT_MS / 1000;
+    tally = mmap(NULL, sizeof *tally, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_FATAL(tally != MAP_FAILED);
+    libpool *pool = open_pool(0, 2, 200);
+    for (int burst = 0; burst < BURSTS; burst++) {
+        for (int i = 0; i <= burst % BURST_MAX; i++, submitted++)
+            CU_ASSERT_EQUAL(libpool_submit(pool, &counts, 0, NULL), 0);
+        while (atomic_load(tally) < submitted && (uint64_t)time(NULL) < end)
+            (void)sched_yield();
+    }
+    CU_ASSERT_EQUAL(atomic_load(tally), submitted);
+    libpool_close(pool);
+    (void)munmap(tally, sizeof *tally);
 }
 
 TEST(submit, an_element_of_another_size_ends_the_batch_before_it)

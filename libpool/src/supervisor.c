@@ -22,8 +22,8 @@
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
 #define DRAIN_BATCHES 64               /* of one whose end is near */
 #define PUMP_ROUNDS 8                  /* before others get their turn */
-#define POLLING_PAYS 64u               /* tasks whose end was found without a bell in POLL_NS */
-#define POLL_NS 500000u                /* what nobody takes is taken so soon */
+#define POLLING_PAYS 64u /* submits, and ends that were found without a bell, in POLL_NS */
+#define POLL_NS 500000u  /* what nobody takes is taken so soon */
 
 /* What a poller event is about: kind, generation, slot. */
 enum tag {
@@ -160,13 +160,17 @@ static void ring_owed_bell(libpool *pool)
     if (pool->bell_owed_to != LP_NONE)
         lp_channel_ring(&pool->lines[pool->bell_owed_to].channel);
     pool->bell_owed_to = LP_NONE;
+    pool->held = 0;
 }
 
 static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task *task)
 {
-    if (pool->bell_owed_to != slot)
+    if (pool->bell_owed_to != slot) {
         ring_owed_bell(pool);
+        lp_channel_hold(&pool->lines[slot].channel);
+    }
     pool->bell_owed_to = slot;
+    pool->held++;
     lp_line_prefetch(&pool->lines[slot], task->spec.user, task->id);
 }
 
@@ -373,6 +377,26 @@ void lp_supervisor_perform(libpool *pool)
         lp_poller_set_deadline(&pool->poller, next_ns, pool->core.now_ns);
 }
 
+/* It has others before them, and will have told their results before it has done all. */
+static bool can_wait(const libpool *pool)
+{
+    const struct lp_action *action = &pool->core.actions[0];
+    return pool->core.n_actions == 1 && action->kind == LP_ACTION_ASSIGN &&
+           pool->core.tasks.table[action->task].state == LP_TASK_PREFETCHED && pool->has_thread &&
+           pool->held < LP_FEED_TASKS && !pool->waiters &&
+           pool->core.workers[action->slot].queued > pool->held + LP_FEED_TASKS;
+}
+
+void lp_supervisor_send(libpool *pool)
+{
+    if (!can_wait(pool)) {
+        lp_supervisor_perform(pool);
+        return;
+    }
+    perform_assign(pool, &pool->core.actions[0]);
+    pool->core.n_actions = 0;
+}
+
 /* ---- what a worker says --------------------------------------------------------------------- */
 
 /* The turn of the one that was sent ahead has come: told when the ends before it have been. */
@@ -383,28 +407,24 @@ static void tell_turn(libpool *pool, uint32_t slot)
         tell_start(pool, task);
 }
 
-/* What the core decides of it follows with the next settling. */
-static void hear_result(libpool *pool, uint32_t slot, const struct lp_message *message,
-                        uint64_t now_ns)
+/* What the core decides of it follows with the next settling. `event`: about the slot, to be filled in. */
+static void hear_result(libpool *pool, struct lp_event *event, const struct lp_message *message)
 {
-    struct lp_line *line = &pool->lines[slot];
-    struct lp_event event = {.kind = LP_EVENT_RESULT,
-                             .slot = slot,
-                             .generation = line->generation,
-                             .now_ns = now_ns,
-                             .code = message->code,
-                             .task_id = message->task_id,
-                             .started_id = message->started_ns ? message->task_id : 0,
-                             .started_ns = message->started_ns,
-                             .ended_ns = message->ended_ns,
-                             .leaves = message->leaves != 0,
-                             .grown = message->leaves == LP_LEAVES_OUTGROWN};
+    struct lp_line *line = &pool->lines[event->slot];
+    event->generation = line->generation;
+    event->code = message->code;
+    event->task_id = message->task_id;
+    event->started_id = message->started_ns ? message->task_id : 0;
+    event->started_ns = message->started_ns;
+    event->ended_ns = message->ended_ns;
+    event->leaves = message->leaves != 0;
+    event->grown = message->leaves == LP_LEAVES_OUTGROWN;
     line->results++;
     if (line->future)
         lp_future_set_usage(line->future, message->user_ns, message->system_ns,
                             message->max_rss_kib * UINT64_C(1024));
-    lp_pool_tell(&pool->core, &event);
-    uint32_t next = pool->core.workers[slot].task;
+    lp_pool_tell(&pool->core, event);
+    uint32_t next = pool->core.workers[event->slot].task;
     if (next == LP_NONE)
         lp_line_abandon(line);
     else
@@ -465,6 +485,7 @@ static bool hear_part(libpool *pool, uint32_t slot, const struct lp_message *mes
 static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
                         struct lp_message *message, uint64_t *now_ns)
 {
+    struct lp_event event = {.kind = LP_EVENT_RESULT, .slot = slot};
     *now_ns = 0;
     for (uint32_t n = 0; n < LP_RESULTS_PER_BATCH; n++) {
         if (lp_line_is_stalled(&pool->lines[slot], parts_bytes))
@@ -474,10 +495,12 @@ static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
             continue;
         if (got != 1 || message->kind != LP_MESSAGE_RESULT)
             return got;
-        if (message->ended_ns > *now_ns || n == 0)
+        if (message->ended_ns > *now_ns || *now_ns == 0)
             *now_ns = lp_supervisor_now(); /* it may have come in while we read */
-        hear_result(pool, slot, message, *now_ns);
+        event.now_ns = *now_ns;
+        hear_result(pool, &event, message);
     }
+    message->kind = LP_MESSAGE_RESULT; /* the last may have been a part, which is not left over */
     return 1;
 }
 
@@ -636,24 +659,44 @@ void lp_supervisor_before_sleep(libpool *pool)
         arm_all(pool);
 }
 
+static uint32_t looks(const libpool *pool)
+{
+    return pool->taken + (pool->callbacks.used ? 0 : pool->submits);
+}
+
 /*
- * While other threads take the results by themselves, bells are a waste: they are left unarmed, and the
- * lines are looked at now and then for what nobody took. The first look that finds nothing to do, and
- * nobody doing it, arms them again.
+ * Threads that submit or wait look at the results by themselves. Who has submitted may have turned to other
+ * things, though, and be called back: then it doesn't count.
+ */
+static bool others_look(libpool *pool)
+{
+    uint32_t now = looks(pool);
+    bool others = now - pool->looks_seen >= POLLING_PAYS;
+    pool->looks_seen = now;
+    return others;
+}
+
+/*
+ * While they do, bells are a waste: they would call a thread that only keeps the others from the lock.
+ * They are left unarmed, and the lines are looked at when nobody else has for a while. The first look
+ * that finds nothing to do arms them again.
  */
 static void poll_lines(libpool *pool, uint64_t now_ns)
 {
     if (now_ns < pool->poll_ns)
         return;
     pool->poll_ns = now_ns + POLL_NS;
-    bool others = pool->taken - pool->taken_seen >= POLLING_PAYS;
-    pool->polling = pool->polling || others;
+    if (others_look(pool)) {
+        pool->polling = true;
+        return;
+    }
+    if (!pool->polling)
+        return;
     uint32_t before = pool->taken;
-    if (pool->polling)
-        (void)lp_supervisor_take(pool);
-    if (pool->polling && !others && pool->taken == before)
+    (void)lp_supervisor_take(pool);
+    if (pool->taken == before)
         arm_all(pool);
-    pool->taken_seen = pool->taken;
+    pool->looks_seen = looks(pool);
 }
 
 /* The parent that would tell how it ended is lost: the pidfd is asked, if there is one. */
@@ -1077,6 +1120,7 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     if (pool->has_thread)
         poll_lines(pool, lp_supervisor_now());
     handle_quit(pool);
+    ring_owed_bell(pool);
     set_next_turn(pool);
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);

@@ -81,11 +81,13 @@ struct libpool {
     _Atomic uint32_t n_scanned;
     uint32_t next_scanned; /* where the next one goes */
     uint32_t bell_owed_to; /* slot whose worker was sent tasks ahead and not told yet, or LP_NONE */
+    uint32_t held;         /* so many of them are not shown to it either */
     bool polling;          /* bells are unarmed: the supervisor looks by itself now and then */
     uint64_t poll_ns;      /* when the next look is due */
     uint32_t submits;
-    uint32_t ends;              /* tasks that have ended */
-    uint32_t taken, taken_seen; /* of those, the ones whose result was found without a bell */
+    uint32_t ends;       /* tasks that have ended */
+    uint32_t taken;      /* of those, the ones whose result was found without a bell */
+    uint32_t looks_seen; /* of `submits` and `taken` together */
     bool unwatched; /* some worker's death would go unnoticed: no descriptor for its pidfd yet */
     bool start_zygote, drop_zygote; /* left for the driving thread */
     bool look_at_memory;            /* that, too: for the core's admission */
@@ -138,6 +140,12 @@ void lp_supervisor_look(libpool *pool);
 
 /* With the lock held, after any call into the core: performs its actions. */
 void lp_supervisor_perform(libpool *pool);
+
+/*
+ * The same after a submit. What goes to a worker that has enough to do is shown to it together with what
+ * follows, or with the next of its results that is heard.
+ */
+void lp_supervisor_send(libpool *pool);
 
 /* With the lock held: a zygote that was stopped goes on; it is needed to end things in time. */
 void lp_supervisor_rouse(libpool *pool);

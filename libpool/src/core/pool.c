@@ -423,8 +423,7 @@ static void settle_assignments(struct lp_pool *pool)
     for (; may_begin_one(pool) && pool->tasks.pending; end_quarantined(pool)) {
         if (lp_prefetch_is_held(pool))
             return; /* the next step goes on */
-        if (!lp_prefetch_is_soon_done(pool, pool->favourite) ||
-            !lp_prefetch_one(pool, pool->favourite)) {
+        if (!lp_prefetch_concentrate(pool)) {
             pool->favourite = pool->idle_newest;
             lp_worker_assign(pool, pool->idle_newest);
         }
@@ -797,7 +796,7 @@ static void tick(struct lp_pool *pool)
 
 static void settle(struct lp_pool *pool)
 {
-    pool->more = false;
+    pool->more = pool->unsettled = false;
     pool->ends_left = LP_ENDS_PER_STEP;
     pool->prefetch_left = LP_PREFETCH_STEP;
     settle_overdue(pool);
@@ -828,6 +827,18 @@ static void feed(struct lp_pool *pool)
     settle_room(pool);
 }
 
+/* A task that is the only one, to who will have done it soon: then nothing else follows from it. */
+static bool send_on(struct lp_pool *pool)
+{
+    bool made_room = pool->made_room;
+    if (pool->tasks.pending != 1 || may_spawn(pool))
+        return false;
+    pool->prefetch_left = 1;
+    bool sent = lp_prefetch_concentrate(pool);
+    pool->made_room = made_room; /* what it has taken itself is not new */
+    return sent;
+}
+
 int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                 uint32_t *task)
 {
@@ -847,6 +858,7 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
     *task = lp_tasks_add(&pool->tasks, spec, now_ns);
     if (*task == LP_NONE)
         return -EAGAIN; /* ended ones wait for their release: the caller performs actions first */
+    pool->unsettled = true;
     pool->stats.tasks_received++;
     lp_retry_earn(pool);
     lp_pool_note(pool, LIBPOOL_EVENT_TASK_RECEIVED, LP_NONE, *task);
@@ -856,11 +868,15 @@ int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t 
 int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                    uint32_t *task)
 {
+    bool unsettled = pool->unsettled;
     int error = lp_pool_add(pool, spec, now_ns, task);
     if (error)
         return error;
     bool all_busy = pool->in_state[LP_WORKER_BUSY] == pool->config.max_workers &&
                     !lp_pool_is_excessive(pool); /* there may be one who has not left yet */
+    pool->unsettled = unsettled;
+    if (!unsettled && send_on(pool))
+        return 0;
     if (!all_busy || spec->queue_timeout_ns)
         settle(pool);
     else if (pool->tasks.pending >= LP_FEED_TASKS) /* else nothing follows but waiting */
@@ -1002,6 +1018,7 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
 void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event)
 {
     pool->now_ns = event->now_ns;
+    pool->unsettled = true;
     lp_worker_step(pool, event->slot, event);
 }
 

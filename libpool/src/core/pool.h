@@ -111,6 +111,7 @@ struct lp_pool {
     uint32_t hungry_first, hungry_last; /* workers that may be sent tasks ahead of time */
     uint32_t prefetch_left;
     uint32_t favourite;                  /* the worker that was assigned a task last, or LP_NONE */
+    bool unsettled;                      /* something was told or added, conclusions are due */
     bool made_room;                      /* in the backlog, since that was told last */
     uint64_t run_ns;                     /* how long a task takes, as far as can be foreseen */
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */

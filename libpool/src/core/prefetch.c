@@ -65,14 +65,19 @@ void lp_prefetch_learn(struct lp_pool *pool, uint64_t run_ns)
         pool->run_ns -= (pool->run_ns - run_ns + 7) / 8;
 }
 
-static uint32_t limit_of(const struct lp_pool *pool, const struct lp_worker *worker)
+/* Its channel has room for so many, and it may run them. */
+static uint32_t most_of(const struct lp_worker *worker)
 {
-    uint64_t depth = pool->run_ns ? LP_PREFETCH_NS / pool->run_ns : LP_PREFETCH_MAX;
     uint32_t left = LP_PREFETCH_MAX;
     if (worker->tasks_limit)
         left = worker->tasks_limit - worker->tasks_done - 1;
-    if (left > LP_PREFETCH_MAX)
-        left = LP_PREFETCH_MAX;
+    return left < LP_PREFETCH_MAX ? left : LP_PREFETCH_MAX;
+}
+
+static uint32_t limit_of(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    uint64_t depth = pool->run_ns ? LP_PREFETCH_NS / pool->run_ns : LP_PREFETCH_MAX;
+    uint32_t left = most_of(worker);
     if (depth < 2)
         return 0; /* it would only wait */
     return depth < left ? (uint32_t)depth : left;
@@ -85,13 +90,6 @@ static uint32_t depth_of(const struct lp_pool *pool, const struct lp_worker *wor
     uint32_t share = (pool->tasks.pending + pool->tasks.prefetched + workers - 1) / workers;
     uint32_t limit = limit_of(pool, worker);
     return limit < share ? limit : share;
-}
-
-bool lp_prefetch_is_soon_done(const struct lp_pool *pool, uint32_t slot)
-{
-    return slot != LP_NONE && pool->workers[slot].state == LP_WORKER_BUSY &&
-           pool->tasks.prefetched < pool->config.backlog_tasks &&
-           (pool->workers[slot].queued + 1) * pool->run_ns <= LP_WAKE_NS;
 }
 
 /* ---- to whom ---------------------------------------------------------------------------------- */
@@ -142,11 +140,23 @@ static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker 
            may_be_prefetched(&pool->tasks.table[worker->task]);
 }
 
-bool lp_prefetch_one(struct lp_pool *pool, uint32_t slot)
+static bool is_soon_done(const struct lp_pool *pool, const struct lp_worker *worker)
 {
+    return (worker->queued + 1) * pool->run_ns <= LP_WAKE_NS && worker->queued < most_of(worker) &&
+           pool->tasks.prefetched < pool->config.backlog_tasks;
+}
+
+bool lp_prefetch_concentrate(struct lp_pool *pool)
+{
+    uint32_t slot = pool->favourite;
+    if (slot == LP_NONE || !may_be_sent_more(pool, &pool->workers[slot]))
+        return false;
     const struct lp_worker *worker = &pool->workers[slot];
-    if (!may_be_sent_more(pool, worker) || pool->prefetch_left == 0 ||
-        worker->queued >= limit_of(pool, worker) || !send_ahead(pool, slot))
+    uint32_t before = worker->queued;
+    while (pool->tasks.pending && pool->prefetch_left && is_soon_done(pool, worker))
+        if (!send_ahead(pool, slot))
+            break;
+    if (worker->queued == before)
         return false;
     be_patient(pool, slot);
     return true;
@@ -193,6 +203,8 @@ static uint32_t take_hungry(struct lp_pool *pool)
 /* Only what is left when every idle worker has got a task. Who could take more comes again. */
 void lp_prefetch_settle(struct lp_pool *pool)
 {
+    if (pool->tasks.pending)
+        (void)lp_prefetch_concentrate(pool);
     for (int i = 0; i < LP_FEEDS_PER_STEP && pool->tasks.pending && pool->hungry_first != LP_NONE;
          i++) {
         uint32_t slot = take_hungry(pool);

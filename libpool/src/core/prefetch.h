@@ -25,15 +25,13 @@ void lp_prefetch_mark_hungry(struct lp_pool *pool, uint32_t slot);
 void lp_prefetch_settle(struct lp_pool *pool);
 
 /*
- * For who is idle, too: waking an idle worker takes longer than the tasks that this one has still to
- * do. What is accepted because somebody is idle may not wait beyond the backlog's bound. `slot` may
- * be LP_NONE.
+ * The favourite: the worker that was assigned a task last, or the first since that has told a result.
+ * It is sent what it will have done before another could be woken; also while others are idle, but then
+ * no more waits than the backlog may hold. False: nothing was sent.
  */
-bool lp_prefetch_is_soon_done(const struct lp_pool *pool, uint32_t slot);
+bool lp_prefetch_concentrate(struct lp_pool *pool);
 /* The next task is of a kind that is in quarantine. */
 bool lp_prefetch_is_held(struct lp_pool *pool);
-/* One task. False: it is not tiny, or there is no room. */
-bool lp_prefetch_one(struct lp_pool *pool, uint32_t slot);
 
 /* The queue: its first leaves it (there is one); any leaves it; all go back to the backlog. */
 uint32_t lp_prefetch_take(struct lp_pool *pool, uint32_t slot);

@@ -120,7 +120,7 @@ TEST(prefetch, as_much_work_goes_ahead_as_can_be_foreseen_and_no_more)
         uint64_t run_ns;
         uint32_t limit;
     } cases[] = {{1, LP_PREFETCH_MAX},
-                 {100, LP_PREFETCH_MAX},
+                 {90, LP_PREFETCH_MAX},
                  {1000, 50},
                  {12500, 4},
                  {25000, 2},
@@ -167,7 +167,7 @@ TEST(prefetch, those_who_work_share_what_is_there)
 {
     OPEN_TINY(LP_PREFETCH_NS / 3, .min_workers = 2, .max_workers = 2);
     submit_many(6);
-    SAID("assign 1 1.1; ahead 2 1.1; assign 3 0.1; ahead 4 1.1; ahead 5 0.1; ahead 6 0.1; ");
+    SAID("assign 1 1.1; ahead 2 1.1; assign 3 0.1; ahead 4 0.1; ahead 5 1.1; ahead 6 0.1; ");
 }
 
 TEST(prefetch, no_promise_on_time_or_size_is_broken)
@@ -220,6 +220,7 @@ TEST(prefetch, nothing_is_sent_to_who_is_to_leave_but_it_works_off_what_it_has)
 TEST(prefetch, who_asks_to_leave_works_off_what_it_has_and_gets_no_more)
 {
     open_queue(2);
+    rig.pool.run_ns = LP_WAKE_NS;
     SUBMIT();
     TELL(0, RESULT, .task_id = 1, .leaves = true);
     SAID("end 1 completed has-run; ");
@@ -293,19 +294,57 @@ TEST(prefetch, no_idle_worker_leaves_or_is_replaced_while_something_waits)
     SAID("end 4 completed has-run; retire 1.1; ");
 }
 
+TEST(prefetch, a_submit_goes_on_at_once_to_who_will_soon_have_done_it)
+{
+    OPEN_TINY(1000, .min_workers = 2, .max_workers = 2, .backlog_tasks = 50);
+    for (int i = 0; i < 3; i++)
+        SUBMIT();
+    SAID("assign 1 1.1; ahead 2 1.1; ahead 3 1.1; ");
+    rig.told_room = false;
+    SUBMIT();
+    CU_ASSERT_FALSE(rig.told_room); /* the only room it has made is its own */
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), rig.now_ns + LP_PATIENCE_NS);
+}
+
+TEST(prefetch, a_submit_that_asks_for_a_worker_gets_one)
+{
+    OPEN_TINY(1000, .min_workers = 1, .max_workers = 2, .backlog_tasks = 50);
+    SUBMIT();
+    SUBMIT();
+    SAID("assign 1 0.1; ahead 2 0.1; spawn 1.1; ");
+}
+
+TEST(prefetch, the_next_favourite_is_who_tells_a_result)
+{
+    OPEN_TINY(LP_PREFETCH_NS / 3, .min_workers = 2, .max_workers = 2);
+    submit_many(6);
+    rig_said(&rig);
+    TELL(0, RESULT, .task_id = 3);
+    TELL(0, RESULT, .task_id = 4);
+    TELL(0, RESULT, .task_id = 6);
+    CU_ASSERT_EQUAL_FATAL(STATE(0), LP_WORKER_IDLE);
+    CU_ASSERT_EQUAL(rig.pool.favourite, LP_NONE);
+    TELL(1, RESULT, .task_id = 1);
+    CU_ASSERT_EQUAL(rig.pool.favourite, 1);
+    rig.pool.run_ns = 1000;
+    rig_said(&rig);
+    SUBMIT();
+    SAID("ahead 7 1.1; ");
+}
+
 TEST(prefetch, where_all_are_busy_a_submit_draws_no_conclusions_until_many_wait)
 {
-    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1, .backlog_tasks = 50);
-    for (uint32_t i = 0; i < LP_FEED_TASKS; i++)
+    OPEN_TINY(13000, .min_workers = 1, .max_workers = 1, .backlog_tasks = 50);
+    for (uint32_t i = 0; i <= LP_FEED_TASKS; i++)
         SUBMIT();
-    SAID("assign 1 0.1; ");
-    SUBMIT();
-    CU_ASSERT_EQUAL(QUEUED(0), LP_FEED_TASKS);
-    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1, .backlog_tasks = 50);
-    SUBMIT();
-    SUBMIT();
-    SUBMIT(.queue_timeout_ns = LP_MS); /* its deadline has to be looked at */
     SAID("assign 1 0.1; ahead 2 0.1; ");
+    SUBMIT();
+    CU_ASSERT_EQUAL(QUEUED(0), 3);
+    OPEN_TINY(13000, .min_workers = 1, .max_workers = 1, .backlog_tasks = 50);
+    for (int i = 0; i < 3; i++)
+        SUBMIT();
+    SUBMIT(.queue_timeout_ns = LP_MS); /* its deadline has to be looked at */
+    SAID("assign 1 0.1; ahead 2 0.1; ahead 3 0.1; ");
 }
 
 TEST(prefetch, tasks_that_are_added_are_settled_together)
@@ -371,7 +410,8 @@ TEST(prefetch, its_turn_makes_room_in_the_backlog)
 
 TEST(prefetch, its_bytes_are_the_backlogs_no_more)
 {
-    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1, .backlog_bytes = 100);
+    OPEN_TINY(13000, .min_workers = 1, .max_workers = 1, .backlog_bytes = 100);
+    SUBMIT();
     SUBMIT();
     SUBMIT(.bytes = 60);
     CU_ASSERT_EQUAL(SUBMIT(.bytes = 60), -EAGAIN);
@@ -505,10 +545,10 @@ TEST(prefetch, what_is_recalled_may_go_to_another)
     SUBMIT();
     STEP(TICK);
     rig_said(&rig);
-    CU_ASSERT_EQUAL_FATAL(QUEUED(1), 1);
-    TELL(0, RESULT, .task_id = 2);
-    TELL(1, RECALLED, .started_id = 1);
-    SAID("end 2 completed has-run; assign 3 0.1; ");
+    CU_ASSERT_EQUAL_FATAL(QUEUED(0), 1);
+    TELL(1, RESULT, .task_id = 1);
+    TELL(0, RECALLED, .started_id = 2);
+    SAID("end 1 completed has-run; assign 3 1.1; ");
 }
 
 TEST(prefetch, only_the_busy_are_recalled_from)
@@ -644,7 +684,7 @@ TEST(prefetch, whoever_says_it_has_begun_a_later_one_has_begun_all_before_it)
 
 TEST(prefetch, the_longest_queue_may_end_in_one_step)
 {
-    OPEN_TINY(100, .min_workers = 1, .max_workers = 1, .backlog_tasks = 300, .notes = true);
+    OPEN_TINY(90, .min_workers = 1, .max_workers = 1, .backlog_tasks = 300, .notes = true);
     submit_many(LP_PREFETCH_MAX + 1);
     STEP(TICK);
     CU_ASSERT_EQUAL_FATAL(QUEUED(0), LP_PREFETCH_MAX);
@@ -738,7 +778,7 @@ TEST(prefetch, the_shutdowns_deadline_waits_a_second_for_the_dead_to_tell)
 
 TEST(prefetch, a_shutdown_that_gives_up_ends_every_queue_and_is_down_last)
 {
-    OPEN_TINY(400, .min_workers = 2, .max_workers = 2, .backlog_tasks = 300, .notes = true);
+    OPEN_TINY(300, .min_workers = 2, .max_workers = 2, .backlog_tasks = 300, .notes = true);
     submit_many(202);
     CU_ASSERT_FATAL(QUEUED(0) + QUEUED(1) > 2 * LP_ENDS_PER_STEP);
     STEP(SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns);
@@ -761,8 +801,8 @@ TEST(prefetch, a_shutdown_that_gives_up_ends_every_queue_and_is_down_last)
 TEST(prefetch, what_follows_from_results_is_settled_once)
 {
     open_queue(3);
-    SUBMIT();
     rig.pool.run_ns = 30000;
+    SUBMIT();
     for (uint64_t id = 1; id <= 3; id++)
         RIG_TELL_ONLY(&rig, 0, RESULT, .task_id = id);
     CU_ASSERT_EQUAL(STATE(0), LP_WORKER_IDLE);
@@ -774,7 +814,9 @@ TEST(prefetch, what_follows_from_results_is_settled_once)
 TEST(prefetch, another_call_settles_as_well)
 {
     open_queue(2);
+    rig.pool.run_ns = LP_WAKE_NS;
     SUBMIT();
+    rig.pool.run_ns = 1000;
     RIG_TELL_ONLY(&rig, 0, RESULT, .task_id = 1);
     RIG_TELL_ONLY(&rig, 0, RESULT, .task_id = 2);
     SUBMIT();

@@ -88,7 +88,13 @@ uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, u
     if (index == LP_NONE)
         return LP_NONE;
     struct lp_task *task = &tasks->table[index];
-    *task = (struct lp_task){.id = ++tasks->last_id, .spec = *spec, .submitted_ns = now_ns};
+    /* By field: to wipe all of it costs more than all else here. */
+    task->id = ++tasks->last_id;
+    task->slot = task->returns = 0;
+    task->doubted = task->launched = false;
+    task->spec = *spec;
+    task->submitted_ns = now_ns;
+    task->assigned_ns = 0;
     if (spec->retry) {
         struct lp_retry *retry = &tasks->retries[index];
         *retry = (struct lp_retry){

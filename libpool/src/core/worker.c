@@ -72,6 +72,8 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         pool->numbers[worker->number] = false;
     if (worker->kill_overran && state == LP_WORKER_DEAD)
         pool->places.overdue--;
+    if (worker->state == LP_WORKER_BUSY && pool->favourite == slot)
+        pool->favourite = LP_NONE;
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -716,6 +718,8 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         launch_queued(pool, slot);
         watch_task(pool, slot);
         lp_prefetch_mark_hungry(pool, slot);
+        if (pool->favourite == LP_NONE)
+            pool->favourite = slot;
         return;
     }
     move(pool, slot, LP_WORKER_IDLE);

@@ -194,7 +194,8 @@ static int64_t data_there(struct lp_channel *channel, uint64_t wanted)
 static void publish_head(struct lp_channel *channel, uint64_t bytes)
 {
     channel->head += bytes;
-    atomic_store_explicit(&ring_out(channel)->head, channel->head, memory_order_release);
+    if (!channel->holds)
+        atomic_store_explicit(&ring_out(channel)->head, channel->head, memory_order_release);
 }
 
 static void publish_tail(struct lp_channel *channel, uint64_t bytes)
@@ -293,8 +294,17 @@ static uint32_t offered(const struct lp_channel *channel)
     return (has_data ? WAITS_FOR_DATA : 0u) | (has_room ? WAITS_FOR_ROOM : 0u);
 }
 
+void lp_channel_hold(struct lp_channel *channel)
+{
+    channel->holds = true;
+}
+
 void lp_channel_ring(struct lp_channel *channel)
 {
+    if (channel->holds) {
+        channel->holds = false;
+        publish_head(channel, 0);
+    }
     struct lp_window *window = channel->window;
     _Atomic uint32_t *waits = channel->is_host ? &window->worker_waits : &window->host_waits;
     uint32_t wanted = atomic_fetch_or_explicit(waits, 0, memory_order_acq_rel);

@@ -80,6 +80,7 @@ struct lp_channel { /* private to one side */
     bool is_host;
     uint32_t spin_ns;  /* worker: for how long it pays to wait awake */
     bool bell_owed;    /* worker: it has not rung for what it wrote last */
+    bool holds;        /* what is sent is not published before the next bell */
     bool mute;         /* worker: its bell is gone, as user code may have closed it */
     dev_t bell_device; /* worker: what its bell is */
     ino_t bell_inode;
@@ -112,6 +113,8 @@ int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, boo
 
 /* Wakes the other side if it sleeps; call after sending, writing or reading. */
 void lp_channel_ring(struct lp_channel *channel);
+/* Until the next ring, what is sent is shown to the other side all at once. */
+void lp_channel_hold(struct lp_channel *channel);
 
 /*
  * Host, before sleeping in epoll: asks for a doorbell; true when there is something to read already
