@@ -15,7 +15,7 @@ int lp_outbox_init(struct lp_outbox *outbox, uint32_t slots)
 {
     size_t max = (size_t)slots * (2 * DEATH_REPORTS) + SPARE_REPORTS;
     *outbox = (struct lp_outbox){.max = max};
-    outbox->items = lp_sys.map(max * sizeof(outbox->items[0]));
+    outbox->items = lp_sys.map_own(max * sizeof(outbox->items[0]));
     return outbox->items != NULL ? 0 : -ENOMEM;
 }
 

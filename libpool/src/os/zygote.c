@@ -12,7 +12,8 @@
  * with that death or later. When an orphan dies its own children land here, and the death wakes the
  * loop: so there is a fixpoint, and no timer. Nothing waits for one particular process.
  *
- * Nothing is allocated after the start, and nothing blocks but the one poll().
+ * Nothing is allocated after the start, and nothing blocks but the one poll(). What the loop keeps is
+ * not in the workers' copies: a page that is written to after a fork would be copied each time.
  */
 #include "os/zygote_main.h"
 
@@ -122,19 +123,19 @@ static void refuse(struct zygote *zygote, const struct lp_request *request, int 
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 
-static void run_worker(const struct zygote *zygote, const struct lp_request *request)
+static struct lp_child_plan plan_child(const struct zygote *zygote,
+                                       const struct lp_request *request)
 {
-    const struct lp_child_plan plan = {
-        .options = zygote->options,
-        .cgroup = &zygote->cgroup,
-        .slot = request->slot,
-        .number = request->number,
-        .generation = request->generation,
-        .zygote_pid = zygote->pid,
-        .oom_score = zygote->oom_score,
-        .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE] : -1,
-        .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
-    lp_child_run(&plan);
+    return (struct lp_child_plan){.options = zygote->options,
+                                  .cgroup = &zygote->cgroup,
+                                  .slot = request->slot,
+                                  .number = request->number,
+                                  .generation = request->generation,
+                                  .zygote_pid = zygote->pid,
+                                  .oom_score = zygote->oom_score,
+                                  .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE]
+                                                                      : -1,
+                                  .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
 }
 
 static bool has_heir(struct slot *slot)
@@ -172,9 +173,10 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
     if (!slot->was_used)
         slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
     uint64_t oom_kills = slot->oom_kills, born_from_ns = boot_time_ns();
+    const struct lp_child_plan plan = plan_child(zygote, request);
     pid_t pid = lp_sys.fork();
     if (pid == 0)
-        run_worker(zygote, request);
+        lp_child_run(&plan);
     if (pid < 0) {
         refuse(zygote, request, pid);
         return;
@@ -538,11 +540,11 @@ static _Noreturn void run(struct zygote *zygote)
 static int allocate(struct zygote *zygote)
 {
     size_t slots = zygote->options->slots;
-    zygote->slots = lp_sys.map(slots * sizeof(zygote->slots[0]));
-    zygote->fds = lp_sys.map((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
-    zygote->polls = lp_sys.map((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
-    zygote->workers.pids = lp_sys.map(slots * sizeof(zygote->workers.pids[0]));
-    zygote->workers.slots = lp_sys.map(slots * sizeof(zygote->workers.slots[0]));
+    zygote->slots = lp_sys.map_own(slots * sizeof(zygote->slots[0]));
+    zygote->fds = lp_sys.map_own((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
+    zygote->polls = lp_sys.map_own((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
+    zygote->workers.pids = lp_sys.map_own(slots * sizeof(zygote->workers.pids[0]));
+    zygote->workers.slots = lp_sys.map_own(slots * sizeof(zygote->workers.slots[0]));
     if (zygote->slots == NULL || zygote->fds == NULL || zygote->polls == NULL ||
         zygote->workers.pids == NULL || zygote->workers.slots == NULL)
         return -ENOMEM;
