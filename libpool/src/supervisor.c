@@ -99,7 +99,8 @@ static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uin
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */
-    if (lp_zygote_send(&pool->zygote, &message) != -EAGAIN)
+    int doorbell_fd = kind == LP_REQUEST_SPAWN ? line->doorbell_fd : -1;
+    if (lp_zygote_send(&pool->zygote, &message, doorbell_fd) != -EAGAIN)
         return;
     line->owed |= owed;
     pool->socket_full = true;
@@ -288,7 +289,7 @@ static void perform_down(libpool *pool)
     pool->quitting = true;
     pool->quit_by_ns = lp_supervisor_now() + QUIT_WAIT_NS;
     if (pool->zygote.socket_fd >= 0)
-        (void)lp_zygote_send(&pool->zygote, &quit);
+        (void)lp_zygote_send(&pool->zygote, &quit, -1);
     leave_to_driver(pool);
 }
 
@@ -1187,15 +1188,13 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
         pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd =
             pool->lines[slot].tail_fd = -1;
-    pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     pool->wardrobe = pool->start.spawns ? NULL : lp_wardrobe_open(slots);
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
-    if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->heir_fds ||
-        !pool->heir_pids || (pool->ring.capacity && !pool->ring.events) ||
-        (!pool->wardrobe && !pool->start.spawns))
+    if (!pool->core_memory || !pool->lines || !pool->heir_fds || !pool->heir_pids ||
+        (pool->ring.capacity && !pool->ring.events) || (!pool->wardrobe && !pool->start.spawns))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
     struct lp_manifest manifest = make_manifest(pool);
@@ -1220,7 +1219,6 @@ static int open_lines(libpool *pool)
         line->doorbell_fd = lp_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (line->doorbell_fd < 0)
             return line->doorbell_fd;
-        pool->doorbell_fds[slot] = line->doorbell_fd;
         line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
         if (pool->tails.bytes && (line->tail_fd = lp_tail_open()) < 0)
             return line->tail_fd;
@@ -1303,7 +1301,6 @@ static void describe_zygote(libpool *pool)
     pool->zygote = LP_ZYGOTE_LINK_NULL;
     pool->zygote_options = (struct lp_zygote_options){
         .slots = pool->core.slots,
-        .doorbell_fds = pool->doorbell_fds,
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .lifeline_fd = pool->lifeline_fd,
         .memory_limit_bytes = pool->options.memory_limit_bytes,
@@ -1414,7 +1411,6 @@ void lp_supervisor_close(libpool *pool, bool forked)
     lp_start_release(&pool->start, slots, forked, allocator);
     lp_wardrobe_close(pool->wardrobe);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
-    lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);
     lp_release(allocator, pool->heir_pids, slots * sizeof *pool->heir_pids);
     lp_release(allocator, pool->lines, slots * sizeof *pool->lines);

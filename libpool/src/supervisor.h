@@ -69,7 +69,6 @@ struct libpool {
     struct lp_poller poller;
     struct lp_zygote_link zygote;
     struct lp_zygote_options zygote_options;
-    int *doorbell_fds;
     int *heir_fds; /* by slot: workers that a lost zygote left, for the next one */
     pid_t *heir_pids;
     uint32_t containment, oom_evidence, memory_enforcement;

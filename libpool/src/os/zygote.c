@@ -32,6 +32,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdalign.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -73,6 +74,7 @@ struct zygote {
     int *fds; /* the socket, the host's pidfd, the doorbells */
     struct pollfd *polls;
     int sigchld_fd;
+    int bell_fd; /* the doorbell of who is born next; -1: none came */
     uint32_t n_dying;
     uint64_t deaths;
     bool can_walk, leaving;
@@ -87,8 +89,9 @@ enum {
     FD_HOST,
     FD_LIFELINE,
     FD_KILL,   /* places for the two directories that a worker enters, */
-    FD_MEMORY, /* see hold_places */
-    FD_DOORBELLS
+    FD_MEMORY, /* and for the doorbell of who is born next: see hold_places */
+    FD_BELL,
+    FD_HEIRS
 };
 
 /* ---- Births ------------------------------------------------------------------------------ */
@@ -135,7 +138,7 @@ static struct lp_child_plan plan_child(const struct zygote *zygote,
                                   .oom_score = zygote->oom_score,
                                   .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE]
                                                                       : -1,
-                                  .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
+                                  .doorbell_fd = zygote->bell_fd};
 }
 
 static bool has_heir(struct slot *slot)
@@ -165,7 +168,9 @@ static void spawn(struct zygote *zygote, const struct lp_request *request)
         refuse(zygote, request, -EBUSY);
         return;
     }
-    int error = slot->was_used ? 0 : lp_cgroup_prepare(&zygote->cgroup, request->slot);
+    int error = zygote->bell_fd < 0 ? -EMFILE : 0;
+    if (error == 0 && !slot->was_used)
+        error = lp_cgroup_prepare(&zygote->cgroup, request->slot);
     if (error < 0) {
         refuse(zygote, request, error);
         return;
@@ -431,19 +436,42 @@ static void serve(struct zygote *zygote, const struct lp_request *request)
     }
 }
 
+/* Onto the number that is held for it. Without one it stays where it is. */
+static void take_bell(struct zygote *zygote, int fd)
+{
+    int place = zygote->fds[FD_BELL];
+    zygote->bell_fd = fd;
+    if (fd < 0 || place < 0 || lp_sys.dup_to(fd, place, O_CLOEXEC) < 0)
+        return;
+    lp_fd_close(&fd);
+    zygote->bell_fd = place;
+}
+
+static void drop_bell(struct zygote *zygote)
+{
+    if (zygote->bell_fd != zygote->fds[FD_BELL])
+        lp_fd_close(&zygote->bell_fd);
+}
+
 /* 1: one served; 0: none there; -EPIPE: the host has hung up. */
 static int take_request(struct zygote *zygote)
 {
+    alignas(struct cmsghdr) char control[LP_FDS_CONTROL_BYTES];
     struct lp_request request;
     struct iovec part = {&request, sizeof(request)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t got = lp_sys.recvmsg(zygote->fds[FD_SOCKET], &message, MSG_DONTWAIT);
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t got = lp_sys.recvmsg(zygote->fds[FD_SOCKET], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got == -EAGAIN || got == -EINTR || got == -ENOMEM)
         return 0;
     if (got <= 0)
         return -EPIPE;
+    take_bell(zygote, lp_fds_detach(&message));
     if (got == (ssize_t)sizeof(request))
         serve(zygote, &request);
+    drop_bell(zygote);
     return 1;
 }
 
@@ -541,7 +569,7 @@ static int allocate(struct zygote *zygote)
 {
     size_t slots = zygote->options->slots;
     zygote->slots = lp_sys.map_own(slots * sizeof(zygote->slots[0]));
-    zygote->fds = lp_sys.map_own((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
+    zygote->fds = lp_sys.map_own((FD_HEIRS + slots) * sizeof(zygote->fds[0]));
     zygote->polls = lp_sys.map_own((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
     zygote->workers.pids = lp_sys.map_own(slots * sizeof(zygote->workers.pids[0]));
     zygote->workers.slots = lp_sys.map_own(slots * sizeof(zygote->workers.slots[0]));
@@ -560,7 +588,7 @@ static int allocate(struct zygote *zygote)
  */
 static void hold_places(struct zygote *zygote, const struct lp_zygote_birth *birth)
 {
-    for (int i = FD_KILL; i <= FD_MEMORY; i++)
+    for (int i = FD_KILL; i <= FD_BELL; i++)
         zygote->fds[i] = lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
 }
 
@@ -579,11 +607,11 @@ static void leave_places(struct zygote *zygote)
             lp_fd_close(&zygote->fds[i]);
 }
 
-/* All that it needs of the host's table; how many. The heirs stand behind the doorbells. */
+/* All that it needs of the host's table; how many. */
 static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *birth)
 {
     const struct lp_zygote_options *options = zygote->options;
-    size_t n = FD_DOORBELLS;
+    size_t n = FD_HEIRS;
     zygote->fds[FD_SOCKET] = birth->socket_fd;
     zygote->fds[FD_HOST] = birth->host_pid_fd;
     zygote->has_lifeline = birth->lifeline_fd >= 0;
@@ -591,8 +619,6 @@ static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *bi
                                    ? birth->lifeline_fd
                                    : lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
     hold_places(zygote, birth);
-    for (uint32_t i = 0; i < options->slots; i++)
-        zygote->fds[n++] = options->doorbell_fds[i];
     for (uint32_t i = 0; i < options->slots; i++)
         if (options->heir_fds != NULL && options->heir_fds[i] >= 0)
             zygote->fds[n++] = options->heir_fds[i];
@@ -608,7 +634,7 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
         return error;
     lp_fds_settle_standard(options->keep_stdin);
     error = lp_fds_keep_in_place(zygote->fds, n);
-    size_t heirs = FD_DOORBELLS + (size_t)options->slots;
+    size_t heirs = FD_HEIRS;
     for (uint32_t i = 0; i < options->slots; i++) {
         struct slot *slot = &zygote->slots[i];
         bool is_heir = options->heir_fds != NULL && options->heir_fds[i] >= 0;
@@ -710,7 +736,10 @@ static int socket_of(const struct zygote *zygote, const struct lp_zygote_birth *
 
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
 {
-    struct zygote zygote = {.options = birth->options, .pid = getpid(), .cgroup = LP_CGROUP_NULL};
+    struct zygote zygote = {.options = birth->options,
+                            .pid = getpid(),
+                            .bell_fd = -1,
+                            .cgroup = LP_CGROUP_NULL};
     (void)lp_sys.register_rseq();
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");
