@@ -93,6 +93,8 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
 {
     die_with_zygote(plan);
     /* First the cgroup: what it does not hold, cgroup.kill does not reach. */
+    if (plan->makes_directories) /* here, while the zygote goes on; if that fails, entering does */
+        (void)lp_cgroup_prepare(plan->cgroup, plan->slot);
     if (lp_cgroup_enter(plan->cgroup, plan->slot) < 0)
         _exit(LP_CHILD_UNPREPARED);
     (void)lp_sys.setsid();

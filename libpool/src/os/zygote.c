@@ -155,28 +155,45 @@ static void kill_heir(struct slot *slot)
         lp_tree_kill_pinned(slot->heir_fd, slot->heir_pid);
 }
 
+static bool is_taken(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    if (slot->state != VACANT || slot->was_used)
+        return slot->state != VACANT;
+    if (!has_heir(slot) &&
+        (zygote->cgroup.is_new || !lp_cgroup_is_populated(&zygote->cgroup, index, -1)))
+        return false;
+    (void)lp_cgroup_kill(&zygote->cgroup, index); /* an unreported worker's: it goes, try again */
+    return true;
+}
+
+/* A limit has to be there before the worker is; else it makes its directories by itself. */
+static int open_slot(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    int error = zygote->cgroup.limit_bytes ? lp_cgroup_prepare(&zygote->cgroup, index) : 0;
+    if (!zygote->cgroup.is_new)
+        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, index);
+    return error;
+}
+
+static int check(struct zygote *zygote, uint32_t index)
+{
+    if (is_taken(zygote, index))
+        return -EBUSY;
+    if (zygote->bell_fd < 0)
+        return -EMFILE;
+    return zygote->slots[index].was_used ? 0 : open_slot(zygote, index);
+}
+
 static void spawn(struct zygote *zygote, const struct lp_request *request)
 {
     struct slot *slot = &zygote->slots[request->slot];
-    bool is_taken = slot->state != VACANT;
-    if (!is_taken && !slot->was_used)
-        is_taken = has_heir(slot) || lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1);
-    if (is_taken) {
-        if (slot->state ==
-            VACANT) /* what an unreported worker left behind: it goes, then try again */
-            (void)lp_cgroup_kill(&zygote->cgroup, request->slot);
-        refuse(zygote, request, -EBUSY);
-        return;
-    }
-    int error = zygote->bell_fd < 0 ? -EMFILE : 0;
-    if (error == 0 && !slot->was_used)
-        error = lp_cgroup_prepare(&zygote->cgroup, request->slot);
+    int error = check(zygote, request->slot);
     if (error < 0) {
         refuse(zygote, request, error);
         return;
     }
-    if (!slot->was_used)
-        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
     uint64_t oom_kills = slot->oom_kills, born_from_ns = boot_time_ns();
     const struct lp_child_plan plan = plan_child(zygote, request);
     pid_t pid = lp_sys.fork();
@@ -736,10 +753,8 @@ static int socket_of(const struct zygote *zygote, const struct lp_zygote_birth *
 
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
 {
-    struct zygote zygote = {.options = birth->options,
-                            .pid = getpid(),
-                            .bell_fd = -1,
-                            .cgroup = LP_CGROUP_NULL};
+    struct zygote zygote = {
+        .options = birth->options, .pid = getpid(), .bell_fd = -1, .cgroup = LP_CGROUP_NULL};
     (void)lp_sys.register_rseq();
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");
