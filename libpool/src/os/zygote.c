@@ -134,6 +134,8 @@ static struct lp_child_plan plan_child(const struct zygote *zygote,
                                   .slot = request->slot,
                                   .number = request->number,
                                   .generation = request->generation,
+                                  .makes_directories = !zygote->slots[request->slot].was_used &&
+                                                       zygote->cgroup.limit_bytes == 0,
                                   .zygote_pid = zygote->pid,
                                   .oom_score = zygote->oom_score,
                                   .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE]
