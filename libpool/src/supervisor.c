@@ -1281,6 +1281,7 @@ static void describe_worker(libpool *pool)
         .alive = pool->alive,
         .windows = pool->windows,
         .slots = pool->core.slots,
+        .window_bytes = lp_channel_window_bytes(),
         .result_bytes = options->result_bytes,
         .sizes = pool->options,
         .place = &pool->place,

@@ -62,6 +62,7 @@ static int fill_kit(struct handed *handed)
     kit->sizes.trim_bytes = manifest->trim_bytes;
     kit->place = manifest->place ? manifest->place : &nowhere;
     kit->slots = manifest->slots;
+    kit->window_bytes = lp_channel_window_bytes();
     kit->result_bytes = manifest->result_bytes;
     kit->outfit = manifest->outfit;
     kit->object = manifest->object;
