@@ -494,22 +494,21 @@ static int take_request(struct zygote *zygote)
     return 1;
 }
 
-static void take_requests(struct zygote *zygote)
+static bool wants_request(const struct zygote *zygote)
+{
+    return !zygote->leaving && lp_outbox_has_room(&zygote->outbox, zygote->options->slots);
+}
+
+static void take_requests(struct zygote *zygote, int most)
 {
     int taken = 1;
-    for (int i = 0; i < REQUESTS_PER_ROUND && taken == 1 && !zygote->leaving; i++)
-        if (lp_outbox_has_room(&zygote->outbox, zygote->options->slots))
-            taken = take_request(zygote);
+    for (int i = 0; i < most && taken == 1 && wants_request(zygote); i++)
+        taken = take_request(zygote);
     if (taken == -EPIPE)
         leave(zygote);
 }
 
 /* ---- The loop ---------------------------------------------------------------------------- */
-
-static bool wants_request(const struct zygote *zygote)
-{
-    return !zygote->leaving && lp_outbox_has_room(&zygote->outbox, zygote->options->slots);
-}
 
 static void set_poll(struct pollfd *entry, int fd, int events)
 {
@@ -562,14 +561,17 @@ static bool flush(struct zygote *zygote)
     return flushed == -EAGAIN;
 }
 
-/* The host waits for the news of a death, and then for the replacement; for the proof nobody does. */
+/*
+ * A death is known to the host by its pidfd, and the replacement may have been asked for already: that one
+ * comes before the news of how it died, but not all that is asked. For the proof nobody waits.
+ */
 static _Noreturn void run(struct zygote *zygote)
 {
     for (;;) {
         reap_all(zygote); /* before a fork, so that no limit is met by the dead */
+        take_requests(zygote, 1);
         (void)flush(zygote);
-        if (wants_request(zygote))
-            take_requests(zygote);
+        take_requests(zygote, REQUESTS_PER_ROUND);
         sweep(zygote);
         settle(zygote);
         bool is_stuffed = flush(zygote);
