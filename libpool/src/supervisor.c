@@ -23,7 +23,8 @@
 #define DRAIN_BATCHES 64               /* of one whose end is near */
 #define PUMP_ROUNDS 8                  /* before others get their turn */
 #define POLLING_PAYS 64u               /* tasks whose end was found without a bell in POLL_NS */
-#define POLL_NS 500000u                /* what nobody takes is taken so soon */
+#define THIN_OUT_TASKS 1024u /* who gets none of so many is not looked at for the next one */
+#define POLL_NS 500000u      /* what nobody takes is taken so soon */
 
 /* What a poller event is about: kind, generation, slot. */
 enum tag {
@@ -171,19 +172,46 @@ static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task 
     lp_line_prefetch(&pool->lines[slot], task->spec.user, task->id);
 }
 
-/* Those that were handed something last will answer next. Who falls out is heard by its bell. */
+/* From here on it is heard by its bell. */
+static void unscan_line(libpool *pool, struct lp_line *line)
+{
+    line->scanned = false;
+    line->again = line->again || pool->polling || pool->arming; /* to be looked at once more */
+    if (line->again)
+        leave_to_driver(pool);
+}
+
+/*
+ * A look at each costs as much as a lone task: a list that a burst has filled is thinned out again. Not
+ * while somebody goes through it.
+ */
+static void thin_out(libpool *pool)
+{
+    if (pool->assigned < THIN_OUT_TASKS)
+        return;
+    uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed), kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t slot = atomic_load_explicit(&pool->scanned[i], memory_order_relaxed);
+        struct lp_line *line = &pool->lines[slot];
+        if (line->assigned || pool->core.workers[slot].task != LP_NONE)
+            atomic_store_explicit(&pool->scanned[kept++], slot, memory_order_relaxed);
+        else
+            unscan_line(pool, line);
+        line->assigned = false;
+    }
+    atomic_store_explicit(&pool->n_scanned, kept, memory_order_release);
+    pool->next_scanned = kept;
+    pool->assigned = 0;
+}
+
+/* Those that were handed something last will answer next. */
 static void scan_line(libpool *pool, uint32_t slot)
 {
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     uint32_t at = pool->next_scanned++ % LP_SCANNED_MAX;
-    if (at < n) {
-        struct lp_line *old =
-            &pool->lines[atomic_load_explicit(&pool->scanned[at], memory_order_relaxed)];
-        old->scanned = false;
-        old->again = old->again || pool->polling; /* unarmed: to be looked at once more */
-        if (old->again)
-            leave_to_driver(pool);
-    }
+    if (at < n)
+        unscan_line(pool,
+                    &pool->lines[atomic_load_explicit(&pool->scanned[at], memory_order_relaxed)]);
     pool->lines[slot].scanned = true;
     atomic_store_explicit(&pool->scanned[at], slot, memory_order_relaxed);
     if (at >= n)
@@ -204,6 +232,8 @@ static void perform_assign(libpool *pool, const struct lp_action *action)
     struct lp_line *line = &pool->lines[action->slot];
     if (!line->scanned)
         scan_line(pool, action->slot);
+    line->assigned = true;
+    pool->assigned++;
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     if (task->state == LP_TASK_PREFETCHED)
         perform_prefetch(pool, action->slot, task);
@@ -598,6 +628,7 @@ void lp_supervisor_resume(libpool *pool, const libpool_future *future)
 bool lp_supervisor_take(libpool *pool)
 {
     uint32_t before = pool->ends;
+    thin_out(pool);
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = atomic_load_explicit(&pool->scanned[i], memory_order_relaxed);
@@ -612,8 +643,10 @@ static void arm_all(libpool *pool)
 {
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     pool->polling = false;
+    pool->arming = true;
     for (uint32_t i = 0; i < n; i++)
         pump_line(pool, atomic_load_explicit(&pool->scanned[i], memory_order_relaxed), true);
+    pool->arming = false;
 }
 
 void lp_supervisor_before_sleep(libpool *pool)
