@@ -11,7 +11,7 @@ VERSION := 0.1.0
 SOVERSION := 0
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion
-STRICT   := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(WERROR) -fPIC -pthread
+STRICT   := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(WERROR) -fPIC -fno-plt -pthread
 INCLUDES := -Ilibpool/include -Ilibpool/src -I.
 SECCOMP   = $(shell pkg-config --libs libseccomp 2>/dev/null)
 

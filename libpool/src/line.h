@@ -32,6 +32,7 @@ struct lp_line {
     uint32_t owed;
     bool orphaned; /* the zygote that would report its death is lost */
     bool scanned;  /* in the pool's list of those that are looked at without a bell */
+    bool assigned; /* was handed a task since that list was thinned out last */
     bool again;    /* there is more to do without a doorbell */
     bool broken;   /* a send found nonsense: to be told to the core */
 

@@ -22,8 +22,9 @@
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
 #define DRAIN_BATCHES 64               /* of one whose end is near */
 #define PUMP_ROUNDS 8                  /* before others get their turn */
-#define POLLING_PAYS 64u /* submits, and ends that were found without a bell, in POLL_NS */
-#define POLL_NS 500000u  /* what nobody takes is taken so soon */
+#define POLLING_PAYS 64u     /* submits, and ends that were found without a bell, in POLL_NS */
+#define THIN_OUT_TASKS 1024u /* who gets none of so many is not looked at for the next one */
+#define POLL_NS 500000u      /* what nobody takes is taken so soon */
 
 /* What a poller event is about: kind, generation, slot. */
 enum tag {
@@ -99,7 +100,8 @@ static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uin
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */
-    if (lp_zygote_send(&pool->zygote, &message) != -EAGAIN)
+    int doorbell_fd = kind == LP_REQUEST_SPAWN ? line->doorbell_fd : -1;
+    if (lp_zygote_send(&pool->zygote, &message, doorbell_fd) != -EAGAIN)
         return;
     line->owed |= owed;
     pool->socket_full = true;
@@ -174,19 +176,46 @@ static void perform_prefetch(libpool *pool, uint32_t slot, const struct lp_task 
     lp_line_prefetch(&pool->lines[slot], task->spec.user, task->id);
 }
 
-/* Those that were handed something last will answer next. Who falls out is heard by its bell. */
+/* From here on it is heard by its bell. */
+static void unscan_line(libpool *pool, struct lp_line *line)
+{
+    line->scanned = false;
+    line->again = line->again || pool->polling || pool->arming; /* to be looked at once more */
+    if (line->again)
+        leave_to_driver(pool);
+}
+
+/*
+ * A look at each costs as much as a lone task: a list that a burst has filled is thinned out again. Not
+ * while somebody goes through it.
+ */
+static void thin_out(libpool *pool)
+{
+    if (pool->assigned < THIN_OUT_TASKS)
+        return;
+    uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed), kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t slot = atomic_load_explicit(&pool->scanned[i], memory_order_relaxed);
+        struct lp_line *line = &pool->lines[slot];
+        if (line->assigned || pool->core.workers[slot].task != LP_NONE)
+            atomic_store_explicit(&pool->scanned[kept++], slot, memory_order_relaxed);
+        else
+            unscan_line(pool, line);
+        line->assigned = false;
+    }
+    atomic_store_explicit(&pool->n_scanned, kept, memory_order_release);
+    pool->next_scanned = kept;
+    pool->assigned = 0;
+}
+
+/* Those that were handed something last will answer next. */
 static void scan_line(libpool *pool, uint32_t slot)
 {
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     uint32_t at = pool->next_scanned++ % LP_SCANNED_MAX;
-    if (at < n) {
-        struct lp_line *old =
-            &pool->lines[atomic_load_explicit(&pool->scanned[at], memory_order_relaxed)];
-        old->scanned = false;
-        old->again = old->again || pool->polling; /* unarmed: to be looked at once more */
-        if (old->again)
-            leave_to_driver(pool);
-    }
+    if (at < n)
+        unscan_line(pool,
+                    &pool->lines[atomic_load_explicit(&pool->scanned[at], memory_order_relaxed)]);
     pool->lines[slot].scanned = true;
     atomic_store_explicit(&pool->scanned[at], slot, memory_order_relaxed);
     if (at >= n)
@@ -207,6 +236,8 @@ static void perform_assign(libpool *pool, const struct lp_action *action)
     struct lp_line *line = &pool->lines[action->slot];
     if (!line->scanned)
         scan_line(pool, action->slot);
+    line->assigned = true;
+    pool->assigned++;
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     if (task->state == LP_TASK_PREFETCHED)
         perform_prefetch(pool, action->slot, task);
@@ -293,7 +324,7 @@ static void perform_down(libpool *pool)
     pool->quit_by_ns = lp_supervisor_now() + QUIT_WAIT_NS;
     lp_governor_leave(&pool->membership);
     if (pool->zygote.socket_fd >= 0)
-        (void)lp_zygote_send(&pool->zygote, &quit);
+        (void)lp_zygote_send(&pool->zygote, &quit, -1);
     leave_to_driver(pool);
 }
 
@@ -635,6 +666,7 @@ void lp_supervisor_resume(libpool *pool, const libpool_future *future)
 bool lp_supervisor_take(libpool *pool)
 {
     uint32_t before = pool->ends;
+    thin_out(pool);
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = atomic_load_explicit(&pool->scanned[i], memory_order_relaxed);
@@ -649,8 +681,10 @@ static void arm_all(libpool *pool)
 {
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     pool->polling = false;
+    pool->arming = true;
     for (uint32_t i = 0; i < n; i++)
         pump_line(pool, atomic_load_explicit(&pool->scanned[i], memory_order_relaxed), true);
+    pool->arming = false;
 }
 
 void lp_supervisor_before_sleep(libpool *pool)
@@ -1249,15 +1283,13 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
         pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd =
             pool->lines[slot].tail_fd = -1;
-    pool->doorbell_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->doorbell_fds);
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     pool->wardrobe = pool->start.spawns ? NULL : lp_wardrobe_open(slots);
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
-    if (!pool->core_memory || !pool->lines || !pool->doorbell_fds || !pool->heir_fds ||
-        !pool->heir_pids || (pool->ring.capacity && !pool->ring.events) ||
-        (!pool->wardrobe && !pool->start.spawns))
+    if (!pool->core_memory || !pool->lines || !pool->heir_fds || !pool->heir_pids ||
+        (pool->ring.capacity && !pool->ring.events) || (!pool->wardrobe && !pool->start.spawns))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
     struct lp_manifest manifest = make_manifest(pool);
@@ -1282,7 +1314,6 @@ static int open_lines(libpool *pool)
         line->doorbell_fd = lp_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (line->doorbell_fd < 0)
             return line->doorbell_fd;
-        pool->doorbell_fds[slot] = line->doorbell_fd;
         line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
         if (pool->tails.bytes && (line->tail_fd = lp_tail_open()) < 0)
             return line->tail_fd;
@@ -1345,6 +1376,7 @@ static void describe_worker(libpool *pool)
         .alive = pool->alive,
         .windows = pool->windows,
         .slots = pool->core.slots,
+        .window_bytes = lp_channel_window_bytes(),
         .result_bytes = options->result_bytes,
         .sizes = pool->options,
         .place = &pool->place,
@@ -1365,7 +1397,6 @@ static void describe_zygote(libpool *pool)
     pool->zygote = LP_ZYGOTE_LINK_NULL;
     pool->zygote_options = (struct lp_zygote_options){
         .slots = pool->core.slots,
-        .doorbell_fds = pool->doorbell_fds,
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .lifeline_fd = pool->lifeline_fd,
         .memory_limit_bytes = pool->options.memory_limit_bytes,
@@ -1498,7 +1529,6 @@ void lp_supervisor_close(libpool *pool, bool forked)
     lp_start_release(&pool->start, slots, forked, allocator);
     lp_wardrobe_close(pool->wardrobe);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
-    lp_release(allocator, pool->doorbell_fds, slots * sizeof *pool->doorbell_fds);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);
     lp_release(allocator, pool->heir_pids, slots * sizeof *pool->heir_pids);
     lp_release(allocator, pool->lines, slots * sizeof *pool->lines);

@@ -71,7 +71,6 @@ struct libpool {
     struct lp_membership membership;
     struct lp_zygote_link zygote;
     struct lp_zygote_options zygote_options;
-    int *doorbell_fds;
     int *heir_fds; /* by slot: workers that a lost zygote left, for the next one */
     pid_t *heir_pids;
     uint32_t containment, oom_evidence, memory_enforcement;
@@ -80,9 +79,11 @@ struct libpool {
         scanned[LP_SCANNED_MAX]; /* slots that were assigned a task last: read without the lock */
     _Atomic uint32_t n_scanned;
     uint32_t next_scanned; /* where the next one goes */
+    uint32_t assigned;     /* tasks that were handed out since the list was thinned out */
     uint32_t bell_owed_to; /* slot whose worker was sent tasks ahead and not told yet, or LP_NONE */
     uint32_t held;         /* so many of them are not shown to it either */
     bool polling;          /* bells are unarmed: the supervisor looks by itself now and then */
+    bool arming;           /* they are being armed again, one by one */
     uint64_t poll_ns;      /* when the next look is due */
     uint32_t submits;
     uint32_t ends;       /* tasks that have ended */

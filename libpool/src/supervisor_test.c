@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -96,6 +97,55 @@ static libpool_future *open_busy_pool(libpool **pool, uint32_t run_timeout_ms)
         (void)poll(NULL, 0, 5);
     CU_ASSERT(has_begun(*pool));
     return future;
+}
+
+/* ---- Who is looked at without a bell --------------------------------------------------------- */
+
+#define CROWD 8u
+
+static _Atomic uint32_t *arrived; /* shared with the workers */
+
+/* None leaves before all are there. */
+static int meet(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    (void)atomic_fetch_add(arrived, 1);
+    for (uint32_t seen; (seen = atomic_load(arrived)) < CROWD;)
+        (void)lp_sys.futex_wait(arrived, seen, -1);
+    (void)lp_sys.futex_wake(arrived); /* the next one */
+    return 0;
+}
+
+static uint32_t count_scanned(libpool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    uint32_t n = atomic_load(&pool->n_scanned);
+    pthread_mutex_unlock(&pool->lock);
+    return n;
+}
+
+TEST(supervisor, who_gets_no_more_tasks_is_not_looked_at)
+{
+    libpool *pool;
+    libpool_future *crowd[CROWD];
+    libpool_options options = {.size = sizeof options, .min_workers = CROWD, .max_workers = CROWD};
+    arrived = lp_sys.map_shared(sizeof *arrived);
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    for (uint32_t i = 0; i < CROWD; i++)
+        crowd[i] = submit(pool, meet, 0);
+    for (uint32_t i = 0; i < CROWD; i++)
+        CU_ASSERT_EQUAL(cause_of(crowd[i]), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(count_scanned(pool), CROWD);
+    for (int i = 0; i < 3000; i++)
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    CU_ASSERT(count_scanned(pool) <= 2);
+    atomic_store(arrived, 0);
+    for (uint32_t i = 0; i < CROWD; i++)
+        crowd[i] = submit(pool, meet, 0);
+    for (uint32_t i = 0; i < CROWD; i++)
+        CU_ASSERT_EQUAL(cause_of(crowd[i]), LIBPOOL_COMPLETED); /* heard all the same */
+    libpool_close(pool);
+    lp_sys.unmap((void *)arrived, sizeof *arrived);
 }
 
 /* ---- Orphans: workers whose zygote is lost --------------------------------------------------- */

@@ -19,6 +19,8 @@ struct lp_worker_kit {
     pid_t files_of;  /* of the host: its number in /proc */
     char *windows;   /* of all slots */
     uint32_t slots;
+    size_t
+        window_bytes; /* of one: to ask for it would touch a page of libc that nothing else does */
     uint64_t result_bytes;
     libpool_options sizes; /* only memory_limit_bytes, recycle_bytes, trim_bytes count */
     const struct lp_cgroup_place *place;

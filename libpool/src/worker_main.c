@@ -622,11 +622,11 @@ static void initialise(libpool_worker *worker)
         say(worker, LP_MESSAGE_INIT_FAILED, code);
         leave(worker, EXIT_FAILURE);
     }
+    say(worker, LP_MESSAGE_READY, 0); /* what follows is done while the host hears of it */
     int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
     read_usage(worker);
     lp_growth_begin(&worker->growth, &worker->kit->sizes, worker->kit->place, worker->slot);
-    say(worker, LP_MESSAGE_READY, 0);
 }
 
 static void serve(libpool_worker *worker)
@@ -683,7 +683,7 @@ void lp_worker_prepare(void)
 /* Only its own window stays mapped: a worker can't write into another's. */
 static struct lp_window *keep_own_window(const struct lp_worker_kit *kit, uint32_t slot)
 {
-    size_t bytes = lp_channel_window_bytes();
+    size_t bytes = kit->window_bytes;
     char *own = kit->windows + slot * bytes;
     char *end = kit->windows + kit->slots * bytes;
     if (own > kit->windows)

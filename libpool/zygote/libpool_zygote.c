@@ -26,7 +26,7 @@ struct handed {
     struct lp_manifest manifest;
     struct lp_worker_kit kit;
     bool has_lifeline;
-    int *fds; /* a doorbell and an heir a slot */
+    int *heir_fds; /* one a slot */
 };
 
 static void enter_worker(void *kit, uint32_t slot, uint32_t number, uint32_t generation)
@@ -62,14 +62,15 @@ static int fill_kit(struct handed *handed)
     kit->sizes.trim_bytes = manifest->trim_bytes;
     kit->place = manifest->place ? manifest->place : &nowhere;
     kit->slots = manifest->slots;
+    kit->window_bytes = lp_channel_window_bytes();
     kit->result_bytes = manifest->result_bytes;
     kit->outfit = manifest->outfit;
     kit->object = manifest->object;
     kit->initializer_symbol = manifest->initializer;
     kit->finalizer_symbol = manifest->finalizer;
     kit->alive = lp_sys.map(PAGE_BYTES);
-    handed->fds = calloc(manifest->slots, 2 * sizeof(int));
-    if (!kit->alive || !handed->fds)
+    handed->heir_fds = calloc(manifest->slots, sizeof(int));
+    if (!kit->alive || !handed->heir_fds)
         return -ENOMEM;
     return lp_sys.wipe_on_fork(kit->alive, PAGE_BYTES);
 }
@@ -77,12 +78,9 @@ static int fill_kit(struct handed *handed)
 /* As os/program.h has them. */
 static void name_fds(const struct handed *handed)
 {
-    uint32_t slots = handed->manifest.slots;
-    int next = LP_PROGRAM_DOORBELLS;
-    for (uint32_t i = 0; i < slots; i++)
-        handed->fds[i] = next++;
-    for (uint32_t i = 0; i < slots; i++)
-        handed->fds[slots + i] = handed->manifest.heir_pids[i] ? next++ : -1;
+    int next = LP_PROGRAM_HEIRS;
+    for (uint32_t i = 0; i < handed->manifest.slots; i++)
+        handed->heir_fds[i] = handed->manifest.heir_pids[i] ? next++ : -1;
 }
 
 /* Workers are forked from here: of one thread of several they would be a torn copy. */
@@ -104,7 +102,6 @@ static _Noreturn void live(const struct handed *handed)
     const struct lp_manifest *manifest = &handed->manifest;
     const struct lp_zygote_options options = {
         .slots = manifest->slots,
-        .doorbell_fds = handed->fds,
         .keep_stdin = manifest->keep_stdin,
         .begin = lp_worker_prepare,
         .worker_main = enter_worker,
@@ -112,7 +109,7 @@ static _Noreturn void live(const struct handed *handed)
         .name = manifest->name,
         .place = manifest->place,
         .memory_limit_bytes = manifest->memory_limit_bytes,
-        .heir_fds = handed->fds + manifest->slots,
+        .heir_fds = handed->heir_fds,
         .heir_pids = manifest->heir_pids,
     };
     const struct lp_zygote_birth birth = {
@@ -133,7 +130,7 @@ static int refuse(void)
 
 int main(void)
 {
-    struct handed handed = {.fds = NULL};
+    struct handed handed = {.heir_fds = NULL};
     void *memory;
     size_t size;
     int error = lp_program_receive(&memory, &size, &handed.has_lifeline);

@@ -60,12 +60,15 @@ static bool is_populated(int directory_fd, const char *events)
 /* ---- Finding and making ------------------------------------------------------------------ */
 
 /* Opens the directory for this pool under a parent; makes it unless an earlier zygote has. */
-static int make_pool_directory(const char *parent_path, const char *name, int *parent_fd, int *fd)
+static int make_pool_directory(struct lp_cgroup *cgroup, const char *parent_path, int *parent_fd,
+                               int *fd)
 {
+    const char *name = cgroup->place->name;
     *parent_fd = lp_cgroup_open_directory(AT_FDCWD, parent_path);
     if (*parent_fd < 0)
         return *parent_fd;
     int error = lp_sys.mkdirat(*parent_fd, name, 0755);
+    cgroup->is_new &= error != -EEXIST;
     *fd = error == 0 || error == -EEXIST ? lp_cgroup_open_directory(*parent_fd, name) : error;
     error = *fd < 0 ? *fd : 0;
     if (error < 0)
@@ -143,7 +146,7 @@ static int open_v2(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place
     if (place->v2_path[0] == '\0')
         return -ENOENT;
     lp_cgroup_place_clear_stale(place->v2_path, STALE_WAIT_MS);
-    int error = make_pool_directory(place->v2_path, place->name, &cgroup->kill_parent_fd,
+    int error = make_pool_directory(cgroup, place->v2_path, &cgroup->kill_parent_fd,
                                     &cgroup->kill_fd);
     if (error < 0)
         return error;
@@ -163,7 +166,7 @@ static void open_v1_memory(struct lp_cgroup *cgroup, const struct lp_cgroup_plac
     if (place->memory_path[0] == '\0')
         return;
     lp_cgroup_place_clear_stale(place->memory_path, STALE_WAIT_MS);
-    if (make_pool_directory(place->memory_path, place->name, &cgroup->memory_parent_fd,
+    if (make_pool_directory(cgroup, place->memory_path, &cgroup->memory_parent_fd,
                             &cgroup->memory_fd) < 0)
         return;
     if (lp_file_read(cgroup->memory_fd, "memory.oom_control", text, sizeof(text)) > 0 &&
@@ -196,6 +199,7 @@ int lp_cgroup_open(struct lp_cgroup *cgroup, const struct lp_cgroup_place *place
 {
     *cgroup = LP_CGROUP_NULL;
     cgroup->place = place;
+    cgroup->is_new = true;
     int error = open_v2(cgroup, place);
     if (cgroup->evidence == LP_OOM_EVIDENCE_NONE)
         open_v1_memory(cgroup, place);

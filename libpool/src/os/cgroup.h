@@ -31,6 +31,8 @@ struct lp_cgroup {
     const struct lp_cgroup_place *place;
     int kill_parent_fd, memory_parent_fd; /* where the pool's directories stand; -1: not used */
     int kill_fd, memory_fd;               /* the pool's directories; -1: not used */
+    bool
+        is_new; /* none of them was there: their slots are empty, and nothing was counted in them */
     enum lp_oom_evidence evidence;
     uint64_t limit_bytes; /* of memory, for each slot; 0: no slot has one */
 };

@@ -93,6 +93,8 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
 {
     die_with_zygote(plan);
     /* First the cgroup: what it does not hold, cgroup.kill does not reach. */
+    if (plan->makes_directories) /* here, while the zygote goes on; if that fails, entering does */
+        (void)lp_cgroup_prepare(plan->cgroup, plan->slot);
     if (lp_cgroup_enter(plan->cgroup, plan->slot) < 0)
         _exit(LP_CHILD_UNPREPARED);
     (void)lp_sys.setsid();
@@ -101,8 +103,7 @@ _Noreturn void lp_child_run(const struct lp_child_plan *plan)
     set_oom_score(plan->oom_score);
     if (keep_fds(plan) < 0)
         _exit(LP_CHILD_UNPREPARED);
-    sigset_t none;
-    (void)sigemptyset(&none);
+    static const sigset_t none;
     (void)lp_sys.signal_mask(SIG_SETMASK, &none, NULL);
     plan->options->worker_main(plan->options->context, plan->slot, plan->number, plan->generation);
     _exit(0);

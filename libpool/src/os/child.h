@@ -9,6 +9,7 @@
 #ifndef LP_OS_CHILD_H
 #define LP_OS_CHILD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "os/cgroup.h"
@@ -23,6 +24,7 @@ struct lp_child_plan {
     uint32_t slot, number, generation;
     pid_t zygote_pid;             /* whose death is the worker's, until the host knows it */
     int oom_score;                /* lp_child_worse_oom_score() of the zygote */
+    bool makes_directories;       /* of its cgroup: it is the first in its slot */
     int doorbell_fd, lifeline_fd; /* in the zygote's table; lifeline -1: none */
 };
 

@@ -10,6 +10,7 @@
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The lowest of them that is at least `from`, or INT_MAX. */
@@ -131,6 +132,27 @@ int lp_fds_lift(int *fds, size_t n)
         fds[i] = lifted;
     }
     return 0;
+}
+
+void lp_fds_attach(struct msghdr *message, void *control, int fd)
+{
+    message->msg_control = control;
+    message->msg_controllen = LP_FDS_CONTROL_BYTES;
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+}
+
+int lp_fds_detach(struct msghdr *message)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    int fd = -1;
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len >= CMSG_LEN(sizeof(fd)))
+        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+    return fd;
 }
 
 void lp_fds_settle_standard(bool keep_stdin)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 
 #define LP_FDS_FIRST 3
 
@@ -25,5 +26,11 @@ int lp_fds_lift(int *fds, size_t n);
 
 /* 0 becomes /dev/null, unless it is kept; so do all three when they are closed. */
 void lp_fds_settle_standard(bool keep_stdin);
+
+/* What goes along with a message: one descriptor, in a control buffer of so many bytes, zeroed. */
+#define LP_FDS_CONTROL_BYTES CMSG_SPACE(sizeof(int))
+void lp_fds_attach(struct msghdr *message, void *control, int fd);
+/* The descriptor that came along, or -1; there is never a second one. */
+int lp_fds_detach(struct msghdr *message);
 
 #endif

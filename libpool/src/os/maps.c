@@ -55,10 +55,9 @@ static bool is_in_program(uintptr_t address)
     return false;
 }
 
-bool lp_maps_is_executable(uintptr_t address)
+/* A frame of its own: its text would be two more pages of the worker's stack. */
+static __attribute__((noinline)) bool is_listed(uintptr_t address)
 {
-    if (is_in_program(address))
-        return true;
     char text[TEXT_BYTES + 1];
     size_t size = 0;
     lp_fd_auto int fd = lp_sys.openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -74,4 +73,9 @@ bool lp_maps_is_executable(uintptr_t address)
             return true;
         size = keep_rest(text, size);
     }
+}
+
+bool lp_maps_is_executable(uintptr_t address)
+{
+    return is_in_program(address) || is_listed(address);
 }

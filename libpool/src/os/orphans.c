@@ -11,9 +11,9 @@
 int lp_orphans_init(struct lp_orphans *orphans, uint32_t slots)
 {
     *orphans = (struct lp_orphans){.listing_max = slots + (size_t)ORPHANS_MAX};
-    orphans->items = lp_sys.map(ORPHANS_MAX * sizeof(struct lp_orphan));
-    orphans->spare = lp_sys.map(ORPHANS_MAX * sizeof(struct lp_orphan));
-    orphans->listing = lp_sys.map(orphans->listing_max * sizeof(pid_t));
+    orphans->items = lp_sys.map_own(ORPHANS_MAX * sizeof(struct lp_orphan));
+    orphans->spare = lp_sys.map_own(ORPHANS_MAX * sizeof(struct lp_orphan));
+    orphans->listing = lp_sys.map_own(orphans->listing_max * sizeof(pid_t));
     bool ok = orphans->items != NULL && orphans->spare != NULL && orphans->listing != NULL;
     return ok ? 0 : -ENOMEM;
 }

@@ -2,11 +2,11 @@
 #include "os/outbox.h"
 
 #include "base/fd.h"
+#include "os/fds.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <stdalign.h>
-#include <string.h>
 
 #define DEATH_REPORTS 2 /* EXITED and EMPTY are still to come from a living worker */
 #define SPARE_REPORTS 64
@@ -15,7 +15,7 @@ int lp_outbox_init(struct lp_outbox *outbox, uint32_t slots)
 {
     size_t max = (size_t)slots * (2 * DEATH_REPORTS) + SPARE_REPORTS;
     *outbox = (struct lp_outbox){.max = max};
-    outbox->items = lp_sys.map(max * sizeof(outbox->items[0]));
+    outbox->items = lp_sys.map_own(max * sizeof(outbox->items[0]));
     return outbox->items != NULL ? 0 : -ENOMEM;
 }
 
@@ -36,18 +36,11 @@ bool lp_outbox_has_room(const struct lp_outbox *outbox, uint32_t slots)
 
 static int send_item(int socket_fd, struct lp_outbox_item *item)
 {
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+    alignas(struct cmsghdr) char control[LP_FDS_CONTROL_BYTES] = {0};
     struct iovec part = {&item->report, sizeof(item->report)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (item->pidfd >= 0) {
-        message.msg_control = control;
-        message.msg_controllen = sizeof(control);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &item->pidfd, sizeof(int));
-    }
+    if (item->pidfd >= 0)
+        lp_fds_attach(&message, control, item->pidfd);
     ssize_t sent;
     do
         sent = lp_sys.sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -44,8 +44,6 @@ static size_t gather(int *fds, const struct lp_zygote_birth *birth)
                                        : lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
     fds[n++] = options->program->memory_fd;
     for (uint32_t i = 0; i < options->slots; i++)
-        fds[n++] = options->doorbell_fds[i];
-    for (uint32_t i = 0; i < options->slots; i++)
         if (options->heir_fds != NULL && options->heir_fds[i] >= 0)
             fds[n++] = options->heir_fds[i];
     return n;

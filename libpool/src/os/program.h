@@ -11,7 +11,7 @@
  *     4          a pidfd of the host
  *     5          the lifeline, or the pidfd again where there can be none
  *     6          the shared memory: the manifest (manifest.h), then one window a slot
- *     7...       a doorbell a slot, then the pidfds of the heirs
+ *     7...       the pidfds of the heirs
  *
  * Between clone and exec the newborn runs in the host's memory, on a stack of its own: nothing there
  * but system calls.
@@ -37,10 +37,10 @@ enum {
     LP_PROGRAM_HOST,
     LP_PROGRAM_LIFELINE,
     LP_PROGRAM_MEMORY,
-    LP_PROGRAM_DOORBELLS
+    LP_PROGRAM_HEIRS
 };
 
-#define LP_PROGRAM_FDS(slots) (LP_PROGRAM_DOORBELLS - LP_PROGRAM_SOCKET + 2 * (size_t)(slots))
+#define LP_PROGRAM_FDS(slots) (LP_PROGRAM_HEIRS - LP_PROGRAM_SOCKET + (size_t)(slots))
 
 /*
  * Memory of `size` bytes that a program can be handed, all of it mapped at *memory. Sealed: nobody can cut

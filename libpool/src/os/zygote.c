@@ -12,7 +12,8 @@
  * with that death or later. When an orphan dies its own children land here, and the death wakes the
  * loop: so there is a fixpoint, and no timer. Nothing waits for one particular process.
  *
- * Nothing is allocated after the start, and nothing blocks but the one poll().
+ * Nothing is allocated after the start, and nothing blocks but the one poll(). What the loop keeps is
+ * not in the workers' copies: a page that is written to after a fork would be copied each time.
  */
 #include "os/zygote_main.h"
 
@@ -31,6 +32,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdalign.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -72,6 +74,7 @@ struct zygote {
     int *fds; /* the socket, the host's pidfd, the doorbells */
     struct pollfd *polls;
     int sigchld_fd;
+    int bell_fd; /* the doorbell of who is born next; -1: none came */
     uint32_t n_dying;
     uint64_t deaths;
     bool can_walk, leaving;
@@ -86,8 +89,9 @@ enum {
     FD_HOST,
     FD_LIFELINE,
     FD_KILL,   /* places for the two directories that a worker enters, */
-    FD_MEMORY, /* see hold_places */
-    FD_DOORBELLS
+    FD_MEMORY, /* and for the doorbell of who is born next: see hold_places */
+    FD_BELL,
+    FD_HEIRS
 };
 
 /* ---- Births ------------------------------------------------------------------------------ */
@@ -122,19 +126,21 @@ static void refuse(struct zygote *zygote, const struct lp_request *request, int 
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 
-static void run_worker(const struct zygote *zygote, const struct lp_request *request)
+static struct lp_child_plan plan_child(const struct zygote *zygote,
+                                       const struct lp_request *request)
 {
-    const struct lp_child_plan plan = {
-        .options = zygote->options,
-        .cgroup = &zygote->cgroup,
-        .slot = request->slot,
-        .number = request->number,
-        .generation = request->generation,
-        .zygote_pid = zygote->pid,
-        .oom_score = zygote->oom_score,
-        .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE] : -1,
-        .doorbell_fd = zygote->fds[FD_DOORBELLS + request->slot]};
-    lp_child_run(&plan);
+    return (struct lp_child_plan){.options = zygote->options,
+                                  .cgroup = &zygote->cgroup,
+                                  .slot = request->slot,
+                                  .number = request->number,
+                                  .generation = request->generation,
+                                  .makes_directories = !zygote->slots[request->slot].was_used &&
+                                                       zygote->cgroup.limit_bytes == 0,
+                                  .zygote_pid = zygote->pid,
+                                  .oom_score = zygote->oom_score,
+                                  .lifeline_fd = zygote->has_lifeline ? zygote->fds[FD_LIFELINE]
+                                                                      : -1,
+                                  .doorbell_fd = zygote->bell_fd};
 }
 
 static bool has_heir(struct slot *slot)
@@ -151,30 +157,50 @@ static void kill_heir(struct slot *slot)
         lp_tree_kill_pinned(slot->heir_fd, slot->heir_pid);
 }
 
+static bool is_taken(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    if (slot->state != VACANT || slot->was_used)
+        return slot->state != VACANT;
+    if (!has_heir(slot) &&
+        (zygote->cgroup.is_new || !lp_cgroup_is_populated(&zygote->cgroup, index, -1)))
+        return false;
+    (void)lp_cgroup_kill(&zygote->cgroup, index); /* an unreported worker's: it goes, try again */
+    return true;
+}
+
+/* A limit has to be there before the worker is; else it makes its directories by itself. */
+static int open_slot(struct zygote *zygote, uint32_t index)
+{
+    struct slot *slot = &zygote->slots[index];
+    int error = zygote->cgroup.limit_bytes ? lp_cgroup_prepare(&zygote->cgroup, index) : 0;
+    if (!zygote->cgroup.is_new)
+        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, index);
+    return error;
+}
+
+static int check(struct zygote *zygote, uint32_t index)
+{
+    if (is_taken(zygote, index))
+        return -EBUSY;
+    if (zygote->bell_fd < 0)
+        return -EMFILE;
+    return zygote->slots[index].was_used ? 0 : open_slot(zygote, index);
+}
+
 static void spawn(struct zygote *zygote, const struct lp_request *request)
 {
     struct slot *slot = &zygote->slots[request->slot];
-    bool is_taken = slot->state != VACANT;
-    if (!is_taken && !slot->was_used)
-        is_taken = has_heir(slot) || lp_cgroup_is_populated(&zygote->cgroup, request->slot, -1);
-    if (is_taken) {
-        if (slot->state ==
-            VACANT) /* what an unreported worker left behind: it goes, then try again */
-            (void)lp_cgroup_kill(&zygote->cgroup, request->slot);
-        refuse(zygote, request, -EBUSY);
-        return;
-    }
-    int error = slot->was_used ? 0 : lp_cgroup_prepare(&zygote->cgroup, request->slot);
+    int error = check(zygote, request->slot);
     if (error < 0) {
         refuse(zygote, request, error);
         return;
     }
-    if (!slot->was_used)
-        slot->oom_kills = lp_cgroup_oom_kills(&zygote->cgroup, request->slot);
     uint64_t oom_kills = slot->oom_kills, born_from_ns = boot_time_ns();
+    const struct lp_child_plan plan = plan_child(zygote, request);
     pid_t pid = lp_sys.fork();
     if (pid == 0)
-        run_worker(zygote, request);
+        lp_child_run(&plan);
     if (pid < 0) {
         refuse(zygote, request, pid);
         return;
@@ -429,38 +455,60 @@ static void serve(struct zygote *zygote, const struct lp_request *request)
     }
 }
 
+/* Onto the number that is held for it. Without one it stays where it is. */
+static void take_bell(struct zygote *zygote, int fd)
+{
+    int place = zygote->fds[FD_BELL];
+    zygote->bell_fd = fd;
+    if (fd < 0 || place < 0 || lp_sys.dup_to(fd, place, O_CLOEXEC) < 0)
+        return;
+    lp_fd_close(&fd);
+    zygote->bell_fd = place;
+}
+
+static void drop_bell(struct zygote *zygote)
+{
+    if (zygote->bell_fd != zygote->fds[FD_BELL])
+        lp_fd_close(&zygote->bell_fd);
+}
+
 /* 1: one served; 0: none there; -EPIPE: the host has hung up. */
 static int take_request(struct zygote *zygote)
 {
+    alignas(struct cmsghdr) char control[LP_FDS_CONTROL_BYTES];
     struct lp_request request;
     struct iovec part = {&request, sizeof(request)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t got = lp_sys.recvmsg(zygote->fds[FD_SOCKET], &message, MSG_DONTWAIT);
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    ssize_t got = lp_sys.recvmsg(zygote->fds[FD_SOCKET], &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got == -EAGAIN || got == -EINTR || got == -ENOMEM)
         return 0;
     if (got <= 0)
         return -EPIPE;
+    take_bell(zygote, lp_fds_detach(&message));
     if (got == (ssize_t)sizeof(request))
         serve(zygote, &request);
+    drop_bell(zygote);
     return 1;
 }
-
-static void take_requests(struct zygote *zygote)
-{
-    int taken = 1;
-    for (int i = 0; i < REQUESTS_PER_ROUND && taken == 1 && !zygote->leaving; i++)
-        if (lp_outbox_has_room(&zygote->outbox, zygote->options->slots))
-            taken = take_request(zygote);
-    if (taken == -EPIPE)
-        leave(zygote);
-}
-
-/* ---- The loop ---------------------------------------------------------------------------- */
 
 static bool wants_request(const struct zygote *zygote)
 {
     return !zygote->leaving && lp_outbox_has_room(&zygote->outbox, zygote->options->slots);
 }
+
+static void take_requests(struct zygote *zygote, int most)
+{
+    int taken = 1;
+    for (int i = 0; i < most && taken == 1 && wants_request(zygote); i++)
+        taken = take_request(zygote);
+    if (taken == -EPIPE)
+        leave(zygote);
+}
+
+/* ---- The loop ---------------------------------------------------------------------------- */
 
 static void set_poll(struct pollfd *entry, int fd, int events)
 {
@@ -513,14 +561,17 @@ static bool flush(struct zygote *zygote)
     return flushed == -EAGAIN;
 }
 
-/* The host waits for the news of a death, and then for the replacement; for the proof nobody does. */
+/*
+ * A death is known to the host by its pidfd, and the replacement may have been asked for already: that one
+ * comes before the news of how it died, but not all that is asked. For the proof nobody waits.
+ */
 static _Noreturn void run(struct zygote *zygote)
 {
     for (;;) {
         reap_all(zygote); /* before a fork, so that no limit is met by the dead */
+        take_requests(zygote, 1);
         (void)flush(zygote);
-        if (wants_request(zygote))
-            take_requests(zygote);
+        take_requests(zygote, REQUESTS_PER_ROUND);
         sweep(zygote);
         settle(zygote);
         bool is_stuffed = flush(zygote);
@@ -538,11 +589,11 @@ static _Noreturn void run(struct zygote *zygote)
 static int allocate(struct zygote *zygote)
 {
     size_t slots = zygote->options->slots;
-    zygote->slots = lp_sys.map(slots * sizeof(zygote->slots[0]));
-    zygote->fds = lp_sys.map((FD_DOORBELLS + 2 * slots) * sizeof(zygote->fds[0]));
-    zygote->polls = lp_sys.map((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
-    zygote->workers.pids = lp_sys.map(slots * sizeof(zygote->workers.pids[0]));
-    zygote->workers.slots = lp_sys.map(slots * sizeof(zygote->workers.slots[0]));
+    zygote->slots = lp_sys.map_own(slots * sizeof(zygote->slots[0]));
+    zygote->fds = lp_sys.map_own((FD_HEIRS + slots) * sizeof(zygote->fds[0]));
+    zygote->polls = lp_sys.map_own((SPARE_FDS + 2 * slots) * sizeof(zygote->polls[0]));
+    zygote->workers.pids = lp_sys.map_own(slots * sizeof(zygote->workers.pids[0]));
+    zygote->workers.slots = lp_sys.map_own(slots * sizeof(zygote->workers.slots[0]));
     if (zygote->slots == NULL || zygote->fds == NULL || zygote->polls == NULL ||
         zygote->workers.pids == NULL || zygote->workers.slots == NULL)
         return -ENOMEM;
@@ -558,7 +609,7 @@ static int allocate(struct zygote *zygote)
  */
 static void hold_places(struct zygote *zygote, const struct lp_zygote_birth *birth)
 {
-    for (int i = FD_KILL; i <= FD_MEMORY; i++)
+    for (int i = FD_KILL; i <= FD_BELL; i++)
         zygote->fds[i] = lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
 }
 
@@ -577,11 +628,11 @@ static void leave_places(struct zygote *zygote)
             lp_fd_close(&zygote->fds[i]);
 }
 
-/* All that it needs of the host's table; how many. The heirs stand behind the doorbells. */
+/* All that it needs of the host's table; how many. */
 static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *birth)
 {
     const struct lp_zygote_options *options = zygote->options;
-    size_t n = FD_DOORBELLS;
+    size_t n = FD_HEIRS;
     zygote->fds[FD_SOCKET] = birth->socket_fd;
     zygote->fds[FD_HOST] = birth->host_pid_fd;
     zygote->has_lifeline = birth->lifeline_fd >= 0;
@@ -589,8 +640,6 @@ static size_t gather_fds(struct zygote *zygote, const struct lp_zygote_birth *bi
                                    ? birth->lifeline_fd
                                    : lp_sys.dup_from(birth->host_pid_fd, LP_FDS_FIRST);
     hold_places(zygote, birth);
-    for (uint32_t i = 0; i < options->slots; i++)
-        zygote->fds[n++] = options->doorbell_fds[i];
     for (uint32_t i = 0; i < options->slots; i++)
         if (options->heir_fds != NULL && options->heir_fds[i] >= 0)
             zygote->fds[n++] = options->heir_fds[i];
@@ -606,7 +655,7 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
         return error;
     lp_fds_settle_standard(options->keep_stdin);
     error = lp_fds_keep_in_place(zygote->fds, n);
-    size_t heirs = FD_DOORBELLS + (size_t)options->slots;
+    size_t heirs = FD_HEIRS;
     for (uint32_t i = 0; i < options->slots; i++) {
         struct slot *slot = &zygote->slots[i];
         bool is_heir = options->heir_fds != NULL && options->heir_fds[i] >= 0;
@@ -708,7 +757,8 @@ static int socket_of(const struct zygote *zygote, const struct lp_zygote_birth *
 
 _Noreturn void lp_zygote_main(const struct lp_zygote_birth *birth)
 {
-    struct zygote zygote = {.options = birth->options, .pid = getpid(), .cgroup = LP_CGROUP_NULL};
+    struct zygote zygote = {
+        .options = birth->options, .pid = getpid(), .bell_fd = -1, .cgroup = LP_CGROUP_NULL};
     (void)lp_sys.register_rseq();
     (void)lp_sys.setsid();
     lp_child_set_name(birth->options->name, "zygote");

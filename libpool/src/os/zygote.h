@@ -91,7 +91,6 @@ typedef void lp_worker_main(void *context, uint32_t slot, uint32_t number, uint3
 
 struct lp_zygote_options {
     uint32_t slots;
-    const int *doorbell_fds; /* one eventfd a slot, the host's numbers; borrowed */
     void (*begin)(
         void); /* runs in the zygote before its first word, so that one which hangs there is
                             replaced: what takes a lock of libc that fork() leaves as it was. NULL */
@@ -131,9 +130,10 @@ int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options 
 
 /*
  * 0; -EAGAIN: socket full, wait for it to be writable; -EPIPE: the zygote is gone. Never blocks,
- * never raises SIGPIPE.
+ * never raises SIGPIPE. doorbell_fd is for the worker of a SPAWN, which is refused without (-EMFILE);
+ * else -1. Borrowed.
  */
-int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request);
+int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request, int doorbell_fd);
 
 /* As lp_zygote_receive, but the report stays, and so does its descriptor. */
 int lp_zygote_peek(struct lp_zygote_link *link, struct lp_report *report);

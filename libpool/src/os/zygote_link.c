@@ -178,28 +178,29 @@ int lp_zygote_start(struct lp_zygote_link *link, const struct lp_zygote_options 
 
 /* ---- Messages ---------------------------------------------------------------------------- */
 
-int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request)
+static ssize_t send_along(int socket_fd, const struct lp_request *request, int fd)
 {
+    alignas(struct cmsghdr) char control[LP_FDS_CONTROL_BYTES] = {0};
     struct iovec part = {(void *)(uintptr_t)request, sizeof(*request)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (fd >= 0)
+        lp_fds_attach(&message, control, fd);
     ssize_t sent;
     do
-        sent = lp_sys.sendmsg(link->socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = lp_sys.sendmsg(socket_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent == -EINTR);
+    return sent;
+}
+
+/* With too many descriptors in flight it goes without; the zygote says what that means. */
+int lp_zygote_send(struct lp_zygote_link *link, const struct lp_request *request, int doorbell_fd)
+{
+    ssize_t sent = send_along(link->socket_fd, request, doorbell_fd);
+    if (sent == -ETOOMANYREFS)
+        sent = send_along(link->socket_fd, request, -1);
     if (sent == -EAGAIN || sent == -ENOBUFS || sent == -ENOMEM)
         return -EAGAIN;
     return sent == (ssize_t)sizeof(*request) ? 0 : -EPIPE;
-}
-
-/* The first descriptor that came along, or -1; there is never a second one. */
-static int take_fd(struct msghdr *message)
-{
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-    int fd = -1;
-    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len >= CMSG_LEN(sizeof(fd)))
-        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-    return fd;
 }
 
 int lp_zygote_peek(struct lp_zygote_link *link, struct lp_report *report)
@@ -217,7 +218,7 @@ int lp_zygote_peek(struct lp_zygote_link *link, struct lp_report *report)
 
 int lp_zygote_receive(struct lp_zygote_link *link, struct lp_report *report, int *pidfd)
 {
-    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    alignas(struct cmsghdr) char control[LP_FDS_CONTROL_BYTES];
     struct iovec part = {report, sizeof(*report)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t got;
@@ -231,7 +232,7 @@ int lp_zygote_receive(struct lp_zygote_link *link, struct lp_report *report, int
         return 0;
     if (got <= 0)
         return -EPIPE;
-    *pidfd = take_fd(&message);
+    *pidfd = lp_fds_detach(&message);
     if (got == (ssize_t)sizeof(*report) && report->kind >= LP_REPORT_HELLO &&
         report->kind < LP_REPORT_N && (message.msg_flags & MSG_TRUNC) == 0)
         return 1;

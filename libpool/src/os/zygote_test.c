@@ -126,7 +126,7 @@ static void note_beginning(void)
 
 static _Noreturn void serve(void)
 {
-    int fds[2 * SLOTS], next = LP_PROGRAM_DOORBELLS;
+    int fds[SLOTS], next = LP_PROGRAM_HEIRS;
     void *memory;
     size_t size;
     struct lp_manifest manifest;
@@ -134,13 +134,12 @@ static _Noreturn void serve(void)
     if (lp_program_receive(&memory, &size, &has_lifeline) != 0 ||
         lp_manifest_read(&manifest, memory, lp_manifest_length(memory, size)) != 0)
         _exit(98);
-    for (int i = 0; i < 2 * SLOTS; i++)
-        fds[i] = i < SLOTS || manifest.heir_pids[i - SLOTS] != 0 ? next++ : -1;
+    for (int i = 0; i < SLOTS; i++)
+        fds[i] = manifest.heir_pids[i] != 0 ? next++ : -1;
     zygotes_board = (struct board *)(void *)((char *)memory + FRONT_BYTES);
     const struct lp_zygote_options options = {.slots = manifest.slots,
                                               .begin = note_beginning,
-                                              .doorbell_fds = fds,
-                                              .heir_fds = fds + SLOTS,
+                                              .heir_fds = fds,
                                               .heir_pids = manifest.heir_pids,
                                               .worker_main = live,
                                               .context = zygotes_board,
@@ -316,7 +315,6 @@ static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
     zygotes_board = pool->board;
     pool->options = (struct lp_zygote_options){.slots = SLOTS,
                                                .begin = note_beginning,
-                                               .doorbell_fds = pool->doorbells,
                                                .worker_main = live,
                                                .context = pool->board,
                                                .name = pool->name,
@@ -344,7 +342,8 @@ static bool try_to_ask(struct pool *pool, enum lp_request_kind kind, uint32_t sl
                        uint32_t generation)
 {
     const struct lp_request request = {(uint32_t)kind, slot, generation, slot + NUMBERS};
-    return lp_zygote_send(&pool->link, &request) == 0;
+    bool is_slot = kind == LP_REQUEST_SPAWN && slot < SLOTS;
+    return lp_zygote_send(&pool->link, &request, is_slot ? pool->doorbells[slot] : -1) == 0;
 }
 
 static void ask(struct pool *pool, enum lp_request_kind kind, uint32_t slot, uint32_t generation)
@@ -648,7 +647,7 @@ static int ring_three_times(struct board *board, uint32_t slot)
     return 0;
 }
 
-/* Doorbells in any order, and where the zygote's own descriptors are to stand. */
+/* Doorbells on any numbers, also those that stand for something of the zygote's in its own table. */
 TEST(zygote, each_worker_rings_its_own_doorbell)
 {
     struct pool pool;
@@ -670,6 +669,20 @@ TEST(zygote, each_worker_rings_its_own_doorbell)
         CU_ASSERT(read(pool.doorbells[i], &count, sizeof(count)) > 0);
         CU_ASSERT_EQUAL(count, 3);
     }
+    close_pool(&pool);
+}
+
+TEST(zygote, a_worker_is_not_started_without_its_doorbell)
+{
+    struct pool pool;
+    open_pool(&pool, leave_with_7, true);
+    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0};
+    CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request, -1), 0);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_SPAWN_FAILED, 0).error, -EMFILE);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 2);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    expect_report(&pool, LP_REPORT_EXITED, 0);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
     close_pool(&pool);
 }
 
@@ -1152,7 +1165,7 @@ TEST(zygote, host_without_a_free_descriptor_gets_the_news_without_a_pidfd)
 
 static void close_quietly(struct pool *pool)
 {
-    lp_zygote_send(&pool->link, &(struct lp_request){.kind = LP_REQUEST_QUIT});
+    lp_zygote_send(&pool->link, &(struct lp_request){.kind = LP_REQUEST_QUIT}, -1);
     readable_within(pool->link.pid_fd, WAIT_MS);
     release(pool);
 }
@@ -1210,7 +1223,7 @@ TEST(zygote, host_that_does_not_read_loses_nothing)
     uint32_t asked = 0, answered = 0, exits = 0;
     struct pollfd writable = {.fd = pool.link.socket_fd, .events = POLLOUT};
     do
-        while (lp_zygote_send(&pool.link, &nonsense) == 0)
+        while (lp_zygote_send(&pool.link, &nonsense, -1) == 0)
             asked++;
     while (poll(&writable, 1, 100) == 1); /* the zygote takes no more */
     CU_ASSERT_EQUAL(lp_sys.pidfd_send_signal(pidfd, SIGKILL), 0);
@@ -1764,7 +1777,7 @@ TEST(zygote, link_to_a_dead_one_says_so)
     const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0};
     struct lp_report report;
     int pidfd;
-    CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request), -EPIPE); /* and no SIGPIPE */
+    CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request, -1), -EPIPE); /* and no SIGPIPE */
     CU_ASSERT_EQUAL(lp_zygote_receive(&pool.link, &report, &pidfd), -EPIPE);
     lp_zygote_drop(&pool.link);
     lp_zygote_drop(&pool.link);

@@ -232,6 +232,17 @@ static void *sys_map(size_t size)
     return map_pages(size, MAP_PRIVATE);
 }
 
+/* Where the kernel does not take the advice they are only copied for nothing. */
+static void *sys_map_own(size_t size)
+{
+    int saved_errno = errno;
+    void *memory = map_pages(size, MAP_PRIVATE);
+    if (memory)
+        (void)madvise(memory, size, MADV_DONTFORK);
+    errno = saved_errno;
+    return memory;
+}
+
 static void *sys_map_shared(size_t size)
 {
     return map_pages(size, MAP_SHARED);
@@ -311,7 +322,7 @@ static size_t sys_stack_left(void)
         .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
         .signal_take = sys_signal_take, .memfd_create = sys_memfd_create,                         \
         .ftruncate = sys_ftruncate, .punch_hole = sys_punch_hole, .execve = sys_execve,           \
-        .getrusage = sys_getrusage,                                                               \
+        .getrusage = sys_getrusage, .map_own = sys_map_own,                                       \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

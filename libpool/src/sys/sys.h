@@ -95,7 +95,8 @@ struct lp_sys {
     mode_t (*umask)(mode_t mask);
 
     /* memory */
-    void *(*map)(size_t size); /* private, anonymous; NULL when there is none */
+    void *(*map)(size_t size);     /* private, anonymous; NULL when there is none */
+    void *(*map_own)(size_t size); /* the same, and not there in children */
     int (*unmap)(void *memory, size_t size);
     void *(*remap)(void *memory, size_t size, size_t new_size); /* NULL: as it was */
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
