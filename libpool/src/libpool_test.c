@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -968,6 +969,36 @@ static long resident_of_worker(libpool *pool)
     long kib = resident_kib(libpool_future_result(future)->pid);
     libpool_future_free(future);
     return kib;
+}
+
+static int reply_zygote(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    pid_t zygote = getppid();
+    return libpool_reply(worker, &zygote, sizeof zygote);
+}
+
+/* The copy of a large application takes its time to go, after its files are closed. */
+TEST(libpool, what_is_closed_has_no_process_left)
+{
+    const size_t size = (size_t)384 << 20;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    CU_ASSERT_FATAL(memory != MAP_FAILED);
+    for (int i = 0; i < 5; i++) {
+        libpool *pool = open_pool(1);
+        libpool_future *future = submit(pool, reply_zygote, NULL, 0, 0);
+        CU_ASSERT_EQUAL(libpool_future_wait(future, 20000), 0);
+        pid_t zygote = *(const pid_t *)libpool_future_result(future)->data;
+        libpool_future_free(future);
+        int fd = (int)syscall(SYS_pidfd_open, zygote, 0);
+        struct pollfd death = {.fd = fd, .events = POLLIN};
+        CU_ASSERT_FATAL(fd >= 0);
+        libpool_close(pool);
+        CU_ASSERT_EQUAL(poll(&death, 1, 0), 1);
+        (void)close(fd);
+    }
+    (void)munmap(memory, size);
 }
 
 TEST(libpool, a_borrowed_input_is_read_where_it_is_and_the_worker_gives_its_memory_back)

@@ -939,6 +939,13 @@ static int take_report(libpool *pool, struct lp_report *report, int *pid_fd)
     return got == 1 ? lp_zygote_receive(&pool->zygote, report, pid_fd) : got;
 }
 
+/* It was told to leave and has closed its files; it is there until its memory is gone, too. */
+static void hang_up(libpool *pool)
+{
+    lp_poller_remove(&pool->poller, pool->zygote.socket_fd);
+    lp_fd_close(&pool->zygote.socket_fd);
+}
+
 /* Everything it has said; when it is gone, its last words come first. */
 static void handle_reports(libpool *pool)
 {
@@ -946,14 +953,18 @@ static void handle_reports(libpool *pool)
     int pid_fd, got = 0;
     while (pool->zygote.socket_fd >= 0 && (got = take_report(pool, &report, &pid_fd)) == 1)
         handle_report(pool, &report, pid_fd);
-    if (pool->zygote.socket_fd >= 0 && got < 0)
+    if (pool->zygote.socket_fd < 0 || got >= 0)
+        return;
+    if (pool->quitting && pool->zygote.pid_fd >= 0)
+        hang_up(pool);
+    else
         zygote_lost(pool);
 }
 
 static void handle_zygote_death(libpool *pool)
 {
     handle_reports(pool);
-    if (pool->zygote.socket_fd >= 0)
+    if (pool->zygote.pid_fd >= 0)
         zygote_lost(pool);
 }
 
@@ -1113,7 +1124,7 @@ static void handle_quit(libpool *pool)
     if (!pool->quitting || pool->down)
         return;
     bool late = lp_supervisor_now() >= pool->quit_by_ns;
-    if (pool->zygote.socket_fd >= 0 && !late) {
+    if ((pool->zygote.socket_fd >= 0 || pool->zygote.pid_fd >= 0) && !late) {
         lp_poller_set_deadline(&pool->poller, pool->quit_by_ns, lp_supervisor_now());
         return;
     }
