@@ -3,6 +3,11 @@
 
 #include "core/pool.h"
 
+bool lp_ladder_asks(const struct lp_pool *pool, uint32_t task)
+{
+    return pool->config.cooperative || pool->tasks.table[task].spec.grace_ns;
+}
+
 void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -10,8 +15,11 @@ void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why)
         return;
     worker->asked = why;
     worker->soft_signal = pool->tasks.table[worker->task].spec.soft_signal;
-    lp_worker_set_deadline(pool, slot,
-                           pool->now_ns + pool->tasks.table[worker->task].spec.grace_ns);
+    if (!pool->config.cooperative)
+        lp_worker_set_deadline(pool, slot,
+                               pool->now_ns + pool->tasks.table[worker->task].spec.grace_ns);
+    else if (!worker->queued) /* else what waits behind it is soon taken back */
+        worker->deadline_ns = 0;
     pool->stats.tasks_asked++;
     lp_pool_emit(pool, LP_ACTION_ASK, slot)->task = worker->task;
     lp_pool_note(pool, LIBPOOL_EVENT_TASK_ASKED, slot, worker->task)->cause = why;
@@ -49,7 +57,7 @@ static uint64_t silence_deadline_ns(const struct lp_pool *pool, const struct lp_
 static void task_overran(struct lp_pool *pool, uint32_t slot, uint64_t due_ns)
 {
     pool->workers[slot].overran_ns = due_ns;
-    if (pool->tasks.table[pool->workers[slot].task].spec.grace_ns)
+    if (lp_ladder_asks(pool, pool->workers[slot].task))
         lp_ladder_ask(pool, slot, LIBPOOL_TIMEOUT);
     else
         lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);

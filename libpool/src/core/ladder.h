@@ -13,7 +13,9 @@
 #include "core/tasks.h"
 #include "core/worker.h"
 
-/* BUSY with a task that has a grace: asks it to end, unless it was asked before. */
+/* It is asked first, before anything is done to its worker. */
+bool lp_ladder_asks(const struct lp_pool *pool, uint32_t task);
+/* BUSY with such a task: asks it to end, unless it was asked before. */
 void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why);
 /* BUSY, its task has begun and was not asked: has it overrun? Else the worker's next deadline is set. */
 void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);

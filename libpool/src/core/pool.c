@@ -702,6 +702,12 @@ static void leave(struct lp_pool *pool)
         down(pool);
 }
 
+/* Threads that are still at something are waited for, however long that takes. */
+static bool gives_up(const struct lp_pool *pool)
+{
+    return pool->phase == LP_PHASE_KILLING && !pool->config.cooperative;
+}
+
 static void settle_shutdown(struct lp_pool *pool)
 {
     if (pool->phase == LP_PHASE_OPEN || pool->phase == LP_PHASE_DOWN)
@@ -716,7 +722,7 @@ static void settle_shutdown(struct lp_pool *pool)
     if (pool->tasks.pending == 0 && pool->tasks.prefetched == 0 && pool->tasks.running == 0 &&
         pool->tasks.waiting == 0)
         leave(pool);
-    if (pool->phase == LP_PHASE_KILLING && pool->now_ns >= pool->give_up_ns)
+    if (gives_up(pool) && pool->now_ns >= pool->give_up_ns)
         give_up(pool);
 }
 
@@ -789,7 +795,10 @@ static void tick(struct lp_pool *pool)
 {
     if (pool->zygote != LP_ZYGOTE_STARTING || pool->now_ns < pool->zygote_deadline_ns)
         return;
-    lp_pool_drop_zygote(pool);
+    if (pool->config.cooperative)
+        pool->zygote_deadline_ns = pool->now_ns + LP_HELLO_WAIT_NS; /* it is a thread of our own */
+    else
+        lp_pool_drop_zygote(pool);
 }
 
 /* ---- the door ------------------------------------------------------------------------------- */
@@ -897,8 +906,8 @@ void lp_pool_reject(struct lp_pool *pool)
 /* In dying or dead hands nobody can answer. */
 static bool may_be_asked(const struct lp_pool *pool, const struct lp_task *task)
 {
-    return task->state == LP_TASK_RUNNING && task->spec.grace_ns &&
-           pool->workers[task->slot].state == LP_WORKER_BUSY;
+    return task->state == LP_TASK_RUNNING && pool->workers[task->slot].state == LP_WORKER_BUSY &&
+           lp_ladder_asks(pool, (uint32_t)(task - pool->tasks.table));
 }
 
 static enum lp_cancel cancel_task(struct lp_pool *pool, uint32_t index)
@@ -1072,7 +1081,7 @@ static uint64_t shutdown_deadline(const struct lp_pool *pool)
 {
     if (pool->phase == LP_PHASE_DRAINING && pool->shutdown_deadline_ns)
         return pool->shutdown_deadline_ns;
-    return pool->phase == LP_PHASE_KILLING ? pool->give_up_ns : UINT64_MAX;
+    return gives_up(pool) ? pool->give_up_ns : UINT64_MAX;
 }
 
 uint64_t lp_pool_next_deadline(const struct lp_pool *pool)

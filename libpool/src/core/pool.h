@@ -20,6 +20,12 @@
  * application's code is weighed every LP_WEIGH_NS. A weight counts against the task that was there when
  * it was asked for; when that has ended meanwhile the worker leaves, and nobody pays for another.
  *
+ * Cooperative pools. Their workers are threads, which nobody can kill, and so is their zygote. A task that
+ * overruns, is silent, is cancelled, or has outlived a shutdown is asked to end, and ends when it returns,
+ * as what it was asked for; it has no grace that could be over. Who can't be asked (it is in its
+ * initializer or finalizer) is DYING until it has left by itself: KILL only says that it may. Nobody and
+ * nothing is given up: KILLING lasts until the last one has left.
+ *
  * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
  * did not come in time.
@@ -63,7 +69,8 @@ struct lp_pool_config {
     bool governed; /* workers need a place of the governor's */
     bool admits;   /* tasks start only as ADMISSION allows */
     bool has_finalizer;
-    bool notes; /* emit LP_ACTION_NOTE */
+    bool notes;       /* emit LP_ACTION_NOTE */
+    bool cooperative; /* nobody can be killed: see below */
 };
 
 enum lp_phase {

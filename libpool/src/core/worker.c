@@ -283,9 +283,24 @@ static bool is_kill(libpool_cause cause)
     return cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY;
 }
 
+/* The end of a pool of threads: what one runs is asked to end, and it leaves then, as the idle do at once. */
+static bool hurry(struct lp_pool *pool, uint32_t slot)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (worker->state == LP_WORKER_IDLE)
+        lp_worker_retire(pool, slot);
+    if (worker->state != LP_WORKER_BUSY)
+        return worker->state == LP_WORKER_RETIRING;
+    worker->hurried = worker->leave = true;
+    lp_ladder_ask(pool, slot, LIBPOOL_SHUTDOWN);
+    return true;
+}
+
 void lp_worker_kill(struct lp_pool *pool, uint32_t slot, libpool_cause doom)
 {
     struct lp_worker *worker = &pool->workers[slot];
+    if (pool->config.cooperative && doom == LIBPOOL_SHUTDOWN && hurry(pool, slot))
+        return;
     switch (worker->state) {
     case LP_WORKER_SPAWNING: /* there is nothing to signal yet: killed at SPAWNED */
         if (worker->doom == LIBPOOL_PENDING)
@@ -552,7 +567,7 @@ static void untold(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         return;
     }
     await_status(pool, slot);
-    if (pool->zygote == LP_ZYGOTE_UP)
+    if (pool->zygote == LP_ZYGOTE_UP && !pool->config.cooperative)
         lp_pool_drop_zygote(pool);
 }
 
@@ -566,6 +581,8 @@ static void unproven(struct lp_pool *pool, uint32_t slot, const struct lp_event 
     struct lp_worker *worker = &pool->workers[slot];
     if (pool->zygote != LP_ZYGOTE_UP || (worker->state == LP_WORKER_DYING && worker->orphaned))
         return; /* it is not this zygote's to tell, or the next one will be asked */
+    if (pool->config.cooperative)
+        return; /* it takes as long as it takes */
     if (worker->proof_wait_ns < LP_PROOF_WAIT_MAX_NS)
         worker->proof_wait_ns *= 2;
     lp_pool_drop_zygote(pool);
@@ -653,7 +670,7 @@ static void spawn_overran(struct lp_pool *pool, uint32_t slot, const struct lp_e
 {
     (void)event;
     lp_worker_set_deadline(pool, slot, pool->now_ns + pool->config.start_timeout_ns);
-    if (pool->zygote == LP_ZYGOTE_UP)
+    if (pool->zygote == LP_ZYGOTE_UP && !pool->config.cooperative)
         lp_pool_drop_zygote(pool);
 }
 
@@ -720,6 +737,8 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         lp_prefetch_mark_hungry(pool, slot);
         if (pool->favourite == LP_NONE)
             pool->favourite = slot;
+        if (worker->hurried)
+            lp_ladder_ask(pool, slot, LIBPOOL_SHUTDOWN);
         return;
     }
     move(pool, slot, LP_WORKER_IDLE);
@@ -733,7 +752,10 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     struct lp_worker *worker = &pool->workers[slot];
     const struct lp_task *task = &pool->tasks.table[worker->task];
     if (worker->asked != LIBPOOL_PENDING) {
-        lp_worker_kill(pool, slot, worker->asked); /* its grace is over */
+        if (pool->config.cooperative)
+            worker->deadline_ns = 0; /* what was behind it is taken back, or there was none */
+        else
+            lp_worker_kill(pool, slot, worker->asked); /* its grace is over */
         return;
     }
     if (event->started_id == task->id) {
@@ -744,6 +766,8 @@ static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_ev
     uint64_t look_ns = first_look_ns(pool, task); /* it may begin meanwhile, and overrun then */
     if (start_by_ns > pool->now_ns)
         lp_worker_set_deadline(pool, slot, look_ns < start_by_ns ? look_ns : start_by_ns);
+    else if (pool->config.cooperative) /* a thread that does not get to it will */
+        lp_worker_set_deadline(pool, slot, look_ns);
     else /* the worker is stuck, not the task: it keeps the task until the death tells its fate */
         kill_process(pool, slot, LIBPOOL_LOST);
 }
@@ -791,7 +815,8 @@ static void final_started(struct lp_pool *pool, uint32_t slot, const struct lp_e
 {
     (void)event;
     struct lp_worker *worker = &pool->workers[slot];
-    if (!worker->retiring || worker->final_started)
+    bool may = worker->retiring || pool->config.cooperative; /* a thread is not killed before it */
+    if (!may || worker->final_started)
         return;
     worker->final_started = true;
     pool->stats.finalizers_started++;
@@ -898,10 +923,12 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
     bool needs_deadline = worker->state == LP_WORKER_SPAWNING ||
                           worker->state == LP_WORKER_STARTING ||
                           worker->state == LP_WORKER_RETIRING || worker->state == LP_WORKER_GONE;
-    needs_deadline = needs_deadline ||
-                     (worker->state == LP_WORKER_DEAD && pool->zygote == LP_ZYGOTE_UP);
-    needs_deadline = needs_deadline ||
-                     (worker->state == LP_WORKER_BUSY && worker->asked != LIBPOOL_PENDING);
+    if (!pool->config.cooperative) {
+        needs_deadline = needs_deadline ||
+                         (worker->state == LP_WORKER_DEAD && pool->zygote == LP_ZYGOTE_UP);
+        needs_deadline = needs_deadline ||
+                         (worker->state == LP_WORKER_BUSY && worker->asked != LIBPOOL_PENDING);
+    }
     if (needs_deadline && worker->deadline_ns == 0)
         return false;
     if (worker->deadline_ns == 0)

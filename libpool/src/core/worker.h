@@ -26,7 +26,8 @@
  *             its run timeout or heartbeat, or the start timeout until it is known to have begun;
  *             patience while others wait behind it. A task with a grace that overran or was cancelled is
  *             `asked`: nothing is sent behind it any more, and the deadline is the end of its grace. It
- *             ends as what it was asked for, however it ends; if it returns, its worker lives on
+ *             ends as what it was asked for, however it ends; if it returns, its worker lives on.
+ *             In a cooperative pool that grace has no end, and no deadline
  *   RETIRING  told to leave; no task. Deadline: finalizer timeout
  *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps tasks only if they may turn out
  *             never to have been started, and for a second at most. Deadline: then the zygote may be
@@ -81,6 +82,7 @@ struct lp_worker {
     bool orphaned;       /* its zygote is lost */
     bool retiring;       /* was told to leave */
     bool kill_overran;   /* was killed, and its death is long in coming */
+    bool hurried;        /* cooperative: whatever it runs is asked to end */
     bool init_failed;    /* its initializer said no: init_code */
     int init_code;
     bool final_started;
