@@ -22,6 +22,7 @@
  * Words
  *   worker     a process that runs one task after the other. Its tree is the worker and all that was
  *              started there. To leave is to end in order: after the task, with the finalizer.
+ *              With LIBPOOL_THREADS it is a thread, which is all that changes where nothing else is said.
  *   slot       a worker's number: the lowest free one when it is started, so that a replacement has that
  *              of the worker whose place it takes. No two that are given tasks share one.
  *   zygote     the process from which all workers are forked. The pool starts it, and starts another
@@ -165,7 +166,8 @@ enum {
 /* libpool_options.start: what the zygote is, from which all workers are forked */
 enum {
     LIBPOOL_FORK = 0, /* a copy of the application: tasks are pointers, its memory is there */
-    LIBPOOL_SPAWN /* a program of its own: tasks are named, nothing of the application is there */
+    LIBPOOL_SPAWN,  /* a program of its own: tasks are named, nothing of the application is there */
+    LIBPOOL_THREADS /* no processes: workers are threads of the application, see below */
 };
 
 /* libpool_outfit.flags */
@@ -306,17 +308,38 @@ typedef struct libpool_options {
  * environment as it is at the opening, and the stack that RLIMIT_STACK allows. All other options and calls
  * work with both:
  *
- *                                                 LIBPOOL_FORK        LIBPOOL_SPAWN
- *     initializer, finalizer, their args          yes                 -EINVAL
- *     libpool_task.function                       yes                 -EINVAL
- *     object and symbols, here and in a task      yes                 yes
- *     zygote_path, LIBPOOL_PRELOAD                -EINVAL             yes
- *     libpool_set_outfit                          yes                 -ENOTSUP
+ *                                                 LIBPOOL_FORK    LIBPOOL_SPAWN   LIBPOOL_THREADS
+ *     initializer, finalizer, their args          yes             -EINVAL         yes
+ *     libpool_task.function                       yes             -EINVAL         yes
+ *     object and symbols, here and in a task      yes             yes             yes
+ *     zygote_path, LIBPOOL_PRELOAD                -EINVAL         yes             -EINVAL
+ *     libpool_set_outfit                          yes             -ENOTSUP        -ENOTSUP
+ *     outfit, cgroup, memory_limit_bytes,
+ *     recycle_bytes, trim_bytes                   yes             yes             -EINVAL
+ *     libpool_task.soft_signal, LIBPOOL_FILE      yes             yes             -EINVAL
+ *     libpool_call                                yes             yes             -EINVAL
  *
  * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
  * (-EDEADLK). A constructor that crashes is a zygote that dies at the start: -EAGAIN from libpool_open.
  *
  * `initializer_symbol` or `finalizer_symbol` that is not in the object: a failed initializer, -ENOENT.
+ */
+
+/*
+ * LIBPOOL_THREADS is for code that has to share the application's memory. Nothing protects the application
+ * from its tasks then: one that crashes or calls exit() ends it (pthread_exit(): LIBPOOL_EXIT). And nobody
+ * can end a task: all time limits are cooperative.
+ *   Asked    Wherever a task would be killed it is asked to end, by a shutdown, too, and its grace has no
+ *            end (grace_ms counts for nothing). Its future ends when it returns, as what it was asked for:
+ *            TIMEOUT, CANCELLED or SHUTDOWN, certainty HAS_RUN. Then its worker lives on.
+ *   Waited   A task that never returns keeps its worker and its future, and libpool_close waits for it. So
+ *            it is with an initializer and a finalizer: one that overruns is counted as failed, and keeps
+ *            its slot until it returns; after a late initializer the worker leaves with its finalizer.
+ *   Inside   A worker may use its own pool, but not wait for it, lest all wait for each other: what waits
+ *            returns -EDEADLK there unless its timeout is 0, libpool_submit -EAGAIN when there is no room.
+ *   Numbers  A pid is a thread's, CPU time, too; max_rss_bytes is the application's.
+ *   Threads  have 8 MiB of stack, the CPUs and the priority of the thread that opened the pool, and block
+ *            all signals but those of their own faults. Beside them there is one that starts and joins them.
  */
 
 /*
@@ -367,7 +390,7 @@ typedef struct libpool_options {
  * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
  * workers_limit is 1), 3 with tails, all CLOEXEC. Full tables don't stop it: a worker that can't have its
  * pidfd is watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
- * `degraded` of libpool_stats later on.
+ * `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for each slot.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
  * zygote died before it was ready);
  * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
@@ -453,11 +476,14 @@ enum {
  * deadline_ms after the call (-1: no deadline) everything left is killed, its futures end as
  * SHUTDOWN, and a waiting call returns soon after with -ETIME. Nobody is asked first (grace_ms). Calling
  * again is allowed: it may only hasten (a later call can add CANCEL or an earlier deadline).
+ * LIBPOOL_THREADS: what runs is asked, not killed, and a waiting call returns -ETIME a second after the
+ * deadline although some of it still runs.
  */
 int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms);
 
 /*
- * Ends what is left (as CANCEL; what is not gone after a second is killed) and frees the pool.
+ * Ends what is left (as CANCEL; what is not gone after a second is killed, threads are waited for) and
+ * frees the pool.
  * Futures stay valid until they are freed; all have ended. NULL is allowed. No other call on the
  * pool may be under way. In a forked copy of the application it only frees memory (free the futures
  * first there), in a worker it does nothing.

@@ -17,6 +17,8 @@ static int read_options(libpool_options *options, const libpool_options *given)
     int error = given ? lp_door_copy(options, sizeof *options, given, given->size) : 0;
     options->size = sizeof *options;
     options->flags = (options->flags & ~(uint32_t)LIBPOOL_CALLBACKS) | LIBPOOL_NO_THREAD;
+    if (!error && options->start == LIBPOOL_THREADS)
+        error = -EINVAL; /* a process of its own is what was asked for */
     options->min_workers = options->max_workers = options->workers_limit = 1;
     options->spare_workers = 0;
     options->backlog_tasks = 1;

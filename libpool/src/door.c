@@ -18,6 +18,12 @@ int lp_door_check(const libpool *pool)
     return *pool->alive == LP_ALIVE_IN_WORKER ? -EDEADLK : -ECHILD;
 }
 
+int lp_door_check_wait(const libpool *pool, int timeout_ms)
+{
+    int error = lp_door_check(pool);
+    return !error && timeout_ms != 0 && lp_supervisor_is_worker(pool) ? -EDEADLK : error;
+}
+
 int lp_door_check_size(size_t their_size)
 {
     if (their_size < sizeof(size_t))

@@ -14,6 +14,8 @@
 
 /* 0 when the handle is this process's own; -EINVAL, -EDEADLK (in a worker), -ECHILD (forked copy). */
 int lp_door_check(const libpool *pool);
+/* The same for a call that waits: -EDEADLK, too, in a thread that is a worker of the pool. */
+int lp_door_check_wait(const libpool *pool, int timeout_ms);
 
 /*
  * Copies a caller's struct into ours. A smaller (older) one leaves the rest zero; a larger (newer)

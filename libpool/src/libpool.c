@@ -278,7 +278,7 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *given)
 
 int libpool_drain(libpool *pool, int timeout_ms)
 {
-    int error = lp_door_check(pool);
+    int error = lp_door_check_wait(pool, timeout_ms);
     if (error)
         return error;
     uint64_t deadline_ns = lp_door_deadline(timeout_ms);
@@ -305,17 +305,24 @@ static void begin_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     lp_supervisor_perform(pool);
 }
 
+/* Threads may go on after the shutdown's deadline, for as long as they like. */
+static uint64_t patience_ns(const libpool *pool)
+{
+    bool asked = pool->core.config.cooperative && pool->core.phase == LP_PHASE_KILLING;
+    return asked ? pool->core.give_up_ns : LP_FOREVER;
+}
+
 int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
 {
-    int error = lp_door_check(pool);
+    int error = lp_door_check_wait(pool, (flags & LIBPOOL_WAIT) != 0);
     if (error)
         return error;
     if (flags & ~(uint32_t)(LIBPOOL_WAIT | LIBPOOL_CANCEL))
         return -EINVAL;
     pthread_mutex_lock(&pool->lock);
     begin_shutdown(pool, flags, deadline_ms);
-    while ((flags & LIBPOOL_WAIT) && !pool->down)
-        lp_supervisor_await(pool, LP_FOREVER);
+    while ((flags & LIBPOOL_WAIT) && !pool->down && lp_supervisor_await(pool, patience_ns(pool)))
+        continue;
     bool overran = (flags & LIBPOOL_WAIT) && pool->core.overran;
     pthread_mutex_unlock(&pool->lock);
     return overran ? -ETIME : 0;
@@ -342,7 +349,7 @@ void libpool_close(libpool *pool)
 {
     if (!pool)
         return;
-    int error = lp_door_check(pool);
+    int error = lp_door_check_wait(pool, -1);
     bool forked = error == -ECHILD;
     if (error == -EDEADLK)
         return; /* in a worker it is not ours to close */
@@ -454,7 +461,7 @@ int libpool_stats_read(libpool *pool, libpool_stats *stats)
 
 int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms)
 {
-    int error = lp_door_check(pool);
+    int error = lp_door_check_wait(pool, timeout_ms);
     if (error)
         return error;
     error = event ? lp_door_check_size(event->size) : -EINVAL;

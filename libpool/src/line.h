@@ -27,6 +27,7 @@ struct lp_line {
     uint64_t tail_cut; /* so much of that was given back */
     bool watched;      /* the poller tells of its death */
     int pid;
+    bool has_process; /* it is of a process's slot, which has a pidfd; not of a thread's */
     uint64_t born_from_ns, born_by_ns; /* so that its number is not believed when it is another's */
     uint32_t generation;
     uint32_t owed;

@@ -350,7 +350,7 @@ static int run_batch(struct map *map)
 int libpool_map(libpool *pool, const libpool_batch *given, libpool_batch_report *report)
 {
     struct map map = {.pool = pool};
-    int error = lp_door_check(pool);
+    int error = lp_door_check_wait(pool, -1);
     if (!error)
         error = given ? lp_door_copy(&map.batch, sizeof map.batch, given, given->size) : -EINVAL;
     if (!error)

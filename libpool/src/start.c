@@ -40,15 +40,29 @@ static bool is_fork(const libpool_options *options)
     return !options->zygote_path && !(options->flags & LIBPOOL_PRELOAD);
 }
 
+/* What is a process's own affair, threads can't have each for itself. */
+static bool is_threads(const libpool_options *options)
+{
+    bool limits = options->memory_limit_bytes || options->recycle_bytes || options->trim_bytes;
+    return is_fork(options) && !limits && !options->cgroup && !options->outfit;
+}
+
+static bool is_whole(const libpool_options *options)
+{
+    if (options->start == LIBPOOL_SPAWN)
+        return is_spawn(options);
+    if (options->start == LIBPOOL_THREADS)
+        return is_threads(options);
+    return options->start == LIBPOOL_FORK && is_fork(options);
+}
+
 int lp_start_check(const libpool_options *options)
 {
     bool named = options->initializer_symbol || options->finalizer_symbol;
     bool twice = (options->initializer && options->initializer_symbol) ||
                  (options->finalizer && options->finalizer_symbol);
-    bool whole = options->start == LIBPOOL_SPAWN  ? is_spawn(options)
-                 : options->start == LIBPOOL_FORK ? is_fork(options)
-                                                  : false;
-    if (!whole || twice || (named && !options->object) || (options->object && !options->object[0]))
+    if (!is_whole(options) || twice || (named && !options->object) ||
+        (options->object && !options->object[0]))
         return -EINVAL;
     int error = options->object ? check_name(options->object, "-") : 0;
     if (!error)
@@ -98,12 +112,13 @@ int lp_start_copy(struct lp_start *start, const libpool_options *options,
                   const libpool_allocator *allocator)
 {
     const char *path = options->zygote_path ? options->zygote_path : LP_ZYGOTE_PATH;
-    start->spawns = options->start == LIBPOOL_SPAWN;
+    bool spawns = options->start == LIBPOOL_SPAWN;
+    start->method = options->start;
     start->preloads = options->flags & LIBPOOL_PRELOAD;
-    size_t variables = start->spawns ? count(environ) : 0;
+    size_t variables = spawns ? count(environ) : 0;
     start->block_bytes = text_bytes(options->object) + text_bytes(options->initializer_symbol) +
                          text_bytes(options->finalizer_symbol);
-    if (start->spawns)
+    if (spawns)
         start->block_bytes += (variables + 3) * sizeof(char *) + text_bytes(path);
     for (size_t i = 0; i < variables; i++)
         start->block_bytes += text_bytes(environ[i]);
@@ -111,7 +126,7 @@ int lp_start_copy(struct lp_start *start, const libpool_options *options,
     if (start->block_bytes && !start->block)
         return -ENOMEM;
     char *at = start->block;
-    if (start->spawns)
+    if (spawns)
         add_lists(start, &at, path, variables);
     start->object = add_text(&at, options->object);
     start->initializer = add_text(&at, options->initializer_symbol);
@@ -143,7 +158,7 @@ int lp_start_share(struct lp_start *start, const struct lp_manifest *manifest, s
                    char **windows, const libpool_allocator *allocator)
 {
     *windows = NULL;
-    if (start->spawns) {
+    if (start->method == LIBPOOL_SPAWN) {
         int error = share_with_program(start, manifest, bytes, allocator);
         if (error)
             return error;

@@ -19,7 +19,7 @@
 #include "os/zygote.h"
 
 struct lp_start {
-    bool spawns;
+    uint32_t method; /* LIBPOOL_FORK ... */
     bool preloads;
     char *block; /* all that follows points into it */
     size_t block_bytes;

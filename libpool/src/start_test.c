@@ -376,7 +376,7 @@ TEST(start, options_that_do_not_fit_the_start_are_refused)
     const char *zygote = lp_rig_beside_us("libpool-zygote");
     const char *object = lp_rig_beside_us("test_object.so");
     int arg;
-    CU_ASSERT_EQUAL(open_code(2, (libpool_options){0}), -EINVAL);
+    CU_ASSERT_EQUAL(open_code(LIBPOOL_THREADS + 1, (libpool_options){0}), -EINVAL);
     CU_ASSERT_EQUAL(open_code(LIBPOOL_FORK, (libpool_options){.zygote_path = zygote}), -EINVAL);
     CU_ASSERT_EQUAL(
         open_code(LIBPOOL_FORK, (libpool_options){.flags = LIBPOOL_PRELOAD, .object = object}),

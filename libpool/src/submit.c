@@ -47,7 +47,7 @@ static bool may_be_sent(int number)
 static int check_function(const libpool *pool, const libpool_task *task)
 {
     if (!task->symbol)
-        return task->function && !task->object && !pool->start.spawns ? 0 : -EINVAL;
+        return task->function && !task->object && pool->start.method != LIBPOOL_SPAWN ? 0 : -EINVAL;
     if (task->function || !task->object || !task->symbol[0])
         return -EINVAL;
     return lp_load_name_size(task->object, task->symbol) ? 0 : -ENAMETOOLONG;
@@ -56,9 +56,12 @@ static int check_function(const libpool *pool, const libpool_task *task)
 static int check_task(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
+    bool threads = pool->start.method == LIBPOOL_THREADS;
     if (task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;
     if ((task->started || task->done) && !lp_callbacks_accepts(pool))
+        return -EINVAL;
+    if (threads && (task->soft_signal || (task->flags & LIBPOOL_FILE)))
         return -EINVAL;
     int error = check_function(pool, task);
     if (error)
@@ -126,6 +129,8 @@ struct patience {
 
 static bool await_room(libpool *pool, struct patience *patience)
 {
+    if (patience->timeout_ms && lp_supervisor_is_worker(pool))
+        patience->timeout_ms = 0; /* a thread of the pool's own can't wait for its own room */
     if (!patience->deadline_ns)
         patience->deadline_ns = lp_door_deadline(patience->timeout_ms);
     return patience->timeout_ms && lp_supervisor_await(pool, patience->deadline_ns);

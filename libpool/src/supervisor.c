@@ -100,7 +100,7 @@ static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uin
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */
-    int doorbell_fd = kind == LP_REQUEST_SPAWN ? line->doorbell_fd : -1;
+    int doorbell_fd = kind == LP_REQUEST_SPAWN && line->has_process ? line->doorbell_fd : -1;
     if (lp_zygote_send(&pool->zygote, &message, doorbell_fd) != -EAGAIN)
         return;
     line->owed |= owed;
@@ -126,7 +126,7 @@ static void send_owed(libpool *pool)
 /* A place for the next pidfd: a full table must not keep it out. */
 static void hold_place(struct lp_line *line)
 {
-    if (line->spare_fd < 0 && line->pid_fd < 0)
+    if (line->spare_fd < 0 && line->pid_fd < 0 && line->has_process)
         line->spare_fd = lp_sys.dup_from(line->doorbell_fd, 0);
 }
 
@@ -272,6 +272,10 @@ static void perform_ask(libpool *pool, const struct lp_action *action)
 static void perform_kill(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
+    if (pool->core.config.cooperative) {
+        perform_retire(pool, action); /* when it comes to it */
+        return;
+    }
     bool is_told = line->orphaned && lp_cgroup_place_kill(&pool->place, action->slot);
     line->sending = false;
     if (line->pid_fd >= 0 && line->orphaned && !is_told)
@@ -1020,15 +1024,16 @@ static void start_zygote(libpool *pool)
     name_heirs(pool);
     pool->kit.files_of = pool->files_of;
     struct lp_manifest manifest = make_manifest(pool);
-    if (pool->start.spawns)
+    if (pool->start.method == LIBPOOL_SPAWN)
         lp_start_tell(&pool->start, &manifest);
     pthread_mutex_unlock(&pool->lock);
-    int error = lp_zygote_start(&link, &pool->zygote_options);
+    int error = pool->threads.slots ? lp_threads_start(&pool->threads, &link)
+                                    : lp_zygote_start(&link, &pool->zygote_options);
     pthread_mutex_lock(&pool->lock);
     pool->zygote = link;
     if (!error)
         error = lp_poller_add(&pool->poller, link.socket_fd, make_tag(TAG_SOCKET, 0, 0));
-    if (!error)
+    if (!error && link.pid_fd >= 0)
         error = lp_poller_add(&pool->poller, link.pid_fd,
                               make_tag(TAG_ZYGOTE, (uint32_t)link.pid, 0));
     if (error)
@@ -1187,6 +1192,11 @@ void lp_supervisor_look(libpool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+bool lp_supervisor_is_worker(const libpool *pool)
+{
+    return pool->threads.slots && lp_threads_is_worker(&pool->threads);
+}
+
 static void *supervise(void *arg)
 {
     libpool *pool = arg;
@@ -1250,6 +1260,12 @@ static void enter_worker(void *context, uint32_t slot, uint32_t number, uint32_t
     lp_worker_process(&pool->kit, slot, number, generation);
 }
 
+static int enter_thread(void *context, uint32_t slot, uint32_t number, uint32_t generation)
+{
+    const libpool *pool = context;
+    return lp_worker_thread(&pool->kit, pool->lines[slot].doorbell_fd, slot, number, generation);
+}
+
 static struct lp_pool_config make_config(const libpool_options *options)
 {
     return (struct lp_pool_config){
@@ -1280,6 +1296,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .governed = options->governor != NULL,
         .has_finalizer = options->finalizer || options->finalizer_symbol,
         .notes = options->event_buffer != 0,
+        .cooperative = options->start == LIBPOOL_THREADS,
     };
 }
 
@@ -1296,11 +1313,17 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
             pool->lines[slot].tail_fd = -1;
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
-    pool->wardrobe = pool->start.spawns ? NULL : lp_wardrobe_open(slots);
+    bool forks = pool->start.method == LIBPOOL_FORK,
+         threads = pool->start.method == LIBPOOL_THREADS;
+    pool->wardrobe = forks ? lp_wardrobe_open(slots) : NULL;
+    pool->threads.slots = threads ? slots : 0;
+    pool->threads.seats = lp_alloc_zeroed(allocator,
+                                          pool->threads.slots * sizeof *pool->threads.seats);
     pool->ring.capacity = pool->options.event_buffer;
     pool->ring.events = lp_alloc_zeroed(allocator, pool->ring.capacity * sizeof(libpool_event));
     if (!pool->core_memory || !pool->lines || !pool->heir_fds || !pool->heir_pids ||
-        (pool->ring.capacity && !pool->ring.events) || (!pool->wardrobe && !pool->start.spawns))
+        (pool->ring.capacity && !pool->ring.events) || (forks && !pool->wardrobe) ||
+        (threads && !pool->threads.seats))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
     struct lp_manifest manifest = make_manifest(pool);
@@ -1328,6 +1351,7 @@ static int open_lines(libpool *pool)
         line->window = (void *)(pool->windows + slot * lp_channel_window_bytes());
         if (pool->tails.bytes && (line->tail_fd = lp_tail_open()) < 0)
             return line->tail_fd;
+        line->has_process = pool->start.method != LIBPOOL_THREADS;
         hold_place(line);
         lp_line_reset(line, 0);
         int error = lp_poller_add_edge(&pool->poller, line->doorbell_fd,
@@ -1338,8 +1362,11 @@ static int open_lines(libpool *pool)
     return 0;
 }
 
+/* Threads need none: they end with the application. */
 static int open_lifeline(libpool *pool)
 {
+    if (pool->start.method == LIBPOOL_THREADS)
+        return 0;
     pool->lifeline_fd = lp_lifeline_open();
     return pool->lifeline_fd < 0 ? pool->lifeline_fd : 0;
 }
@@ -1418,13 +1445,16 @@ static void describe_zygote(libpool *pool)
         .context = pool,
         .name = pool->name,
         .place = pool->options.flags & LIBPOOL_NO_CGROUP ? NULL : &pool->place,
-        .program = pool->start.spawns ? &pool->start.program : NULL,
+        .program = pool->start.method == LIBPOOL_SPAWN ? &pool->start.program : NULL,
     };
+    pool->threads.body = enter_thread;
+    pool->threads.context = pool;
+    pool->threads.name = pool->name;
 }
 
 static int find_place(libpool *pool)
 {
-    if (pool->options.flags & LIBPOOL_NO_CGROUP)
+    if ((pool->options.flags & LIBPOOL_NO_CGROUP) || pool->start.method == LIBPOOL_THREADS)
         return 0;
     uint64_t id = (uint64_t)(uintptr_t)pool ^ lp_supervisor_now();
     return lp_cgroup_place_find(&pool->place, pool->options.cgroup, id);
@@ -1532,6 +1562,8 @@ void lp_supervisor_close(libpool *pool, bool forked)
             pthread_join(pool->thread, NULL);
         lp_governor_leave(&pool->membership);
         lp_tails_close(pool);
+        lp_fd_close(&pool->zygote.socket_fd);
+        lp_threads_join(&pool->threads);
         close_fds(pool);
         lp_cgroup_place_clear(&pool->place, CLEAR_WAIT_MS); /* the zygote may have been killed */
     }
@@ -1540,6 +1572,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     lp_start_release(&pool->start, slots, forked, allocator);
     lp_wardrobe_close(pool->wardrobe);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
+    lp_release(allocator, pool->threads.seats, pool->threads.slots * sizeof *pool->threads.seats);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);
     lp_release(allocator, pool->heir_pids, slots * sizeof *pool->heir_pids);
     lp_release(allocator, pool->lines, slots * sizeof *pool->lines);

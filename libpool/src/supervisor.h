@@ -26,6 +26,7 @@
 #include "os/headroom.h"
 #include "os/outfit.h"
 #include "os/poller.h"
+#include "os/threads.h"
 #include "os/wardrobe.h"
 #include "os/zygote.h"
 #include "start.h"
@@ -117,7 +118,9 @@ struct libpool {
     struct lp_cgroup_place place; /* written at the opening only */
     struct lp_headroom headroom;  /* so is that */
     struct lp_start start;        /* so is that */
-    struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked */
+    struct lp_worker_kit kit;     /* and that: of workers whose zygote is forked, or threads */
+
+    struct lp_threads threads; /* LIBPOOL_THREADS: the zygote and the workers; else no slots */
 };
 
 /* One that waits by CLOCK_MONOTONIC. */
@@ -173,6 +176,9 @@ void lp_supervisor_resume(libpool *pool, const libpool_future *future);
  * drives the pool meanwhile where no thread does. false: the deadline passed.
  */
 bool lp_supervisor_await(libpool *pool, uint64_t deadline_ns);
+
+/* The calling thread is a worker of this pool: it must not wait for it. */
+bool lp_supervisor_is_worker(const libpool *pool);
 
 uint64_t lp_supervisor_now(void);
 

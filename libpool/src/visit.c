@@ -34,7 +34,7 @@ static int drive_until_it_came(libpool *pool, const struct lp_awaited *awaited,
 static int wait_in_pool(libpool *pool, const struct lp_awaited *awaited, int timeout_ms,
                         uint64_t deadline_ns)
 {
-    int error = lp_door_check(pool);
+    int error = lp_door_check_wait(pool, timeout_ms);
     if (error)
         return error;
     if (!pool->has_thread && timeout_ms == 0)

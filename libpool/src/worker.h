@@ -44,4 +44,11 @@ void lp_worker_prepare(void);
 _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot, uint32_t number,
                                  uint32_t generation);
 
+/*
+ * The same in a fresh thread of the application. Returns its exit code when it has left. A child of fork()
+ * that comes back from the application's code ends there.
+ */
+int lp_worker_thread(const struct lp_worker_kit *kit, int doorbell_fd, uint32_t slot,
+                     uint32_t number, uint32_t generation);
+
 #endif

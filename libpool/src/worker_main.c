@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_main: what a worker process does from its birth to its end.
+ * worker_main: what a worker, process or thread, does from its birth to its end.
  *
  *     outfit -> initializer -> READY -> (START) -> task, result, task, result...
  *            -> RETIRE -> finalizer -> gone
@@ -10,9 +10,13 @@
  * zygote (its death signal is set): a worker that was never reported can't outlive the report.
  * After each task whatever it started and left behind is killed, before the result is told; a worker
  * that can't do that (a task has taken all descriptors) asks to be retired, and the zygote does it.
+ *
+ * A worker that is a thread does the same, but for what is a process's own affair: descendants, limits,
+ * stdio, the exit. Where a process would leave by _exit a thread leaves by a jump to its beginning.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -53,7 +57,10 @@ struct libpool_worker {
     struct lp_channel channel;
     const struct lp_worker_kit *kit;
     libpool_finalizer *finalizer;
+    jmp_buf *way_out;      /* of a thread; NULL: it is a process */
+    int exit_code;         /* of a thread that has gone there */
     const uint32_t *alive; /* wiped in a child that a task forks */
+    uint32_t alive_here;   /* what it is in the worker itself */
     uint32_t slot;         /* where its window and its cgroup are */
     uint32_t number;       /* what the application knows it by */
     uint32_t generation;
@@ -141,17 +148,30 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
 
 /* ---- talking to the host -------------------------------------------------------------------- */
 
-/* The host broke the protocol, or a task what the worker needs to be heard: its death tells. */
-static _Noreturn void give_up(void)
+static bool is_thread(const libpool_worker *worker)
 {
-    _exit(EXIT_FAILURE);
+    return worker->way_out != NULL;
+}
+
+static _Noreturn void end(libpool_worker *worker, int code)
+{
+    if (!is_thread(worker))
+        _exit(code);
+    worker->exit_code = code;
+    longjmp(*worker->way_out, 1);
+}
+
+/* The host broke the protocol, or a task what the worker needs to be heard: its death tells. */
+static _Noreturn void give_up(libpool_worker *worker)
+{
+    end(worker, EXIT_FAILURE);
 }
 
 /* Until the ring that is written to has room. */
 static void await_room(libpool_worker *worker)
 {
     if (!lp_channel_wait(&worker->channel, true, -1))
-        give_up();
+        give_up(worker);
 }
 
 /* False: the timeout has passed. */
@@ -159,7 +179,7 @@ static bool await_data(libpool_worker *worker, int timeout_ms)
 {
     bool there = lp_channel_wait(&worker->channel, false, timeout_ms);
     if (worker->channel.mute)
-        give_up();
+        give_up(worker);
     return there;
 }
 
@@ -169,7 +189,7 @@ static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t
     while (size) {
         int64_t n = lp_channel_write(&worker->channel, data, size, true);
         if (n < 0)
-            give_up();
+            give_up(worker);
         data += n;
         size -= (size_t)n;
         if (size)
@@ -185,7 +205,7 @@ static void send_header(libpool_worker *worker, const struct lp_message *message
     while ((sent = lp_channel_send(&worker->channel, message)) == 0)
         await_room(worker);
     if (sent < 0)
-        give_up();
+        give_up(worker);
 }
 
 static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
@@ -231,7 +251,7 @@ static void receive_message(libpool_worker *worker, struct lp_message *message)
         if (!await_data(worker, holds_much(worker) ? IDLE_MS : -1))
             give_memory_back(worker);
     if (got < 0)
-        give_up();
+        give_up(worker);
 }
 
 /* Into `to`, or nowhere when there was no memory for it. `last`: with it the payload ends. */
@@ -243,7 +263,7 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
         int64_t n = lp_channel_read(&worker->channel, to ? to : scratch, want,
                                     last && want == size);
         if (n < 0)
-            give_up();
+            give_up(worker);
         lp_channel_ring(&worker->channel);
         if (n == 0)
             (void)await_data(worker, -1);
@@ -279,7 +299,7 @@ static void unmap_input(libpool_worker *worker)
 /* User code that forks may come back twice. The child is not the worker, whose window it shares. */
 static int leave_if_child(const libpool_worker *worker, int code)
 {
-    if (*worker->alive != LP_ALIVE_IN_WORKER)
+    if (*worker->alive != worker->alive_here)
         _exit(code);
     return code;
 }
@@ -304,7 +324,7 @@ static int receive_name(libpool_worker *worker, const struct lp_message *message
 {
     size_t size = message->name_size;
     if (size > LP_LOAD_NAME_BYTES || size > message->size)
-        give_up();
+        give_up(worker);
     int error = lp_buffer_reserve(&worker->name, size);
     worker->name.size = size;
     receive_bytes(worker, error ? NULL : worker->name.data, size, size == message->size);
@@ -325,8 +345,8 @@ static bool is_mapped(libpool_worker *worker, uint64_t function)
 /* False: something may be left, and ends with the worker. */
 static bool kill_leftovers(libpool_worker *worker)
 {
-    if (!lp_tree_has_children())
-        return true;
+    if (is_thread(worker) || !lp_tree_has_children())
+        return true;                               /* a thread's children are the application's */
     (void)lp_sys.prctl(PR_SET_CHILD_SUBREAPER, 1); /* a task that forks may have cleared it */
     return lp_tree_kill_children(worker->keeps, worker->n_keeps, LEFTOVERS_MS) == 0;
 }
@@ -347,10 +367,12 @@ static uint64_t ns_of(const struct timeval *time)
 
 static void read_usage(libpool_worker *worker)
 {
-    struct rusage self, children;
+    struct rusage self, children = {.ru_nsignals = 0};
     worker->unread_ns = 0;
-    if (lp_sys.getrusage(RUSAGE_SELF, &self) || lp_sys.getrusage(RUSAGE_CHILDREN, &children))
+    if (lp_sys.getrusage(is_thread(worker) ? RUSAGE_THREAD : RUSAGE_SELF, &self))
         return; /* a filter may forbid it */
+    if (!is_thread(worker) && lp_sys.getrusage(RUSAGE_CHILDREN, &children))
+        return;
     worker->usage.user_ns = ns_of(&self.ru_utime) + ns_of(&children.ru_utime);
     worker->usage.system_ns = ns_of(&self.ru_stime) + ns_of(&children.ru_stime);
     worker->usage.max_rss_kib = (uint32_t)self.ru_maxrss;
@@ -494,12 +516,17 @@ static void look_back(libpool_worker *worker, struct lp_message *result)
         result->leaves = LP_LEAVES_OUTGROWN;
 }
 
+/* A process ends by _exit: what a task printed must not wait for it. */
+static void flush_output(const libpool_worker *worker)
+{
+    if (!is_thread(worker) && __fpending(stdout))
+        (void)fflush(stdout);
+}
+
 static void answer(libpool_worker *worker, struct lp_message *result)
 {
     result->size = worker->reply.size;
-    if (__fpending(stdout))
-        (void)fflush(
-            stdout); /* the process ends by _exit: what a task printed must not wait for it */
+    flush_output(worker);
     if (result->started_ns)
         look_back(worker, result);
     send_header(worker, result);
@@ -534,10 +561,10 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
 
 static _Noreturn void leave(libpool_worker *worker, int code)
 {
-    (void)fflush(stdout);
+    flush_output(worker);
     worker->n_keeps = 0;
     (void)kill_leftovers(worker);
-    _exit(code);
+    end(worker, code);
 }
 
 static _Noreturn void retire(libpool_worker *worker)
@@ -623,7 +650,9 @@ static void initialise(libpool_worker *worker)
         leave(worker, EXIT_FAILURE);
     }
     say(worker, LP_MESSAGE_READY, 0); /* what follows is done while the host hears of it */
-    int kept = lp_tree_has_children() ? lp_tree_children(worker->keeps, KEEPS) : 0;
+    int kept = 0;
+    if (!is_thread(worker) && lp_tree_has_children())
+        kept = lp_tree_children(worker->keeps, KEEPS);
     worker->n_keeps = kept > 0 ? (size_t)kept : 0;
     read_usage(worker);
     lp_growth_begin(&worker->growth, &worker->kit->sizes, worker->kit->place, worker->slot);
@@ -635,7 +664,8 @@ static void serve(libpool_worker *worker)
     receive_message(worker, &message);
     switch ((enum lp_message_kind)message.kind) {
     case LP_MESSAGE_START: /* known to the host from now on: its zygote may die before it */
-        (void)lp_sys.prctl(PR_SET_PDEATHSIG, 0);
+        if (!is_thread(worker))
+            (void)lp_sys.prctl(PR_SET_PDEATHSIG, 0);
         return;
     case LP_MESSAGE_TASK: serve_task(worker, &message); return;
     case LP_MESSAGE_RETIRE: retire(worker);
@@ -645,7 +675,7 @@ static void serve(libpool_worker *worker)
     case LP_MESSAGE_PART:
     case LP_MESSAGE_FINAL_STARTED:
     case LP_MESSAGE_FINALIZED:
-    case LP_MESSAGE_N: give_up();
+    case LP_MESSAGE_N: give_up(worker);
     }
 }
 
@@ -696,11 +726,52 @@ static struct lp_window *keep_own_window(const struct lp_worker_kit *kit, uint32
 _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot, uint32_t number,
                                  uint32_t generation)
 {
-    libpool_worker worker = {
-        .kit = kit, .alive = kit->alive, .slot = slot, .number = number, .generation = generation};
+    libpool_worker worker = {.kit = kit,
+                             .alive = kit->alive,
+                             .alive_here = LP_ALIVE_IN_WORKER,
+                             .slot = slot,
+                             .number = number,
+                             .generation = generation};
     *kit->alive = LP_ALIVE_IN_WORKER;
     lp_channel_init_worker(&worker.channel, keep_own_window(kit, slot), DOORBELL_FD);
     initialise(&worker);
     for (;;)
         serve(&worker);
+}
+
+/* Jumped back to when it is over; what was changed since the jump was set is in the worker, not here. */
+static void run_until_it_leaves(libpool_worker *worker)
+{
+    jmp_buf way_out;
+    worker->way_out = &way_out;
+    if (setjmp(way_out))
+        return;
+    initialise(worker);
+    for (;;)
+        serve(worker);
+}
+
+static void free_worker(void *arg)
+{
+    libpool_worker *worker = arg;
+    give_memory_back(worker);
+    lp_buffer_free(&worker->name);
+    lp_load_forget(&worker->load);
+}
+
+int lp_worker_thread(const struct lp_worker_kit *kit, int doorbell_fd, uint32_t slot,
+                     uint32_t number, uint32_t generation)
+{
+    libpool_worker worker = {.kit = kit,
+                             .alive = kit->alive,
+                             .alive_here = LP_ALIVE,
+                             .slot = slot,
+                             .number = number,
+                             .generation = generation};
+    char *window = kit->windows + slot * lp_channel_window_bytes();
+    lp_channel_init_worker(&worker.channel, (void *)window, doorbell_fd);
+    pthread_cleanup_push(free_worker, &worker); /* a task may call pthread_exit() */
+    run_until_it_leaves(&worker);
+    pthread_cleanup_pop(1);
+    return worker.exit_code;
 }

@@ -61,6 +61,13 @@ static void keep(struct lp_load *load, const char *name, size_t size, void *func
     entry->function = function;
 }
 
+void lp_load_forget(struct lp_load *load)
+{
+    for (unsigned i = 0; i < LP_LOAD_KEPT; i++)
+        free(load->kept[i].name);
+    *load = (struct lp_load){.next = 0};
+}
+
 /* ---- The loader -------------------------------------------------------------------------- */
 
 static void *refuse(struct lp_load *load, const char *why, int error, int *told)

@@ -38,6 +38,9 @@ void *lp_load_recall(const struct lp_load *load, const char *name, size_t size);
  */
 void *lp_load_find(struct lp_load *load, const char *name, size_t size, int *error);
 
+/* Of names and functions; what was loaded stays loaded. */
+void lp_load_forget(struct lp_load *load);
+
 /* Only loads the object. 0, -ENOENT, -ENOSYS. */
 int lp_load_object(const char *object);
 
