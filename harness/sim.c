@@ -480,7 +480,8 @@ static void draw_grace(struct hn_sim *sim, struct lp_task_spec *spec)
 {
     static const int signals[] = {0, SIGTERM, SIGUSR1};
     spec->grace_ns = draw_ms(sim, 1, GRACE_MAX_MS);
-    spec->soft_signal = signals[hn_random_below(&sim->random, 3)];
+    if (!sim->config.cooperative)
+        spec->soft_signal = signals[hn_random_below(&sim->random, 3)];
 }
 
 static void submit(struct hn_sim *sim)
@@ -531,7 +532,7 @@ static enum lp_cancel cancel_due(const struct hn_sim *sim, const struct hn_book_
         if (recalls)
             return LP_CANCEL_RECALL;
         sometimes[HN_ASKED_AGAIN] += lives && task->asked != LIBPOOL_PENDING;
-        return lives && task->spec.grace_ns ? LP_CANCEL_ASKED : LP_CANCEL_KILLED;
+        return lives && hn_books_asks(&sim->books, task) ? LP_CANCEL_ASKED : LP_CANCEL_KILLED;
     case LP_TASK_ENDED: sometimes[HN_CANCEL_ENDED]++; return LP_CANCEL_DONE;
     case LP_TASK_FREE:
     case LP_TASK_STATES: break;
@@ -621,7 +622,7 @@ static uint32_t endable_in_group(const struct hn_sim *sim, uint64_t group)
     uint32_t endable = 0;
     for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++) {
         const struct hn_book_task *task = &sim->books.tasks[i];
-        bool is_asked = task->state == LP_TASK_RUNNING && task->spec.grace_ns &&
+        bool is_asked = task->state == LP_TASK_RUNNING && hn_books_asks(&sim->books, task) &&
                         sim->books.slots[task->slot].state == LP_WORKER_BUSY;
         endable += task->spec.group == group && is_open(task) && !is_asked;
     }
@@ -1071,6 +1072,24 @@ static void draw_faults(struct hn_sim *sim)
         sim->late_ns = hn_random_time_ns(&sim->random, 20 * LP_MS);
 }
 
+/* Threads: what can't happen to them, or to the zygote that is one, does not. */
+static void draw_threads(struct hn_sim *sim)
+{
+    static const enum hn_fault strange[] = {
+        HN_FAULT_SIGNAL,      HN_FAULT_OOM,        HN_FAULT_ZYGOTE_DEATH,
+        HN_FAULT_ZYGOTE_HANG, HN_FAULT_UNKILLABLE, HN_FAULT_HEAVY,
+        HN_FAULT_LEFTOVERS,   HN_FAULT_GROWN,      HN_FAULT_NO_PIDFD};
+    enum hn_total total = sim->world.total;
+    if (!hn_random_chance(&sim->random, 20))
+        return;
+    sim->config.cooperative = sim->world.threads = true;
+    sim->config.memory_limit_bytes = 0;
+    for (uint32_t i = 0; i < sizeof strange / sizeof strange[0]; i++)
+        sim->world.faults &= ~(UINT64_C(1) << strange[i]);
+    if (total != HN_TOTAL_SPAWN && total != HN_TOTAL_ZYGOTE_START && total != HN_TOTAL_INIT)
+        sim->world.total = HN_TOTAL_NONE;
+}
+
 static bool take_memory(struct hn_sim *sim)
 {
     size_t bytes = lp_pool_bytes(&sim->config);
@@ -1101,6 +1120,7 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
     draw_faults(sim);
     draw_tiny(sim);
     draw_total(sim);
+    draw_threads(sim);
     sim->steps = options->steps ? options->steps : hn_random_between(&sim->random, 10, 80);
     if (!take_memory(sim))
         return false;
@@ -1118,6 +1138,7 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
           sim->config.min_workers, sim->config.max_workers, sim->config.backlog_tasks,
           (unsigned long long)sim->world.faults, sim->world.percent, (int)sim->world.total,
           sim->config.exclusive ? ", exclusive" : "");
+    TRACE("sim", "workers are %s", sim->config.cooperative ? "threads" : "processes");
     return true;
 }
 

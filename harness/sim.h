@@ -144,6 +144,13 @@
     X(ADMISSION_ONE, "one was started all the same: nothing ran")            \
     X(ADMISSION_STALE, "tasks wait for an answer, the last is too old")      \
     X(ADMISSION_OPENED, "memory is there again")                             \
+    X(THREAD_SHUTDOWN, "a thread's task was asked to end by a shutdown")     \
+    X(THREAD_NEXT, "so was the next of its queue when its turn came")        \
+    X(THREAD_OUTLIVED, "a thread's task went on after the shutdown's end")   \
+    X(THREAD_DEAF, "a thread's task was asked, and went on for seconds")     \
+    X(THREAD_LATE_INIT, "a thread finalized after a late initializer")       \
+    X(THREAD_STARVED, "a thread was long in beginning its task")             \
+    X(THREAD_SLOW_ZYGOTE, "threads were started or proven gone very late")   \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

@@ -124,6 +124,11 @@ uint32_t hn_books_running(const struct hn_books *books)
     return (uint32_t)books->stats.tasks_running;
 }
 
+bool hn_books_asks(const struct hn_books *books, const struct hn_book_task *task)
+{
+    return books->config.cooperative || task->spec.grace_ns;
+}
+
 bool hn_books_holds(const struct hn_book_slot *slot)
 {
     return slot->task != LP_NONE || slot->queued;
@@ -206,7 +211,9 @@ static void give_back(struct hn_books *books, struct hn_book_slot *slot, uint32_
 static void check_turn(struct hn_books *books, uint32_t index)
 {
     const struct hn_book_slot *slot = &books->slots[books->tasks[index].slot];
-    if (slot->task != LP_NONE && !books->tasks[slot->task].begun)
+    const struct hn_book_task *running = slot->task == LP_NONE ? NULL : &books->tasks[slot->task];
+    bool declined = running && running->asked != LIBPOOL_PENDING; /* it may have been */
+    if (running && !running->begun && !declined)
         FAIL("task %u begun before task %u, which its worker was to run first", index + 1,
              slot->task + 1);
     for (uint32_t i = 0; i < slot->queued && slot->queue[i] != index; i++)
@@ -544,14 +551,19 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     books->coverage->sometimes[HN_PROMOTED_LEAVING] += slot->orphaned;
 }
 
-static bool is_told_to_leave(const struct hn_book_slot *slot)
+/* A thread whose initializer was late leaves with its finalizer, too. */
+static bool is_told_to_leave(const struct hn_books *books, const struct hn_book_slot *slot)
 {
+    if (books->config.cooperative && slot->state == LP_WORKER_DYING) {
+        books->coverage->sometimes[HN_THREAD_LATE_INIT] += slot->doom == LIBPOOL_INIT_FAILED;
+        return true;
+    }
     return slot->retiring && (slot->state == LP_WORKER_RETIRING || slot->state == LP_WORKER_DYING);
 }
 
 static void final_word(struct hn_books *books, struct hn_book_slot *slot, enum lp_event_kind kind)
 {
-    if (!is_told_to_leave(slot)) {
+    if (!is_told_to_leave(books, slot)) {
         hostile(books, slot);
         return;
     }
@@ -864,6 +876,14 @@ static void doom_spawning(struct hn_books *books)
             books->slots[i].doom = LIBPOOL_SHUTDOWN;
 }
 
+/* Threads that run something are asked, and leave then. */
+static void hurry(struct hn_books *books)
+{
+    for (uint32_t i = 0; books->config.cooperative && i < books->n_slots; i++)
+        if (books->slots[i].state == LP_WORKER_BUSY)
+            books->slots[i].hurried = books->slots[i].leaves = true;
+}
+
 static void shut_down(struct hn_books *books)
 {
     const struct lp_event *event = books->call.event;
@@ -878,8 +898,10 @@ static void shut_down(struct hn_books *books)
     if (!(event->flags & LIBPOOL_CANCEL))
         return;
     books->cancelling = true;
-    if (!(event->flags & LIBPOOL_WAIT))
-        doom_spawning(books);
+    if (event->flags & LIBPOOL_WAIT)
+        return;
+    doom_spawning(books);
+    hurry(books);
 }
 
 /* ---- before --------------------------------------------------------------------------------- */
@@ -964,6 +986,7 @@ static void begin_killing(struct hn_books *books)
     books->killing = true;
     books->killing_since_ns = books->now_ns;
     doom_spawning(books);
+    hurry(books);
 }
 
 static void note_cancels(struct hn_books *books)
@@ -1133,6 +1156,12 @@ static void check_dues(struct hn_books *books)
     for (uint32_t i = 0; i < books->n_slots; i++)
         if (books->slots[i].must_kill != LIBPOOL_PENDING)
             FAIL("slot %u had to be killed (%s)", i, libpool_cause_name(books->slots[i].must_kill));
+    for (uint32_t i = 0; i < books->n_slots; i++) {
+        const struct hn_book_slot *slot = &books->slots[i];
+        if (slot->hurried && slot->task != LP_NONE &&
+            books->tasks[slot->task].asked == LIBPOOL_PENDING)
+            FAIL("task %u goes on, and was not asked to end", slot->task + 1);
+    }
     for (uint32_t i = 0; i < books->n_slots; i++)
         if (books->slots[i].outgrown && books->slots[i].state == LP_WORKER_IDLE)
             FAIL("slot %u had to leave for its memory", i);
@@ -1169,8 +1198,10 @@ static void check_shutdown(struct hn_books *books, bool more)
         return;
     if (books->cancelling && (hn_books_backlog(books) || books->paused))
         FAIL("pending tasks after a cancelling shutdown");
-    if (books->killing && (starting || idle || hn_books_running(books) || hn_books_backlog(books) ||
-                           hn_books_in(books, LP_WORKER_RETIRING)))
+    bool goes_on = hn_books_running(books) || hn_books_in(books, LP_WORKER_RETIRING);
+    bool may = books->config.cooperative; /* threads can't be kept from it */
+    books->coverage->sometimes[HN_THREAD_OUTLIVED] += may && books->killing && goes_on;
+    if (books->killing && (starting || idle || (goes_on && !may) || hn_books_backlog(books)))
         FAIL("a worker or task outlived the shutdown's deadline");
     if (!idle_handed)
         return;

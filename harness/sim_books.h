@@ -85,9 +85,10 @@ struct hn_book_slot {
     libpool_cause must_kill; /* this call has to kill it, for this reason */
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;
-    bool leaves;                     /* it has asked to */
-    bool outgrown;                   /* it has to, for its memory */
-    bool weighing;                   /* an answer is awaited */
+    bool leaves;   /* it has asked to */
+    bool hurried;  /* a thread, when all was to end: whatever it runs is asked to */
+    bool outgrown; /* it has to, for its memory */
+    bool weighing; /* an answer is awaited */
     enum lp_worker_state weighed_in; /* what it was then... */
     uint32_t weighed_task;           /* ...and what it ran, or LP_NONE */
     uint64_t weighed_ns;             /* when the last answer came */
@@ -220,6 +221,8 @@ void hn_books_action(struct hn_books *books, const struct lp_pool *pool,
                      const struct lp_action *action);
 void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 
+/* Before anything is done to who runs this task, it is asked to end. */
+bool hn_books_asks(const struct hn_books *books, const struct hn_book_task *task);
 /* None of this kind may be run. */
 bool hn_books_holds_kind(struct hn_books *books, uint64_t kind);
 /* Somebody idle may be given a task. */

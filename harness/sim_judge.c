@@ -397,7 +397,7 @@ static void judge_retire(struct hn_books *books, const struct lp_action *action)
         SOMETIMES(YIELDED);
     else if (may_shrink(books, slot))
         SOMETIMES(SHRUNK);
-    else if (!slot->orphaned && !drained)
+    else if (!slot->orphaned && !drained && !(books->config.cooperative && books->killing))
         FAIL("slot %u told to leave without a reason", action->slot);
     books->owed += slot->edition != books->edition;
     books->stats.workers_outgrown += slot->outgrown;
@@ -504,24 +504,39 @@ static bool grace_has_passed(const struct hn_books *books, const struct hn_book_
            books->now_ns >= task->asked_ns + task->spec.grace_ns;
 }
 
+/* PENDING: for no reason. */
+static libpool_cause why_asked(struct hn_books *books, uint32_t index)
+{
+    const struct hn_book_slot *slot = &books->slots[books->tasks[index].slot];
+    if (is_cancelled(books, index))
+        return LIBPOOL_CANCELLED;
+    if (run_overran(books, index))
+        return LIBPOOL_TIMEOUT;
+    books->coverage->sometimes[HN_THREAD_SHUTDOWN] += slot->hurried;
+    books->coverage->sometimes[HN_THREAD_NEXT] += slot->hurried && tells_result(books);
+    return slot->hurried ? LIBPOOL_SHUTDOWN : LIBPOOL_PENDING;
+}
+
 static void judge_ask(struct hn_books *books, const struct lp_pool *pool,
                       const struct lp_action *action)
 {
     const struct hn_book_slot *slot = &books->slots[action->slot];
     uint32_t index = find_task(books, pool, action->task);
     struct hn_book_task *task = &books->tasks[index];
-    bool cancelled = is_cancelled(books, index);
+    libpool_cause why = why_asked(books, index);
     if (slot->state != LP_WORKER_BUSY || slot->generation != action->generation ||
-        slot->task != index || slot->queued)
+        slot->task != index || (slot->queued && why != LIBPOOL_SHUTDOWN))
         FAIL("task %u asked to end, but slot %u does not run it alone", index + 1, action->slot);
-    if (is_asked(task) || !task->spec.grace_ns)
+    if (is_asked(task) || !hn_books_asks(books, task))
         FAIL("task %u asked to end, again or without a grace", index + 1);
-    if (!cancelled && !run_overran(books, index))
+    if (why == LIBPOOL_PENDING)
         FAIL("task %u asked to end without a reason", index + 1);
-    task->asked = cancelled ? LIBPOOL_CANCELLED : LIBPOOL_TIMEOUT;
-    task->silent = !cancelled && was_silent(books, task);
+    task->asked = why;
+    task->silent = why == LIBPOOL_TIMEOUT && was_silent(books, task);
     task->asked_ns = books->now_ns;
-    task->due_ns = cancelled ? 0 : first_ns(run_ends_ns(task), silence_ends_ns(books, task));
+    task->due_ns = why == LIBPOOL_TIMEOUT
+                       ? first_ns(run_ends_ns(task), silence_ends_ns(books, task))
+                       : 0;
     books->slots[action->slot].sent_signal = task->spec.soft_signal;
     books->slots[action->slot].sent_why = task->asked;
     books->stats.tasks_asked++;
@@ -538,6 +553,8 @@ static void judge_kill(struct hn_books *books, const struct lp_action *action)
     if (slot->generation != action->generation || slot->state < LP_WORKER_STARTING ||
         slot->state > LP_WORKER_RETIRING)
         FAIL("slot %u killed, but it is %s", action->slot, lp_worker_state_name(slot->state));
+    if (books->config.cooperative && why == LIBPOOL_PENDING && slot->state != LP_WORKER_STARTING)
+        FAIL("slot %u killed, but it is a thread that can be asked", action->slot);
     if (why == LIBPOOL_PENDING && is_stuck(books, action->slot)) {
         why = LIBPOOL_LOST;
         SOMETIMES(STUCK_START);
@@ -596,6 +613,7 @@ static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_caus
 static bool gives_up(struct hn_books *books)
 {
     bool late = books->killing && books->now_ns >= books->killing_since_ns + LP_KILL_GRACE_NS;
+    late = late && !books->config.cooperative;
     books->coverage->sometimes[HN_GAVE_UP_QUEUE] += late;
     return late;
 }
@@ -621,9 +639,9 @@ static bool asked_may_end(struct hn_books *books, uint32_t index)
 {
     const struct hn_book_task *task = &books->tasks[index];
     const struct hn_book_slot *slot = &books->slots[task->slot];
-    bool lives = slot->state == LP_WORKER_BUSY;
-    bool passed = lives && grace_has_passed(books, task);
-    bool shut_down = shutdown_may_end(books, slot);
+    bool lives = slot->state == LP_WORKER_BUSY, threads = books->config.cooperative;
+    bool passed = lives && !threads && grace_has_passed(books, task);
+    bool shut_down = !threads && shutdown_may_end(books, slot);
     books->coverage->sometimes[HN_ASKED_KILLED] += passed;
     books->coverage->sometimes[HN_ASKED_AND_SHUTDOWN] += !passed && shut_down;
     return passed || shut_down || (!lives && is_cancelled(books, index));
@@ -636,7 +654,7 @@ static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause
     const struct hn_book_slot *slot = &books->slots[task->slot];
     bool queued = task->state == LP_TASK_PREFETCHED;
     bool lives = slot->state == LP_WORKER_BUSY;
-    bool to_be_asked = lives && task->spec.grace_ns;
+    bool to_be_asked = lives && hn_books_asks(books, task);
     if (is_asked(task))
         return cause == task->asked && asked_may_end(books, index);
     if (grace_is_over(books, index, cause))
@@ -646,7 +664,7 @@ static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause
     if (cause == LIBPOOL_SHUTDOWN && queued) /* its death tells, but can't be waited for for ever */
         return gives_up(books);
     if (cause == LIBPOOL_SHUTDOWN)
-        return shutdown_may_end(books, slot);
+        return !(books->config.cooperative && lives) && shutdown_may_end(books, slot);
     return cause == LIBPOOL_TIMEOUT && !queued && lives && !to_be_asked &&
            run_overran(books, index);
 }
@@ -1159,6 +1177,7 @@ static void judge_down(struct hn_books *books)
 {
     bool proven = hn_books_in(books, LP_WORKER_VACANT) == books->n_slots;
     bool gave_up = books->killing && books->now_ns >= books->killing_since_ns + LP_KILL_GRACE_NS;
+    gave_up = gave_up && !books->config.cooperative; /* a thread can't be left alone */
     if (!books->shutting || books->down)
         FAIL("down without a shutdown, or twice");
     if (!proven && !gave_up)
@@ -1211,6 +1230,13 @@ static bool late(const struct hn_books *books, uint64_t since_ns, uint64_t limit
     return books->now_ns > since_ns + limit_ns + books->slack_ns;
 }
 
+static void queue_lateness(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    if (slot->queued && late(books, slot->quiet_ns, LP_PATIENCE_NS))
+        FAIL("%u tasks wait for slot %u, which has not answered for long", slot->queued,
+             (unsigned)(slot - books->slots));
+}
+
 static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slot)
 {
     if (slot->task == LP_NONE)
@@ -1222,20 +1248,24 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
     uint64_t sign_ns = hn_books_last_sign(task, books->now_ns);
     if (sign_ns < since_ns) /* of one that lies about its start nothing is known before that */
         sign_ns = since_ns;
+    bool threads = books->config.cooperative;
     if (is_asked(task)) {
-        if (late(books, task->asked_ns, task->spec.grace_ns))
+        if (!threads && late(books, task->asked_ns, task->spec.grace_ns))
             FAIL("the grace of task %u is over", slot->task + 1);
+        books->coverage->sometimes[HN_THREAD_DEAF] += threads &&
+                                                      late(books, task->asked_ns, 2000 * LP_MS);
+        queue_lateness(books, slot);
         return;
     }
     if (task->begun && limit_ns && late(books, since_ns, limit_ns))
         FAIL("task %u overran its run timeout", slot->task + 1);
     if (task->begun && task->spec.heartbeat_ns && late(books, sign_ns, task->spec.heartbeat_ns))
         FAIL("task %u was silent for too long", slot->task + 1);
-    if (!task->begun && late(books, task->launched_ns, books->config.start_timeout_ns))
+    bool starved = !task->begun && late(books, task->launched_ns, books->config.start_timeout_ns);
+    books->coverage->sometimes[HN_THREAD_STARVED] += threads && starved;
+    if (starved && !threads)
         FAIL("task %u is not begun, and nothing is done about it", slot->task + 1);
-    if (slot->queued && late(books, slot->quiet_ns, LP_PATIENCE_NS))
-        FAIL("%u tasks wait for slot %u, which has not answered for long", slot->queued,
-             (unsigned)(slot - books->slots));
+    queue_lateness(books, slot);
 }
 
 /* Whoever runs something has been weighed not long ago. */
@@ -1248,6 +1278,18 @@ static void weight_lateness(struct hn_books *books, const struct hn_book_slot *s
         late(books, since_ns, LP_WEIGH_NS))
         FAIL("slot %u is %s, and nobody looks at its memory", (unsigned)(slot - books->slots),
              lp_worker_state_name(slot->state));
+}
+
+/* What nobody of a pool of threads can hasten: the start of one, its last steps, and its end. */
+static bool takes_its_time(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    bool does = slot->state == LP_WORKER_SPAWNING || slot->state == LP_WORKER_DEAD ||
+                (slot->state == LP_WORKER_DYING && !hn_books_holds(slot));
+    bool is_zygotes = slot->state == LP_WORKER_SPAWNING || slot->state == LP_WORKER_DEAD;
+    bool may = books->config.cooperative && does;
+    books->coverage->sometimes[HN_THREAD_SLOW_ZYGOTE] +=
+        may && is_zygotes && late(books, slot->since_ns, books->config.start_timeout_ns);
+    return may;
 }
 
 static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slot)
@@ -1292,7 +1334,7 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
     case LP_WORKER_VACANT:
     case LP_WORKER_STATES: break;
     }
-    if (late(books, slot->since_ns, limit_ns))
+    if (!takes_its_time(books, slot) && late(books, slot->since_ns, limit_ns))
         FAIL("slot %u is %s for too long", (unsigned)(slot - books->slots),
              lp_worker_state_name(slot->state));
 }
@@ -1343,6 +1385,8 @@ void hn_judge_lateness(struct hn_books *books)
     if (books->shutting && !books->killing && books->deadline_ns &&
         late(books, books->deadline_ns, 0))
         FAIL("the shutdown's deadline has passed");
+    if (books->config.cooperative)
+        return;
     if (books->killing && late(books, books->killing_since_ns, LP_KILL_GRACE_NS))
         FAIL("not down in time");
     if (books->zygote == LP_ZYGOTE_STARTING &&

@@ -305,11 +305,12 @@ static void fork_worker(struct hn_world *world, const struct hn_item *item)
                           (world->tiny || chance(world, HN_FAULT_UNKILLABLE));
     process->liar = chance(world, HN_FAULT_LIE);
     process->fibs = chance(world, HN_FAULT_FIB);
-    process->no_pidfd = chance(world, HN_FAULT_NO_PIDFD);
+    process->no_pidfd = world->threads || chance(world, HN_FAULT_NO_PIDFD);
     process->frozen = !world->calm && world->total != HN_TOTAL_NONE; /* no task gets through */
     report(world, slot, LP_EVENT_SPAWNED, 0)->pid = process->pid;
     process->born_ns = world->zygote.reports_ns;
-    if (chance(world, HN_FAULT_INIT_HANG))
+    process->hangs = chance(world, HN_FAULT_INIT_HANG);
+    if (process->hangs)
         return;
     put_for(world, HN_ITEM_INIT_END, slot, work_time(world, world->start_ns));
 }
@@ -320,23 +321,11 @@ static void init_fails(struct hn_world *world, uint32_t slot)
     if (!death || hn_random_chance(&world->random, 50)) {
         word(world, slot, LP_EVENT_INIT_FAILED)->code = 7;
         death = &exits[1];
-        if (chance(world, HN_FAULT_INIT_HANG))
+        world->processes[slot].said_no = chance(world, HN_FAULT_INIT_HANG);
+        if (world->processes[slot].said_no)
             return; /* it says so, and does not leave */
     }
     put_death(world, slot, death, soon(world));
-}
-
-static void init_ends(struct hn_world *world, uint32_t slot)
-{
-    if (chance(world, HN_FAULT_INIT_FAIL) || all_fail(world, HN_TOTAL_INIT)) {
-        init_fails(world, slot);
-        return;
-    }
-    word(world, slot, LP_EVENT_READY);
-    if (all_fail(world, HN_TOTAL_IDLE_DEATH))
-        put_death(world, slot, &killed, soon(world));
-    if (all_fail(world, HN_TOTAL_CORRUPT))
-        word(world, slot, LP_EVENT_CORRUPT);
 }
 
 /* Looks into its channel soon, unless it is at work anyway. */
@@ -346,6 +335,22 @@ static void rouse(struct hn_world *world, uint32_t slot, uint64_t delay_ns)
         return;
     world->processes[slot].at_work = true;
     put_for(world, HN_ITEM_BEGIN, slot, delay_ns);
+}
+
+static void init_ends(struct hn_world *world, uint32_t slot)
+{
+    if (chance(world, HN_FAULT_INIT_FAIL) || all_fail(world, HN_TOTAL_INIT)) {
+        init_fails(world, slot);
+        return;
+    }
+    word(world, slot, LP_EVENT_READY);
+    world->processes[slot].ready = true;
+    if (world->processes[slot].told_to_leave)
+        rouse(world, slot, soon(world));
+    if (all_fail(world, HN_TOTAL_IDLE_DEATH))
+        put_death(world, slot, &killed, soon(world));
+    if (all_fail(world, HN_TOTAL_CORRUPT))
+        word(world, slot, LP_EVENT_CORRUPT);
 }
 
 /* Claims the next of its channel. What was recalled is dropped. 0: there is none. */
@@ -431,7 +436,7 @@ static void decline(struct hn_world *world, uint32_t slot)
     event->code = -ECANCELED;
     process->task_id = 0;
     process->at_work = false;
-    if (world->channels[slot].n)
+    if (world->channels[slot].n || process->told_to_leave)
         rouse(world, slot, 0);
 }
 
@@ -444,6 +449,8 @@ static void enter_unless_asked(struct hn_world *world, uint32_t slot)
         enter(world, slot);
 }
 
+static void leave(struct hn_world *world, uint32_t slot);
+
 /* There may be something in its channel: it begins it, or something is in the way. */
 static void begin(struct hn_world *world, uint32_t slot)
 {
@@ -452,6 +459,8 @@ static void begin(struct hn_world *world, uint32_t slot)
     if (process->frozen)
         return;
     process->task_id = claim(world, slot);
+    if (process->task_id == 0 && process->told_to_leave)
+        leave(world, slot);
     if (process->task_id == 0)
         return;
     process->at_work = true;
@@ -482,21 +491,23 @@ static void task_ends(struct hn_world *world, uint32_t slot)
     event->grown = chance(world, HN_FAULT_GROWN);
     process->task_id = 0;
     process->at_work = false;
-    if (world->channels[slot].n)
+    if (world->channels[slot].n || process->told_to_leave)
         rouse(world, slot, hn_random_chance(&world->random, 90) ? 0 : soon(world));
 }
 
 static void leave(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
-    if (process->frozen)
+    if (process->frozen || process->leaving)
         return;
+    process->leaving = true;
     if (!world->has_finalizer) {
         put_death(world, slot, &exits[chance(world, HN_FAULT_FINAL_FAIL)], soon(world));
         return;
     }
     word(world, slot, LP_EVENT_FINAL_STARTED);
-    if (!chance(world, HN_FAULT_FINAL_HANG))
+    process->hangs = chance(world, HN_FAULT_FINAL_HANG);
+    if (!process->hangs)
         put_for(world, HN_ITEM_FINAL_END, slot, work_time(world, world->start_ns));
 }
 
@@ -593,7 +604,10 @@ static void start_zygote(struct hn_world *world)
         hang_zygote(world);
         return;
     }
-    struct lp_event *hello = report(world, LP_NONE, LP_EVENT_ZYGOTE_UP, 0);
+    bool slow = world->threads && chance(world, HN_FAULT_ZYGOTE_PAUSE);
+    uint64_t late_ns = slow ? hn_random_time_ns(&world->random, 8000 * LP_MS) : 0;
+    struct lp_event *hello = report(world, LP_NONE, LP_EVENT_ZYGOTE_UP,
+                                    world->trace->now_ns + late_ns);
     hello->pid = ++world->next_pid;
     hello->weighs = world->books->config.memory_limit_bytes && hn_random_chance(&world->random, 90);
     if (chance(world, HN_FAULT_ZYGOTE_DEATH))
@@ -605,6 +619,8 @@ static void start_zygote(struct hn_world *world)
 static void drop_zygote(struct hn_world *world)
 {
     struct hn_zygote *zygote = &world->zygote;
+    if (world->threads)
+        FAIL("a zygote is dropped that is a thread");
     bool told = !zygote->alive;
     cut_zygote(world, 0);
     zygote->alive = false;
@@ -708,7 +724,7 @@ static void watch_all(struct hn_world *world)
 {
     for (uint32_t slot = 0; slot < world->books->n_slots; slot++) {
         struct hn_process *process = &world->processes[slot];
-        if (!process->no_pidfd || !process->reported)
+        if (!process->no_pidfd || !process->reported || world->threads)
             continue;
         process->no_pidfd = false;
         if (!process->alive && !process->told)
@@ -853,7 +869,8 @@ static void perform_ask(struct hn_world *world, const struct lp_action *action)
     if (!process->alive || process->task_id != task->id || process->started_id != task->id ||
         chance(world, HN_FAULT_DEAF))
         return;
-    uint64_t delay_ns = hn_random_time_ns(&world->random, task->spec.grace_ns * 5 / 4);
+    uint64_t most_ns = world->threads ? world->work_ns : task->spec.grace_ns * 5 / 4;
+    uint64_t delay_ns = hn_random_time_ns(&world->random, most_ns);
     const struct death of_signal = {.signal = task->spec.soft_signal, .cause = LIBPOOL_KILLED};
     if (task->spec.soft_signal && hn_random_chance(&world->random, 30))
         put_death(world, action->slot, &of_signal, delay_ns)->event.task_id = task->id;
@@ -861,9 +878,22 @@ static void perform_ask(struct hn_world *world, const struct lp_action *action)
         put_task_end(world, action->slot, delay_ns);
 }
 
+/* A word in its channel, and no more. */
+static void tell_to_leave(struct hn_world *world, uint32_t slot)
+{
+    struct hn_process *process = &world->processes[slot];
+    process->told_to_leave = true;
+    if (process->alive && process->ready)
+        rouse(world, slot, soon(world));
+}
+
 static void perform_kill(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
+    if (world->threads) {
+        tell_to_leave(world, slot);
+        return;
+    }
     process->dying = true;
     if (process->unkillable)
         SOMETIMES(UNKILLABLE);
@@ -878,6 +908,8 @@ static void perform_clean(struct hn_world *world, const struct lp_action *action
     struct hn_item *item = put_for(world, HN_ITEM_PROVE, action->slot, soon(world));
     item->zygote = world->zygote.incarnation;
     item->at_ns = later_of(item->at_ns, world->processes[action->slot].tree_ns);
+    if (world->threads)
+        FAIL("slot %u to be cleaned, and nobody can", action->slot);
     if (world->processes[action->slot].alive)
         FAIL("harness: slot %u to be cleaned of a living worker", action->slot);
 }
@@ -1010,7 +1042,12 @@ void hn_world_perform(struct hn_world *world, const struct lp_action *action)
     switch (action->kind) {
     case LP_ACTION_SPAWN: perform_spawn(world, action); return;
     case LP_ACTION_ASSIGN: perform_assign(world, action); return;
-    case LP_ACTION_RETIRE: put_for(world, HN_ITEM_LEAVE, action->slot, soon(world)); return;
+    case LP_ACTION_RETIRE:
+        if (world->threads)
+            tell_to_leave(world, action->slot);
+        else
+            put_for(world, HN_ITEM_LEAVE, action->slot, soon(world));
+        return;
     case LP_ACTION_ASK: perform_ask(world, action); return;
     case LP_ACTION_KILL: perform_kill(world, action->slot); return;
     case LP_ACTION_CLEAN: perform_clean(world, action); return;
@@ -1094,9 +1131,31 @@ void hn_world_old_word(struct hn_world *world)
     item->event.task_id = world->books->n_tasks;
 }
 
+/* It comes back from wherever it was. */
+static void calm_thread(struct hn_world *world, uint32_t slot)
+{
+    struct hn_process *process = &world->processes[slot];
+    process->frozen = false;
+    if (!process->alive)
+        return;
+    if (process->said_no)
+        put_death(world, slot, &exits[1], soon(world));
+    else if (process->hangs)
+        put_for(world, process->leaving ? HN_ITEM_FINAL_END : HN_ITEM_INIT_END, slot, soon(world));
+    else if (process->task_id && process->started_id == process->task_id)
+        put_task_end(world, slot, soon(world));
+    else if (process->ready)
+        rouse(world, slot, soon(world));
+    process->hangs = process->said_no = false;
+}
+
 static void calm_worker(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
+    if (world->threads) {
+        calm_thread(world, slot);
+        return;
+    }
     process->frozen = false; /* a task that it has not begun until now stays so */
     if (process->alive && process->babbles && !process->unkillable)
         put_death(world, slot, &killed,

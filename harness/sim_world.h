@@ -16,6 +16,9 @@
  *     news of the empty tree, that is told again
  *   - a worker begins what it was sent in that order, nothing that was recalled, and each once
  * A hostile worker says any word at any time.
+ * In a cooperative pool workers are threads: KILL only tells one to leave when it comes to it, a task that
+ * does not listen goes on, nobody has a pidfd, and the zygote neither dies nor hangs for ever. When calm
+ * comes everybody comes back from where he was: late, but in the end.
  */
 #ifndef HARNESS_SIM_WORLD_H
 #define HARNESS_SIM_WORLD_H
@@ -125,6 +128,10 @@ struct hn_process {
     bool alive, reported, frozen, unkillable, liar;
     bool babbles;                    /* it has said what it can't say, or not yet */
     bool no_pidfd;                   /* only the zygote would know of its death */
+    bool ready;                      /* its initializer is done */
+    bool hangs;                      /* in its initializer or finalizer, until it is calm */
+    bool said_no;                    /* its initializer has, and it does not leave */
+    bool told_to_leave, leaving;     /* threads */
     bool told;                       /* its death, by EXITED */
     bool dying;                      /* SIGKILL is under way */
     bool proven;                     /* its tree, to be empty; the report may be under way */
@@ -156,7 +163,8 @@ struct hn_world {
     struct hn_sim_coverage *coverage;
     struct lp_pool *pool;
     bool has_finalizer;
-    bool hoards; /* no ended task is released at once */
+    bool threads; /* the pool is cooperative */
+    bool hoards;  /* no ended task is released at once */
 
     uint64_t faults; /* bit set */
     uint32_t percent;

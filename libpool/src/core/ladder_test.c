@@ -265,3 +265,108 @@ TEST(ladder, the_earlier_of_run_timeout_and_silence_is_the_reason)
     SAID("end 1 timeout may-have-run; kill 0.1; spawn 1.1; ");
     CU_ASSERT_EQUAL(SILENT_MS(0), 0);
 }
+
+/* ---- pools of threads: nobody can be killed ----------------------------------------------------- */
+
+static void run_thread(struct lp_task_spec spec)
+{
+    rig_open(&rig,
+             &(struct lp_pool_config){
+                 .min_workers = 1, .max_workers = 1, .has_finalizer = true, .cooperative = true});
+    rig_raise(&rig, 1);
+    rig_submit(&rig, &spec);
+    rig.started_id = 1;
+    SAID("assign 1 0.1; ");
+}
+#define RUN_THREAD(...) run_thread((struct lp_task_spec){__VA_ARGS__})
+
+TEST(ladder, a_thread_is_asked_without_a_grace_and_for_as_long_as_it_takes)
+{
+    RUN_THREAD(.run_timeout_ns = 100 * LP_MS);
+    rig_pass(&rig, 100);
+    SAID("ask 0.1; ");
+    rig_pass(&rig, 3600000);
+    SAID("");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 timeout has-run; ");
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_IDLE), 1);
+}
+
+TEST(ladder, a_thread_that_is_cancelled_is_asked)
+{
+    RUN_THREAD(.priority = 0);
+    CU_ASSERT_EQUAL(rig_cancel(&rig, 1), LP_CANCEL_ASKED);
+    SAID("ask 0.1; ");
+    TELL(0, EXITED, .code = 1, .started_id = 1); /* it may end its thread */
+    SAID("end 1 cancelled may-have-run; spawn 1.1; ");
+    CU_ASSERT_EQUAL(WORKERS_ENDED(EXIT), 1);
+}
+
+TEST(ladder, a_thread_that_does_not_get_to_its_task_is_waited_for)
+{
+    RUN_THREAD(.priority = 0);
+    rig.started_id = 0;
+    rig_pass(&rig, 60000);
+    SAID("");
+    CU_ASSERT_EQUAL(rig_in(&rig, LP_WORKER_BUSY), 1);
+}
+
+TEST(ladder, the_shutdowns_deadline_asks_threads_and_waits_until_all_have_left)
+{
+    RUN_THREAD(.priority = 0);
+    SUBMIT();
+    RIG_STEP(&rig, SHUTDOWN, .flags = LIBPOOL_WAIT, .deadline_ns = rig.now_ns + 10 * LP_MS);
+    rig_pass(&rig, 10);
+    SAID("ask 0.1; end 2 shutdown not-started; ");
+    CU_ASSERT(rig.pool.overran);
+    rig_pass(&rig, 60000);
+    SAID("");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 shutdown has-run; retire 0.1; ");
+    TELL(0, FINAL_STARTED);
+    TELL(0, FINALIZED);
+    TELL(0, EXITED);
+    SAID("");
+    TELL(0, EMPTY);
+    SAID("down; ");
+    CU_ASSERT_EQUAL(WORKERS_ENDED(COMPLETED), 1);
+}
+
+TEST(ladder, a_thread_in_its_initializer_leaves_when_that_is_over)
+{
+    rig_open(&rig,
+             &(struct lp_pool_config){
+                 .min_workers = 1, .max_workers = 1, .has_finalizer = true, .cooperative = true});
+    RIG_STEP(&rig, TICK);
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    rig_said(&rig);
+    RIG_STEP(&rig, SHUTDOWN, .flags = LIBPOOL_CANCEL);
+    SAID("kill 0.1; ");
+    rig_pass(&rig, 60000);
+    TELL(0, READY);
+    TELL(0, FINAL_STARTED);
+    TELL(0, FINALIZED);
+    SAID("");
+    TELL(0, EXITED);
+    TELL(0, EMPTY);
+    SAID("down; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).finalizers_ok, 1);
+    CU_ASSERT_EQUAL(WORKERS_ENDED(SHUTDOWN), 1);
+}
+
+TEST(ladder, a_zygote_that_is_a_thread_is_never_dropped)
+{
+    rig_open(&rig, &(struct lp_pool_config){.max_workers = 1, .cooperative = true});
+    SUBMIT();
+    SAID("zygote-start; ");
+    rig_pass(&rig, 20000);
+    SAID("");
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 100);
+    SAID("spawn 0.1; ");
+    rig_pass(&rig, 60000);
+    SAID("");
+    TELL(0, SPAWNED, .pid = 101);
+    TELL(0, READY);
+    SAID("assign 1 0.1; ");
+}
