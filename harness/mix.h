@@ -32,7 +32,7 @@ enum hn_mix_kind {
     HN_MIX_DEAF, /* work, whatever it is asked */
     HN_MIX_SPIN,
     HN_MIX_FAIL,
-    HN_MIX_EXIT,
+    HN_MIX_EXIT, /* a thread: by pthread_exit() */
     HN_MIX_CRASH,
     HN_MIX_ABORT,
     HN_MIX_BEAT, /* work, with signs of life and progress */
@@ -50,7 +50,8 @@ struct hn_mix_order {
     int32_t code;   /* of FAIL and EXIT */
     uint32_t parts; /* it sends so many times what it was told, first of all */
     uint32_t bytes;
-    uint64_t says; /* its output is kept: it says its number, if it has one */
+    uint32_t is_thread; /* it is in the application: no signals */
+    uint64_t says;      /* its output is kept: it says its number, if it has one */
 };
 
 #define HN_MIX_LINE_BYTES 40

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MANY 8
@@ -12,11 +13,15 @@
 /* ---- what is submitted --------------------------------------------------------------------------------- */
 
 /* Tiny ones mostly: what is seldom must not keep the workers busy. */
-static enum hn_mix_kind pick_kind(uint64_t *random)
+static enum hn_mix_kind pick_kind(uint64_t *random, bool is_thread)
 {
+    static const enum hn_mix_kind harmless[] = {HN_MIX_ECHO, HN_MIX_WORK, HN_MIX_DEAF, HN_MIX_SPIN,
+                                                HN_MIX_FAIL, HN_MIX_EXIT, HN_MIX_BEAT};
     uint32_t dice = hn_mix_random(random, 400);
     if (dice < 200)
         return HN_MIX_ECHO;
+    if (is_thread)
+        return harmless[dice % (sizeof harmless / sizeof *harmless)];
     if (dice < 393)
         return (enum hn_mix_kind)hn_mix_random(random, HN_MIX_BEAT + 1);
     if (dice < 396)
@@ -35,11 +40,18 @@ static uint32_t sometimes(uint64_t *random, uint32_t one_in, uint32_t below)
     return hn_mix_random(random, one_in) ? 0 : 1 + hn_mix_random(random, below);
 }
 
+static bool has_threads(const struct hn_mix *mix)
+{
+    return mix->options.start == LIBPOOL_THREADS;
+}
+
 static void make_order(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
 {
     uint64_t *random = &thread->random;
     struct hn_mix_order *order = &ticket->input.order;
-    *order = (struct hn_mix_order){.kind = pick_kind(random),
+    bool is_thread = has_threads(thread->mix);
+    *order = (struct hn_mix_order){.kind = pick_kind(random, is_thread),
+                                   .is_thread = is_thread,
                                    .serial = hn_mix_random(random, 1u << 30),
                                    .code = 1 + (int)hn_mix_random(random, 100),
                                    .parts = sometimes(random, 4, 4),
@@ -178,9 +190,10 @@ static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket
                            .heartbeat_timeout_ms = sometimes(random, 6, 20),
                            .group = sometimes(random, 3, 4)};
     name_task(thread, task);
-    task->soft_signal = task->grace_ms ? signals[hn_mix_random(random, 3)] : 0;
+    bool is_thread = has_threads(thread->mix);
+    task->soft_signal = task->grace_ms && !is_thread ? signals[hn_mix_random(random, 3)] : 0;
     task->flags = hn_mix_random(random, 3) ? 0 : LIBPOOL_BORROW;
-    if (!hn_mix_random(random, 20)) {
+    if (!is_thread && !hn_mix_random(random, 20)) {
         task->flags = LIBPOOL_FILE | (hn_mix_random(random, 2) ? LIBPOOL_FILE_SHARED : 0);
         task->input = NULL;
         task->input_fd = thread->mix->file;
@@ -193,6 +206,12 @@ static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket
 
 /* ---- how it may end ------------------------------------------------------------------------------------ */
 
+/* A thread is always asked, and ends as that when it returns. */
+static bool is_asked(const struct hn_mix *mix, const libpool_task *task)
+{
+    return task->grace_ms || has_threads(mix);
+}
+
 static void judge_certainty(struct hn_mix *mix, const libpool_task *task,
                             const libpool_result *result)
 {
@@ -204,11 +223,12 @@ static void judge_certainty(struct hn_mix *mix, const libpool_task *task,
     else if (result->cause == LIBPOOL_QUEUE_TIMEOUT)
         held = none;
     else if (result->cause == LIBPOOL_TIMEOUT)
-        held = task->grace_ms ? !none : !none && !ran;
+        held = is_asked(mix, task) ? !none : !none && !ran;
     else if (result->cause == LIBPOOL_CRASH || result->cause == LIBPOOL_EXIT)
         held = !none && !ran;
     else if (ran)
-        held = result->cause == LIBPOOL_CANCELLED && task->grace_ms;
+        held = (result->cause == LIBPOOL_CANCELLED && is_asked(mix, task)) ||
+               (result->cause == LIBPOOL_SHUTDOWN && has_threads(mix));
     HN_MIX_EXPECT(mix, held, "task %llu: %s with certainty %d: %s",
                   (unsigned long long)result->task_id, libpool_cause_name(result->cause),
                   (int)result->certainty, result->text);
@@ -225,9 +245,10 @@ static void judge_details(struct hn_mix *mix, const struct hn_mix_ticket *ticket
                       result->data_size == task->input_size &&
                           !memcmp(result->data, &ticket->input, result->data_size),
                       "task %llu: its %zu bytes are not those it was given", id, result->data_size);
+    int code = result->cause == LIBPOOL_EXIT && order->is_thread ? EXIT_FAILURE : order->code;
     if (result->cause == LIBPOOL_ERROR || result->cause == LIBPOOL_EXIT)
-        HN_MIX_EXPECT(mix, result->code == order->code, "task %llu: code %d, not %d: %s", id,
-                      result->code, order->code, result->text);
+        HN_MIX_EXPECT(mix, result->code == code, "task %llu: code %d, not %d: %s", id, result->code,
+                      code, result->text);
     if (result->cause == LIBPOOL_KILLED)
         HN_MIX_EXPECT(mix, result->signal == SIGKILL, "task %llu: killed by signal %d: %s", id,
                       result->signal, result->text);
@@ -469,12 +490,12 @@ static void cancel(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket)
                   "cancel returned %d", code);
     HN_MIX_EXPECT(mix, result || code == LIBPOOL_CANCEL_ASKED, "cancel returned %d too early",
                   code);
-    HN_MIX_EXPECT(mix, code != LIBPOOL_CANCEL_ASKED || ticket->task.grace_ms,
+    HN_MIX_EXPECT(mix, code != LIBPOOL_CANCEL_ASKED || is_asked(mix, &ticket->task),
                   "cancel asked one without a grace");
     if (result && (code == LIBPOOL_CANCEL_DEQUEUED || code == LIBPOOL_CANCEL_KILLED))
         HN_MIX_EXPECT(mix,
                       result->cause == LIBPOOL_CANCELLED || /* or was asked for another reason */
-                          (ticket->task.grace_ms && result->cause == LIBPOOL_TIMEOUT),
+                          (is_asked(mix, &ticket->task) && result->cause == LIBPOOL_TIMEOUT),
                       "cancel returned %d, it ended as %s", code,
                       libpool_cause_name(result->cause));
 }

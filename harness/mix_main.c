@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mix: sixteen threads use one pool in every way at once, while its processes are killed.
+ * mix: sixteen threads use one pool in every way at once, while its processes are killed, if it has any.
  *
  *     build/mix [SECONDS [SEED [ROUND]]]     4 seconds, a seed of its own, which it says, from round 0
  *
- * A round is a pool with options at random, LIBPOOL_FORK and LIBPOOL_SPAWN in turn: load, resize, recycle,
+ * A round is a pool with options at random, each start method in turn: load, resize, recycle,
  * outfits, cancellations, groups, drains, all numbers, events, kills; then four shutdowns at once and the
  * close. What has to hold: each call returns what it may; each task ends once, by its event, its future,
  * its callback and the numbers alike, with a cause it could have; the books balance in every snapshot;
- * afterwards processes, descriptors and the pool's memory are as before, and no child was ever to be seen.
+ * afterwards processes, threads, descriptors and the pool's memory are as before, and no child was ever to
+ * be seen.
  */
 #include "harness/mix.h"
 
@@ -90,10 +91,10 @@ static void release(void *context, void *pointer, size_t size)
     free(block);
 }
 
-static int count_fds(void)
+static int count_entries(const char *path)
 {
     int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
+    DIR *directory = opendir(path);
     while (directory && readdir(directory))
         count++;
     if (directory)
@@ -170,7 +171,9 @@ static void find_beside_us(char *path, size_t size, const char *name)
 
 static void choose_options(struct hn_mix *mix, uint64_t *random)
 {
-    bool spawned = mix->round % 2;
+    static const uint32_t starts[] = {LIBPOOL_FORK, LIBPOOL_SPAWN, LIBPOOL_THREADS};
+    uint32_t start = starts[mix->round % 3];
+    bool spawned = start == LIBPOOL_SPAWN, threads = start == LIBPOOL_THREADS;
     uint32_t flags = hn_mix_random(random, 4) ? 0 : LIBPOOL_NO_THREAD;
     flags |= flags || hn_mix_random(random, 2) ? 0 : LIBPOOL_CALLBACKS;
     flags |= hn_mix_random(random, 2) ? 0 : LIBPOOL_NO_CGROUP;
@@ -200,10 +203,13 @@ static void choose_options(struct hn_mix *mix, uint64_t *random)
                                      .ageing_ms = hn_mix_random(random, 3)};
     mix->options.memory_limit_bytes = hn_mix_random(random, 2) * (64u << 20);
     mix->options.tail_bytes = hn_mix_random(random, 2) * 1000;
+    if (threads) /* a process's own */
+        mix->options.memory_limit_bytes = mix->options.recycle_bytes = mix->options.trim_bytes =
+            mix->options.tail_bytes = 0;
     mix->outfit = (libpool_outfit){.size = sizeof mix->outfit,
                                    .stdio = {[1] = LIBPOOL_STDIO_TAIL, [2] = LIBPOOL_STDIO_TAIL}};
     mix->options.outfit = mix->options.tail_bytes ? &mix->outfit : NULL;
-    mix->options.start = spawned ? LIBPOOL_SPAWN : LIBPOOL_FORK;
+    mix->options.start = start;
     mix->options.zygote_path = spawned ? mix->zygote_path : NULL;
     mix->options.object = spawned ? mix->object : NULL;
     mix->options.initializer = spawned ? NULL : hn_mix_initialize;
@@ -307,9 +313,10 @@ static void judge_rest(struct hn_mix *mix)
 
 static void tell(const struct hn_mix *mix, const libpool_stats *stats)
 {
-    printf("round %u: %s, flags %#x, %llu tasks:", mix->round,
-           mix->options.start == LIBPOOL_SPAWN ? "spawn" : "fork", mix->options.flags,
-           (unsigned long long)stats->tasks_received);
+    static const char *const starts[] = {
+        [LIBPOOL_FORK] = "fork", [LIBPOOL_SPAWN] = "spawn", [LIBPOOL_THREADS] = "threads"};
+    printf("round %u: %s, flags %#x, %llu tasks:", mix->round, starts[mix->options.start],
+           mix->options.flags, (unsigned long long)stats->tasks_received);
     for (int cause = 0; cause < LIBPOOL_CAUSES; cause++)
         if (stats->tasks_ended[cause])
             printf(" %llu %s", (unsigned long long)stats->tasks_ended[cause],
@@ -322,7 +329,7 @@ static void run_round(struct hn_mix *mix, uint32_t length_ms)
 {
     uint64_t random = mix->seed * UINT64_C(1000003) + mix->round;
     libpool_stats stats = {.size = sizeof stats};
-    int fds = count_fds();
+    int fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
     reset(mix);
     choose_options(mix, &random);
     int code = libpool_open(&mix->pool, &mix->options);
@@ -354,9 +361,11 @@ static void run_round(struct hn_mix *mix, uint32_t length_ms)
                   mix->blocks, mix->bytes);
     /* Who was killed too late for a proof may die yet. */
     int patience_ms = mix->overran || mix->zygote_killed ? LAST_DEATHS_MS : 0;
-    int left = count_processes(mix->name, patience_ms), held = count_fds();
+    int left = count_processes(mix->name, patience_ms), held = count_entries("/proc/self/fd");
+    int run = count_entries("/proc/self/task");
     HN_MIX_EXPECT(mix, left == 0, "%d processes are left", left);
     HN_MIX_EXPECT(mix, held == fds, "%d descriptors, %d before", held, fds);
+    HN_MIX_EXPECT(mix, run == threads, "%d threads, %d before", run, threads);
     look_for_children(mix);
 }
 
@@ -425,7 +434,7 @@ int main(int argc, char **argv)
     printf("mix: seed %llu\n", (unsigned long long)seed);
     uint64_t until_ms = now_ms() + (uint64_t)seconds * 1000;
     uint32_t first = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0;
-    for (mix->round = first; mix->round < first + 2 || now_ms() < until_ms; mix->round++) {
+    for (mix->round = first; mix->round < first + 3 || now_ms() < until_ms; mix->round++) {
         run_round(mix, ROUND_MS);
         (void)eventfd_write(watcher.progress, 1);
     }

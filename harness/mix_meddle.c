@@ -48,9 +48,8 @@ static void change_clothes(struct hn_mix_thread *thread)
     memcpy(outfit.stdio, mix->outfit.stdio, kept ? sizeof outfit.stdio : 0);
     thread->doing = "set_outfit";
     int code = libpool_set_outfit(mix->pool, dice || kept ? &outfit : NULL);
-    bool spawned = mix->options.start == LIBPOOL_SPAWN;
-    HN_MIX_EXPECT(mix,
-                  spawned ? code == -ENOTSUP : code == 0 || code == -EAGAIN || code == -ESHUTDOWN,
+    bool can = mix->options.start == LIBPOOL_FORK;
+    HN_MIX_EXPECT(mix, !can ? code == -ENOTSUP : code == 0 || code == -EAGAIN || code == -ESHUTDOWN,
                   "set_outfit returned %d", code);
 }
 
@@ -126,10 +125,12 @@ void hn_mix_kill(struct hn_mix_thread *thread)
     while (!atomic_load(&mix->over)) {
         thread->doing = "kill";
         hn_mix_pause(hn_mix_random(&thread->random, 40000));
+        if (mix->options.start == LIBPOOL_THREADS)
+            continue; /* a thread can't be */
         if (hn_mix_random(&thread->random, 40)) {
             int pid = atomic_load(&mix->workers[hn_mix_random(&thread->random, slots)]);
             atomic_fetch_add(&mix->kills, kill_ours(mix, pid));
-        } else if (mix->round % 3) {
+        } else if (mix->round / 3 % 3) {
             atomic_store(&mix->zygote_killed, true); /* before it can show */
             (void)kill_ours(mix, atomic_load(&mix->zygote));
         }

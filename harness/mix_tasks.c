@@ -2,6 +2,7 @@
 /* mix_tasks: what the tasks of mix do; in its own copy, or loaded by a zygote that knows nothing of it. */
 #include "harness/mix.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,10 @@ static int misbehave(libpool_worker *worker, const struct hn_mix_order *order)
 {
     switch (order->kind) {
     case HN_MIX_FAIL: return order->code;
-    case HN_MIX_EXIT: _exit(order->code);
+    case HN_MIX_EXIT:
+        if (order->is_thread)
+            pthread_exit(NULL);
+        _exit(order->code);
     case HN_MIX_CRASH:
         (void)signal(SIGSEGV, SIG_DFL); /* sanitizers have a handler */
         (void)raise(SIGSEGV);
@@ -103,15 +107,19 @@ int hn_mix_task(libpool_worker *worker, const void *input, size_t size)
     if (size != sizeof *order + order->bytes || libpool_worker_data(worker) != (void *)worker)
         return -1000;
     say(order);
-    bool deaf = order->kind == HN_MIX_DEAF;
-    (void)signal(SIGTERM, deaf ? SIG_IGN : SIG_DFL);
-    (void)signal(SIGUSR1, deaf ? SIG_IGN : SIG_DFL);
+    bool deaf = order->kind == HN_MIX_DEAF, is_thread = order->is_thread;
     int code = 0;
+    if (!is_thread) {
+        (void)signal(SIGTERM, deaf ? SIG_IGN : SIG_DFL);
+        (void)signal(SIGUSR1, deaf ? SIG_IGN : SIG_DFL);
+    }
     for (uint32_t i = 0; i < order->parts && !code; i++)
         code = libpool_emit(worker, order, sizeof *order);
     code = code ? code : misbehave(worker, order);
-    (void)signal(SIGTERM, SIG_DFL);
-    (void)signal(SIGUSR1, SIG_DFL);
+    if (!is_thread) {
+        (void)signal(SIGTERM, SIG_DFL);
+        (void)signal(SIGUSR1, SIG_DFL);
+    }
     return code ? code : libpool_reply(worker, input, size);
 }
 

@@ -1131,7 +1131,7 @@ void hn_world_old_word(struct hn_world *world)
     item->event.task_id = world->books->n_tasks;
 }
 
-/* It comes back from wherever it was. */
+/* It comes back from wherever it was, and a hostile one may have been in two places. */
 static void calm_thread(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
@@ -1142,7 +1142,7 @@ static void calm_thread(struct hn_world *world, uint32_t slot)
         put_death(world, slot, &exits[1], soon(world));
     else if (process->hangs)
         put_for(world, process->leaving ? HN_ITEM_FINAL_END : HN_ITEM_INIT_END, slot, soon(world));
-    else if (process->task_id && process->started_id == process->task_id)
+    if (process->task_id && process->started_id == process->task_id)
         put_task_end(world, slot, soon(world));
     else if (process->ready)
         rouse(world, slot, soon(world));
