@@ -49,7 +49,8 @@ static const struct ch_choice initializers[] = {
     {"hang", CH_CALLBACK_HANG}, {"fail-N", CH_CALLBACK_FAIL}, {NULL, 0},
 };
 
-static const struct ch_choice starts[] = {{"fork", 0}, {"spawn", 1}, {NULL, 0}};
+static const struct ch_choice starts[] = {
+    {"fork", LIBPOOL_FORK}, {"spawn", LIBPOOL_SPAWN}, {"threads", LIBPOOL_THREADS}, {NULL, 0}};
 
 static const struct ch_choice finalizers[] = {
     {"none", CH_CALLBACK_NONE},       {"ok", CH_CALLBACK_OK},
@@ -99,8 +100,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a replacement waits until the old worker's tree is gone"},
     {CHOICE("cgroup", no_yes, ch_pool, no_cgroup), .standard = "yes",
      .help = "no: trees are killed by walking /proc"},
-    {CHOICE("start", starts, ch_pool, spawns), .standard = "fork",
-     .help = "what its zygote is: a copy of the application, or a program of its own"},
+    {CHOICE("start", starts, ch_pool, start), .standard = "fork",
+     .help = "workers are copies of the application, of a program of its own, or its threads"},
     {VALUE("initializer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, initializer),
      .choices = initializers, .standard = "none",
      .help = "what runs first in each worker; fail-N fails N times in all, then works"},

@@ -264,6 +264,7 @@ static struct hn_case case_of(const struct ch_run *run)
         .settled = run->settled,
         .memory_limit_bytes = pool->memory_limit_bytes,
         .memory_sampled = pool->no_cgroup,
+        .threads = pool->start == LIBPOOL_THREADS,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;

@@ -91,7 +91,7 @@ struct ch_pool {
     uint32_t backoff_max_ms;
     bool exclusive; /* LIBPOOL_EXCLUSIVE */
     bool no_cgroup; /* LIBPOOL_NO_CGROUP */
-    bool spawns;    /* LIBPOOL_SPAWN */
+    uint32_t start; /* LIBPOOL_FORK ... */
     enum ch_callback initializer;
     uint32_t initializer_fails; /* CH_CALLBACK_FAIL: how often */
     enum ch_callback finalizer;

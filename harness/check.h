@@ -32,6 +32,7 @@ struct hn_case {
     bool settled; /* nothing was under way when the pool was closed: every event was read */
     uint64_t memory_limit_bytes; /* the pool's; 0: none */
     bool memory_sampled;         /* it has no cgroups for that */
+    bool threads;                /* its workers are: whoever would be killed is asked */
 };
 
 /* I1, I5, I7: how each task ended against its kind, its start and end records and the faults. */

@@ -279,8 +279,10 @@ static void check_runs(const struct view *view)
 static bool returned_when_asked(const struct view *view)
 {
     libpool_cause cause = view->row->cause;
-    bool asked = cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CANCELLED;
-    return asked && view->group && view->group->grace_ms &&
+    bool threads = view->of->threads;
+    bool asked = cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CANCELLED ||
+                 (threads && cause == LIBPOOL_SHUTDOWN);
+    return asked && view->group && (view->group->grace_ms || threads) &&
            view->row->code == view->story->end_code;
 }
 
@@ -359,6 +361,8 @@ static void check_witnesses(const struct view *view)
     if (!story->told && view->of->settled)
         object(view, HN_I1_RESOLUTION, "one event of its end", "none");
     bool overran = story->asked && view->row->cause == LIBPOOL_TIMEOUT; /* before the cancel */
+    overran = overran ||
+              (view->of->threads && story->asked && view->row->cause == LIBPOOL_SHUTDOWN);
     if ((story->cancelled || story->asked) && view->row->cause != LIBPOOL_CANCELLED && !overran)
         object(view, HN_I1_RESOLUTION, "cancelled, as libpool_future_cancel said", "it is not");
 }

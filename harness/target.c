@@ -271,7 +271,8 @@ static int open_pool(struct hn_target *target)
         return -ENOTSUP; /* what its workers wear is how they find the world */
     if (options.start == LIBPOOL_SPAWN)
         name_tasks(target, &options);
-    if (target->world->pool_cgroup[0] && !(options.flags & LIBPOOL_NO_CGROUP))
+    bool may = !(options.flags & LIBPOOL_NO_CGROUP) && options.start != LIBPOOL_THREADS;
+    if (target->world->pool_cgroup[0] && may)
         options.cgroup = target->world->pool_cgroup;
     int rc = 0;
     if (hn_outfit_is_any(&given->outfit)) {

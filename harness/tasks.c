@@ -465,10 +465,18 @@ static void pass(const struct hn_record *event)
     hn_history_append(&world->history, &done);
 }
 
-static struct hn_record task_event(enum hn_kind kind, const struct run *run)
+/* A worker may be a thread: then that is what the pool knows it by. */
+static struct hn_record worker_event(enum hn_kind kind, const libpool_worker *worker)
 {
     struct hn_record record = hn_record_of(kind);
-    record.slot = libpool_worker_slot(run->worker);
+    record.pid = gettid();
+    record.slot = libpool_worker_slot(worker);
+    return record;
+}
+
+static struct hn_record task_event(enum hn_kind kind, const struct run *run)
+{
+    struct hn_record record = worker_event(kind, run->worker);
     record.group = run->order->group;
     record.task = run->order->task;
     record.a = libpool_worker_task_id(run->worker);
@@ -545,18 +553,16 @@ static int misbehave(enum hn_callback how)
 
 int hn_worker_initialize(libpool_worker *worker, void *arg)
 {
-    struct hn_record event = hn_record_of(HN_WORKER_INIT);
+    struct hn_record event = worker_event(HN_WORKER_INIT, worker);
     (void)arg;
-    event.slot = libpool_worker_slot(worker);
     pass(&event);
     return misbehave(bound.initializer);
 }
 
 void hn_worker_finalize(libpool_worker *worker, void *arg)
 {
-    struct hn_record event = hn_record_of(HN_WORKER_FINAL);
+    struct hn_record event = worker_event(HN_WORKER_FINAL, worker);
     (void)arg;
-    event.slot = libpool_worker_slot(worker);
     pass(&event);
     if (bound.sabotage == HN_SABOTAGE_FINAL_TWICE)
         hn_history_append(&bound.world->history, &event);
