@@ -333,8 +333,8 @@ typedef struct libpool_options {
  *            end (grace_ms counts for nothing). Its future ends when it returns, as what it was asked for:
  *            TIMEOUT, CANCELLED or SHUTDOWN, certainty HAS_RUN. Then its worker lives on.
  *   Waited   A task that never returns keeps its worker and its future, and libpool_close waits for it. So
- *            it is with an initializer and a finalizer: one that overruns is counted as failed, and keeps
- *            its slot until it returns; after a late initializer the worker leaves with its finalizer.
+ *            it is with an initializer and a finalizer: one that overruns is counted as failed, WORKER_KILLED
+ *            tells, and it keeps its slot until it returns; a late initializer's finalizer runs.
  *   Inside   A worker may use its own pool, but not wait for it, lest all wait for each other: what waits
  *            returns -EDEADLK there unless its timeout is 0, libpool_submit -EAGAIN when there is no room.
  *   Numbers  A pid is a thread's, CPU time, too; max_rss_bytes is the application's.

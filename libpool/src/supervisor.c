@@ -1027,8 +1027,9 @@ static void start_zygote(libpool *pool)
     if (pool->start.method == LIBPOOL_SPAWN)
         lp_start_tell(&pool->start, &manifest);
     pthread_mutex_unlock(&pool->lock);
-    int error = pool->threads.slots ? lp_threads_start(&pool->threads, &link)
-                                    : lp_zygote_start(&link, &pool->zygote_options);
+    int error = pool->start.method == LIBPOOL_THREADS
+                    ? lp_threads_start(&pool->threads, &link)
+                    : lp_zygote_start(&link, &pool->zygote_options);
     pthread_mutex_lock(&pool->lock);
     pool->zygote = link;
     if (!error)
@@ -1194,7 +1195,7 @@ void lp_supervisor_look(libpool *pool)
 
 bool lp_supervisor_is_worker(const libpool *pool)
 {
-    return pool->threads.slots && lp_threads_is_worker(&pool->threads);
+    return pool->start.method == LIBPOOL_THREADS && lp_threads_is_worker(&pool->threads);
 }
 
 static void *supervise(void *arg)

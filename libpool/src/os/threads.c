@@ -86,12 +86,14 @@ static void report(const struct lp_threads *threads, struct lp_report *message)
 
 static void report_seat(const struct lp_threads_seat *seat, enum lp_report_kind kind, int error)
 {
-    report(seat->threads, &(struct lp_report){.kind = kind,
-                                              .slot = seat->slot,
-                                              .generation = seat->generation,
-                                              .pid = atomic_load(&seat->tid),
-                                              .error = error,
-                                              .code = seat->code});
+    struct lp_report message = {.kind = kind,
+                                .slot = seat->slot,
+                                .generation = seat->generation,
+                                .pid = atomic_load(&seat->tid),
+                                .error = error};
+    if (kind == LP_REPORT_EXITED)
+        message.code = seat->code; /* its own until then */
+    report(seat->threads, &message);
 }
 
 /* ---- The zygote's side -------------------------------------------------------------------- */
