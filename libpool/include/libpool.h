@@ -279,7 +279,7 @@ typedef struct libpool_options {
     uint64_t memory_limit_bytes;        /* of a worker's tree; 1 MiB at least; default: none */
     uint64_t recycle_bytes; /* a worker that has grown by more is replaced; default: never */
     uint64_t trim_bytes;    /* one that has grown by more gives back what is free; default: never */
-    uint32_t start;         /* LIBPOOL_FORK (default) or LIBPOOL_SPAWN, see below */
+    uint32_t start;         /* LIBPOOL_FORK (default), SPAWN or THREADS, see below */
     const char *zygote_path;        /* SPAWN only: the program, absolute; default: as installed */
     const char *object;             /* a shared object with the two below, as in libpool_task */
     const char *initializer_symbol; /* instead of initializer */
@@ -314,8 +314,8 @@ typedef struct libpool_options {
  *     object and symbols, here and in a task      yes             yes             yes
  *     zygote_path, LIBPOOL_PRELOAD                -EINVAL         yes             -EINVAL
  *     libpool_set_outfit                          yes             -ENOTSUP        -ENOTSUP
- *     outfit, cgroup, memory_limit_bytes,
- *     recycle_bytes, trim_bytes                   yes             yes             -EINVAL
+ *     outfit, tail_bytes, cgroup, recycle_bytes,
+ *     trim_bytes, memory_limit_bytes              yes             yes             -EINVAL
  *     libpool_task.soft_signal, LIBPOOL_FILE      yes             yes             -EINVAL
  *     libpool_call                                yes             yes             -EINVAL
  *
@@ -331,7 +331,8 @@ typedef struct libpool_options {
  * can end a task: all time limits are cooperative.
  *   Asked    Wherever a task would be killed it is asked to end, by a shutdown, too, and its grace has no
  *            end (grace_ms counts for nothing). Its future ends when it returns, as what it was asked for:
- *            TIMEOUT, CANCELLED or SHUTDOWN, certainty HAS_RUN. Then its worker lives on.
+ *            TIMEOUT, CANCELLED or SHUTDOWN, certainty HAS_RUN. Then its worker lives on. Parts that it
+ *            sends when LIBPOOL_PARTS_BYTES of them wait are lost from then on, as for want of memory.
  *   Waited   A task that never returns keeps its worker and its future, and libpool_close waits for it. So
  *            it is with an initializer and a finalizer: one that overruns is counted as failed, WORKER_KILLED
  *            tells, and it keeps its slot until it returns; a late initializer's finalizer runs.

@@ -33,7 +33,7 @@ void lp_line_reset(struct lp_line *line, uint32_t generation)
     line->pid = 0;
     line->generation = generation;
     line->owed = 0;
-    line->watched = line->orphaned = line->again = line->broken = false;
+    line->watched = line->orphaned = line->again = line->broken = line->asked = false;
     line->future = NULL;
     line->sending = line->receiving = line->no_memory = false;
     line->results = 0;
@@ -84,6 +84,7 @@ static bool send_header(struct lp_line *line, const libpool_future *future, uint
 void lp_line_expect(struct lp_line *line, libpool_future *future)
 {
     line->future = future;
+    line->asked = false;
     future->data_size = 0; /* of an earlier attempt */
     if (future->parts)
         lp_parts_forget(future);
@@ -194,6 +195,8 @@ static int64_t take_piece(struct lp_line *line)
 
 void lp_line_keep_part(struct lp_line *line)
 {
+    if (line->asked && lp_line_parts_bytes(line) >= LIBPOOL_PARTS_BYTES)
+        drop_part(line); /* it is lost, and that is told */
     if (line->future)
         lp_parts_add(line->future, line->part);
     else
@@ -208,7 +211,7 @@ uint64_t lp_line_parts_bytes(const struct lp_line *line)
 
 bool lp_line_is_stalled(const struct lp_line *line, uint64_t most)
 {
-    return !line->receiving && lp_line_parts_bytes(line) >= most;
+    return !line->receiving && !line->asked && lp_line_parts_bytes(line) >= most;
 }
 
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message)

@@ -36,6 +36,7 @@ struct lp_line {
     bool assigned; /* was handed a task since that list was thinned out last */
     bool again;    /* there is more to do without a doorbell */
     bool broken;   /* a send found nonsense: to be told to the core */
+    bool asked;    /* a thread whose task is to end: what it sends must not hold it up */
 
     libpool_future *future; /* of the task it has; borrowed from the core's table */
     size_t sent;            /* bytes of the input that are in the ring */

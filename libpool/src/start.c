@@ -44,7 +44,8 @@ static bool is_fork(const libpool_options *options)
 static bool is_threads(const libpool_options *options)
 {
     bool limits = options->memory_limit_bytes || options->recycle_bytes || options->trim_bytes;
-    return is_fork(options) && !limits && !options->cgroup && !options->outfit;
+    bool dressed = options->outfit || options->tail_bytes;
+    return is_fork(options) && !limits && !options->cgroup && !dressed;
 }
 
 static bool is_whole(const libpool_options *options)

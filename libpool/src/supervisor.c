@@ -262,6 +262,10 @@ static void perform_ask(libpool *pool, const struct lp_action *action)
     struct lp_line *line = &pool->lines[action->slot];
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     lp_channel_ask(&line->channel, task->id);
+    if (pool->core.config.cooperative) {
+        line->asked = line->again = true; /* it may wait for its parts to be taken */
+        leave_to_driver(pool);
+    }
     if (!task->spec.soft_signal || line->pid_fd < 0 ||
         !lp_channel_claim_door(&line->channel, task->id))
         return;

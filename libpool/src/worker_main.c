@@ -219,7 +219,7 @@ int libpool_emit(libpool_worker *worker, const void *data, size_t size)
 {
     if (worker->task_id == 0)
         return -EINVAL;
-    if (*worker->alive != LP_ALIVE_IN_WORKER)
+    if (*worker->alive != worker->alive_here)
         return -ECHILD; /* two that write to one channel write nonsense */
     if (size > worker->kit->result_bytes)
         return -EMSGSIZE;

@@ -307,6 +307,37 @@ TEST(threads, that_do_not_listen_end_when_they_return)
     libpool_close(pool);
 }
 
+#define PARTS 64
+#define PART_BYTES (64u << 10)
+
+static int send_parts(libpool_worker *worker, const void *input, size_t size)
+{
+    static const char part[PART_BYTES];
+    int code = 0;
+    (void)input, (void)size;
+    for (int i = 0; i < PARTS && !code; i++)
+        code = libpool_emit(worker, part, sizeof part);
+    return code ? code : libpool_reply(worker, "asked", 5);
+}
+
+/* Nobody takes them, and nobody frees the future: a process would be killed. */
+TEST(threads, that_wait_for_their_parts_to_be_taken_are_let_go)
+{
+    libpool *pool = OPEN(.max_workers = 1);
+    const void *data;
+    size_t size;
+    libpool_future *future = SUBMIT(pool, .function = send_parts);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 100), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(libpool_future_cancel(future), LIBPOOL_CANCEL_ASKED);
+    CU_ASSERT_EQUAL(result_of(future)->cause, LIBPOOL_CANCELLED);
+    CU_ASSERT(was_asked(libpool_future_result(future)));
+    CU_ASSERT_EQUAL(libpool_future_part(future, &data, &size, 0), 1);
+    CU_ASSERT_EQUAL(size, PART_BYTES);
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(end_of(SUBMIT(pool, .function = nop)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+}
+
 TEST(threads, of_a_group_are_asked_and_those_that_wait_dequeued)
 {
     begin_gate();
@@ -559,6 +590,7 @@ TEST(threads, refuse_what_is_a_process_s_own)
         {.cgroup = "/sys/fs/cgroup"},
         {.outfit = &outfit},
         {.zygote_path = "/bin/true"},
+        {.tail_bytes = 1},
         {.flags = LIBPOOL_PRELOAD, .object = "libc.so.6"},
     };
     libpool *pool = NULL;
