@@ -1157,7 +1157,8 @@ static void expect_degraded(struct hn_sim *sim)
         FAIL("everything fails, and the pool does not say that it is degraded");
     const struct hn_books *books = &sim->books;
     uint64_t last_ns = books->last_attempt_ns + sim->config.backoff_max_ns + sim->world.start_ns;
-    bool could = !sim->config.exclusive && hn_books_in(books, LP_WORKER_VACANT) && !has_some;
+    bool waits = sim->config.exclusive || sim->config.governed; /* for trees, or for other pools */
+    bool could = !waits && hn_books_in(books, LP_WORKER_VACANT) && !has_some;
     if (could && sim->trace.now_ns > last_ns + 1000 * LP_MS)
         FAIL("I3: everything fails, and the pool has stopped trying");
     if (sim->world.total == HN_TOTAL_SPAWN && stats.degraded_error >= 0)

@@ -54,7 +54,8 @@ static int check_spare_fds(size_t n)
 {
     int spare = lp_sys.dup_from(LP_PROGRAM_SOCKET, LP_FDS_FIRST + (int)n + SPARE_FDS - 1);
     int error = spare == -EINVAL ? -EMFILE : spare < 0 ? spare : 0; /* EINVAL: beyond the limit */
-    lp_fd_close(&spare);
+    if (spare >= 0) /* by lp_sys: the table is its own, the memory is the host's */
+        (void)lp_sys.close(spare);
     return error;
 }
 
