@@ -152,6 +152,8 @@ bool hn_books_runs_again(struct hn_books *books, uint32_t index, libpool_cause c
     bool ending = late || books->cancelling || books->killing || books->down;
     bool wanted = task->state == LP_TASK_RUNNING && task->retried < task->rule.limit &&
                   (task->rule.causes & 1u << cause);
+    bool lives = cause == LIBPOOL_CORRUPT || cause == LIBPOOL_LOST; /* if it is a thread */
+    wanted = wanted && !(books->config.cooperative && lives);
     if (!wanted || ending || hn_books_holds_kind(books, task->spec.kind))
         return false;
     books->coverage->sometimes[HN_RETRY_CANCELLED] += task->cancelled;

@@ -211,6 +211,8 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
     if (pool->tasks.table[index].state == LP_TASK_RUNNING)
         count_run(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
+    if (pool->config.admits && pool->tasks.running == 0)
+        pool->made_room = true; /* one may always run, however little memory is free */
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
         pool->stats.tasks_failed++;

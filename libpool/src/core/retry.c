@@ -10,11 +10,17 @@ static bool is_ending(const struct lp_pool *pool)
     return pool->cancel_pending || pool->phase > LP_PHASE_DRAINING || overdue;
 }
 
+/* A thread that was found talking nonsense goes on, and may begin the task yet: nobody can stop it. */
+static bool may_begin_late(const struct lp_pool *pool, libpool_cause cause)
+{
+    return pool->config.cooperative && (cause == LIBPOOL_CORRUPT || cause == LIBPOOL_LOST);
+}
+
 bool lp_retry_may(struct lp_pool *pool, uint32_t index, libpool_cause cause)
 {
     const struct lp_task_spec *spec = &pool->tasks.table[index].spec;
     const struct lp_retry_rule *rule = spec->retry;
-    if (!rule || !(rule->causes >> cause & 1) || is_ending(pool))
+    if (!rule || !(rule->causes >> cause & 1) || is_ending(pool) || may_begin_late(pool, cause))
         return false;
     if (lp_quarantine_holds(&pool->quarantine, spec->kind, pool->now_ns))
         return false;
