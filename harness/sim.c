@@ -465,7 +465,7 @@ static int hand_over(struct hn_sim *sim, const struct lp_task_spec *spec, bool m
     } else if (result == 0) {
         perform_all(sim);
     } else if (result != -EAGAIN) {
-        lp_pool_reject(&sim->pool);
+        lp_pool_reject(&sim->pool, 1);
         sim->books.stats.tasks_rejected++;
     }
     return result;

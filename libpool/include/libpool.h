@@ -825,7 +825,8 @@ typedef struct libpool_batch {
     uint64_t halt_failures; /* halts at so many failures; 1: at the first; default: never */
     const char *object, *symbol; /* instead of function, as in libpool_task */
     const libpool_task *each;    /* what else each task has: grace_ms, retries, group...; the fields
-                                       that are also above, and input_fd, are 0 there. Default: nothing */
+                                       that are also above, and input_fd, are 0 there, with NO_THREAD
+                                       the callbacks, too. Default: nothing */
 } libpool_batch;
 
 typedef struct libpool_batch_report {

@@ -113,8 +113,8 @@ static bool call_some(libpool *pool, uint32_t n)
     callbacks->gone = &gone;
     while (alive && callbacks->first && n--)
         alive = call_first(pool, &gone);
-    if (alive)
-        callbacks->runs = false;
+    if (!gone)
+        callbacks->runs = false; /* also in a copy of the process: `gone` ends with this call */
     return alive;
 }
 

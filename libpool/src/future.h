@@ -3,7 +3,7 @@
  * future: one task as the host sees it: its input on the way in, its result on the way out.
  *
  * The caller and the pool hold it, and who gathers it; the last one frees it. The pool writes it under
- * its lock until it has ended; `state` is then set with release order and never changes again, so
+ * its lock until it has ended; that bit of `state` is then set with release order and stays, so
  * readers need no lock. It outlives its pool.
  */
 #ifndef LP_FUTURE_H

@@ -288,6 +288,7 @@ int libpool_drain(libpool *pool, int timeout_ms)
         late = !lp_supervisor_await(pool, deadline_ns);
         drained = lp_pool_is_drained(&pool->core);
     }
+    lp_callbacks_leave(pool);
     pthread_mutex_unlock(&pool->lock);
     return drained ? 0 : -ETIMEDOUT;
 }
@@ -324,6 +325,7 @@ int libpool_shutdown(libpool *pool, uint32_t flags, int deadline_ms)
     while ((flags & LIBPOOL_WAIT) && !pool->down && lp_supervisor_await(pool, patience_ns(pool)))
         continue;
     bool overran = (flags & LIBPOOL_WAIT) && pool->core.overran;
+    lp_callbacks_leave(pool);
     pthread_mutex_unlock(&pool->lock);
     return overran ? -ETIME : 0;
 }
@@ -482,6 +484,7 @@ int libpool_event_next(libpool *pool, libpool_event *event, int timeout_ms)
         oldest->size = event->size;
         lp_door_give(event, event->size, oldest, sizeof *oldest);
     }
+    lp_callbacks_leave(pool);
     pthread_mutex_unlock(&pool->lock);
     return error;
 }

@@ -172,8 +172,10 @@ static unsigned char *place_in_future(struct lp_line *line, size_t want)
     return future && !line->no_memory ? future->data + future->data_size : NULL;
 }
 
-static unsigned char *place_in_part(const struct lp_line *line)
+static unsigned char *place_in_part(struct lp_line *line, size_t want)
 {
+    if (line->part)
+        line->part = lp_part_reserve(line->part, want);
     return line->part ? line->part->data + line->part->filled : NULL;
 }
 
@@ -182,7 +184,7 @@ static int64_t take_piece(struct lp_line *line)
     unsigned char scratch[SCRATCH_BYTES];
     bool is_part = line->message.kind == LP_MESSAGE_PART;
     size_t want = line->missing < PIECE_BYTES ? (size_t)line->missing : PIECE_BYTES;
-    unsigned char *to = is_part ? place_in_part(line) : place_in_future(line, want);
+    unsigned char *to = is_part ? place_in_part(line, want) : place_in_future(line, want);
     if (!to && want > sizeof scratch)
         want = sizeof scratch;
     int64_t n = lp_channel_read(&line->channel, to ? to : scratch, want, want == line->missing);

@@ -204,7 +204,7 @@ static void submit_staged(struct map *map)
     int64_t n = libpool_submit_many(map->pool, &map->tasks[map->n_done], map->staged - map->n_done,
                                     lp_door_left_ms(map->deadline_ns), map->fresh);
     int error = n < 0 ? (int)n : settle_in(map, (uint32_t)n);
-    if (error == -EAGAIN) /* no room, and no time left to wait for it */
+    if (error == -EAGAIN) /* no room, and the batch's time is over */
         error = -ETIMEDOUT;
     if (error)
         stop(map, error, false); /* out of time: the next wait is, too, and kills */
@@ -261,9 +261,11 @@ static int check_batch(const libpool_batch *batch)
     return known && whole && one_input && bounded ? 0 : -EINVAL;
 }
 
-/* What a batch says of its tasks is said in one place. */
-static int check_each(const libpool_task *each)
+/* What a batch says of its tasks is said in one place. Nobody dispatches while this thread is in here. */
+static int check_each(const libpool *pool, const libpool_task *each)
 {
+    if ((each->started || each->done) && !pool->has_thread)
+        return -EINVAL;
     bool said_twice = each->function || each->input || each->input_size || each->priority ||
                       each->run_timeout_ms || each->queue_timeout_ms || each->flags ||
                       each->input_fd || each->object || each->symbol;
@@ -358,7 +360,7 @@ int libpool_map(libpool *pool, const libpool_batch *given, libpool_batch_report 
     if (!error && map.batch.each)
         error = lp_door_copy(&map.each, sizeof map.each, map.batch.each, map.batch.each->size);
     if (!error)
-        error = check_each(&map.each);
+        error = check_each(pool, &map.each);
     if (!error && report)
         error = lp_door_check_size(report->size);
     if (error)

@@ -313,6 +313,12 @@ static int crash_first(libpool_worker *worker, const void *input, size_t size)
     return twice(worker, input, size);
 }
 
+static void never_called(libpool_future *future, void *arg)
+{
+    (void)future, (void)arg;
+    abort();
+}
+
 TEST(map, what_each_of_its_tasks_may_it_may)
 {
     const size_t bytes = 20 * sizeof *runs;
@@ -337,6 +343,11 @@ TEST(map, what_each_of_its_tasks_may_it_may)
     CU_ASSERT_EQUAL(stats.tasks_retried, 20);
     each.priority = 1;
     CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), -EINVAL);
+    each.priority = 0;
+    each.done = never_called;
+    libpool *driven = open_pool(LIBPOOL_NO_THREAD, 1);
+    CU_ASSERT_EQUAL(libpool_map(driven, &batch, &report), -EINVAL); /* who would dispatch? */
+    libpool_close(driven);
     each.size = 1u << 20;
     CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), -E2BIG);
     libpool_close(pool);

@@ -9,6 +9,8 @@
 #include "sys/sys.h"
 #include "visit.h"
 
+#define RESERVE_BYTES ((size_t)1 << 20) /* what is larger has to arrive before it gets its room */
+
 /* ---- in, under the lock --------------------------------------------------------------------- */
 
 static bool is_refused(const libpool_future *future)
@@ -21,10 +23,26 @@ struct lp_part *lp_part_new(const libpool_future *future, size_t size)
 {
     if (is_refused(future) || size > SIZE_MAX - sizeof(struct lp_part))
         return NULL;
-    struct lp_part *part = lp_alloc(&future->allocator, sizeof *part + size);
+    size_t room = size < RESERVE_BYTES ? size : RESERVE_BYTES;
+    struct lp_part *part = lp_alloc(&future->allocator, sizeof *part + room);
     if (part)
-        *part = (struct lp_part){.allocator = future->allocator, .size = size};
+        *part = (struct lp_part){.allocator = future->allocator, .size = size, .room = room};
     return part;
+}
+
+struct lp_part *lp_part_reserve(struct lp_part *part, size_t more)
+{
+    if (part->room - part->filled >= more)
+        return part;
+    size_t room = part->size / 2 < part->room ? part->size : part->room * 2;
+    libpool_allocator allocator = part->allocator;
+    struct lp_part *grown = lp_grow(&allocator, part, sizeof *part + part->room,
+                                    sizeof *part + part->filled, sizeof *part + room);
+    if (grown)
+        grown->room = room;
+    else
+        lp_part_free(part);
+    return grown;
 }
 
 void lp_part_free(struct lp_part *part)
@@ -32,7 +50,7 @@ void lp_part_free(struct lp_part *part)
     if (!part)
         return;
     libpool_allocator allocator = part->allocator;
-    lp_release(&allocator, part, sizeof *part + part->size);
+    lp_release(&allocator, part, sizeof *part + part->room);
 }
 
 /* Who let go of it meanwhile has not seen that there was something. */

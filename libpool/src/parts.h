@@ -17,7 +17,7 @@
 struct lp_part {
     struct lp_part *next;
     libpool_allocator allocator;
-    size_t size, filled;
+    size_t size, filled, room;
     _Alignas(16) unsigned char data[];
 };
 
@@ -27,8 +27,10 @@ struct lp_parts {
     uint64_t bytes;        /* of those that wait, with what they cost */
 };
 
-/* NULL: there is no memory, or nobody to take it. */
+/* NULL: there is no memory, or nobody to take it. A large one gets its room as it arrives. */
 struct lp_part *lp_part_new(const libpool_future *future, size_t size);
+/* Room for so many bytes more, of those that are to come. NULL: no memory; it is freed then. */
+struct lp_part *lp_part_reserve(struct lp_part *part, size_t more);
 void lp_part_free(struct lp_part *part); /* NULL is allowed */
 
 /* The part becomes the future's; NULL: one is lost, for want of memory, and that will be told. */

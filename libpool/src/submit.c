@@ -133,7 +133,9 @@ static bool await_room(libpool *pool, struct patience *patience)
         patience->timeout_ms = 0; /* a thread of the pool's own can't wait for its own room */
     if (!patience->deadline_ns)
         patience->deadline_ns = lp_door_deadline(patience->timeout_ms);
-    return patience->timeout_ms && lp_supervisor_await(pool, patience->deadline_ns);
+    bool awaited = patience->timeout_ms && lp_supervisor_await(pool, patience->deadline_ns);
+    lp_callbacks_leave(pool);
+    return awaited;
 }
 
 /*
@@ -148,7 +150,8 @@ static int hand_over(libpool *pool, const struct lp_task_spec *spec, struct pati
         if (full && !pool->has_thread)
             return -EAGAIN;
         int error = full ? -EAGAIN : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
-        if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns)
+        if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns ||
+            pool->core.config.admits) /* which looks again when something waits */
             lp_supervisor_send(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
             return error;
@@ -215,8 +218,8 @@ static void count_refused(libpool *pool, int error, size_t tasks)
 {
     bool refused = error == -EAGAIN || error == -ETIMEDOUT || error == -ESHUTDOWN ||
                    error == -EKEYREJECTED;
-    for (; refused && tasks; tasks--)
-        lp_pool_reject(&pool->core);
+    if (refused)
+        lp_pool_reject(&pool->core, tasks);
 }
 
 static int submit_alone(libpool *pool, const libpool_task *task, struct patience *patience,

@@ -411,6 +411,8 @@ void lp_supervisor_perform(libpool *pool)
         perform_batch(pool);
     }
     uint64_t next_ns = lp_pool_next_deadline(&pool->core);
+    if (lp_tails_due(pool) < next_ns)
+        next_ns = lp_tails_due(pool);
     if (!pool->polling ||
         next_ns < pool->poll_ns) /* the next look is armed already, or under way */
         lp_poller_set_deadline(&pool->poller, next_ns, pool->core.now_ns);
@@ -504,16 +506,15 @@ static void settle(libpool *pool, uint64_t now_ns)
     lp_supervisor_perform(pool);
 }
 
-/* Of the task that it runs, or ran until it was killed; else it is nonsense: false. */
+/* Of the task that it runs; of one that has ended since it is dropped, else it is nonsense: false. */
 static bool hear_part(libpool *pool, uint32_t slot, const struct lp_message *message)
 {
     const struct lp_worker *worker = &pool->core.workers[slot];
-    bool is_running = worker->state == LP_WORKER_BUSY;
-    bool is_its = is_running && pool->core.tasks.table[worker->task].id == message->task_id;
-    if (!is_its && (is_running || worker->state < LP_WORKER_DYING))
-        return false;
-    lp_line_keep_part(&pool->lines[slot]);
-    return true;
+    bool is_its = worker->task != LP_NONE &&
+                  pool->core.tasks.table[worker->task].id == message->task_id;
+    if (is_its)
+        lp_line_keep_part(&pool->lines[slot]);
+    return is_its || worker->state >= LP_WORKER_DYING;
 }
 
 /*
@@ -1193,7 +1194,10 @@ void lp_supervisor_look(libpool *pool)
     pthread_mutex_unlock(&pool->lock);
     lp_supervisor_turn(pool, 0, driving);
     pthread_mutex_lock(&pool->lock);
-    lp_callbacks_leave(pool); /* it may have taken their nudge */
+    lp_callbacks_leave(pool); /* it may have taken their nudge... */
+    if (driving && pool->driving)
+        lp_poller_nudge(
+            &pool->poller); /* ...or that of somebody who has begun to drive meanwhile */
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -1226,7 +1230,6 @@ static void drive(libpool *pool, uint64_t deadline_ns)
     lp_supervisor_turn(pool, lp_door_left_ms(deadline_ns), true);
     pthread_mutex_lock(&pool->lock);
     pool->driving = false;
-    lp_callbacks_leave(pool);
     pthread_cond_broadcast(&pool->changed);
 }
 

@@ -26,6 +26,7 @@ static int drive_until_it_came(libpool *pool, const struct lp_awaited *awaited,
     pthread_mutex_lock(&pool->lock);
     while (!lp_awaited_came(awaited) && in_time)
         in_time = lp_supervisor_await(pool, deadline_ns);
+    lp_callbacks_leave(pool);
     pthread_mutex_unlock(&pool->lock);
     return lp_awaited_came(awaited) ? 0 : -ETIMEDOUT;
 }

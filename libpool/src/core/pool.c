@@ -900,9 +900,9 @@ bool lp_pool_pardon(struct lp_pool *pool, uint64_t kind, uint64_t now_ns)
     return lp_quarantine_pardon(&pool->quarantine, kind, now_ns);
 }
 
-void lp_pool_reject(struct lp_pool *pool)
+void lp_pool_reject(struct lp_pool *pool, uint64_t tasks)
 {
-    pool->stats.tasks_rejected++;
+    pool->stats.tasks_rejected += tasks;
 }
 
 /* In dying or dead hands nobody can answer. */

@@ -178,7 +178,7 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
 int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                 uint32_t *task);
 /* Counts a task that was refused for good. */
-void lp_pool_reject(struct lp_pool *pool);
+void lp_pool_reject(struct lp_pool *pool, uint64_t tasks);
 /* Tasks of this kind are taken again. False: they were. */
 bool lp_pool_pardon(struct lp_pool *pool, uint64_t kind, uint64_t now_ns);
 /* The task must not have been released. */

@@ -1337,7 +1337,7 @@ TEST(pool, the_stats_are_one_consistent_picture)
     SUBMIT(.bytes = 7);
     SUBMIT();
     SUBMIT(.bytes = 9);
-    lp_pool_reject(&rig.pool);
+    lp_pool_reject(&rig.pool, 1);
     TELL(0, EXITED, .signal = SIGSEGV, .started_id = 2);
     libpool_stats stats = rig_stats(&rig);
     CU_ASSERT_EQUAL(stats.size, sizeof stats);
