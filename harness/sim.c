@@ -1020,6 +1020,10 @@ static void draw_tiny(struct hn_sim *sim)
         sim->config.tasks_per_worker = hn_random_between(random, 1, 60);
     if (hn_random_chance(random, 70))
         sim->gap_ns = hn_random_time_ns(random, 3 * LP_MS);
+    if (hn_random_chance(random, 30)) { /* what waits for who does not die */
+        sim->world.faults |= UINT64_C(1) << HN_FAULT_UNKILLABLE;
+        sim->will_shut_down = true;
+    }
 }
 
 /* Everything fails: a pool that wants workers all the time, with the backoff's default times. */

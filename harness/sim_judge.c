@@ -257,7 +257,6 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY), idle = hn_books_in(books, LP_WORKER_IDLE);
     uint32_t share = (hn_books_pending(books) - books->paused + busy - 1) / busy;
     bool has_free = hn_books_has_free(books);
-    uint64_t most_ns = has_free ? LP_WAKE_NS : LP_PREFETCH_NS;
     if (!hn_books_is_open(books))
         FAIL("task %u is sent ahead, and there may be no memory", index + 1);
     if (task->spec.queue_timeout_ns)
@@ -275,15 +274,14 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         (books->yield == LP_YIELD_SHARE && idle + busy > books->share))
         FAIL("task %u is sent ahead to one of too many workers", index + 1);
     if (books->least_run_ns == UINT64_MAX ||
-        (slot->queued + UINT64_C(1)) * books->least_run_ns > most_ns)
+        (slot->queued + UINT64_C(1)) * books->least_run_ns > LP_PREFETCH_NS)
         FAIL("task %u is sent ahead behind %u of %llu ns each at least", index + 1, slot->queued,
              (unsigned long long)books->least_run_ns);
-    if (has_free && !is_soon_done(books, slot))
+    if (has_free)
         FAIL("task %u is sent ahead beside an idle worker", index + 1);
     if (slot->queued >= share && !is_soon_done(books, slot))
         FAIL("task %u is more than a fair share of %u", index + 1, share);
     SOMETIMES(PREFETCHED);
-    books->coverage->sometimes[HN_PREFETCHED_BESIDE_IDLE] += has_free;
     books->coverage->sometimes[HN_QUEUE_LONG] += slot->queued == 100;
 }
 

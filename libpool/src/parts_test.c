@@ -284,6 +284,43 @@ TEST(parts, a_future_that_is_freed_holds_nobody_up)
     close_pool(pool);
 }
 
+static int emit_thirty(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    int error = 0;
+    for (int i = 0; i < 30 && !error; i++)
+        error = libpool_emit(worker, "x", 1);
+    return error;
+}
+
+/* What lies between its results are parts; who is healthy is not killed for them. */
+TEST(parts, a_cancel_finds_the_results_among_many_parts)
+{
+    libpool *pool = OPEN();
+    libpool_task tasks[64];
+    libpool_future *futures[64];
+    for (int i = 0; i < 64; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i], .function = emit_thirty};
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < 200; i++) { /* so that tasks are tiny, as far as is known */
+            libpool_future *future = SUBMIT(.function = libpool_noop);
+            CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+            libpool_future_free(future);
+        }
+        CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 64, -1, futures), 64);
+        (void)usleep(100); /* it is somewhere among them */
+        (void)libpool_future_cancel(futures[63]);
+        for (int i = 0; i < 64; i++) {
+            CU_ASSERT(cause_of(futures[i]) == LIBPOOL_COMPLETED || i == 63);
+            libpool_future_free(futures[i]);
+        }
+    }
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_CORRUPT], 0);
+    close_pool(pool);
+}
+
 TEST(parts, what_was_sent_before_a_death_is_there)
 {
     libpool *pool = OPEN();

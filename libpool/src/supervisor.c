@@ -20,8 +20,9 @@
 #define CLEAR_WAIT_MS 500
 #define RETRY_NS (20 * LP_MS)          /* until there is a descriptor again */
 #define STACK_BYTES (8u * 1024 * 1024) /* of the thread, and so of every task */
-#define DRAIN_BATCHES 64               /* of one whose end is near */
-#define PUMP_ROUNDS 8                  /* before others get their turn */
+#define RING_MESSAGES (LP_CHANNEL_RING_BYTES / sizeof(struct lp_message))
+#define DRAIN_BATCHES 64     /* of one whose end is near */
+#define PUMP_ROUNDS 8        /* before others get their turn */
 #define POLLING_PAYS 64u     /* submits, and ends that were found without a bell, in POLL_NS */
 #define THIN_OUT_TASKS 1024u /* who gets none of so many is not looked at for the next one */
 #define POLL_NS 500000u      /* what nobody takes is taken so soon */
@@ -573,14 +574,17 @@ static void drain(libpool *pool, uint32_t slot)
     }
 }
 
-/* All results that are there; nothing is settled, so nothing is sent meanwhile. */
+/*
+ * All results that are there, however many parts are between them: what fills the ring, and no more, as it
+ * may still be writing. Nothing is settled, so nothing is sent meanwhile.
+ */
 static void take_results(libpool *pool, uint32_t slot)
 {
     struct lp_message message;
     uint64_t now_ns;
     int got = 1;
     uint64_t parts_bytes = lp_line_parts_bytes(&pool->lines[slot]) + LP_CHANNEL_RING_BYTES;
-    for (uint32_t i = 0; got == 1 && i <= LP_PREFETCH_MAX / LP_RESULTS_PER_BATCH; i++) {
+    for (uint32_t i = 0; got == 1 && i <= RING_MESSAGES / LP_RESULTS_PER_BATCH; i++) {
         got = hear_results(pool, slot, parts_bytes, &message, &now_ns);
         perform_batch(pool);
         tell_turn(pool, slot);

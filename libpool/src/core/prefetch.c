@@ -149,7 +149,8 @@ static bool is_soon_done(const struct lp_pool *pool, const struct lp_worker *wor
 bool lp_prefetch_concentrate(struct lp_pool *pool)
 {
     uint32_t slot = pool->favourite;
-    if (slot == LP_NONE || !may_be_sent_more(pool, &pool->workers[slot]))
+    if (slot == LP_NONE || pool->idle_newest != LP_NONE ||
+        !may_be_sent_more(pool, &pool->workers[slot]))
         return false;
     const struct lp_worker *worker = &pool->workers[slot];
     uint32_t before = worker->queued;
