@@ -723,8 +723,8 @@ int libpool_future_progress(libpool_future *future, libpool_progress *progress);
  * -ENOMEM: there was no memory for one, told once those that came are taken. timeout_ms as in
  * libpool_future_wait. One thread at a time.
  * When LIBPOOL_PARTS_BYTES of them wait, the task waits in libpool_emit until some are taken or the future is
- * freed: who waits for its end only, without a run timeout, waits for ever. Of a run that is made again
- * (retries) those are dropped that were not taken.
+ * freed, and its result waits behind them: who waits for its end only, without a run timeout, waits for
+ * ever. Of a run that is made again (retries) those are dropped that were not taken.
  */
 int libpool_future_part(libpool_future *future, const void **data, size_t *size, int timeout_ms);
 
@@ -914,7 +914,8 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
 /*
  * Sends these bytes at once, before the result (libpool_future_part), and is a sign of life. Waits for room
- * as a pipe does: as long as the application takes none. Only from the thread that runs the task. -EMSGSIZE
+ * as a pipe does: as long as the application takes none. They are dropped where nobody could take them: of
+ * detached tasks, of libpool_map and libpool_call. Only from the thread that runs the task. -EMSGSIZE
  * beyond result_bytes, -EINVAL outside a task, -ECHILD in a process that the task has forked.
  */
 int libpool_emit(libpool_worker *worker, const void *data, size_t size);

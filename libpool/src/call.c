@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "door.h"
+#include "parts.h"
 
 static int read_options(libpool_options *options, const libpool_options *given)
 {
@@ -39,8 +40,10 @@ int libpool_call(const libpool_task *task, const libpool_options *given, libpool
     if (error)
         return error;
     error = libpool_submit(pool, task, 0, &future);
-    if (!error)
+    if (!error) {
+        lp_parts_refuse(future); /* nobody has the future while they come */
         error = libpool_future_wait(future, -1);
+    }
     libpool_close(pool);
     *out = future;
     return error;

@@ -19,6 +19,7 @@
 #include "describe.h"
 #include "door.h"
 #include "gather.h"
+#include "parts.h"
 #include "visit.h"
 
 #define PLACES_LEAST 64u /* by default: enough for tiny tasks to be sent ahead */
@@ -192,6 +193,7 @@ static int settle_in(struct map *map, uint32_t n)
     uint32_t *places = &map->free_places[map->n_free - n];
     for (uint32_t i = 0; i < n; i++) {
         map->futures[places[i]] = map->fresh[i];
+        lp_parts_refuse(map->fresh[i]); /* nobody else has it to take them */
         map->elements[places[i]] = map->submitted++;
     }
     map->n_free -= n;

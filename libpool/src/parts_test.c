@@ -284,6 +284,23 @@ TEST(parts, a_future_that_is_freed_holds_nobody_up)
     close_pool(pool);
 }
 
+TEST(parts, where_nobody_could_take_them_they_hold_nobody_up)
+{
+    libpool *pool = OPEN();
+    libpool_batch batch = {.size = sizeof batch, .function = emit_many, .elements = 3};
+    libpool_batch_report report = {.size = sizeof report};
+    CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), 0);
+    CU_ASSERT_EQUAL(report.ended[LIBPOOL_COMPLETED], 3);
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task, .function = emit_many};
+    CU_ASSERT_EQUAL(libpool_call(&task, NULL, &future), 0);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(part_now(future), 0);
+    CU_ASSERT_EQUAL(atomic_load(&shared->sent), 4 * MANY);
+    libpool_future_free(future);
+    close_pool(pool);
+}
+
 static int emit_thirty(libpool_worker *worker, const void *input, size_t size)
 {
     (void)input, (void)size;
@@ -308,7 +325,7 @@ TEST(parts, a_cancel_finds_the_results_among_many_parts)
             libpool_future_free(future);
         }
         CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks, 64, -1, futures), 64);
-        (void)usleep(100); /* it is somewhere among them */
+        (void)usleep(100); /* sleeps: the worker is somewhere among them then */
         (void)libpool_future_cancel(futures[63]);
         for (int i = 0; i < 64; i++) {
             CU_ASSERT(cause_of(futures[i]) == LIBPOOL_COMPLETED || i == 63);

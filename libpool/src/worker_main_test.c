@@ -8,6 +8,7 @@
 #include <libpool.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -281,4 +282,37 @@ static int use_a_library(void *unused)
 TEST(forks, a_library_that_closes_its_descriptors_in_children_does_no_harm)
 {
     CU_ASSERT_EQUAL(hn_test_child(use_a_library, NULL, HOST_MS), TEST_EXIT(0));
+}
+
+/* Opens a file that gets the number of the worker's bell. */
+static int take_number_three(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)size;
+    (void)close_range(3, ~0U, 0);
+    int fd = open(input, O_RDWR);
+    (void)poll(NULL, 0, 20); /* the host sleeps by now, and has to be woken */
+    return fd == 3 ? 0 : 1;
+}
+
+TEST(forks, nothing_is_written_into_a_file_that_has_the_bells_number)
+{
+    char path[] = "/tmp/libpool-bell-XXXXXX", text[8] = "";
+    int file = mkstemp(path);
+    CU_ASSERT_EQUAL_FATAL(write(file, "precious", 8), 8);
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_task task = {.size = sizeof task,
+                         .function = take_number_three,
+                         .input = path,
+                         .input_size = sizeof path};
+    libpool_future *future = NULL;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 20000), 0);
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(pread(file, text, sizeof text, 0), 8);
+    CU_ASSERT_EQUAL(memcmp(text, "precious", 8), 0);
+    libpool_close(pool);
+    (void)close(file);
+    (void)unlink(path);
 }

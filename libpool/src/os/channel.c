@@ -299,6 +299,14 @@ void lp_channel_hold(struct lp_channel *channel)
     channel->holds = true;
 }
 
+/* Closed, or another file by now. */
+static bool has_lost_bell(const struct lp_channel *channel)
+{
+    struct stat bell;
+    return lp_sys.fstat(channel->doorbell_fd, &bell) != 0 || bell.st_dev != channel->bell_device ||
+           bell.st_ino != channel->bell_inode;
+}
+
 void lp_channel_ring(struct lp_channel *channel)
 {
     if (channel->holds) {
@@ -314,9 +322,9 @@ void lp_channel_ring(struct lp_channel *channel)
         return;
     if (channel->is_host)
         (void)lp_sys.futex_wake(waits);
-    else if (lp_sys.write(channel->doorbell_fd, &(uint64_t){1}, sizeof(uint64_t)) !=
-             sizeof(uint64_t))
-        channel->mute = true;
+    else if (has_lost_bell(channel) || lp_sys.write(channel->doorbell_fd, &(uint64_t){1},
+                                                    sizeof(uint64_t)) != sizeof(uint64_t))
+        channel->mute = true; /* what has its number now may be the user's file */
 }
 
 void lp_window_watch(struct lp_window *window, int cpu)
@@ -426,14 +434,6 @@ static bool spin(struct lp_channel *channel, uint32_t wanted)
         next_ns = SPIN_LONGEST_NS;
     channel->spin_ns = next_ns > SPIN_SHORTEST_NS ? (uint32_t)next_ns : SPIN_SHORTEST_NS;
     return hit;
-}
-
-/* Closed, or another file by now. */
-static bool has_lost_bell(const struct lp_channel *channel)
-{
-    struct stat bell;
-    return lp_sys.fstat(channel->doorbell_fd, &bell) != 0 || bell.st_dev != channel->bell_device ||
-           bell.st_ino != channel->bell_inode;
 }
 
 bool lp_channel_wait(struct lp_channel *channel, bool want_room, int timeout_ms)
