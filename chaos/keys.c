@@ -100,6 +100,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "a replacement waits until the old worker's tree is gone"},
     {CHOICE("cgroup", no_yes, ch_pool, no_cgroup), .standard = "yes",
      .help = "no: trees are killed by walking /proc"},
+    {CHOICE("trace", yes_no, ch_pool, trace), .standard = "no",
+     .help = "who crashes says where; each result that has to say so is looked at"},
     {CHOICE("start", starts, ch_pool, start), .standard = "fork",
      .help = "workers are copies of the application, of a program of its own, or its threads"},
     {VALUE("initializer", CH_VALUE_CALLBACK, 1, 1000000, ch_pool, initializer),

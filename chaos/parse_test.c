@@ -40,7 +40,7 @@
     "scenario \"a full descriptor table does not stop a respawn\"\n"                  \
     "  limit 15s\n"                                                                   \
     "pool p min-workers=3 max-workers=5 backlog-bytes=1GiB backoff=50ms..400ms "      \
-    "exclusive=yes cgroup=no idle-timeout=250ms initializer=fail-3\n"                 \
+    "exclusive=yes cgroup=no trace=yes idle-timeout=250ms initializer=fail-3\n"       \
     "host sigchld=ignore thief=yes nofile=256\n"                                      \
     "load\n"                                                                          \
     "  submit 60 task=sleep work=5ms run-timeout=2s wait=0ms order=yes priority=7\n"  \
@@ -172,6 +172,7 @@ TEST(parse, pool_and_host_options)
     CU_ASSERT_EQUAL(pool->backoff_max_ms, 400);
     CU_ASSERT(pool->exclusive);
     CU_ASSERT(pool->no_cgroup);
+    CU_ASSERT(pool->trace);
     CU_ASSERT_EQUAL(pool->idle_timeout_ms, 250);
     CU_ASSERT_EQUAL(pool->start_timeout_ms, 0);
     CU_ASSERT_EQUAL(pool->initializer, CH_CALLBACK_FAIL);

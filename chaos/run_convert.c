@@ -82,7 +82,7 @@ static libpool_options options_of(const struct ch_pool *pool)
 {
     return (libpool_options){
         .flags = (pool->exclusive ? LIBPOOL_EXCLUSIVE : 0u) |
-                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u),
+                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u) | (pool->trace ? LIBPOOL_TRACE : 0u),
         .start = pool->start,
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,

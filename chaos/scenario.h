@@ -91,6 +91,7 @@ struct ch_pool {
     uint32_t backoff_max_ms;
     bool exclusive; /* LIBPOOL_EXCLUSIVE */
     bool no_cgroup; /* LIBPOOL_NO_CGROUP */
+    bool trace;     /* LIBPOOL_TRACE */
     uint32_t start; /* LIBPOOL_FORK ... */
     enum ch_callback initializer;
     uint32_t initializer_fails; /* CH_CALLBACK_FAIL: how often */

@@ -326,6 +326,21 @@ static void check_tail(const struct view *view)
         object(view, HN_I5_ISOLATION, "its last words", "none");
 }
 
+/* Who runs when it dies of such a signal has a trace, and nobody else. */
+static void check_trace(const struct view *view)
+{
+    const struct hn_row *row = view->row;
+    bool started = view->story->starts && view->story->starts == row->attempts;
+    bool crashed = row->signal == SIGSEGV || row->signal == SIGBUS || row->signal == SIGILL ||
+                   row->signal == SIGFPE || row->signal == SIGABRT;
+    if (view->group && view->group->kind == HN_TASK_SCRIBBLE)
+        return; /* it wipes out what its worker has said */
+    if (row->trace == HN_TRACE_UNASKED || (row->trace == HN_TRACE_THERE && !crashed))
+        object(view, HN_I5_ISOLATION, "a trace of its own crash only", "one without a crash");
+    if (row->trace == HN_TRACE_NONE && started && crashed)
+        object(view, HN_I5_ISOLATION, "a trace of its crash", "none");
+}
+
 static void check_identity(const struct view *view)
 {
     const struct hn_row *row = view->row;
@@ -382,6 +397,7 @@ static void check_task(const struct view *view)
     }
     check_identity(view);
     check_tail(view);
+    check_trace(view);
     check_witnesses(view);
     check_cause(view);
     check_numbers(view);

@@ -104,6 +104,23 @@ TEST(check, a_clean_run_passes)
     hn_world_free(fixture.world);
 }
 
+TEST(check, a_trace_has_who_crashed_and_nobody_else)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *good = &fixture.world->rows[0], *crashed = &fixture.world->rows[2];
+    crashed->trace = HN_TRACE_THERE;
+    good->trace = HN_TRACE_NONE;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    crashed->trace = HN_TRACE_NONE;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    crashed->trace = HN_TRACE_UNASKED;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    crashed->trace = HN_TRACE_UNKNOWN;
+    good->trace = HN_TRACE_THERE;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
 TEST(check, no_clause_takes_the_room_of_another)
 {
     struct hn_findings *findings = calloc(1, sizeof *findings);

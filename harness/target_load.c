@@ -197,6 +197,14 @@ static void copy_result(struct hn_row *row, const libpool_result *result)
     row->retried_cause = result->retried_cause;
 }
 
+static enum hn_trace read_trace(const libpool_options *options, const libpool_result *result)
+{
+    int64_t length = libpool_trace_text(result, NULL, 0);
+    if (!(options->flags & LIBPOOL_TRACE))
+        return length == -ENOENT ? HN_TRACE_UNKNOWN : HN_TRACE_UNASKED;
+    return length > 0 ? HN_TRACE_THERE : HN_TRACE_NONE;
+}
+
 static void note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)
 {
     struct hn_row *row = &target->world->rows[task];
@@ -205,6 +213,7 @@ static void note_collected(struct hn_target *target, uint32_t task, const libpoo
     row->ends++;
     compare_echo(target, task, result);
     row->tail = hn_outfit_read_tail(&target->options->outfit, task, result);
+    row->trace = read_trace(&target->options->pool, result);
     hn_sabotage_result(target->options->sabotage, row);
     row->collected_ns = hn_clock_ns();
     record.group = row->group;

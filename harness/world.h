@@ -42,6 +42,14 @@ enum hn_echo {
     HN_ECHO_WRONG
 };
 
+/* What a result has of a crash. */
+enum hn_trace {
+    HN_TRACE_UNKNOWN = 0, /* it was not asked for */
+    HN_TRACE_NONE,
+    HN_TRACE_THERE,
+    HN_TRACE_UNASKED
+};
+
 /* What the target knows of one task. */
 struct hn_row {
     _Atomic uint32_t state;
@@ -62,6 +70,7 @@ struct hn_row {
     uint32_t attempts;
     libpool_cause retried_cause;
     enum hn_tail tail;
+    enum hn_trace trace;
     _Atomic uint32_t runs; /* begun, counted by the workers of a task that works at some time */
 };
 

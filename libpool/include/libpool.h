@@ -159,8 +159,10 @@ enum {
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
     LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
     LIBPOOL_PRELOAD = 1u << 3,   /* SPAWN only: the zygote loads options.object, see below */
-    LIBPOOL_CALLBACKS = 1u << 4 /* a thread of the pool's makes the callbacks, see libpool_callback;
+    LIBPOOL_CALLBACKS =
+        1u << 4,            /* a thread of the pool's makes the callbacks, see libpool_callback;
                                     not with NO_THREAD */
+    LIBPOOL_TRACE = 1u << 5 /* a worker that crashes says where, see libpool_trace */
 };
 
 /* libpool_options.start: what the zygote is, from which all workers are forked */
@@ -315,7 +317,7 @@ typedef struct libpool_options {
  *     zygote_path, LIBPOOL_PRELOAD                -EINVAL         yes             -EINVAL
  *     libpool_set_outfit                          yes             -ENOTSUP        -ENOTSUP
  *     outfit, tail_bytes, cgroup, recycle_bytes,
- *     trim_bytes, memory_limit_bytes              yes             yes             -EINVAL
+ *     trim_bytes, memory_limit_bytes, TRACE       yes             yes             -EINVAL
  *     libpool_task.soft_signal, LIBPOOL_FILE      yes             yes             -EINVAL
  *     libpool_call                                yes             yes             -EINVAL
  *
@@ -654,6 +656,31 @@ int64_t libpool_submit_many(libpool *pool, const libpool_task *tasks, size_t n, 
 int libpool_future_wait(libpool_future *future, int timeout_ms);
 
 /*
+ * LIBPOOL_TRACE: before any code of the application's, a worker installs handlers for SIGSEGV, SIGBUS,
+ * SIGILL, SIGFPE and SIGABRT, on a stack of their own. They write down where it is, and it dies as it would
+ * have: signal, cause and core dump are the same. A handler that the application or a task installs goes
+ * first. Of several threads the first to crash is traced; a stack overflow in the worker's first thread
+ * only. Nothing of it is checked, but for the bounds: it is the worker's own word. With SIGABRT as its
+ * soft_signal a task that overruns its run timeout says where, too.
+ * glibc: callers are found by the tables that the compiler makes for exceptions; other libcs: by frame
+ * pointers. A call that leads nowhere has its caller alone.
+ */
+typedef struct libpool_frame {
+    uint64_t address;   /* in the worker: the first of what crashed, the others of what returns */
+    uint64_t offset;    /* from where the object begins in memory: for addr2line(1), which wants the
+                           address of a program that is not position-independent */
+    const char *object; /* its path; NULL: nobody knows (no object, or /proc can't be read) */
+} libpool_frame;
+
+typedef struct libpool_trace {
+    const libpool_frame *frames; /* from the inside out */
+    uint32_t count;              /* of them, 1 to 32 */
+    int code;                    /* si_code of sigaction(2); above 0: a fault */
+    int sender;                  /* else the process that has sent the signal, maybe the worker */
+    uint64_t fault_address;      /* of a fault: si_addr */
+} libpool_trace;
+
+/*
  * What a task came to. Immutable; lives until its future is freed. What does not apply is 0 or NULL: of a
  * task that ended in the backlog all but cause, code (INIT_FAILED), task_id, pending_ns and text.
  */
@@ -683,10 +710,19 @@ typedef struct libpool_result {
     const void
         *tail; /* LIBPOOL_STDIO_TAIL: the last it wrote, any bytes; NULL when there is none */
     size_t tail_size;
+    const libpool_trace *trace; /* LIBPOOL_TRACE: of the crash; NULL when there is none */
 } libpool_result;
 
 /* NULL as long as the task has not ended. */
 const libpool_result *libpool_future_result(const libpool_future *future);
+
+/*
+ * The trace as text, a line for the signal and one for each frame: address, symbol, object and offset. A
+ * symbol is one that is exported by an object that lies in the same place here (a forked worker's: all
+ * that was loaded before). Returns its length: when that is not less than size it was cut (size 0 and
+ * buffer NULL only ask). -ENOENT: there is no trace. Not in a signal handler.
+ */
+int64_t libpool_trace_text(const libpool_result *result, char *buffer, size_t size);
 
 /* what libpool_future_cancel did */
 enum {

@@ -68,6 +68,8 @@ static int allow_some(scmp_filter_ctx filter)
         error = allow_without_code(filter, SCMP_SYS(mprotect));
     if (!error)
         error = allow_if(filter, SCMP_SYS(tgkill), (uint64_t)getpid());
+    if (!error) /* what LIBPOOL_TRACE ends with */
+        error = allow_if(filter, SCMP_SYS(rt_tgsigqueueinfo), (uint64_t)getpid());
     if (!error)
         error = allow_if(filter, SCMP_SYS(prctl), PR_SET_PDEATHSIG);
     return error ? error : allow_if(filter, SCMP_SYS(prctl), PR_SET_CHILD_SUBREAPER);

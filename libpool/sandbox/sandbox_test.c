@@ -230,6 +230,33 @@ static int leave_a_child(libpool_worker *worker, void *profile)
     return child < 0 ? -errno : libpool_sandbox_profile(worker, profile);
 }
 
+TEST(sandbox, compute_lets_a_crash_be_traced)
+{
+    if (HAS_RUNTIME)
+        TEST_SKIP("a sanitizer makes calls of its own");
+    libpool *pool = NULL;
+    libpool_future *future = NULL;
+    deed *abort_deed = end_itself;
+    libpool_options options = {.size = sizeof options,
+                               .flags = LIBPOOL_TRACE,
+                               .max_workers = 1,
+                               .initializer = libpool_sandbox_profile,
+                               .initializer_arg = (void *)(uintptr_t) "compute"};
+    libpool_task task = {.size = sizeof task,
+                         .function = do_deed,
+                         .input = &abort_deed,
+                         .input_size = sizeof abort_deed};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, 20000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_EQUAL(result->signal, SIGABRT);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(result->trace);
+    CU_ASSERT_PTR_NULL(result->trace->frames[0].object); /* it may not open /proc */
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
 TEST(sandbox, compute_needs_a_worker_without_children)
 {
     libpool *pool = open_with(leave_a_child, "compute");

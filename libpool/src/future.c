@@ -12,6 +12,7 @@
 #include "parts.h"
 #include "supervisor.h"
 #include "sys/sys.h"
+#include "traces.h"
 
 /* The object and the symbol; their length was checked. */
 static bool copy_name(libpool_future *future, const libpool_task *task)
@@ -72,6 +73,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->result.memory_bytes = 0;
     future->result.tail = NULL;
     future->result.tail_size = 0;
+    future->result.trace = NULL;
     atomic_store_explicit(&future->holders, 2, memory_order_relaxed);
     atomic_store_explicit(&future->state, 0, memory_order_relaxed);
     return future;
@@ -99,6 +101,8 @@ void lp_future_drop(libpool_future *future)
     lp_parts_free(future);
     if (future->result.tail)
         lp_release(&allocator, (void *)(uintptr_t)future->result.tail, future->tail_capacity);
+    if (future->result.trace)
+        lp_traces_release(future->result.trace, &allocator);
     lp_release(&allocator, future->data, future->data_capacity);
     give_back(future);
 }

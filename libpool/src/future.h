@@ -56,8 +56,8 @@ struct libpool_future {
     unsigned char small[LP_FUTURE_SMALL]; /* an input that fits here needs no allocation */
     libpool_result result;
     libpool_allocator allocator;
-    size_t tail_capacity;         /* of result.tail, if that is not NULL */
     struct lp_callback *callback; /* NULL: nobody is to be told; released with the future */
+    size_t tail_capacity;         /* of result.tail, if that is not NULL */
     struct lp_gather_link *links; /* LP_FUTURE_GATHERED: who is told of its end, under the lock */
 };
 

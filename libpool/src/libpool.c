@@ -81,7 +81,7 @@ static int check_options(const libpool_options *options)
 {
     bool known = (options->flags &
                   ~(uint32_t)(LIBPOOL_NO_THREAD | LIBPOOL_NO_CGROUP | LIBPOOL_EXCLUSIVE |
-                              LIBPOOL_PRELOAD | LIBPOOL_CALLBACKS)) == 0;
+                              LIBPOOL_PRELOAD | LIBPOOL_CALLBACKS | LIBPOOL_TRACE)) == 0;
     bool sized = options->workers_limit <= LP_WORKERS_MAX &&
                  options->spare_workers <= LP_WORKERS_MAX - options->workers_limit &&
                  options->max_workers <= options->workers_limit &&

@@ -45,7 +45,8 @@ static bool is_threads(const libpool_options *options)
 {
     bool limits = options->memory_limit_bytes || options->recycle_bytes || options->trim_bytes;
     bool dressed = options->outfit || options->tail_bytes;
-    return is_fork(options) && !limits && !options->cgroup && !dressed;
+    bool traced = options->flags & LIBPOOL_TRACE;
+    return is_fork(options) && !limits && !options->cgroup && !dressed && !traced;
 }
 
 static bool is_whole(const libpool_options *options)

@@ -151,6 +151,8 @@ static void perform_spawn(libpool *pool, const struct lp_action *action)
     hold_place(&pool->lines[action->slot]);
     lp_line_reset(&pool->lines[action->slot], action->generation);
     lp_tails_renew(pool, action->slot);
+    if (pool->options.flags & LIBPOOL_TRACE)
+        lp_trace_wipe(lp_window_trace(pool->lines[action->slot].window));
     if (pool->wardrobe)
         lp_wardrobe_assign(pool->wardrobe, action->slot, pool->outfit_place);
     (void)lp_line_arm(&pool->lines[action->slot]);
@@ -299,6 +301,9 @@ static void perform_end(libpool *pool, const struct lp_action *action)
         lp_line_abandon(&pool->lines[action->slot]);
     if (pool->tails.bytes && action->slot != LP_NONE && task->outcome.cause != LIBPOOL_COMPLETED)
         lp_tails_attach(pool, action->slot, task->id, future);
+    if (task->outcome.signal && action->slot != LP_NONE && pool->options.flags & LIBPOOL_TRACE)
+        future->result.trace = lp_traces_take(pool->lines[action->slot].window, task->id,
+                                              task->outcome.signal, &pool->allocator);
     tell_start(pool, action->task); /* of one that was sent ahead it may be known only now */
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
     if (pool->callbacks.used && future->callback)
@@ -998,6 +1003,7 @@ static struct lp_manifest make_manifest(const libpool *pool)
         .slots = pool->core.slots,
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .preloads = start->preloads,
+        .traces = pool->options.flags & LIBPOOL_TRACE,
         .files_of = pool->files_of,
         .result_bytes = pool->options.result_bytes,
         .memory_limit_bytes = pool->options.memory_limit_bytes,
@@ -1430,6 +1436,7 @@ static void describe_worker(libpool *pool)
         .result_bytes = options->result_bytes,
         .sizes = pool->options,
         .place = &pool->place,
+        .traces = options->flags & LIBPOOL_TRACE,
         .outfit = pool->outfit,
         .wardrobe = pool->wardrobe,
         .initializer = options->initializer,
@@ -1444,6 +1451,7 @@ static void describe_worker(libpool *pool)
 
 static void describe_zygote(libpool *pool)
 {
+    bool traces = pool->options.flags & LIBPOOL_TRACE;
     pool->zygote = LP_ZYGOTE_LINK_NULL;
     pool->zygote_options = (struct lp_zygote_options){
         .slots = pool->core.slots,
@@ -1452,7 +1460,7 @@ static void describe_zygote(libpool *pool)
         .memory_limit_bytes = pool->options.memory_limit_bytes,
         .heir_fds = pool->heir_fds,
         .heir_pids = pool->heir_pids,
-        .begin = lp_worker_prepare,
+        .begin = traces ? lp_worker_prepare_traced : lp_worker_prepare,
         .worker_main = enter_worker,
         .context = pool,
         .name = pool->name,

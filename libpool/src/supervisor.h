@@ -31,6 +31,7 @@
 #include "os/zygote.h"
 #include "start.h"
 #include "tails.h"
+#include "traces.h"
 #include "worker.h"
 
 #define LP_NAME_BYTES 16

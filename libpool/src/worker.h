@@ -5,6 +5,7 @@
 #ifndef LP_WORKER_H
 #define LP_WORKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,6 +25,7 @@ struct lp_worker_kit {
     uint64_t result_bytes;
     libpool_options sizes; /* only memory_limit_bytes, recycle_bytes, trim_bytes count */
     const struct lp_cgroup_place *place;
+    bool traces;                  /* its crashes, see os/trace.h */
     struct lp_outfit *outfit;     /* NULL: none */
     struct lp_wardrobe *wardrobe; /* what is worn instead (wardrobe.h); NULL: nothing */
     libpool_initializer *initializer;
@@ -39,6 +41,8 @@ struct lp_worker_kit {
  * thread of the application may have held when the zygote was forked.
  */
 void lp_worker_prepare(void);
+/* The same where crashes are traced. */
+void lp_worker_prepare_traced(void);
 
 /* Runs in a fresh worker (worker_main.c). */
 _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot, uint32_t number,

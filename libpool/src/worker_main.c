@@ -634,6 +634,11 @@ static int dress(libpool_worker *worker)
 {
     const struct lp_worker_kit *kit = worker->kit;
     struct lp_outfit *outfit = kit->outfit;
+    int untraced = kit->traces
+                       ? lp_trace_install(lp_window_trace(worker->channel.window), &worker->task_id)
+                       : 0;
+    if (untraced)
+        return untraced;
     if (kit->wardrobe && !lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit))
         return -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
     int error = keep_tail(worker, outfit);
@@ -708,6 +713,12 @@ void lp_worker_prepare(void)
     __fpurge(stdout);
     __fpurge(stderr);
     guard_exits();
+}
+
+void lp_worker_prepare_traced(void)
+{
+    lp_worker_prepare();
+    lp_trace_preload();
 }
 
 /* Only its own window stays mapped: a worker can't write into another's. */

@@ -64,6 +64,7 @@ static int fill_kit(struct handed *handed)
     kit->slots = manifest->slots;
     kit->window_bytes = lp_channel_window_bytes();
     kit->result_bytes = manifest->result_bytes;
+    kit->traces = manifest->traces;
     kit->outfit = manifest->outfit;
     kit->object = manifest->object;
     kit->initializer_symbol = manifest->initializer;
@@ -103,7 +104,7 @@ static _Noreturn void live(const struct handed *handed)
     const struct lp_zygote_options options = {
         .slots = manifest->slots,
         .keep_stdin = manifest->keep_stdin,
-        .begin = lp_worker_prepare,
+        .begin = manifest->traces ? lp_worker_prepare_traced : lp_worker_prepare,
         .worker_main = enter_worker,
         .context = (void *)(uintptr_t)&handed->kit,
         .name = manifest->name,

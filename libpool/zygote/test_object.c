@@ -22,6 +22,7 @@ int test_crash(libpool_worker *worker, const void *input, size_t size);
 int test_is_asked(libpool_worker *worker, const void *input, size_t size);
 int test_pids(libpool_worker *worker, const void *input, size_t size);
 int test_crash_first(libpool_worker *worker, const void *input, size_t size);
+int test_fault(libpool_worker *worker, const void *input, size_t size);
 int test_descriptors(libpool_worker *worker, const void *input, size_t size);
 int test_print(libpool_worker *worker, const void *input, size_t size);
 int test_lock(libpool_worker *worker, const void *input, size_t size);
@@ -133,6 +134,14 @@ int test_crash(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker, (void)input, (void)size;
     abort();
+}
+
+int test_fault(libpool_worker *worker, const void *input, size_t size)
+{
+    static void *volatile nowhere = (void *)16;
+    (void)worker, (void)input, (void)size;
+    *(volatile int *)nowhere = 1;
+    return 0;
 }
 
 /* How many are open from 3 on: now, and when the object was loaded. */

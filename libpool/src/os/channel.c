@@ -73,6 +73,7 @@ struct lp_window {
     alignas(4096) uint8_t request_bytes[RING_BYTES];
     uint8_t reply_bytes[RING_BYTES];
     struct lp_tail tail;
+    struct lp_trace trace;
 };
 
 size_t lp_channel_window_bytes(void)
@@ -555,4 +556,9 @@ struct lp_board *lp_window_board(struct lp_window *window)
 struct lp_tail *lp_window_tail(struct lp_window *window)
 {
     return &window->tail;
+}
+
+struct lp_trace *lp_window_trace(struct lp_window *window)
+{
+    return &window->trace;
 }

@@ -18,6 +18,7 @@
 
 #include "os/board.h"
 #include "os/tail.h"
+#include "os/trace.h"
 
 #define LP_CHANNEL_RING_BYTES (256 * 1024) /* each way */
 
@@ -185,5 +186,7 @@ bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id);     /*
 struct lp_board *lp_window_board(struct lp_window *window);
 /* Where it says which part of its output is whose. Untouched unless a tail is kept. */
 struct lp_tail *lp_window_tail(struct lp_window *window);
+/* Where it was when it crashed. Untouched unless traces are written. */
+struct lp_trace *lp_window_trace(struct lp_window *window);
 
 #endif

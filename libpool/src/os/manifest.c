@@ -20,7 +20,7 @@ struct fixed {
     uint64_t result_bytes, memory_limit_bytes, recycle_bytes, trim_bytes;
     uint32_t slots;
     int32_t files_of;
-    uint32_t keep_stdin, preloads, has_place, unused;
+    uint32_t keep_stdin, preloads, has_place, traces;
 };
 
 static struct seal make_seal(void)
@@ -80,6 +80,7 @@ static void put_all(struct pen *pen, const struct lp_manifest *manifest)
                                 .files_of = manifest->files_of,
                                 .keep_stdin = manifest->keep_stdin,
                                 .preloads = manifest->preloads,
+                                .traces = manifest->traces,
                                 .has_place = manifest->place != NULL};
     put(pen, &seal, sizeof(seal));
     put(pen, &fixed, sizeof(fixed));
@@ -169,6 +170,7 @@ static void take_fixed(struct reader *reader, struct lp_manifest *manifest)
     manifest->files_of = fixed->files_of;
     manifest->keep_stdin = fixed->keep_stdin;
     manifest->preloads = fixed->preloads;
+    manifest->traces = fixed->traces;
     if (fixed->has_place)
         manifest->place = take_exactly(reader, sizeof(*manifest->place));
 }

@@ -21,7 +21,7 @@
 
 struct lp_manifest {
     uint32_t slots;
-    bool keep_stdin, preloads;
+    bool keep_stdin, preloads, traces;
     pid_t files_of; /* of the host: its number in /proc */
     uint64_t result_bytes, memory_limit_bytes, recycle_bytes, trim_bytes;
     const char *name;

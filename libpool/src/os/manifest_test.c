@@ -34,6 +34,7 @@ static void *write_one(struct lp_manifest *manifest, const struct lp_cgroup_plac
                                    .limits_count = 2};
     *manifest = (struct lp_manifest){.slots = 3,
                                      .preloads = true,
+                                     .traces = true,
                                      .files_of = 17,
                                      .result_bytes = 99,
                                      .name = "pool",
@@ -57,7 +58,7 @@ TEST(manifest, is_read_as_it_was_written)
     CU_ASSERT_EQUAL(lp_manifest_length(memory, size + 1000), size);
     CU_ASSERT_EQUAL_FATAL(lp_manifest_read(&got, memory, size), 0);
     CU_ASSERT_EQUAL(got.slots, 3);
-    CU_ASSERT(got.preloads && !got.keep_stdin);
+    CU_ASSERT(got.preloads && got.traces && !got.keep_stdin);
     CU_ASSERT_EQUAL(got.files_of, 17);
     CU_ASSERT_EQUAL(got.result_bytes, 99);
     CU_ASSERT_STRING_EQUAL(got.name, "pool");

@@ -592,6 +592,7 @@ TEST(threads, refuse_what_is_a_process_s_own)
         {.zygote_path = "/bin/true"},
         {.tail_bytes = 1},
         {.flags = LIBPOOL_PRELOAD, .object = "libc.so.6"},
+        {.flags = LIBPOOL_TRACE},
     };
     libpool *pool = NULL;
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {

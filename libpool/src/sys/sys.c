@@ -143,6 +143,8 @@ ROW(int, sigaction, (int signal, const struct sigaction *action, struct sigactio
     sigaction(signal, action, old))
 ROW(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), sigprocmask(how, set, old))
 ROW(int, signal_take, (const sigset_t *set), sigtimedwait(set, NULL, &(struct timespec){0}))
+ROW(int, signal_stack, (void *memory, size_t size),
+    sigaltstack(&(stack_t){.ss_sp = memory, .ss_size = size}, NULL))
 ROW(int, getrusage, (int who, struct rusage *usage), getrusage((usage_of)who, usage))
 ROW(int, setrlimit, (int resource, const struct rlimit *limit),
     setrlimit((limit_resource)resource, limit))
@@ -153,6 +155,17 @@ ROW(int, sched_getaffinity, (size_t size, void *mask),
 ROW(int, chdir, (const char *path), chdir(path))
 ROW(mode_t, umask, (mode_t mask), umask(mask))
 ROW(int, unmap, (void *memory, size_t size), munmap(memory, size))
+
+/* Where a filter refuses that, from itself. */
+static int sys_signal_again(const siginfo_t *info)
+{
+    int saved_errno = errno;
+    long error = syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), info->si_signo,
+                         info);
+    if (error == -1)
+        error = syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), info->si_signo);
+    return (int)outcome(saved_errno, error);
+}
 
 /* The libc's answer is the new value, of which -1 is one. */
 static int sys_nice(int more)
@@ -322,7 +335,8 @@ static size_t sys_stack_left(void)
         .umask = sys_umask, .sched_getaffinity = sys_sched_getaffinity,                           \
         .signal_take = sys_signal_take, .memfd_create = sys_memfd_create,                         \
         .ftruncate = sys_ftruncate, .punch_hole = sys_punch_hole, .execve = sys_execve,           \
-        .getrusage = sys_getrusage, .map_own = sys_map_own,                                       \
+        .getrusage = sys_getrusage, .map_own = sys_map_own, .signal_again = sys_signal_again,     \
+        .signal_stack = sys_signal_stack,                                                         \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

@@ -85,7 +85,9 @@ struct lp_sys {
     int (*register_rseq)(void); /* again, as glibc did at the thread's start */
     int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
-    int (*signal_take)(const sigset_t *set); /* one that is pending; -EAGAIN: none is */
+    int (*signal_take)(const sigset_t *set);    /* one that is pending; -EAGAIN: none is */
+    int (*signal_again)(const siginfo_t *info); /* to this thread, as it came */
+    int (*signal_stack)(void *memory, size_t size);
     int (*getrusage)(int who, struct rusage *usage);
     int (*setrlimit)(int resource, const struct rlimit *limit);
     int (*nice)(int more); /* the new value may be negative: 0 when it was set, else -errno */
