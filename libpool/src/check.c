@@ -164,6 +164,7 @@ int libpool_check(const libpool_options *given, libpool_check_report *out)
     int error = out ? lp_door_check_size(out->size) : -EINVAL;
     if (error)
         return error;
+    trial.report.size = out->size;
     error = read_options(&options, given);
     if (!error)
         error = libpool_open(&trial.pool, &options);

@@ -88,6 +88,19 @@ TEST(check_options, what_works_is_told_with_the_time_of_each_step)
     CU_ASSERT_EQUAL(report.memory_enforcement, LIBPOOL_MEMORY_NONE);
 }
 
+TEST(check_options, a_report_can_be_filled_again)
+{
+    libpool_check_report report = {.size = sizeof report};
+    CU_ASSERT_EQUAL(libpool_check(NULL, &report), 0);
+    CU_ASSERT_EQUAL(report.size, sizeof report);
+    CU_ASSERT_EQUAL(libpool_check(&(libpool_options){.size = sizeof(libpool_options),
+                                                     .initializer = return_seven},
+                                  &report),
+                    LIBPOOL_CHECK_FAILED);
+    CU_ASSERT_EQUAL(report.code, 7);
+    CU_ASSERT_EQUAL(report.size, sizeof report);
+}
+
 TEST(check_options, it_works_with_a_zygote_of_its_own)
 {
     (void)check((libpool_options){.start = LIBPOOL_SPAWN,
