@@ -189,7 +189,7 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
-    if (min_workers <= max_workers && max_workers <= pool->core.config.workers_limit)
+    if (lp_pool_may_resize(&pool->core, min_workers, max_workers))
         error = lp_governor_reserve(&pool->membership, lp_places_reserve(min_workers));
     if (!error)
         error = lp_pool_resize(&pool->core, min_workers, max_workers, lp_supervisor_now());
