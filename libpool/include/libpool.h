@@ -890,7 +890,8 @@ int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report 
 /*
  * Runs one task in a process of its own and returns when it has ended: *future has, and is the caller's.
  * It is a pool of one worker, opened and closed by this call and driven by this thread; options (may
- * be NULL) are that pool's, but for the number of workers, the backlog and LIBPOOL_NO_THREAD.
+ * be NULL; what libpool_open refuses is refused) are that pool's, but for the number of workers, the
+ * backlog, LIBPOOL_CALLBACKS and LIBPOOL_NO_THREAD.
  * It costs what a pool costs: this process is forked, then its copy is. Measured 2 to 4 ms where fork()
  * and wait take 0.2 ms, and 4 times as long as those where the process holds a GiB. Nothing stays. For
  * more than a few calls open a pool.
@@ -925,9 +926,10 @@ enum {
 };
 
 /*
- * Tries a configuration: opens a pool of one worker with these options (as libpool_call has them), runs the
- * initializer, a task that does nothing and the finalizer, and closes it. What fails is not tried again.
- * Takes what that takes: at worst the sum of the options' timeouts. Nothing stays.
+ * Tries a configuration: opens a pool of one worker with these options (as libpool_call has them, but without
+ * their governor: its places are neither taken nor waited for), runs the initializer, a task that does
+ * nothing and the finalizer, and closes it. What fails is not tried again. Takes what that takes: at worst
+ * the sum of the options' timeouts, start_timeout_ms counted for each step. Nothing stays.
  * 0: it works; LIBPOOL_CHECK_FAILED: *report tells what does not. Without a report: -EINVAL, -E2BIG.
  */
 int libpool_check(const libpool_options *options, libpool_check_report *report);

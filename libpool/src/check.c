@@ -35,16 +35,11 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Its worker is one more than a governor counts: for a place it might wait for ever. */
 static int read_options(libpool_options *options, const libpool_options *given)
 {
-    *options = (libpool_options){.size = sizeof *options};
-    int error = given ? lp_door_copy(options, sizeof *options, given, given->size) : 0;
-    options->size = sizeof *options;
-    if (!(options->flags & LIBPOOL_NO_THREAD)) /* both is a mistake, and to be told */
-        options->flags &= ~(uint32_t)LIBPOOL_CALLBACKS;
-    options->flags |= LIBPOOL_NO_THREAD;
-    options->min_workers = options->max_workers = options->workers_limit = 1;
-    options->spare_workers = 0;
+    int error = lp_door_options_of_one(options, given);
+    options->governor = NULL;
     options->event_buffer = EVENTS;
     return error;
 }
