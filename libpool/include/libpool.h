@@ -910,9 +910,11 @@ typedef enum libpool_check_step {
     LIBPOOL_CHECK_STEPS /* how many there are; at most 8 */
 } libpool_check_step;
 
+#define LIBPOOL_CHECK_NONE UINT32_MAX /* no step, whatever steps are to come */
+
 typedef struct libpool_check_report {
     size_t size;          /* sizeof(libpool_check_report), set by the caller */
-    uint32_t failed_step; /* the first that failed; LIBPOOL_CHECK_STEPS: none */
+    uint32_t failed_step; /* the first that failed; LIBPOOL_CHECK_NONE: all went well */
     int error;            /* negated errno behind it: of opening, forking, submitting; else 0 */
     libpool_cause cause;  /* of the worker's or the task's end; PENDING: error tells */
     int code;             /* as in the events and results, enum libpool_step included */

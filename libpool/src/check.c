@@ -57,7 +57,7 @@ static void fail(struct trial *trial, libpool_check_step step, libpool_cause cau
                  int signal)
 {
     libpool_check_report *report = &trial->report;
-    if (report->failed_step != LIBPOOL_CHECK_STEPS)
+    if (report->failed_step != LIBPOOL_CHECK_NONE)
         return;
     report->failed_step = step;
     report->cause = cause;
@@ -155,7 +155,7 @@ static void use_pool(struct trial *trial, const libpool_options *options)
 int libpool_check(const libpool_options *given, libpool_check_report *out)
 {
     libpool_options options;
-    struct trial trial = {.report.failed_step = LIBPOOL_CHECK_STEPS, .begun_ns = now_ns()};
+    struct trial trial = {.report.failed_step = LIBPOOL_CHECK_NONE, .begun_ns = now_ns()};
     int error = out ? lp_door_check_size(out->size) : -EINVAL;
     if (error)
         return error;
@@ -171,5 +171,5 @@ int libpool_check(const libpool_options *given, libpool_check_report *out)
     libpool_close(trial.pool);
     count_time(&trial, LIBPOOL_CHECK_CLOSE);
     lp_door_give(out, out->size, &trial.report, sizeof trial.report);
-    return trial.report.failed_step == LIBPOOL_CHECK_STEPS ? 0 : LIBPOOL_CHECK_FAILED;
+    return trial.report.failed_step == LIBPOOL_CHECK_NONE ? 0 : LIBPOOL_CHECK_FAILED;
 }
