@@ -143,12 +143,9 @@ TEST(check_options, what_libpool_open_refuses_does_not_work)
     libpool_governor *governor = NULL;
     CU_ASSERT_EQUAL_FATAL(libpool_governor_open(&governor, 4), 0);
     const libpool_options wrong[] = {
-        {.min_workers = 5, .max_workers = 2},
-        {.max_workers = 5, .workers_limit = 4},
-        {.spare_workers = UINT32_MAX},
-        {.event_buffer = INT32_MAX},
-        {.backlog_tasks = UINT32_MAX},
-        {.spare_workers = 1, .governor = governor},
+        {.min_workers = 5, .max_workers = 2}, {.max_workers = 5, .workers_limit = 4},
+        {.spare_workers = UINT32_MAX},        {.event_buffer = INT32_MAX},
+        {.backlog_tasks = UINT32_MAX},        {.spare_workers = 1, .governor = governor},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         libpool_options options = wrong[i];
