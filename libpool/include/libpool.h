@@ -229,7 +229,8 @@ typedef struct libpool_outfit {
     uint32_t cpus_count;
     uint32_t limits_count;
     const libpool_limit *limits;
-    int32_t nice; /* added to the application's, -39 to 39 */
+    int32_t nice;      /* added to the application's, -39 to 39 */
+    uint32_t reserved; /* 0 */
 } libpool_outfit;
 
 /*
@@ -1037,6 +1038,7 @@ typedef struct libpool_stats {
     uint64_t kinds_held;                /* so often a quarantine has begun */
     uint64_t admission_pauses;          /* so often there was no memory left to start tasks */
     uint32_t admission_paused;          /* gauge: 1 while tasks wait for that */
+    uint32_t reserved;                  /* 0 */
 } libpool_stats;
 
 /* Fills *stats. */
