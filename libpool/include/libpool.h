@@ -382,8 +382,9 @@ typedef struct libpool_options {
  * reached options.admit_pressure, tasks start one at a time only: in a pool that runs nothing the next
  * one does. No worker is started for those that wait; their queue timeouts count. What runs goes on, as do
  * tiny tasks that a worker was sent ahead. `admission_paused` and `degraded` (-ENOMEM) tell. Free is what
- * /proc/meminfo calls MemAvailable, or what is left to the application's memory cgroup or one above it,
- * without counting inactive file pages; pressure is the machine's or that cgroup's, whichever is higher.
+ * /proc/meminfo calls MemAvailable, or what is left to the application's memory cgroup, to options.cgroup
+ * or to one above them before its limit (v2: or its memory.high), without counting inactive file pages;
+ * pressure is the machine's or that of these two, whichever is highest.
  * The pool looks every 100 ms while something waits that could run, and never otherwise: all tasks that
  * start between two looks find the same memory free. With LIBPOOL_NO_THREAD the application has to drive
  * the pool for it.

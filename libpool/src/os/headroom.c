@@ -29,10 +29,12 @@ static void find_own(struct lp_headroom *headroom, const char *mountinfo)
         headroom->v2[0] = '\0';
 }
 
-void lp_headroom_find(struct lp_headroom *headroom)
+void lp_headroom_find(struct lp_headroom *headroom, const char *delegated)
 {
     char *mountinfo = lp_sys.map(MOUNTINFO_BYTES);
-    headroom->v1[0] = headroom->v2[0] = '\0';
+    headroom->v1[0] = headroom->v2[0] = headroom->delegated[0] = '\0';
+    if (delegated != NULL && strlen(delegated) < sizeof(headroom->delegated))
+        memcpy(headroom->delegated, delegated, strlen(delegated) + 1);
     if (mountinfo == NULL)
         return;
     if (lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, MOUNTINFO_BYTES) > 0)
@@ -51,10 +53,23 @@ static uint64_t number_in(int directory_fd, const char *name)
     return is_number ? strtoull(text, NULL, 10) : LP_HEADROOM_UNKNOWN;
 }
 
+static uint64_t lesser(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
+/* Of v2 the high mark is one, too: who is beyond it is held up by the kernel. */
+static uint64_t limit_of(int directory_fd, bool is_v2)
+{
+    if (!is_v2)
+        return number_in(directory_fd, "memory.limit_in_bytes");
+    return lesser(number_in(directory_fd, "memory.max"), number_in(directory_fd, "memory.high"));
+}
+
 static uint64_t left_of(int directory_fd, bool is_v2)
 {
     char stat[STAT_BYTES];
-    uint64_t limit = number_in(directory_fd, is_v2 ? "memory.max" : "memory.limit_in_bytes");
+    uint64_t limit = limit_of(directory_fd, is_v2);
     if (limit == LP_HEADROOM_UNKNOWN)
         return limit;
     uint64_t used = number_in(directory_fd, is_v2 ? "memory.current" : "memory.usage_in_bytes");
@@ -65,11 +80,6 @@ static uint64_t left_of(int directory_fd, bool is_v2)
         return used;
     used -= droppable < used ? droppable : used;
     return limit > used ? limit - used : 0;
-}
-
-static uint64_t lesser(uint64_t one, uint64_t other)
-{
-    return one < other ? one : other;
 }
 
 static uint64_t left_in(const char *path, bool is_v2)
@@ -99,8 +109,8 @@ uint64_t lp_headroom_free(const struct lp_headroom *headroom)
     uint64_t kib = lp_file_number(text, "MemAvailable:", LP_HEADROOM_UNKNOWN);
     if (kib == LP_HEADROOM_UNKNOWN)
         return kib;
-    return lesser(kib * 1024,
-                  lesser(left_up_from(headroom->v1, false), left_up_from(headroom->v2, true)));
+    uint64_t own = lesser(left_up_from(headroom->v1, false), left_up_from(headroom->v2, true));
+    return lesser(kib * 1024, lesser(own, left_up_from(headroom->delegated, true)));
 }
 
 /* ---- Pressure ---------------------------------------------------------------------------- */
@@ -119,10 +129,19 @@ static int pressure_in(int directory_fd, const char *name)
     return percent > 100 || hundredths > 99 ? -ENOTSUP : (int)(percent * 100 + hundredths);
 }
 
+static int pressure_of(const char *path)
+{
+    lp_fd_auto int fd = path[0] ? lp_cgroup_open_directory(AT_FDCWD, path) : -1;
+    return fd >= 0 ? pressure_in(fd, "memory.pressure") : -ENOTSUP;
+}
+
+static int higher(int one, int other)
+{
+    return one > other ? one : other;
+}
+
 int lp_headroom_pressure(const struct lp_headroom *headroom)
 {
     int machines = pressure_in(AT_FDCWD, "/proc/pressure/memory");
-    lp_fd_auto int fd = headroom->v2[0] ? lp_cgroup_open_directory(AT_FDCWD, headroom->v2) : -1;
-    int own = fd >= 0 ? pressure_in(fd, "memory.pressure") : -ENOTSUP;
-    return own > machines ? own : machines;
+    return higher(machines, higher(pressure_of(headroom->v2), pressure_of(headroom->delegated)));
 }
