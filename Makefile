@@ -112,7 +112,7 @@ $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(cal
 	$(call say,LD,$@)
 	$(link) -fno-lto $(exporting) -lcunit $(SECCOMP)
 
-$(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib)
+$(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib_objects)
 	$(call say,LD,$@)
 	$(link) $(SECCOMP)
 

@@ -755,8 +755,8 @@ static void resize(struct hn_sim *sim)
 {
     struct hn_random *random = &sim->random;
     uint32_t most = hn_random_between(random, 0, sim->config.workers_limit + 1);
-    uint32_t least = hn_random_between(random, 0, most);
-    bool legal = most > 0 && most <= sim->config.workers_limit;
+    uint32_t least = hn_random_between(random, 0, most + 1);
+    bool legal = most > 0 && most <= sim->config.workers_limit && least <= most;
     struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
     if (!sim->will_resize)
         return;

@@ -229,7 +229,8 @@ typedef struct libpool_outfit {
     uint32_t cpus_count;
     uint32_t limits_count;
     const libpool_limit *limits;
-    int32_t nice; /* added to the application's, -39 to 39 */
+    int32_t nice;      /* added to the application's, -39 to 39 */
+    uint32_t reserved; /* 0 */
 } libpool_outfit;
 
 /*
@@ -381,8 +382,9 @@ typedef struct libpool_options {
  * reached options.admit_pressure, tasks start one at a time only: in a pool that runs nothing the next
  * one does. No worker is started for those that wait; their queue timeouts count. What runs goes on, as do
  * tiny tasks that a worker was sent ahead. `admission_paused` and `degraded` (-ENOMEM) tell. Free is what
- * /proc/meminfo calls MemAvailable, or what is left to the application's memory cgroup or one above it,
- * without counting inactive file pages; pressure is the machine's or that cgroup's, whichever is higher.
+ * /proc/meminfo calls MemAvailable, or what is left to the application's memory cgroup, to options.cgroup
+ * or to one above them before its limit (v2: or its memory.high), without counting inactive file pages;
+ * pressure is the machine's or that of these two, whichever is highest.
  * The pool looks every 100 ms while something waits that could run, and never otherwise: all tasks that
  * start between two looks find the same memory free. With LIBPOOL_NO_THREAD the application has to drive
  * the pool for it.
@@ -890,7 +892,8 @@ int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report 
 /*
  * Runs one task in a process of its own and returns when it has ended: *future has, and is the caller's.
  * It is a pool of one worker, opened and closed by this call and driven by this thread; options (may
- * be NULL) are that pool's, but for the number of workers, the backlog and LIBPOOL_NO_THREAD.
+ * be NULL; what libpool_open refuses is refused) are that pool's, but for the number of workers, the
+ * backlog, LIBPOOL_CALLBACKS and LIBPOOL_NO_THREAD.
  * It costs what a pool costs: this process is forked, then its copy is. Measured 2 to 4 ms where fork()
  * and wait take 0.2 ms, and 4 times as long as those where the process holds a GiB. Nothing stays. For
  * more than a few calls open a pool.
@@ -909,9 +912,11 @@ typedef enum libpool_check_step {
     LIBPOOL_CHECK_STEPS /* how many there are; at most 8 */
 } libpool_check_step;
 
+#define LIBPOOL_CHECK_NONE UINT32_MAX /* no step, whatever steps are to come */
+
 typedef struct libpool_check_report {
     size_t size;          /* sizeof(libpool_check_report), set by the caller */
-    uint32_t failed_step; /* the first that failed; LIBPOOL_CHECK_STEPS: none */
+    uint32_t failed_step; /* the first that failed; LIBPOOL_CHECK_NONE: all went well */
     int error;            /* negated errno behind it: of opening, forking, submitting; else 0 */
     libpool_cause cause;  /* of the worker's or the task's end; PENDING: error tells */
     int code;             /* as in the events and results, enum libpool_step included */
@@ -925,9 +930,10 @@ enum {
 };
 
 /*
- * Tries a configuration: opens a pool of one worker with these options (as libpool_call has them), runs the
- * initializer, a task that does nothing and the finalizer, and closes it. What fails is not tried again.
- * Takes what that takes: at worst the sum of the options' timeouts. Nothing stays.
+ * Tries a configuration: opens a pool of one worker with these options (as libpool_call has them, but without
+ * their governor: its places are neither taken nor waited for), runs the initializer, a task that does
+ * nothing and the finalizer, and closes it. What fails is not tried again. Takes what that takes: at worst
+ * the sum of the options' timeouts, start_timeout_ms counted for each step. Nothing stays.
  * 0: it works; LIBPOOL_CHECK_FAILED: *report tells what does not. Without a report: -EINVAL, -E2BIG.
  */
 int libpool_check(const libpool_options *options, libpool_check_report *report);
@@ -1033,6 +1039,7 @@ typedef struct libpool_stats {
     uint64_t kinds_held;                /* so often a quarantine has begun */
     uint64_t admission_pauses;          /* so often there was no memory left to start tasks */
     uint32_t admission_paused;          /* gauge: 1 while tasks wait for that */
+    uint32_t reserved;                  /* 0 */
 } libpool_stats;
 
 /* Fills *stats. */

@@ -12,7 +12,7 @@ int lp_admit_find(struct lp_headroom *headroom, const libpool_options *options)
 {
     if (!lp_admit_is_wanted(options))
         return 0;
-    lp_headroom_find(headroom);
+    lp_headroom_find(headroom, options->cgroup);
     if (options->admit_free_bytes && lp_headroom_free(headroom) == LP_HEADROOM_UNKNOWN)
         return -ENOTSUP;
     return options->admit_pressure && lp_headroom_pressure(headroom) < 0 ? -ENOTSUP : 0;

@@ -281,7 +281,7 @@ static int in_its_own_cgroup(void *unused)
     char own[LP_CGROUP_PATH_BYTES + 32], limit[32];
     struct lp_headroom here;
     (void)unused;
-    lp_headroom_find(&here);
+    lp_headroom_find(&here, NULL);
     (void)snprintf(own, sizeof own, "%s/libpool-admit-%d", here.v1, (int)getpid());
     (void)snprintf(limit, sizeof limit, "%llu", (unsigned long long)(LIMIT_MIB * MIB));
     if (here.v1[0] == '\0' || mkdir(own, 0700) != 0)

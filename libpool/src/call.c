@@ -12,20 +12,6 @@
 #include "door.h"
 #include "parts.h"
 
-static int read_options(libpool_options *options, const libpool_options *given)
-{
-    *options = (libpool_options){.size = sizeof *options};
-    int error = given ? lp_door_copy(options, sizeof *options, given, given->size) : 0;
-    options->size = sizeof *options;
-    options->flags = (options->flags & ~(uint32_t)LIBPOOL_CALLBACKS) | LIBPOOL_NO_THREAD;
-    if (!error && options->start == LIBPOOL_THREADS)
-        error = -EINVAL; /* a process of its own is what was asked for */
-    options->min_workers = options->max_workers = options->workers_limit = 1;
-    options->spare_workers = 0;
-    options->backlog_tasks = 1;
-    return error;
-}
-
 int libpool_call(const libpool_task *task, const libpool_options *given, libpool_future **out)
 {
     libpool_options options;
@@ -34,7 +20,9 @@ int libpool_call(const libpool_task *task, const libpool_options *given, libpool
     if (!out)
         return -EINVAL;
     *out = NULL;
-    int error = task ? read_options(&options, given) : -EINVAL;
+    int error = task ? lp_door_options_of_one(&options, given) : -EINVAL;
+    if (!error && options.start == LIBPOOL_THREADS)
+        error = -EINVAL; /* a process of its own is what was asked for */
     if (!error)
         error = libpool_open(&pool, &options);
     if (error)

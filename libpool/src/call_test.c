@@ -116,7 +116,7 @@ TEST(call, one_worker_is_started_whatever_the_options_say)
     libpool_options options = {.size = sizeof options,
                                .max_workers = 9,
                                .min_workers = 9,
-                               .spare_workers = 4096, /* which no pool of one may have */
+                               .spare_workers = 4,
                                .initializer = count_me,
                                .initializer_arg = workers};
     CU_ASSERT_FATAL(workers != MAP_FAILED);
@@ -136,6 +136,13 @@ TEST(call, what_is_wrong_is_told)
     CU_ASSERT_EQUAL(libpool_call(&task, NULL, NULL), -EINVAL);
     CU_ASSERT_EQUAL(libpool_call(&task, NULL, &future), -EINVAL);
     task.function = hang;
+    task.run_timeout_ms = 1000;
+    CU_ASSERT_EQUAL(libpool_call(&task, &options, &future), -EINVAL);
+    CU_ASSERT_PTR_NULL(future);
+    options = (libpool_options){.size = sizeof options,
+                                .flags = LIBPOOL_CALLBACKS | LIBPOOL_NO_THREAD};
+    CU_ASSERT_EQUAL(libpool_call(&task, &options, &future), -EINVAL);
+    options = (libpool_options){.size = sizeof options, .min_workers = 5, .max_workers = 2};
     CU_ASSERT_EQUAL(libpool_call(&task, &options, &future), -EINVAL);
     CU_ASSERT_PTR_NULL(future);
 }

@@ -35,16 +35,11 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Its worker is one more than a governor counts: for a place it might wait for ever. */
 static int read_options(libpool_options *options, const libpool_options *given)
 {
-    *options = (libpool_options){.size = sizeof *options};
-    int error = given ? lp_door_copy(options, sizeof *options, given, given->size) : 0;
-    options->size = sizeof *options;
-    if (!(options->flags & LIBPOOL_NO_THREAD)) /* both is a mistake, and to be told */
-        options->flags &= ~(uint32_t)LIBPOOL_CALLBACKS;
-    options->flags |= LIBPOOL_NO_THREAD;
-    options->min_workers = options->max_workers = options->workers_limit = 1;
-    options->spare_workers = 0;
+    int error = lp_door_options_of_one(options, given);
+    options->governor = NULL;
     options->event_buffer = EVENTS;
     return error;
 }
@@ -62,7 +57,7 @@ static void fail(struct trial *trial, libpool_check_step step, libpool_cause cau
                  int signal)
 {
     libpool_check_report *report = &trial->report;
-    if (report->failed_step != LIBPOOL_CHECK_STEPS)
+    if (report->failed_step != LIBPOOL_CHECK_NONE)
         return;
     report->failed_step = step;
     report->cause = cause;
@@ -160,10 +155,11 @@ static void use_pool(struct trial *trial, const libpool_options *options)
 int libpool_check(const libpool_options *given, libpool_check_report *out)
 {
     libpool_options options;
-    struct trial trial = {.report.failed_step = LIBPOOL_CHECK_STEPS, .begun_ns = now_ns()};
+    struct trial trial = {.report.failed_step = LIBPOOL_CHECK_NONE, .begun_ns = now_ns()};
     int error = out ? lp_door_check_size(out->size) : -EINVAL;
     if (error)
         return error;
+    trial.report.size = out->size;
     error = read_options(&options, given);
     if (!error)
         error = libpool_open(&trial.pool, &options);
@@ -175,5 +171,5 @@ int libpool_check(const libpool_options *given, libpool_check_report *out)
     libpool_close(trial.pool);
     count_time(&trial, LIBPOOL_CHECK_CLOSE);
     lp_door_give(out, out->size, &trial.report, sizeof trial.report);
-    return trial.report.failed_step == LIBPOOL_CHECK_STEPS ? 0 : LIBPOOL_CHECK_FAILED;
+    return trial.report.failed_step == LIBPOOL_CHECK_NONE ? 0 : LIBPOOL_CHECK_FAILED;
 }

@@ -80,12 +80,26 @@ TEST(check_options, what_works_is_told_with_the_time_of_each_step)
 {
     libpool_check_report report = {.size = sizeof report};
     CU_ASSERT_EQUAL(libpool_check(NULL, &report), 0);
-    CU_ASSERT_EQUAL(report.failed_step, LIBPOOL_CHECK_STEPS);
+    CU_ASSERT_EQUAL(report.failed_step, LIBPOOL_CHECK_NONE);
+    CU_ASSERT_EQUAL(report.failed_step, UINT32_MAX); /* whatever library fills it */
     CU_ASSERT_EQUAL(report.cause, LIBPOOL_PENDING);
     CU_ASSERT_EQUAL(report.error, 0);
     for (int step = 0; step < LIBPOOL_CHECK_STEPS; step++)
         CU_ASSERT_TRUE(report.step_ns[step] > 0);
     CU_ASSERT_EQUAL(report.memory_enforcement, LIBPOOL_MEMORY_NONE);
+}
+
+TEST(check_options, a_report_can_be_filled_again)
+{
+    libpool_check_report report = {.size = sizeof report};
+    CU_ASSERT_EQUAL(libpool_check(NULL, &report), 0);
+    CU_ASSERT_EQUAL(report.size, sizeof report);
+    CU_ASSERT_EQUAL(libpool_check(&(libpool_options){.size = sizeof(libpool_options),
+                                                     .initializer = return_seven},
+                                  &report),
+                    LIBPOOL_CHECK_FAILED);
+    CU_ASSERT_EQUAL(report.code, 7);
+    CU_ASSERT_EQUAL(report.size, sizeof report);
 }
 
 TEST(check_options, it_works_with_a_zygote_of_its_own)
@@ -122,6 +136,52 @@ TEST(check_options, what_can_t_be_opened_is_told)
     CU_ASSERT_EQUAL(report.failed_step, LIBPOOL_CHECK_OPEN);
     CU_ASSERT_EQUAL(report.error, -ENOENT);
     CU_ASSERT_EQUAL(report.step_ns[LIBPOOL_CHECK_START], 0);
+}
+
+TEST(check_options, what_libpool_open_refuses_does_not_work)
+{
+    libpool_governor *governor = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_governor_open(&governor, 4), 0);
+    const libpool_options wrong[] = {
+        {.min_workers = 5, .max_workers = 2}, {.max_workers = 5, .workers_limit = 4},
+        {.spare_workers = UINT32_MAX},        {.event_buffer = INT32_MAX},
+        {.backlog_tasks = UINT32_MAX},        {.spare_workers = 1, .governor = governor},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        libpool_options options = wrong[i];
+        libpool *pool = NULL;
+        options.size = sizeof options;
+        CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
+        libpool_check_report report = check_failure(options);
+        CU_ASSERT_EQUAL(report.failed_step, LIBPOOL_CHECK_OPEN);
+        CU_ASSERT_EQUAL(report.error, -EINVAL);
+    }
+    CU_ASSERT_EQUAL(libpool_governor_close(governor), 0);
+}
+
+static int hang_at_work(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    return hang(worker, NULL);
+}
+
+TEST_WITHIN(check_options, it_waits_for_no_place_of_a_governor, 5000)
+{
+    libpool_governor *governor = NULL;
+    libpool *pool = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_governor_open(&governor, 2), 0);
+    libpool_options options = {
+        .size = sizeof options, .max_workers = 2, .event_buffer = 100, .governor = governor};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_task task = {.size = sizeof task, .function = hang_at_work};
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, NULL), 0);
+    libpool_event event = {.size = sizeof event};
+    for (int launched = 0; launched < 2; launched += event.kind == LIBPOOL_EVENT_TASK_LAUNCHED)
+        CU_ASSERT_EQUAL_FATAL(libpool_event_next(pool, &event, -1), 0);
+    (void)check(options, 0);
+    libpool_close(pool);
+    CU_ASSERT_EQUAL(libpool_governor_close(governor), 0);
 }
 
 TEST(check_options, what_an_initializer_returns_or_dies_of_is_told)

@@ -31,6 +31,11 @@ void lp_door_give(void *theirs, size_t their_size, const void *ours, size_t our_
 /* -EINVAL: there is none; -E2BIG: nobody's struct is so large, it was not set. */
 int lp_door_check_size(size_t their_size);
 
+/* What a caller's options come to: copied, defaults filled in. They may be NULL; what is wrong is told. */
+int lp_door_options(libpool_options *options, const libpool_options *given);
+/* The same for a pool of one worker that lives as long as a call and is driven by that. */
+int lp_door_options_of_one(libpool_options *options, const libpool_options *given);
+
 /* Absolute; negative: never. */
 uint64_t lp_door_deadline(int timeout_ms);
 /* The other way: what is left until then, rounded up. */

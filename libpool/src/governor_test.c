@@ -145,6 +145,22 @@ TEST(governor, reserves_and_wrong_uses_are_told)
     CU_ASSERT_EQUAL(libpool_governor_open(NULL, 1), -EINVAL);
 }
 
+TEST(governor, a_resize_that_is_refused_gives_no_reserve_away)
+{
+    libpool_governor *governor = open_governor(4);
+    libpool *pool = open_pool(governor, 3, 4), *other = NULL;
+    libpool_options options = {
+        .size = sizeof options, .min_workers = 3, .max_workers = 3, .governor = governor};
+    CU_ASSERT_EQUAL(libpool_resize(pool, 0, 0), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 1, 5), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_open(&other, &options), -ENOSPC);
+    CU_ASSERT_EQUAL(libpool_resize(pool, 0, 1), 0);
+    CU_ASSERT_EQUAL(libpool_open(&other, &options), 0);
+    libpool_close(other);
+    libpool_close(pool);
+    CU_ASSERT_EQUAL(libpool_governor_close(governor), 0);
+}
+
 static libpool_governor *inherited;
 
 static int use_a_copy(void *unused)

@@ -104,6 +104,27 @@ static int check_options(const libpool_options *options)
                : -EINVAL;
 }
 
+int lp_door_options(libpool_options *options, const libpool_options *given)
+{
+    *options = (libpool_options){0};
+    int error = given ? lp_door_copy(options, sizeof *options, given, given->size) : 0;
+    options->size = sizeof *options;
+    if (error)
+        return error;
+    fill_in_defaults(options);
+    return check_options(options);
+}
+
+int lp_door_options_of_one(libpool_options *options, const libpool_options *given)
+{
+    int error = lp_door_options(options, given);
+    options->flags = (options->flags & ~(uint32_t)LIBPOOL_CALLBACKS) | LIBPOOL_NO_THREAD;
+    options->min_workers = options->max_workers = options->workers_limit = 1;
+    options->spare_workers = 0;
+    options->backlog_tasks = 1;
+    return error;
+}
+
 static void free_pool(libpool *pool)
 {
     libpool_allocator allocator = pool->allocator;
@@ -157,15 +178,11 @@ static int open_pool(libpool *pool)
 
 int libpool_open(libpool **out, const libpool_options *given)
 {
-    libpool_options options = {.size = sizeof options};
+    libpool_options options;
     if (!out)
         return -EINVAL;
     *out = NULL;
-    int error = given ? lp_door_copy(&options, sizeof options, given, given->size) : 0;
-    if (error)
-        return error;
-    fill_in_defaults(&options);
-    error = check_options(&options);
+    int error = lp_door_options(&options, given);
     if (error)
         return error;
     libpool *pool = new_pool(&options);
@@ -189,7 +206,7 @@ int libpool_resize(libpool *pool, uint32_t min_workers, uint32_t max_workers)
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
-    if (min_workers <= max_workers && max_workers <= pool->core.config.workers_limit)
+    if (lp_pool_may_resize(&pool->core, min_workers, max_workers))
         error = lp_governor_reserve(&pool->membership, lp_places_reserve(min_workers));
     if (!error)
         error = lp_pool_resize(&pool->core, min_workers, max_workers, lp_supervisor_now());

@@ -11,10 +11,9 @@ spawn_tasks := $(BUILD)/examples/spawn-tasks.so
 exporting   := -Wl,--export-dynamic-symbol='libpool_*'
 
 # It has all of the library and shows the public part of it to the objects that it loads.
-$(zygote): $(call objects,libpool/zygote/libpool_zygote.c) $(lib)
+$(zygote): $(call objects,libpool/zygote/libpool_zygote.c) $(lib_objects)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) $(exporting) -Wl,-z,now -o $@ \
-	    $(filter %.o,$^) -Wl,--whole-archive $(lib) -Wl,--no-whole-archive
+	$(Q)$(CC) $(CFLAGS) -pthread $(LDFLAGS) $(exporting) -Wl,-z,now -o $@ $(filter %.o,$^)
 
 # Where the library looks for it; for another PREFIX only that file is compiled again.
 $(shell mkdir -p $(BUILD) && echo '$(LIBEXECDIR)' | cmp -s - $(BUILD)/libexecdir || echo '$(LIBEXECDIR)' >$(BUILD)/libexecdir)

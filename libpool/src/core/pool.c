@@ -963,10 +963,16 @@ bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, 
     return true;
 }
 
+bool lp_pool_may_resize(const struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers)
+{
+    return max_workers > 0 && max_workers <= pool->config.workers_limit &&
+           min_workers <= max_workers;
+}
+
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
                    uint64_t now_ns)
 {
-    if (max_workers == 0 || max_workers > pool->config.workers_limit || min_workers > max_workers)
+    if (!lp_pool_may_resize(pool, min_workers, max_workers))
         return -EINVAL;
     pool->now_ns = now_ns;
     pool->config.min_workers = min_workers;

@@ -188,6 +188,8 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t task, uint64_t now_
  * settled, so nothing of the group is handed out, until it returns true: it has seen all.
  */
 bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, uint64_t now_ns);
+/* These bounds are possible: to be asked first by who has to reserve places for them. */
+bool lp_pool_may_resize(const struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers);
 /* New bounds from now on. Too many: the idle leave first, the busy after their task. -EINVAL. */
 int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_workers,
                    uint64_t now_ns);

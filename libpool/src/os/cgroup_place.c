@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "os/cgroup_own.h"
 #include "os/file.h"
 #include "sys/sys.h"
 
@@ -13,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MOUNTINFO_BYTES ((size_t)512 * 1024)
 #define SMALL_BYTES 1024
 #define PREFIX "libpool-"
 #define LEVELS_MAX 12 /* of directories in a pool's: two for each pool in a task of another */
@@ -61,19 +61,6 @@ static bool parse_name(const char *name, pid_t *host_pid, uint64_t *namespace)
 
 /* ---- Finding ----------------------------------------------------------------------------- */
 
-static int find_hierarchies(struct lp_cgroup_place *place, const char *mountinfo)
-{
-    char membership[LP_CGROUP_PATH_BYTES];
-    ssize_t got = lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof(membership));
-    if (got < 0)
-        return (int)got;
-    if (!place->is_delegated && !lp_cgroup_find(mountinfo, membership, NULL, place->v2_path))
-        place->v2_path[0] = '\0';
-    if (!lp_cgroup_find(mountinfo, membership, "memory", place->memory_path))
-        place->memory_path[0] = '\0';
-    return 0;
-}
-
 int lp_cgroup_place_find(struct lp_cgroup_place *place, const char *delegated, uint64_t pool_id)
 {
     *place = (struct lp_cgroup_place){.is_delegated = delegated != NULL};
@@ -82,12 +69,7 @@ int lp_cgroup_place_find(struct lp_cgroup_place *place, const char *delegated, u
         return -ENAMETOOLONG;
     if (delegated != NULL)
         memcpy(place->v2_path, delegated, strlen(delegated) + 1);
-    char *mountinfo = lp_sys.map(MOUNTINFO_BYTES);
-    if (mountinfo == NULL)
-        return -ENOMEM;
-    ssize_t got = lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, MOUNTINFO_BYTES);
-    int error = got < 0 ? (int)got : find_hierarchies(place, mountinfo);
-    (void)lp_sys.unmap(mountinfo, MOUNTINFO_BYTES);
+    int error = lp_cgroup_own_find("memory", place->memory_path, delegated ? NULL : place->v2_path);
     return error == -EMFILE || error == -ENFILE || error == -ENOMEM ? error : 0;
 }
 

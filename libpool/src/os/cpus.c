@@ -5,10 +5,8 @@
  */
 #include "os/cpus.h"
 
-#include "base/fd.h"
 #include "base/text.h"
-#include "os/cgroup_find.h"
-#include "os/cgroup_place.h"
+#include "os/cgroup_own.h"
 #include "os/file.h"
 #include "sys/sys.h"
 
@@ -16,27 +14,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ANY UINT64_MAX /* no quota */
 #define MASK_WORDS 128 /* 8192 CPUs, the most that Linux can be built for */
-#define MOUNTINFO_BYTES ((size_t)512 * 1024)
 #define NUMBERS_BYTES 64
 #define PATH_BYTES 80
 #define SIBLINGS_BYTES 256
 
 /* ---- Quotas ------------------------------------------------------------------------------ */
 
-static uint32_t rounded_up(long long quota, long long period)
+static uint64_t rounded_up(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0)
-        return LP_CPUS_ANY;
-    long long cpus = quota / period + (quota % period != 0);
-    return cpus < LP_CPUS_ANY ? (uint32_t)cpus : LP_CPUS_ANY;
+        return ANY;
+    return (uint64_t)(quota / period + (quota % period != 0));
 }
 
-static uint32_t quota_v2(int directory_fd)
+static uint64_t quota_v2(int directory_fd)
 {
     char text[NUMBERS_BYTES], *rest;
     if (lp_file_read(directory_fd, "cpu.max", text, sizeof(text)) <= 0)
-        return LP_CPUS_ANY;
+        return ANY;
     long long quota = strtoll(text, &rest, 10); /* "max" is no number: 0 */
     return rounded_up(quota, strtoll(rest, NULL, 10));
 }
@@ -48,58 +45,10 @@ static long long number_in(int directory_fd, const char *name)
     return length > 0 ? strtoll(text, NULL, 10) : 0;
 }
 
-static uint32_t quota_v1(int directory_fd)
+static uint64_t quota_v1(int directory_fd)
 {
     return rounded_up(number_in(directory_fd, "cpu.cfs_quota_us"),
                       number_in(directory_fd, "cpu.cfs_period_us"));
-}
-
-static uint32_t quota_here(const char *path, bool is_v2)
-{
-    lp_fd_auto int fd = lp_cgroup_open_directory(AT_FDCWD, path);
-    if (fd < 0)
-        return LP_CPUS_ANY;
-    return is_v2 ? quota_v2(fd) : quota_v1(fd);
-}
-
-static uint32_t lesser(uint32_t one, uint32_t other)
-{
-    return one < other ? one : other;
-}
-
-uint32_t lp_cpus_quota(char *path, bool is_v2)
-{
-    uint32_t least = quota_here(path, is_v2);
-    for (char *end = strrchr(path, '/'); end != NULL && end > path; end = strrchr(path, '/')) {
-        *end = '\0';
-        least = lesser(least, quota_here(path, is_v2));
-    }
-    return least;
-}
-
-static uint32_t own_quota(const char *mountinfo)
-{
-    char membership[LP_CGROUP_PATH_BYTES], path[LP_CGROUP_PATH_BYTES];
-    uint32_t least = LP_CPUS_ANY;
-    if (lp_file_read(AT_FDCWD, "/proc/self/cgroup", membership, sizeof(membership)) <= 0)
-        return least;
-    if (lp_cgroup_find(mountinfo, membership, NULL, path))
-        least = lesser(least, lp_cpus_quota(path, true));
-    if (lp_cgroup_find(mountinfo, membership, "cpu", path))
-        least = lesser(least, lp_cpus_quota(path, false));
-    return least;
-}
-
-static uint32_t find_quota(void)
-{
-    uint32_t least = LP_CPUS_ANY;
-    char *mountinfo = lp_sys.map(MOUNTINFO_BYTES);
-    if (mountinfo == NULL)
-        return least;
-    if (lp_file_read(AT_FDCWD, "/proc/self/mountinfo", mountinfo, MOUNTINFO_BYTES) > 0)
-        least = own_quota(mountinfo);
-    (void)lp_sys.unmap(mountinfo, MOUNTINFO_BYTES);
-    return least;
 }
 
 /* ---- Affinity ---------------------------------------------------------------------------- */
@@ -149,5 +98,8 @@ static uint32_t in_mask(bool cores)
 
 uint32_t lp_cpus_usable(bool cores)
 {
-    return lesser(in_mask(cores), find_quota());
+    char v1[LP_CGROUP_PATH_BYTES], v2[LP_CGROUP_PATH_BYTES];
+    (void)lp_cgroup_own_find("cpu", v1, v2);
+    uint64_t least = lp_cgroup_own_least(v2, quota_v2, in_mask(cores));
+    return (uint32_t)lp_cgroup_own_least(v1, quota_v1, least);
 }

@@ -71,7 +71,7 @@ static struct lp_headroom begin(void)
     put("v1/above/own/memory.limit_in_bytes", "9223372036854771712\n");
     put("v1/above/own/memory.usage_in_bytes", "%d\n", 1 << 20);
     lp_sys.openat = open_ours;
-    lp_headroom_find(&headroom);
+    lp_headroom_find(&headroom, NULL);
     return headroom;
 }
 
@@ -131,6 +131,41 @@ TEST(headroom, a_limit_further_up_counts_too)
     end();
 }
 
+TEST(headroom, the_high_mark_counts_where_it_is_the_lower_one)
+{
+    struct lp_headroom headroom = begin();
+    put_v2("v2/above/own", 500, 60, 0);
+    put("v2/above/own/memory.high", "%u\n", 100u << 20); /* beyond it the kernel holds up tasks */
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 40 * MIB);
+    put("v2/above/own/memory.high", "%u\n", 600u << 20);
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 440 * MIB);
+    put("v2/above/own/memory.high", "max\n");
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 440 * MIB);
+    put("v2/above/own/memory.max", "max\n");
+    put("v2/above/own/memory.high", "%u\n", 100u << 20);
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 40 * MIB);
+    end();
+}
+
+TEST(headroom, what_a_delegated_directory_has_left_counts_too)
+{
+    struct lp_headroom headroom = begin();
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/v2/above/beside", root);
+    CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
+    lp_headroom_find(&headroom, path);
+    put_v2("v2/above/own", 500, 60, 0);
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 440 * MIB);
+    put_v2("v2/above/beside", 100, 70, 0);
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 30 * MIB);
+    put_v2("v2/above/own", 500, 480, 0);
+    CU_ASSERT_EQUAL(lp_headroom_free(&headroom), 20 * MIB);
+    put("v2/above/own/memory.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=1\n");
+    put("v2/above/beside/memory.pressure", "some avg10=2.50 avg60=0.00 avg300=0.00 total=1\n");
+    CU_ASSERT_EQUAL(lp_headroom_pressure(&headroom), 250);
+    end();
+}
+
 TEST(headroom, a_limit_of_v1_counts_with_the_files_of_all_below)
 {
     struct lp_headroom headroom = begin();
@@ -167,7 +202,7 @@ TEST(headroom, the_higher_pressure_counts)
 TEST(headroom, this_machine_tells)
 {
     struct lp_headroom headroom;
-    lp_headroom_find(&headroom);
+    lp_headroom_find(&headroom, NULL);
     uint64_t bytes = lp_headroom_free(&headroom);
     CU_ASSERT_TRUE(bytes > MIB && bytes < UINT64_C(1) << 50);
 }

@@ -68,7 +68,8 @@ static bool is_outfit(const libpool_outfit *is)
     bool flagged = !(is->flags & ~known) && (is->cpus_count || !(is->flags & LIBPOOL_DEAL_CPUS));
     bool masked = is->umask <= ((is->flags & LIBPOOL_SET_UMASK) ? 0777u : 0u);
     bool nice = is->nice >= -NICE_RANGE && is->nice <= NICE_RANGE;
-    return flagged && masked && nice && (!is->directory || is->directory[0] == '/') &&
+    return flagged && masked && nice && !is->reserved &&
+           (!is->directory || is->directory[0] == '/') &&
            is_array(is->environment, is->environment_count) &&
            is_array(is->limits, is->limits_count) && is_array(is->cpus, is->cpus_count) &&
            is_environment(is->environment, is->environment_count) &&

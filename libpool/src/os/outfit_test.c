@@ -578,6 +578,7 @@ TEST(outfit, what_is_malformed_is_refused)
         {.directory = ""},
         {.nice = 40},
         {.nice = -40},
+        {.reserved = 1},
         {.environment_count = 1},
         {.environment = good_names},
         {.cpus = too_many, .cpus_count = COUNT(too_many)},
