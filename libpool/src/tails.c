@@ -63,8 +63,8 @@ static bool cut_next(libpool *pool)
     struct lp_tails *tails = &pool->tails;
     for (; tails->next < pool->core.slots; tails->next++) {
         struct lp_line *line = &pool->lines[tails->next];
-        uint64_t cut = lp_tail_excess(line->tail_fd, line->tail_cut, tails->bytes);
-        if (cut == line->tail_cut)
+        uint64_t cut;
+        if (!lp_tail_is_large(line->tail_fd, tails->bytes, &cut))
             continue;
         lp_fd_auto int fd = lp_sys.dup_from(line->tail_fd, 0); /* the slot may go on meanwhile */
         line->tail_cut = fd >= 0 ? cut : line->tail_cut;

@@ -362,15 +362,39 @@ TEST(tails, what_a_worker_does_to_its_file_is_its_own_loss)
     libpool_close(pool);
 }
 
+/* Memory that its size does not tell of. It stays as long as nobody gives it back. */
+static int reserve(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    for (int i = 0; i < 2; i++) {
+        if (fallocate(STDOUT_FILENO, FALLOC_FL_KEEP_SIZE, 0, (off_t)(8 * MIB)))
+            return errno;
+        (void)libpool_worker_progress(worker, 1, 1, NULL);
+        struct stat file = {.st_blocks = 1};
+        while (fstat(STDOUT_FILENO, &file) == 0 && file.st_blocks != 0)
+            (void)poll(NULL, 0, 1);
+        if (ftruncate(STDOUT_FILENO, (off_t)1 << 60) || ftruncate(STDOUT_FILENO, 0))
+            return errno;
+    }
+    return 0;
+}
+
+TEST(tails, what_a_worker_reserves_is_taken_from_it)
+{
+    libpool *pool = open_pool(0, 0);
+    CU_ASSERT_TRUE(ends_with(submit(pool, reserve, NULL, 0, 5000), LIBPOOL_COMPLETED, NULL));
+    libpool_close(pool);
+}
+
 static atomic_bool cutting, may_cut;
 
 /* As one that waits for a writer who never lets go of the file. */
-static int cut_late(int fd, off_t size)
+static int cut_late(int fd, off_t from, off_t size)
 {
     atomic_store(&cutting, true);
     while (!atomic_load(&may_cut))
         (void)sched_yield();
-    return lp_sys_kernel.punch_hole(fd, size);
+    return lp_sys_kernel.punch_hole(fd, from, size);
 }
 
 TEST(tails, a_writer_who_holds_its_file_holds_nobody_else)

@@ -76,21 +76,35 @@ size_t lp_tail_read(int fd, const struct lp_tail_span *span, void *data)
     return n > 0 ? (size_t)n : 0;
 }
 
-uint64_t lp_tail_excess(int fd, uint64_t cut, uint64_t most)
+uint64_t lp_tail_held(int fd)
 {
     struct stat file;
-    if (lp_sys.fstat(fd, &file) || file.st_size < 0)
-        return cut;
-    uint64_t size = (uint64_t)file.st_size, kept = (uint64_t)file.st_blocks * 512;
-    if (kept <= most + LP_TAIL_LOOSE || size <= most + LP_TAIL_LOOSE)
-        return cut;
-    uint64_t wanted = (size - most) / PAGE_BYTES * PAGE_BYTES;
-    return wanted > cut ? wanted : cut;
+    return lp_sys.fstat(fd, &file) || file.st_blocks < 0 ? 0 : (uint64_t)file.st_blocks * 512;
 }
 
+bool lp_tail_is_large(int fd, uint64_t most, uint64_t *cut)
+{
+    if (lp_tail_held(fd) <= most + LP_TAIL_LOOSE)
+        return false;
+    uint64_t size = size_of(fd);
+    *cut = size > most ? (size - most) / PAGE_BYTES * PAGE_BYTES : 0;
+    return true;
+}
+
+/*
+ * The size is asked for after the memory: an honest writer, who only appends, never holds more than what
+ * lies between the cut and the end then, however much it writes meanwhile. Whoever does has reserved it
+ * (fallocate(2)), and may lose what it has just appended.
+ */
 void lp_tail_cut(int fd, uint64_t cut)
 {
-    (void)lp_sys.punch_hole(fd, (off_t)cut);
+    if (cut > 0)
+        (void)lp_sys.punch_hole(fd, 0, (off_t)cut);
+    uint64_t held = lp_tail_held(fd), size = size_of(fd);
+    if (held <= (size > cut ? size - cut : 0) + LP_TAIL_LOOSE || size > INT64_MAX - PAGE_BYTES)
+        return;
+    uint64_t end = (size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    (void)lp_sys.punch_hole(fd, (off_t)end, (off_t)(INT64_MAX - end));
 }
 
 int lp_tail_reopen(const struct lp_tail *tail, pid_t host)

@@ -18,6 +18,7 @@
 #define LP_OS_TAIL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -52,9 +53,11 @@ struct lp_tail_span lp_tail_find(const struct lp_tail *tail, int fd, uint64_t ta
                                  uint64_t most);
 /* How many were read. */
 size_t lp_tail_read(int fd, const struct lp_tail_span *span, void *data);
-/* Up to where it should be given back, so that `most` stay; not less than `cut`. Waits for nobody. */
-uint64_t lp_tail_excess(int fd, uint64_t cut, uint64_t most);
-/* Gives back what is before. May wait for a writer. */
+/* Memory that it holds, wherever in the file, and beyond its end. Waits for nobody, nor does the next. */
+uint64_t lp_tail_held(int fd);
+/* It holds so much more than `most` that it is worth a cut: *cut is where what should stay begins. */
+bool lp_tail_is_large(int fd, uint64_t most, uint64_t *cut);
+/* Gives back what is before, and what a worker has reserved behind the end. May wait for a writer. */
 void lp_tail_cut(int fd, uint64_t cut);
 
 /* ---- in a worker -------------------------------------------------------------------------- */

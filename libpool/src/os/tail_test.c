@@ -68,11 +68,12 @@ TEST(tail, is_cut_when_it_is_worth_it)
     CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
     memset(bytes, 'x', size);
     CU_ASSERT_EQUAL(write(fd, bytes, size), (ssize_t)size);
-    CU_ASSERT_EQUAL(lp_tail_excess(fd, 0, 2u << 20), 0);
-    uint64_t cut = lp_tail_excess(fd, 0, 10000);
+    uint64_t cut = 0;
+    CU_ASSERT_FALSE(lp_tail_is_large(fd, 2u << 20, &cut));
+    CU_ASSERT_TRUE(lp_tail_is_large(fd, 10000, &cut));
     CU_ASSERT_TRUE(cut <= size - 10000 && cut > size - 20000);
     lp_tail_cut(fd, cut);
-    CU_ASSERT_EQUAL(lp_tail_excess(fd, cut, 10000), cut);
+    CU_ASSERT_FALSE(lp_tail_is_large(fd, 10000, &cut));
     lp_tail_mark(&tail, 0, 1, 0);
     struct lp_tail_span span = lp_tail_find(&tail, fd, 1, cut, 9000);
     CU_ASSERT_EQUAL(lp_tail_read(fd, &span, bytes), 9000);
@@ -81,6 +82,34 @@ TEST(tail, is_cut_when_it_is_worth_it)
     CU_ASSERT_EQUAL(fstat(fd, &file), 0);
     CU_ASSERT_TRUE(file.st_blocks * 512 < 100000);
     free(bytes);
+}
+
+/* Memory counts wherever it is: no size hides it, nor what was cut before. */
+TEST(tail, what_is_reserved_is_given_back_whatever_the_size)
+{
+    lp_fd_auto int fd = open_with(0);
+    uint64_t cut = 1;
+    CU_ASSERT_EQUAL(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 8 << 20), 0);
+    CU_ASSERT_TRUE(lp_tail_is_large(fd, 10000, &cut));
+    CU_ASSERT_EQUAL(cut, 0);
+    lp_tail_cut(fd, cut);
+    CU_ASSERT_EQUAL(lp_tail_held(fd), 0);
+    CU_ASSERT_EQUAL(ftruncate(fd, 1ll << 60), 0);
+    CU_ASSERT_EQUAL(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 8 << 20), 0);
+    CU_ASSERT_TRUE(lp_tail_is_large(fd, 10000, &cut));
+    lp_tail_cut(fd, cut);
+    CU_ASSERT_EQUAL(lp_tail_held(fd), 0);
+    CU_ASSERT_EQUAL(ftruncate(fd, 9000), 0);
+    CU_ASSERT_EQUAL(pwrite(fd, "x", 1, 0), 1);
+    CU_ASSERT_EQUAL(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1 << 20, 8 << 20), 0);
+    CU_ASSERT_TRUE(lp_tail_is_large(fd, 10000, &cut));
+    lp_tail_cut(fd, cut);
+    CU_ASSERT_EQUAL(lp_tail_held(fd), 4096); /* what it has written stays */
+    CU_ASSERT_EQUAL(ftruncate(fd, INT64_MAX), 0);
+    CU_ASSERT_EQUAL(fallocate(fd, FALLOC_FL_KEEP_SIZE, 1ll << 60, 8 << 20), 0);
+    CU_ASSERT_TRUE(lp_tail_is_large(fd, 10000, &cut));
+    lp_tail_cut(fd, cut);
+    CU_ASSERT_EQUAL(lp_tail_held(fd), 0);
 }
 
 TEST(tail, a_used_file_is_replaced_on_its_number)

@@ -79,8 +79,8 @@ ROW(ssize_t, readlinkat, (int directory_fd, const char *path, char *text, size_t
 ROW(int, fstat, (int fd, struct stat *status), fstat(fd, status))
 ROW(int, memfd_create, (const char *name), memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING))
 ROW(int, ftruncate, (int fd, off_t size), ftruncate(fd, size))
-ROW(int, punch_hole, (int fd, off_t size),
-    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size))
+ROW(int, punch_hole, (int fd, off_t from, off_t size),
+    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, size))
 ROW(ssize_t, write, (int fd, const void *data, size_t size), write(fd, data, size))
 ROW(int, mkdirat, (int directory_fd, const char *path, mode_t mode),
     mkdirat(directory_fd, path, mode))

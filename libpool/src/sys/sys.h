@@ -34,8 +34,7 @@ struct lp_sys {
     int (*fstat)(int fd, struct stat *status);
     int (*memfd_create)(const char *name); /* CLOEXEC, may be sealed */
     int (*ftruncate)(int fd, off_t size);
-    int (*punch_hole)(int fd,
-                      off_t size); /* its beginning: gives the memory back, reads as zeros */
+    int (*punch_hole)(int fd, off_t from, off_t size); /* gives the memory back, reads as zeros */
 
     /* files */
     int (*openat)(int directory_fd, const char *path, int flags);
