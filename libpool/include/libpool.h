@@ -155,7 +155,8 @@ typedef struct libpool_allocator {
 /* libpool_options.flags */
 enum {
     LIBPOOL_NO_THREAD = 1u << 0, /* the application drives the pool: libpool_fd, libpool_dispatch,
-                                    or any call that waits, drive it */
+                                    or any call that waits, drive it. No thread but
+                                    with LIBPOOL_STDIO_TAIL, see there */
     LIBPOOL_NO_CGROUP = 1u << 1, /* never make cgroups: trees are killed by walking /proc */
     LIBPOOL_EXCLUSIVE = 1u << 2, /* a replacement waits until the old worker's tree is gone */
     LIBPOOL_PRELOAD = 1u << 3,   /* SPAWN only: the zygote loads options.object, see below */
@@ -190,10 +191,14 @@ enum {
  * LIBPOOL_STDIO_TAIL: what the worker and what it starts write there goes into one file in memory. The last
  * options.tail_bytes of what was written during a task are in its result, unless that COMPLETED; also what it
  * wrote by write(2) just before it died. stdout is line buffered. Nobody waits: a write never blocks, the
- * application has nothing to read. Of what is older 1 MiB a slot may stay, and what is written within 20 ms
- * (with LIBPOOL_NO_THREAD: until the application drives the pool, which may have to wait then for a write
- * that is under way); it counts as the worker's memory where a cgroup counts. The worker opens the file
- * through /proc: where that is refused (see LIBPOOL_FILE) its initializer fails.
+ * application has nothing to read. The worker opens the file through /proc: where that is refused (see
+ * LIBPOOL_FILE) its initializer fails.
+ *
+ * Of what is older 1 MiB a slot may stay, and what is written within 20 ms. A thread of the pool's gives the
+ * rest back, also with LIBPOOL_NO_THREAD: it takes no signal and calls nothing of the application's. It has
+ * to wait for a write that is under way: a worker that never ends one keeps all files of its pool from being
+ * cut as long as it lives, and holds up nothing else. Nobody looks while all workers are idle. The file
+ * counts as the worker's memory where a cgroup counts.
  */
 
 #define LIBPOOL_UNLIMITED UINT64_MAX

@@ -417,8 +417,6 @@ void lp_supervisor_perform(libpool *pool)
         perform_batch(pool);
     }
     uint64_t next_ns = lp_pool_next_deadline(&pool->core);
-    if (lp_tails_due(pool) < next_ns)
-        next_ns = lp_tails_due(pool);
     if (!pool->polling ||
         next_ns < pool->poll_ns) /* the next look is armed already, or under way */
         lp_poller_set_deadline(&pool->poller, next_ns, pool->core.now_ns);
@@ -1163,8 +1161,6 @@ static void set_next_turn(libpool *pool)
         next_ns = now_ns + RETRY_NS;
     if (pool->polling && pool->poll_ns < next_ns)
         next_ns = pool->poll_ns;
-    if (lp_tails_due(pool) < next_ns)
-        next_ns = lp_tails_due(pool);
     lp_poller_set_deadline(&pool->poller, next_ns, now_ns);
 }
 
@@ -1191,10 +1187,7 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     if (pool->waiters)
         pthread_cond_broadcast(&pool->changed);
     pool->awake = pool->has_thread && pool->work_waits;
-    bool looks = lp_tails_due(pool) != UINT64_MAX;
     pthread_mutex_unlock(&pool->lock);
-    if (looks)
-        lp_tails_look(pool);
 }
 
 void lp_supervisor_look(libpool *pool)

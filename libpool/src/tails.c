@@ -52,11 +52,6 @@ void lp_tails_wake(libpool *pool)
         pthread_cond_signal(&tails->came);
 }
 
-uint64_t lp_tails_due(const libpool *pool)
-{
-    return pool->options.flags & LIBPOOL_NO_THREAD ? pool->tails.look_ns : UINT64_MAX;
-}
-
 /* With the lock held before and after: one file that is too large. False: none of the rest is. */
 static bool cut_next(libpool *pool)
 {
@@ -97,14 +92,6 @@ static void look(libpool *pool)
         continue;
 }
 
-void lp_tails_look(libpool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    if (lp_tails_due(pool) <= lp_supervisor_now())
-        look(pool);
-    pthread_mutex_unlock(&pool->lock);
-}
-
 static void wait_for_look(libpool *pool)
 {
     struct lp_tails *tails = &pool->tails;
@@ -138,7 +125,7 @@ static void *run(void *arg)
 int lp_tails_open(libpool *pool)
 {
     struct lp_tails *tails = &pool->tails;
-    if (tails->bytes == 0 || pool->options.flags & LIBPOOL_NO_THREAD)
+    if (tails->bytes == 0)
         return 0;
     lp_supervisor_init_condition(&tails->came);
     int error = lp_supervisor_start_thread(&tails->thread, run, pool);

@@ -4,7 +4,8 @@
  *
  * While tasks run somebody looks every 20 ms whether a file has grown too large, and gives its beginning
  * back. A hostile writer can hold up whoever does that, for as long as it lives: so it is a thread of its
- * own, which holds no lock meanwhile, or the driver of a pool that may have no thread.
+ * own, which holds no lock meanwhile. A pool with LIBPOOL_NO_THREAD has it, too: who drives that is the
+ * application, which must not be held up either. It takes no signal and calls nothing of the application's.
  */
 #ifndef LP_TAILS_H
 #define LP_TAILS_H
@@ -27,7 +28,7 @@ struct lp_tails {
 
 /* What the options ask for: before lines are opened. */
 void lp_tails_init(libpool *pool);
-/* The thread, if there is to be one. 0 or -errno. */
+/* The thread, if tails are kept. 0 or -errno. */
 int lp_tails_open(libpool *pool);
 void lp_tails_close(libpool *pool);
 
@@ -37,10 +38,4 @@ void lp_tails_renew(libpool *pool, uint32_t slot);
 void lp_tails_wake(libpool *pool);
 /* It has ended with the worker in this slot, and failed: what it wrote last becomes part of its result. */
 void lp_tails_attach(libpool *pool, uint32_t slot, uint64_t task_id, libpool_future *future);
-/* When the driver has to look; UINT64_MAX: never, or the thread does. */
-uint64_t lp_tails_due(const libpool *pool);
-
-/* Without the lock: the driver's look, if it is due. */
-void lp_tails_look(libpool *pool);
-
 #endif
