@@ -34,10 +34,13 @@ void lp_tails_attach(libpool *pool, uint32_t slot, uint64_t task_id, libpool_fut
         return;
     struct lp_tail_span span = lp_tail_find(lp_window_tail(line->window), line->tail_fd, task_id,
                                             line->tail_cut, pool->tails.bytes);
-    void *data = span.to > span.from ? lp_alloc(&pool->allocator, span.to - span.from) : NULL;
-    if (data)
-        lp_future_set_tail(future, data, span.to - span.from,
-                           lp_tail_read(line->tail_fd, &span, data));
+    size_t most = span.to - span.from;
+    void *data = most > 0 ? lp_alloc(&pool->allocator, most) : NULL;
+    size_t size = data ? lp_tail_read(line->tail_fd, &span, data) : 0;
+    if (size > 0)
+        lp_future_set_tail(future, data, most, size);
+    else if (data)
+        lp_release(&pool->allocator, data, most); /* it has been made shorter meanwhile */
 }
 
 /* ---- looking ---------------------------------------------------------------------------------- */

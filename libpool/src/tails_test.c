@@ -378,6 +378,23 @@ TEST(tails, what_a_worker_reserves_is_taken_from_it)
     libpool_close(pool);
 }
 
+/* As when the file is made empty just before it is read. */
+static ssize_t find_nothing(int fd, void *data, size_t size, off_t offset)
+{
+    (void)fd, (void)data, (void)size, (void)offset;
+    return 0;
+}
+
+TEST(tails, a_file_that_is_empty_when_it_is_read_is_no_tail)
+{
+    libpool *pool = open_pool(0, 0);
+    lp_sys.pread = find_nothing;
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "lost", LIBPOOL_EXIT, NULL));
+    lp_sys.pread = lp_sys_kernel.pread;
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "seen", LIBPOOL_EXIT, "seen"));
+    libpool_close(pool);
+}
+
 static atomic_bool cutting, may_cut;
 
 /* As one that waits for a writer who never lets go of the file. */
