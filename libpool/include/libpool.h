@@ -194,7 +194,7 @@ enum {
  * application has nothing to read. The worker opens the file through /proc: where that is refused (see
  * LIBPOOL_FILE) its initializer fails.
  *
- * Of what is older 1 MiB a slot may stay, and what is written within 20 ms. A thread of the pool's gives the
+ * Of what is older 1 MiB a slot may stay, and what is written within 20 ms; of a dead worker nothing. A thread of the pool's gives the
  * rest back, also with LIBPOOL_NO_THREAD: it takes no signal and calls nothing of the application's. It has
  * to wait for a write that is under way: a worker that never ends one keeps all files of its pool from being
  * cut as long as it lives, and holds up nothing else. Nobody looks while all workers are idle. The file
@@ -398,8 +398,8 @@ typedef struct libpool_options {
 /*
  * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
  * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
- * workers_limit is 1), 3 with tails, all CLOEXEC. Full tables don't stop it: a worker that can't have its
- * pidfd is watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
+ * workers_limit is 1), 3 with tails (4 where a worker has just died), all CLOEXEC. Full tables don't stop
+ * it: a worker that can't have its pidfd is watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
  * `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for each slot.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
  * zygote died before it was ready);

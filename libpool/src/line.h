@@ -24,7 +24,8 @@ struct lp_line {
     int pid_fd; /* -1: none, or its death is known */
     int spare_fd; /* holds a place in the descriptor table for the next pidfd; -1 while that is there */
     int tail_fd;       /* what its worker writes to its streams; -1: that is not kept */
-    uint64_t tail_cut; /* so much of that was given back */
+    int old_tail_fd;   /* that of the one before, which has yet to be given back; -1: none */
+    uint64_t tail_cut; /* so much of tail_fd was given back */
     bool watched;      /* the poller tells of its death */
     int pid;
     bool has_process; /* it is of a process's slot, which has a pidfd; not of a thread's */

@@ -1321,7 +1321,7 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->lines = lp_alloc_zeroed(allocator, slots * sizeof *pool->lines);
     for (uint32_t slot = 0; pool->lines && slot < slots; slot++)
         pool->lines[slot].doorbell_fd = pool->lines[slot].pid_fd = pool->lines[slot].spare_fd =
-            pool->lines[slot].tail_fd = -1;
+            pool->lines[slot].tail_fd = pool->lines[slot].old_tail_fd = -1;
     pool->heir_fds = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_fds);
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     bool forks = pool->start.method == LIBPOOL_FORK,
@@ -1349,6 +1349,7 @@ static void close_lines(libpool *pool)
         lp_fd_close(&pool->lines[slot].pid_fd);
         lp_fd_close(&pool->lines[slot].spare_fd);
         lp_fd_close(&pool->lines[slot].tail_fd);
+        lp_fd_close(&pool->lines[slot].old_tail_fd);
     }
 }
 

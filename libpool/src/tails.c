@@ -23,8 +23,14 @@ void lp_tails_renew(libpool *pool, uint32_t slot)
 {
     struct lp_line *line = &pool->lines[slot];
     line->tail_cut = 0;
-    if (line->tail_fd >= 0)
-        lp_tail_renew(lp_window_tail(line->window), line->tail_fd);
+    if (line->tail_fd < 0)
+        return;
+    lp_tail_renew(lp_window_tail(line->window), line->tail_fd);
+    int old = lp_tail_replace(line->tail_fd);
+    if (line->old_tail_fd < 0)
+        line->old_tail_fd = old;
+    else /* the thread is held up: it takes its time here */
+        lp_fd_close(&old);
 }
 
 void lp_tails_attach(libpool *pool, uint32_t slot, uint64_t task_id, libpool_future *future)
@@ -55,24 +61,37 @@ void lp_tails_wake(libpool *pool)
         pthread_cond_signal(&tails->came);
 }
 
-/* With the lock held before and after: one file that is too large. False: none of the rest is. */
-static bool cut_next(libpool *pool)
+/* With the lock held before and after, as the next. Of a worker that is gone: nobody asks for it any more. */
+static bool drop_one(libpool *pool, uint32_t slot)
 {
-    struct lp_tails *tails = &pool->tails;
-    for (; tails->next < pool->core.slots; tails->next++) {
-        struct lp_line *line = &pool->lines[tails->next];
-        uint64_t cut;
-        if (!lp_tail_is_large(line->tail_fd, tails->bytes, &cut))
-            continue;
-        lp_fd_auto int fd = lp_sys.dup_from(line->tail_fd, 0); /* the slot may go on meanwhile */
-        line->tail_cut = fd >= 0 ? cut : line->tail_cut;
-        tails->next++;
-        pthread_mutex_unlock(&pool->lock);
-        lp_tail_cut(fd, cut);
-        pthread_mutex_lock(&pool->lock);
-        return true;
-    }
-    return false;
+    struct lp_line *line = &pool->lines[slot];
+    enum lp_worker_state state = pool->core.workers[slot].state;
+    if (line->old_tail_fd < 0 && (state == LP_WORKER_VACANT || state == LP_WORKER_DEAD))
+        line->old_tail_fd = lp_tail_replace(line->tail_fd);
+    if (line->old_tail_fd < 0)
+        return false;
+    int old = line->old_tail_fd;
+    line->old_tail_fd = -1;
+    pthread_mutex_unlock(&pool->lock);
+    lp_fd_close(&old);
+    pthread_mutex_lock(&pool->lock);
+    return true;
+}
+
+static void cut(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    uint64_t from;
+    if (!lp_tail_is_large(line->tail_fd, pool->tails.bytes, &from))
+        return;
+    lp_fd_auto int fd = lp_sys.dup_from(line->tail_fd, 0); /* the slot may go on meanwhile */
+    if (fd < 0)
+        return;
+    line->tail_cut = from;
+    pthread_mutex_unlock(&pool->lock);
+    lp_tail_cut(fd, from);
+    lp_fd_close(&fd); /* which may be the last of a worker that has died meanwhile */
+    pthread_mutex_lock(&pool->lock);
 }
 
 /* Whoever is neither idle nor gone may be writing. */
@@ -80,7 +99,7 @@ static bool is_busy(const libpool *pool)
 {
     const uint32_t *in = pool->core.in_state;
     return in[LP_WORKER_SPAWNING] || in[LP_WORKER_STARTING] || in[LP_WORKER_BUSY] ||
-           in[LP_WORKER_RETIRING] || in[LP_WORKER_DYING];
+           in[LP_WORKER_RETIRING] || in[LP_WORKER_DYING] || in[LP_WORKER_GONE];
 }
 
 /* With the lock held. What has ended since the last look may have written until then. */
@@ -90,9 +109,11 @@ static void look(libpool *pool)
     bool runs = is_busy(pool);
     tails->look_ns = runs || tails->unsettled ? lp_supervisor_now() + LOOK_NS : UINT64_MAX;
     tails->unsettled = runs;
-    tails->next = 0;
-    while (cut_next(pool))
-        continue;
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        while (drop_one(pool, slot)) /* that before it, and its own */
+            continue;
+        cut(pool, slot);
+    }
 }
 
 static void wait_for_look(libpool *pool)

@@ -21,7 +21,6 @@ struct lp_tails {
     bool has_thread, asleep, stop;
     bool unsettled;   /* something ran when it was looked last: look once more */
     uint64_t look_ns; /* when the next look is due */
-    uint32_t next;    /* slot to look at */
     pthread_t thread;
     pthread_cond_t came;
 };

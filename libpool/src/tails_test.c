@@ -378,6 +378,24 @@ TEST(tails, what_a_worker_reserves_is_taken_from_it)
     libpool_close(pool);
 }
 
+static int reserve_and_leave(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    exit(fallocate(STDOUT_FILENO, FALLOC_FL_KEEP_SIZE, 0, (off_t)MIB));
+}
+
+/* Less than what would be cut, and no other worker comes into its slot. */
+TEST(tails, nothing_stays_of_a_worker_that_is_gone)
+{
+    libpool *pool = open_pool(0, 0);
+    CU_ASSERT_TRUE(run(pool, reserve_and_leave, "", LIBPOOL_EXIT, NULL));
+    CU_ASSERT_TRUE(run(pool, print_and_leave, "bye", LIBPOOL_EXIT, "bye"));
+    for (int ms = 0; held_bytes() > 0 && ms < DEADLINE_MS; ms++)
+        (void)poll(NULL, 0, 1);
+    CU_ASSERT_EQUAL(held_bytes(), 0);
+    libpool_close(pool);
+}
+
 /* As when the file is made empty just before it is read. */
 static ssize_t find_nothing(int fd, void *data, size_t size, off_t offset)
 {

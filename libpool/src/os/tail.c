@@ -31,11 +31,18 @@ void lp_tail_renew(struct lp_tail *tail, int fd)
         atomic_store_explicit(&tail->marks[i].from, 0, memory_order_relaxed);
     }
     atomic_store_explicit(&tail->number, (uint32_t)fd + 1, memory_order_relaxed);
-    if (size_of(fd) == 0)
-        return;
+}
+
+int lp_tail_replace(int fd)
+{
+    if (size_of(fd) == 0 && lp_tail_held(fd) == 0)
+        return -1;
     lp_fd_auto int empty = lp_tail_open();
-    if (empty >= 0) /* else the old one goes on: its marks are gone */
-        (void)lp_sys.dup_to(empty, fd, O_CLOEXEC);
+    if (empty < 0)
+        return empty;
+    int old = lp_sys.dup_from(fd, 0);
+    (void)lp_sys.dup_to(empty, fd, O_CLOEXEC);
+    return old >= 0 ? old : -1;
 }
 
 static uint32_t find_mark(const struct lp_tail *tail, uint64_t task_id)

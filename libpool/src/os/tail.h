@@ -46,8 +46,13 @@ struct lp_tail_span {
 
 /* A file, or -errno. CLOEXEC. */
 int lp_tail_open(void);
-/* A new worker is about to live there: an empty file in the place of the old one, if that was used. */
+/* A new worker is about to live there: nothing in the file is of a task of its own. */
 void lp_tail_renew(struct lp_tail *tail, int fd);
+/*
+ * If it was used, an empty file in its place. The old one, which is gone when that is closed: that takes as
+ * long as giving back its memory does. -1: it was not used, or is closed already. -errno: it goes on.
+ */
+int lp_tail_replace(int fd);
 /* The last bytes of a task, `most` at most and none before `cut`; empty: there are none, or nobody knows. */
 struct lp_tail_span lp_tail_find(const struct lp_tail *tail, int fd, uint64_t task_id, uint64_t cut,
                                  uint64_t most);

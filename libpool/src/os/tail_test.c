@@ -117,11 +117,16 @@ TEST(tail, a_used_file_is_replaced_on_its_number)
     struct stat before, after;
     lp_fd_auto int fd = open_with(0);
     CU_ASSERT_EQUAL(fstat(fd, &before), 0);
-    lp_tail_renew(&tail, fd);
+    CU_ASSERT_EQUAL(lp_tail_replace(fd), -1);
     CU_ASSERT_EQUAL(fstat(fd, &after), 0);
     CU_ASSERT_EQUAL(before.st_ino, after.st_ino);
+    CU_ASSERT_EQUAL(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1), 0);
+    lp_fd_auto int reserved = lp_tail_replace(fd);
+    CU_ASSERT_EQUAL(fstat(reserved, &after), 0);
+    CU_ASSERT_EQUAL(before.st_ino, after.st_ino);
     CU_ASSERT_EQUAL(write(fd, "x", 1), 1);
-    lp_tail_renew(&tail, fd);
+    lp_fd_auto int used = lp_tail_replace(fd);
+    CU_ASSERT_EQUAL(lp_tail_held(used), 4096);
     CU_ASSERT_EQUAL(fstat(fd, &after), 0);
     CU_ASSERT_NOT_EQUAL(before.st_ino, after.st_ino);
     CU_ASSERT_EQUAL(after.st_size, 0);
