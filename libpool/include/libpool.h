@@ -194,11 +194,12 @@ enum {
  * application has nothing to read. The worker opens the file through /proc: where that is refused (see
  * LIBPOOL_FILE) its initializer fails.
  *
- * Of what is older 1 MiB a slot may stay, and what is written within 20 ms; of a dead worker nothing. A thread of the pool's gives the
- * rest back, also with LIBPOOL_NO_THREAD: it takes no signal and calls nothing of the application's. It has
- * to wait for a write that is under way: a worker that never ends one keeps all files of its pool from being
- * cut as long as it lives, and holds up nothing else. Nobody looks while all workers are idle. The file
- * counts as the worker's memory where a cgroup counts.
+ * Of what is older 1 MiB a slot may stay, and what is written within 20 ms; of a dead worker's nothing. A
+ * thread of the pool's gives the rest back, also with LIBPOOL_NO_THREAD: it takes no signal and calls nothing
+ * of the application's. It has to wait for a write that is under way: a worker that never ends one keeps all
+ * files of its pool from being cut as long as it lives, and holds up nothing else. Nobody looks while all
+ * workers are idle. The file counts as the worker's memory for memory_limit_bytes (sampled: in whole MiB) and
+ * for nothing else: without that an untrusted worker can put there what it likes, until it is dead.
  */
 
 #define LIBPOOL_UNLIMITED UINT64_MAX
@@ -365,7 +366,7 @@ typedef struct libpool_options {
  *     files and shared memory, too; what can't be had kills the tree: LIBPOOL_OOM. No worker is
  *     started without its limit (`degraded` tells).
  *   SAMPLED: where there is no such cgroup, or with LIBPOOL_NO_CGROUP. Every 100 ms the pool looks at those
- *     who run something: at their resident anonymous memory beyond what they have inherited from the zygote.
+ *     who run something: at their resident anonymous memory beyond what they have inherited from the zygote, and at tails.
  *     Between two looks it can be exceeded. A tree that is above is killed: LIBPOOL_MEMORY. With
  *     LIBPOOL_NO_THREAD the application has to drive the pool for it.
  * A limit in which no initializer can end is a failed initializer: see initializer_failures.

@@ -97,7 +97,9 @@ static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uin
     struct lp_request message = {.kind = kind,
                                  .slot = slot,
                                  .generation = line->generation,
-                                 .number = pool->core.workers[slot].number};
+                                 .number = kind == LP_REQUEST_WEIGH
+                                               ? (uint32_t)(lp_tail_held(line->tail_fd) >> 20)
+                                               : pool->core.workers[slot].number};
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */

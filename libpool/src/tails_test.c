@@ -396,6 +396,37 @@ TEST(tails, nothing_stays_of_a_worker_that_is_gone)
     libpool_close(pool);
 }
 
+static int hold_much(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    for (;;)
+        (void)fallocate(STDOUT_FILENO, FALLOC_FL_KEEP_SIZE, 0, (off_t)(64 * MIB));
+    return 0;
+}
+
+/* As one that waits for a writer for as long as that lives. */
+static int cut_nothing(int fd, off_t from, off_t size)
+{
+    (void)fd, (void)from, (void)size;
+    return 0;
+}
+
+/* The rest of the worker is far from it. */
+TEST(tails, they_count_where_a_limit_is_sampled)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .flags = LIBPOOL_NO_CGROUP,
+                               .max_workers = 1,
+                               .memory_limit_bytes = 48 * MIB,
+                               .outfit = &kept};
+    lp_sys.punch_hole = cut_nothing;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_TRUE(ends_with(submit(pool, hold_much, NULL, 0, 5000), LIBPOOL_MEMORY, NULL));
+    libpool_close(pool);
+    lp_sys.punch_hole = lp_sys_kernel.punch_hole;
+}
+
 /* As when the file is made empty just before it is read. */
 static ssize_t find_nothing(int fd, void *data, size_t size, off_t offset)
 {

@@ -403,6 +403,14 @@ static void report_weight(struct zygote *zygote, const struct lp_request *reques
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 
+/* Exact when it is too much (weight.h). */
+static uint64_t weigh(const struct zygote *zygote, pid_t pid, uint64_t beside_bytes)
+{
+    uint64_t limit_bytes = zygote->options->memory_limit_bytes;
+    uint64_t left_bytes = limit_bytes > beside_bytes ? limit_bytes - beside_bytes : 0;
+    return lp_weight_tree(pid, left_bytes) + beside_bytes;
+}
+
 /* Where the kernel keeps the limit it has killed one of the tree, or all is well. */
 static void weigh_slot(struct zygote *zygote, const struct lp_request *request)
 {
@@ -412,7 +420,7 @@ static void weigh_slot(struct zygote *zygote, const struct lp_request *request)
     if (pid == 0)
         return;
     if (zygote->cgroup.limit_bytes == 0)
-        report_weight(zygote, request, lp_weight_tree(pid, zygote->options->memory_limit_bytes));
+        report_weight(zygote, request, weigh(zygote, pid, (uint64_t)request->number << 20));
     else if (is_own && lp_cgroup_oom_kills(&zygote->cgroup, request->slot) > slot->oom_kills)
         kill_worker(zygote, request->slot);
     else

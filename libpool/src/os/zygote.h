@@ -38,7 +38,8 @@ struct lp_request {
     uint32_t kind;
     uint32_t slot;
     uint32_t generation; /* SPAWN: of the new worker; KILL: only if the slot is still that one */
-    uint32_t number;     /* SPAWN: what it is known by */
+    uint32_t number;     /* SPAWN: what it is known by; WEIGH: MiB it holds that its tree's memory
+                            does not tell of */
 };
 
 /*
