@@ -366,9 +366,9 @@ typedef struct libpool_options {
  *     files and shared memory, too; what can't be had kills the tree: LIBPOOL_OOM. No worker is
  *     started without its limit (`degraded` tells).
  *   SAMPLED: where there is no such cgroup, or with LIBPOOL_NO_CGROUP. Every 100 ms the pool looks at those
- *     who run something: at their resident anonymous memory beyond what they have inherited from the zygote, and at tails.
- *     Between two looks it can be exceeded. A tree that is above is killed: LIBPOOL_MEMORY. With
- *     LIBPOOL_NO_THREAD the application has to drive the pool for it.
+ *     who run something: at their resident anonymous memory beyond what they have inherited from the zygote,
+ *     and at their tails. Between two looks it can be exceeded. A tree that is above is killed:
+ *     LIBPOOL_MEMORY. With LIBPOOL_NO_THREAD the application has to drive the pool for it.
  * A limit in which no initializer can end is a failed initializer: see initializer_failures.
  *
  * options.recycle_bytes and trim_bytes are about what a worker has grown by since the end of its
@@ -400,8 +400,9 @@ typedef struct libpool_options {
  * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
  * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
  * workers_limit is 1), 3 with tails (4 where a worker has just died), all CLOEXEC. Full tables don't stop
- * it: a worker that can't have its pidfd is watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
- * `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for each slot.
+ * it: a worker that can't have its pidfd is watched by the zygote alone. A limit that is too low for all
+ * that is told: by -EMFILE here, by `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for
+ * each slot.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
  * zygote died before it was ready);
  * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
