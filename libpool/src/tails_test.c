@@ -481,3 +481,32 @@ TEST(tails, a_writer_who_holds_its_file_holds_nobody_else)
     hold_the_file(0);
     hold_the_file(LIBPOOL_NO_THREAD);
 }
+
+static int print_a_lot(libpool_worker *worker, const void *input, size_t size)
+{
+    char line[4096];
+    (void)worker, (void)input, (void)size;
+    memset(line, 'x', sizeof line);
+    for (int i = 0; i < 1024; i++)
+        (void)!write(STDERR_FILENO, line, sizeof line);
+    (void)poll(NULL, 0, 100); /* what is old is given back meanwhile */
+    return 0;
+}
+
+/* As a shell does it for "echo hello > /dev/stderr". */
+static int empty_it(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    int fd = open("/dev/stderr", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    return write(fd, "hello\n", 6) == 6 ? 7 : 0;
+}
+
+TEST(tails, a_shell_that_empties_the_file_costs_nobody_its_last_words)
+{
+    libpool *pool = open_pool(0, 0);
+    CU_ASSERT_TRUE(ends_with(submit(pool, print_a_lot, NULL, 0, 0), LIBPOOL_COMPLETED, NULL));
+    CU_ASSERT_TRUE(ends_with(submit(pool, empty_it, NULL, 0, 0), LIBPOOL_ERROR, "hello\n"));
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_TRUE(ends_with(submit(pool, print_and_fail, "abc", 3, 0), LIBPOOL_ERROR, "abc"));
+    libpool_close(pool);
+}

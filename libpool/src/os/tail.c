@@ -61,14 +61,18 @@ struct lp_tail_span lp_tail_find(const struct lp_tail *tail, int fd, uint64_t ta
     uint32_t at = find_mark(tail, task_id);
     if (at == LP_TAIL_MARKS)
         return nothing;
-    struct lp_tail_span span = {.to = size_of(fd)};
+    uint64_t size = size_of(fd);
+    struct lp_tail_span span = {.to = size};
     span.from = atomic_load_explicit(&tail->marks[at].from, memory_order_relaxed);
+    if (span.from > size && span.from != LP_TAIL_NONE)
+        span.from =
+            0; /* a shell's "> /dev/stderr" has emptied it since: all that is there came later */
     const struct lp_tail_mark *next = &tail->marks[(at + 1) % LP_TAIL_MARKS];
     if (atomic_load_explicit(&next->task_id, memory_order_acquire)) {
         uint64_t end = atomic_load_explicit(&next->from, memory_order_relaxed);
         span.to = end < span.to ? end : span.to;
     }
-    if (span.from < cut)
+    if (span.from < cut && cut <= size)
         span.from = cut;
     if (span.from >= span.to)
         return nothing;
