@@ -1328,7 +1328,7 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     bool forks = pool->start.method == LIBPOOL_FORK,
          threads = pool->start.method == LIBPOOL_THREADS;
-    pool->wardrobe = forks ? lp_wardrobe_open(slots) : NULL;
+    pool->wardrobe = forks ? lp_wardrobe_open(slots, allocator) : NULL;
     pool->threads.slots = threads ? slots : 0;
     pool->threads.seats = lp_alloc_zeroed(allocator,
                                           pool->threads.slots * sizeof *pool->threads.seats);
@@ -1586,7 +1586,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;
     lp_start_release(&pool->start, slots, forked, allocator);
-    lp_wardrobe_close(pool->wardrobe);
+    lp_wardrobe_close(pool->wardrobe, allocator);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
     lp_release(allocator, pool->threads.seats, pool->threads.slots * sizeof *pool->threads.seats);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);

@@ -639,9 +639,12 @@ static int dress(libpool_worker *worker)
                        : 0;
     if (untraced)
         return untraced;
-    if (kit->wardrobe && !lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit))
-        return -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
-    int error = keep_tail(worker, outfit);
+    int error = 0;
+    if (kit->wardrobe)
+        error = lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit);
+    if (error)
+        return error - LIBPOOL_STEP_ENVIRONMENT;
+    error = keep_tail(worker, outfit);
     return error ? error - LIBPOOL_STEP_STDIO : lp_outfit_wear(outfit, worker->number);
 }
 
