@@ -39,18 +39,27 @@ struct lp_wardrobe *lp_wardrobe_open(uint32_t slots, const libpool_allocator *al
         return NULL;
     wardrobe->slots = slots;
     wardrobe->shared = lp_sys.map_shared(shared_bytes(slots));
-    if (wardrobe->shared != NULL)
+    if (wardrobe->shared != NULL &&
+        lp_sys.set_inherited(wardrobe->shared, shared_bytes(slots), false) == 0)
         return wardrobe;
-    lp_release(allocator, wardrobe, own_bytes(slots));
+    lp_wardrobe_close(wardrobe, false, allocator);
     return NULL;
 }
 
-void lp_wardrobe_close(struct lp_wardrobe *wardrobe, const libpool_allocator *allocator)
+void lp_wardrobe_close(struct lp_wardrobe *wardrobe, bool forked,
+                       const libpool_allocator *allocator)
 {
     if (wardrobe == NULL)
         return;
-    (void)lp_sys.unmap(wardrobe->shared, shared_bytes(wardrobe->slots));
+    if (wardrobe->shared != NULL && !forked)
+        (void)lp_sys.unmap(wardrobe->shared, shared_bytes(wardrobe->slots));
     lp_release(allocator, wardrobe, own_bytes(wardrobe->slots));
+}
+
+void *lp_wardrobe_memory(const struct lp_wardrobe *wardrobe, size_t *size)
+{
+    *size = shared_bytes(wardrobe->slots);
+    return wardrobe->shared;
 }
 
 static char *place_of(const struct lp_wardrobe *wardrobe, uint32_t place)

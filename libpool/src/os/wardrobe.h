@@ -30,7 +30,12 @@ struct lp_wardrobe;
 
 struct lp_wardrobe *lp_wardrobe_open(uint32_t slots,
                                      const libpool_allocator *allocator); /* NULL: no memory */
-void lp_wardrobe_close(struct lp_wardrobe *wardrobe, const libpool_allocator *allocator);
+/* `forked`: in a copy of the application, where the shared memory is not. */
+void lp_wardrobe_close(struct lp_wardrobe *wardrobe, bool forked,
+                       const libpool_allocator *allocator);
+
+/* What is shared; no child inherits it but as the zygote (zygote.h). */
+void *lp_wardrobe_memory(const struct lp_wardrobe *wardrobe, size_t *size);
 
 /* 0, -EINVAL (see libpool_outfit), -E2BIG. The place is LP_PLACE_FIRST or later, and nobody looks into it. */
 int lp_wardrobe_fill(struct lp_wardrobe *wardrobe, enum lp_place place,

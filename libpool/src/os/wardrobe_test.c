@@ -29,6 +29,7 @@ static struct lp_wardrobe *open_wardrobe(void)
     lp_sys.map_shared = map_and_tell;
     struct lp_wardrobe *wardrobe = lp_wardrobe_open(SLOTS, &from_malloc);
     lp_sys.map_shared = lp_sys_kernel.map_shared;
+    CU_ASSERT_EQUAL(lp_sys.set_inherited(last_mapped, last_size, true), 0);
     return wardrobe;
 }
 
@@ -74,7 +75,7 @@ TEST(wardrobe, each_slot_has_what_was_assigned_to_it)
     CU_ASSERT_EQUAL(lp_wardrobe_assigned(wardrobe, 0), LP_PLACE_OPENING);
     CU_ASSERT_EQUAL(lp_wardrobe_assigned(wardrobe, 1), LP_PLACE_SECOND);
     CU_ASSERT_EQUAL(dressed_in_child(wardrobe, 0, true), TEST_EXIT(0));
-    lp_wardrobe_close(wardrobe, &from_malloc);
+    lp_wardrobe_close(wardrobe, false, &from_malloc);
 }
 
 TEST(wardrobe, the_host_reads_nothing_of_what_others_wrote)
@@ -88,7 +89,7 @@ TEST(wardrobe, the_host_reads_nothing_of_what_others_wrote)
     lp_wardrobe_assign(wardrobe, 1, LP_PLACE_FIRST);
     CU_ASSERT_EQUAL(dressed_in_child(wardrobe, 0, true), TEST_EXIT(0));
     memset(last_mapped, 0xff, last_size);
-    lp_wardrobe_close(wardrobe, &from_malloc);
+    lp_wardrobe_close(wardrobe, false, &from_malloc);
     CU_ASSERT_EQUAL(msync(last_mapped, last_size, MS_ASYNC), -1); /* all of it is gone */
     CU_ASSERT_EQUAL(errno, ENOMEM);
 }
@@ -110,5 +111,5 @@ TEST(wardrobe, a_worker_refuses_what_nobody_of_ours_has_written)
     CU_ASSERT_EQUAL(dressed_in_child(wardrobe, -EPROTO, true), TEST_EXIT(0));
     memset(last_mapped, 0xff, last_size);
     CU_ASSERT_EQUAL(dressed_in_child(wardrobe, -EPROTO, true), TEST_EXIT(0));
-    lp_wardrobe_close(wardrobe, &from_malloc);
+    lp_wardrobe_close(wardrobe, false, &from_malloc);
 }
