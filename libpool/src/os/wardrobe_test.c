@@ -56,7 +56,6 @@ static int dress(void *arg)
     if (error || !outfit)
         return 0;
     const char *name = lp_outfit_wear(outfit, 1) == 0 ? getenv("LIBPOOL_TEST_1") : NULL;
-    lp_outfit_release(outfit, &from_malloc);
     return name && strcmp(name, "there") == 0 ? 0 : 2;
 }
 
@@ -107,6 +106,11 @@ TEST(wardrobe, a_worker_refuses_what_nobody_of_ours_has_written)
         CU_ASSERT_EQUAL(end & 0x7f, 0);                  /* whatever it says, no crash */
         CU_ASSERT_TRUE(word > 3 || end == TEST_EXIT(0)); /* both lengths */
     }
+    CU_ASSERT_EQUAL(lp_wardrobe_fill(wardrobe, LP_PLACE_FIRST, &outfit), 0);
+    memset(last_mapped + (size_t)2 * LP_WARDROBE_PLACE_BYTES, 0xff, SLOTS * sizeof(uint32_t));
+    CU_ASSERT_EQUAL(dressed_in_child(wardrobe, -EPROTO, true), TEST_EXIT(0)); /* no such place */
+    lp_wardrobe_assign(wardrobe, 1, LP_PLACE_FIRST);
+    CU_ASSERT_EQUAL(dressed_in_child(wardrobe, 0, true), TEST_EXIT(0));
     memset(last_mapped, 0, LP_WARDROBE_PLACE_BYTES);
     CU_ASSERT_EQUAL(dressed_in_child(wardrobe, -EPROTO, true), TEST_EXIT(0));
     memset(last_mapped, 0xff, last_size);
