@@ -975,7 +975,7 @@ int libpool_worker_stopping(const libpool_worker *worker);
 /*
  * A sign of life of the running task, and one that says how far it is (text may be NULL, and is cut to
  * what fits). Neither makes a system call or wakes anybody. -EINVAL outside a task. From one thread at a
- * time; a process that the task forks may call them, too.
+ * time; a process that the task forks may call them, too (LIBPOOL_THREADS: unheard, -ECHILD).
  */
 void libpool_worker_beat(libpool_worker *worker);
 int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t total,

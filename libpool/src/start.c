@@ -168,8 +168,10 @@ int lp_start_share(struct lp_start *start, const struct lp_manifest *manifest, s
         start->memory = lp_sys.map_shared(bytes);
         start->memory_bytes = bytes;
     }
-    *windows = start->memory ? start->memory + start->manifest_bytes : NULL;
-    return *windows ? 0 : -ENOMEM;
+    if (!start->memory)
+        return -ENOMEM;
+    *windows = start->memory + start->manifest_bytes;
+    return lp_sys.set_inherited(start->memory, start->memory_bytes, false) ? -ENOMEM : 0;
 }
 
 void lp_start_tell(const struct lp_start *start, const struct lp_manifest *manifest)
@@ -180,7 +182,7 @@ void lp_start_tell(const struct lp_start *start, const struct lp_manifest *manif
 void lp_start_release(struct lp_start *start, uint32_t slots, bool forked,
                       const libpool_allocator *allocator)
 {
-    if (start->memory)
+    if (start->memory && !forked)
         (void)lp_sys.unmap(start->memory, start->memory_bytes);
     if (!forked)
         lp_fd_close(&start->program.memory_fd);

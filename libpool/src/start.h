@@ -41,7 +41,8 @@ int lp_start_copy(struct lp_start *start, const libpool_options *options,
 
 /*
  * The windows, `bytes` of them: anonymous, or behind the manifest in memory that has a descriptor.
- * The manifest is as large as that of each birth. 0 or -errno.
+ * The manifest is as large as that of each birth. No child inherits them but as the zygote (zygote.h): what
+ * a task of another pool has in its memory it can write. 0 or -errno.
  */
 int lp_start_share(struct lp_start *start, const struct lp_manifest *manifest, size_t bytes,
                    char **windows, const libpool_allocator *allocator);
@@ -49,7 +50,10 @@ int lp_start_share(struct lp_start *start, const struct lp_manifest *manifest, s
 /* Before each birth of a spawned zygote. */
 void lp_start_tell(const struct lp_start *start, const struct lp_manifest *manifest);
 
-/* Unmaps, closes (unless this is a forked copy), frees. `slots` as in the manifest. */
+/*
+ * Unmaps and closes (unless this is a forked copy, where addresses and numbers may stand for something else),
+ * frees. `slots` as in the manifest.
+ */
 void lp_start_release(struct lp_start *start, uint32_t slots, bool forked,
                       const libpool_allocator *allocator);
 

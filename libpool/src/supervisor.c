@@ -1328,7 +1328,7 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
     pool->heir_pids = lp_alloc_zeroed(allocator, slots * sizeof *pool->heir_pids);
     bool forks = pool->start.method == LIBPOOL_FORK,
          threads = pool->start.method == LIBPOOL_THREADS;
-    pool->wardrobe = forks ? lp_wardrobe_open(slots) : NULL;
+    pool->wardrobe = forks ? lp_wardrobe_open(slots, allocator) : NULL;
     pool->threads.slots = threads ? slots : 0;
     pool->threads.seats = lp_alloc_zeroed(allocator,
                                           pool->threads.slots * sizeof *pool->threads.seats);
@@ -1445,6 +1445,16 @@ static void describe_worker(libpool *pool)
     };
 }
 
+/* Of a program that is executed the zygote has another mapping. */
+static void lend_memory(libpool *pool)
+{
+    struct lp_zygote_memory *lent = pool->zygote_options.lent;
+    if (pool->start.method != LIBPOOL_FORK)
+        return;
+    lent[0] = (struct lp_zygote_memory){pool->start.memory, pool->start.memory_bytes};
+    lent[1].memory = lp_wardrobe_memory(pool->wardrobe, &lent[1].bytes);
+}
+
 static void describe_zygote(libpool *pool)
 {
     bool traces = pool->options.flags & LIBPOOL_TRACE;
@@ -1463,6 +1473,7 @@ static void describe_zygote(libpool *pool)
         .place = pool->options.flags & LIBPOOL_NO_CGROUP ? NULL : &pool->place,
         .program = pool->start.method == LIBPOOL_SPAWN ? &pool->start.program : NULL,
     };
+    lend_memory(pool);
     pool->threads.body = enter_thread;
     pool->threads.context = pool;
     pool->threads.name = pool->name;
@@ -1586,7 +1597,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;
     lp_start_release(&pool->start, slots, forked, allocator);
-    lp_wardrobe_close(pool->wardrobe);
+    lp_wardrobe_close(pool->wardrobe, forked, allocator);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));
     lp_release(allocator, pool->threads.seats, pool->threads.slots * sizeof *pool->threads.seats);
     lp_release(allocator, pool->heir_fds, slots * sizeof *pool->heir_fds);

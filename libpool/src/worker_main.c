@@ -108,14 +108,21 @@ void *libpool_worker_data(const libpool_worker *worker)
     return worker->data;
 }
 
+/* Of a thread's task, that is: there is no window then. A worker process's children share it. */
+static bool is_in_child(const libpool_worker *worker)
+{
+    return worker->way_out && *worker->alive != worker->alive_here;
+}
+
 int libpool_worker_stopping(const libpool_worker *worker)
 {
-    return worker->task_id && lp_channel_is_asked(&worker->channel, worker->task_id);
+    return worker->task_id && !is_in_child(worker) &&
+           lp_channel_is_asked(&worker->channel, worker->task_id);
 }
 
 void libpool_worker_beat(libpool_worker *worker)
 {
-    if (worker->task_id)
+    if (worker->task_id && !is_in_child(worker))
         lp_board_beat(lp_window_board(worker->channel.window), lp_supervisor_now());
 }
 
@@ -124,6 +131,8 @@ int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t tota
     struct lp_progress report = {.task_id = worker->task_id, .done = done, .total = total};
     if (worker->task_id == 0)
         return -EINVAL;
+    if (is_in_child(worker))
+        return -ECHILD;
     if (text)
         strncpy(report.text, text, sizeof report.text - 1);
     lp_board_write(lp_window_board(worker->channel.window), &report);
@@ -639,9 +648,12 @@ static int dress(libpool_worker *worker)
                        : 0;
     if (untraced)
         return untraced;
-    if (kit->wardrobe && !lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit))
-        return -ENOMEM - LIBPOOL_STEP_ENVIRONMENT;
-    int error = keep_tail(worker, outfit);
+    int error = 0;
+    if (kit->wardrobe)
+        error = lp_wardrobe_take(kit->wardrobe, worker->slot, kit->outfit, &outfit);
+    if (error)
+        return error - LIBPOOL_STEP_ENVIRONMENT;
+    error = keep_tail(worker, outfit);
     return error ? error - LIBPOOL_STEP_STDIO : lp_outfit_wear(outfit, worker->number);
 }
 

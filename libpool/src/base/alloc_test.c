@@ -400,6 +400,7 @@ static bool is_refused(void)
 REFUSING(void *, map, (size_t size), (size), 0)
 REFUSING(void *, map_shared, (size_t size), (size), 0)
 REFUSING(int, wipe_on_fork, (void *memory, size_t size), (memory, size), -EINVAL)
+REFUSING(int, set_inherited, (void *memory, size_t size, int on), (memory, size, on), -ENOMEM)
 REFUSING(int, eventfd, (unsigned count, int flags), (count, flags), -EMFILE)
 REFUSING(int, epoll_create, (int flags), (flags), -EMFILE)
 REFUSING(int, epoll_ctl, (int epoll_fd, int operation, int fd, struct epoll_event *event),
@@ -451,6 +452,7 @@ TEST_WITHIN(scarce, open_with_each_kernel_call_refused_tells_or_gets_by, 60000)
     SWEEP_ROW(map);
     SWEEP_ROW(map_shared);
     SWEEP_ROW(wipe_on_fork);
+    SWEEP_ROW(set_inherited);
     SWEEP_ROW(eventfd);
     SWEEP_ROW(epoll_create);
     SWEEP_ROW(epoll_ctl);

@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/pieces.h"
 #include "os/channel.h"
 #include "os/zygote.h"
-
-#define ALIGN ((size_t)8)
 
 /* What both sides were built with. */
 struct seal {
@@ -37,39 +36,18 @@ static struct seal make_seal(void)
 
 /* ---- Written ----------------------------------------------------------------------------- */
 
-struct pen {
-    char *at; /* NULL: only counts */
-    size_t used;
-};
-
-static size_t padded(size_t size)
-{
-    return (size + ALIGN - 1) & ~(ALIGN - 1);
-}
-
-static void put(struct pen *pen, const void *data, size_t size)
-{
-    const uint64_t length = size;
-    if (pen->at != NULL) {
-        memcpy(pen->at + pen->used, &length, sizeof(length));
-        memcpy(pen->at + pen->used + sizeof(length), data, size);
-        memset(pen->at + pen->used + sizeof(length) + size, 0, padded(size) - size);
-    }
-    pen->used += sizeof(length) + padded(size);
-}
-
 /* NULL is no bytes; "" is one. */
-static void put_text(struct pen *pen, const char *text)
+static void put_text(struct lp_pieces_pen *pen, const char *text)
 {
-    put(pen, text != NULL ? text : "", text != NULL ? strlen(text) + 1 : 0);
+    lp_pieces_put(pen, text != NULL ? text : "", text != NULL ? strlen(text) + 1 : 0);
 }
 
 static void put_outfit(void *pen, const void *data, size_t size)
 {
-    put(pen, data, size);
+    lp_pieces_put(pen, data, size);
 }
 
-static void put_all(struct pen *pen, const struct lp_manifest *manifest)
+static void put_all(struct lp_pieces_pen *pen, const struct lp_manifest *manifest)
 {
     const struct seal seal = make_seal();
     const struct fixed fixed = {.result_bytes = manifest->result_bytes,
@@ -82,11 +60,11 @@ static void put_all(struct pen *pen, const struct lp_manifest *manifest)
                                 .preloads = manifest->preloads,
                                 .traces = manifest->traces,
                                 .has_place = manifest->place != NULL};
-    put(pen, &seal, sizeof(seal));
-    put(pen, &fixed, sizeof(fixed));
+    lp_pieces_put(pen, &seal, sizeof(seal));
+    lp_pieces_put(pen, &fixed, sizeof(fixed));
     if (manifest->place != NULL)
-        put(pen, manifest->place, sizeof(*manifest->place));
-    put(pen, manifest->heir_pids, manifest->slots * sizeof(manifest->heir_pids[0]));
+        lp_pieces_put(pen, manifest->place, sizeof(*manifest->place));
+    lp_pieces_put(pen, manifest->heir_pids, manifest->slots * sizeof(manifest->heir_pids[0]));
     put_text(pen, manifest->name);
     put_text(pen, manifest->object);
     put_text(pen, manifest->initializer);
@@ -96,14 +74,15 @@ static void put_all(struct pen *pen, const struct lp_manifest *manifest)
 
 size_t lp_manifest_bytes(const struct lp_manifest *manifest)
 {
-    struct pen pen = {.at = NULL};
+    struct lp_pieces_pen pen = {.at = NULL};
     put_all(&pen, manifest);
     return sizeof(uint64_t) + pen.used;
 }
 
 void lp_manifest_write(const struct lp_manifest *manifest, void *memory, size_t size)
 {
-    struct pen pen = {.at = (char *)memory + sizeof(uint64_t)};
+    struct lp_pieces_pen pen = {.at = (char *)memory + sizeof(uint64_t),
+                                .room = size - sizeof(uint64_t)};
     const uint64_t length = size - sizeof(uint64_t);
     memcpy(memory, &length, sizeof(length));
     put_all(&pen, manifest);
@@ -111,42 +90,18 @@ void lp_manifest_write(const struct lp_manifest *manifest, void *memory, size_t 
 
 /* ---- Read -------------------------------------------------------------------------------- */
 
-struct reader {
-    const char *at;
-    size_t left;
-    bool is_bad;
-};
-
-static const void *take(struct reader *reader, size_t *size)
-{
-    uint64_t length = 0;
-    *size = 0;
-    if (reader->left >= sizeof(length))
-        memcpy(&length, reader->at, sizeof(length));
-    reader->is_bad = reader->is_bad || reader->left < sizeof(length) ||
-                     length > reader->left - sizeof(length) ||
-                     padded(length) > reader->left - sizeof(length);
-    if (reader->is_bad)
-        return NULL;
-    const void *data = reader->at + sizeof(length);
-    reader->at += sizeof(length) + padded(length);
-    reader->left -= sizeof(length) + padded(length);
-    *size = length;
-    return data;
-}
-
-static const void *take_exactly(struct reader *reader, size_t size)
+static const void *take_exactly(struct lp_pieces_reader *reader, size_t size)
 {
     size_t there;
-    const void *data = take(reader, &there);
+    const void *data = lp_pieces_take(reader, &there);
     reader->is_bad = reader->is_bad || there != size;
     return reader->is_bad ? NULL : data;
 }
 
-static const char *take_text(struct reader *reader)
+static const char *take_text(struct lp_pieces_reader *reader)
 {
     size_t size;
-    const char *text = take(reader, &size);
+    const char *text = lp_pieces_take(reader, &size);
     if (size > 0 && memchr(text, 0, size) != text + size - 1)
         reader->is_bad = true;
     return size == 0 || reader->is_bad ? NULL : text;
@@ -154,10 +109,10 @@ static const char *take_text(struct reader *reader)
 
 static const void *take_outfit(void *reader, size_t *size)
 {
-    return take(reader, size);
+    return lp_pieces_take(reader, size);
 }
 
-static void take_fixed(struct reader *reader, struct lp_manifest *manifest)
+static void take_fixed(struct lp_pieces_reader *reader, struct lp_manifest *manifest)
 {
     const struct fixed *fixed = take_exactly(reader, sizeof(*fixed));
     if (fixed == NULL)
@@ -175,7 +130,7 @@ static void take_fixed(struct reader *reader, struct lp_manifest *manifest)
         manifest->place = take_exactly(reader, sizeof(*manifest->place));
 }
 
-static bool has_our_seal(struct reader *reader)
+static bool has_our_seal(struct lp_pieces_reader *reader)
 {
     const struct seal ours = make_seal();
     const struct seal *theirs = take_exactly(reader, sizeof(ours));
@@ -197,7 +152,7 @@ int lp_manifest_read(struct lp_manifest *manifest, const void *memory, size_t si
     *manifest = (struct lp_manifest){0};
     if (size < length || lp_manifest_length(memory, size) != size)
         return -EPROTO;
-    struct reader reader = {.at = (const char *)memory + length, .left = size - length};
+    struct lp_pieces_reader reader = {.at = (const char *)memory + length, .left = size - length};
     if (!has_our_seal(&reader))
         return -EPROTO;
     take_fixed(&reader, manifest);

@@ -132,12 +132,6 @@ int lp_outfit_copy(struct lp_outfit **copy, const libpool_outfit *given,
     return 0;
 }
 
-int lp_outfit_again(struct lp_outfit **copy, const struct lp_outfit *outfit,
-                    const libpool_allocator *allocator)
-{
-    return lp_outfit_copy(copy, &outfit->is, allocator);
-}
-
 void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *allocator)
 {
     if (outfit != NULL)
@@ -162,14 +156,9 @@ bool lp_outfit_keeps_tail(const struct lp_outfit *outfit)
 
 /* ---- To another program ------------------------------------------------------------------ */
 
-void lp_outfit_pack(const struct lp_outfit *outfit,
-                    void (*put)(void *pen, const void *data, size_t size), void *pen)
+static void pack(const libpool_outfit *is, void (*put)(void *pen, const void *data, size_t size),
+                 void *pen)
 {
-    if (outfit == NULL) {
-        put(pen, "", 0);
-        return;
-    }
-    const libpool_outfit *is = &outfit->is;
     put(pen, is, sizeof(*is)); /* of its pointers only whether they are NULL counts there */
     put(pen, is->limits ? is->limits : (const void *)"", is->limits_count * sizeof(is->limits[0]));
     put(pen, is->cpus ? is->cpus : (const void *)"", is->cpus_count * sizeof(is->cpus[0]));
@@ -177,6 +166,24 @@ void lp_outfit_pack(const struct lp_outfit *outfit,
         put(pen, is->directory, strlen(is->directory) + 1);
     for (uint32_t i = 0; i < is->environment_count; i++)
         put(pen, is->environment[i], strlen(is->environment[i]) + 1);
+}
+
+void lp_outfit_pack(const struct lp_outfit *outfit,
+                    void (*put)(void *pen, const void *data, size_t size), void *pen)
+{
+    if (outfit == NULL)
+        put(pen, "", 0);
+    else
+        pack(&outfit->is, put, pen);
+}
+
+int lp_outfit_pack_given(const libpool_outfit *given,
+                         void (*put)(void *pen, const void *data, size_t size), void *pen)
+{
+    if (!is_outfit(given))
+        return -EINVAL;
+    pack(given, put, pen);
+    return 0;
 }
 
 static const char *take_text(const void *(*take)(void *reader, size_t *size), void *reader)

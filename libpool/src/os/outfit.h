@@ -21,9 +21,6 @@ struct lp_outfit;
  */
 int lp_outfit_copy(struct lp_outfit **copy, const libpool_outfit *given,
                    const libpool_allocator *allocator);
-/* A copy of a copy. 0, -ENOMEM. */
-int lp_outfit_again(struct lp_outfit **copy, const struct lp_outfit *outfit,
-                    const libpool_allocator *allocator);
 void lp_outfit_release(struct lp_outfit *outfit, const libpool_allocator *allocator);
 
 /* Whether workers read from the host's descriptor 0, which the zygote then has to keep. NULL: no. */
@@ -39,6 +36,9 @@ bool lp_outfit_keeps_tail(const struct lp_outfit *outfit);
  */
 void lp_outfit_pack(const struct lp_outfit *outfit,
                     void (*put)(void *pen, const void *data, size_t size), void *pen);
+/* What was given, without a copy of it: 0, or -EINVAL (nothing was put). */
+int lp_outfit_pack_given(const libpool_outfit *given,
+                         void (*put)(void *pen, const void *data, size_t size), void *pen);
 int lp_outfit_unpack(struct lp_outfit **copy, const void *(*take)(void *reader, size_t *size),
                      void *reader);
 

@@ -3,63 +3,94 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "base/alloc.h"
+#include "base/pieces.h"
 #include "sys/sys.h"
 
-struct lp_wardrobe {
+#define FRONT_BYTES sizeof(uint64_t) /* of a place: how much of it is filled */
+
+struct shared {
     _Alignas(64) char places[2][LP_WARDROBE_PLACE_BYTES];
-    uint32_t slots;
     uint32_t assigned[]; /* by slot: enum lp_place */
 };
 
-static size_t bytes_of(uint32_t slots)
+struct lp_wardrobe {
+    struct shared *shared;
+    uint32_t slots;
+    uint32_t assigned[]; /* the same, and ours */
+};
+
+static size_t shared_bytes(uint32_t slots)
+{
+    return sizeof(struct shared) + slots * sizeof(uint32_t);
+}
+
+static size_t own_bytes(uint32_t slots)
 {
     return sizeof(struct lp_wardrobe) + slots * sizeof(uint32_t);
 }
 
-struct lp_wardrobe *lp_wardrobe_open(uint32_t slots)
+struct lp_wardrobe *lp_wardrobe_open(uint32_t slots, const libpool_allocator *allocator)
 {
-    struct lp_wardrobe *wardrobe = lp_sys.map_shared(bytes_of(slots));
-    if (wardrobe)
-        wardrobe->slots = slots;
-    return wardrobe;
+    struct lp_wardrobe *wardrobe = lp_alloc_zeroed(allocator, own_bytes(slots));
+    if (wardrobe == NULL)
+        return NULL;
+    wardrobe->slots = slots;
+    wardrobe->shared = lp_sys.map_shared(shared_bytes(slots));
+    if (wardrobe->shared != NULL &&
+        lp_sys.set_inherited(wardrobe->shared, shared_bytes(slots), false) == 0)
+        return wardrobe;
+    lp_wardrobe_close(wardrobe, false, allocator);
+    return NULL;
 }
 
-void lp_wardrobe_close(struct lp_wardrobe *wardrobe)
+void lp_wardrobe_close(struct lp_wardrobe *wardrobe, bool forked,
+                       const libpool_allocator *allocator)
 {
-    if (wardrobe)
-        (void)lp_sys.unmap(wardrobe, bytes_of(wardrobe->slots));
+    if (wardrobe == NULL)
+        return;
+    if (wardrobe->shared != NULL && !forked)
+        (void)lp_sys.unmap(wardrobe->shared, shared_bytes(wardrobe->slots));
+    lp_release(allocator, wardrobe, own_bytes(wardrobe->slots));
 }
 
-static char *place_of(struct lp_wardrobe *wardrobe, enum lp_place place)
+void *lp_wardrobe_memory(const struct lp_wardrobe *wardrobe, size_t *size)
 {
-    return wardrobe->places[place == LP_PLACE_SECOND];
+    *size = shared_bytes(wardrobe->slots);
+    return wardrobe->shared;
 }
 
-/* The place itself, for what fits into it. */
-static void *allocate_place(void *place, size_t size)
+static char *place_of(const struct lp_wardrobe *wardrobe, uint32_t place)
 {
-    return size <= LP_WARDROBE_PLACE_BYTES ? place : NULL;
+    return wardrobe->shared->places[place == LP_PLACE_SECOND];
 }
 
-static void release_place(void *place, void *pointer, size_t size)
+static void put(void *pen, const void *data, size_t size)
 {
-    (void)place, (void)pointer, (void)size;
+    lp_pieces_put(pen, data, size);
 }
 
 int lp_wardrobe_fill(struct lp_wardrobe *wardrobe, enum lp_place place,
                      const libpool_outfit *outfit)
 {
-    const libpool_allocator allocator = {
-        .context = place_of(wardrobe, place), .allocate = allocate_place, .release = release_place};
-    struct lp_outfit *copy;
-    int error = lp_outfit_copy(&copy, outfit, &allocator);
-    return error == -ENOMEM ? -E2BIG : error;
+    char *at = place_of(wardrobe, place);
+    struct lp_pieces_pen pen = {.at = at + FRONT_BYTES,
+                                .room = LP_WARDROBE_PLACE_BYTES - FRONT_BYTES};
+    int error = lp_outfit_pack_given(outfit, put, &pen);
+    if (!error && pen.used > pen.room)
+        error = -E2BIG;
+    if (error)
+        return error;
+    const uint64_t filled = pen.used;
+    memcpy(at, &filled, sizeof(filled));
+    return 0;
 }
 
 void lp_wardrobe_assign(struct lp_wardrobe *wardrobe, uint32_t slot, enum lp_place place)
 {
-    wardrobe->assigned[slot] = place;
+    wardrobe->assigned[slot] = wardrobe->shared->assigned[slot] = place;
 }
 
 enum lp_place lp_wardrobe_assigned(const struct lp_wardrobe *wardrobe, uint32_t slot)
@@ -67,16 +98,40 @@ enum lp_place lp_wardrobe_assigned(const struct lp_wardrobe *wardrobe, uint32_t 
     return (enum lp_place)wardrobe->assigned[slot];
 }
 
-bool lp_wardrobe_take(struct lp_wardrobe *wardrobe, uint32_t slot, struct lp_outfit *opening,
-                      struct lp_outfit **outfit)
+static const void *take(void *reader, size_t *size)
 {
-    static const libpool_allocator none;
-    enum lp_place place = lp_wardrobe_assigned(wardrobe, slot);
-    bool taken = true;
+    return lp_pieces_take(reader, size);
+}
+
+/* Out of a copy, so that what was checked is what is used. */
+static int unpack(const struct lp_wardrobe *wardrobe, uint32_t place, struct lp_outfit **outfit)
+{
+    static const libpool_allocator from_malloc;
+    const char *at = place_of(wardrobe, place);
+    uint64_t filled;
+    memcpy(&filled, at, sizeof(filled));
+    if (filled == 0 || filled > LP_WARDROBE_PLACE_BYTES - FRONT_BYTES)
+        return -EPROTO;
+    char *copy = lp_alloc(&from_malloc, filled);
+    if (copy == NULL)
+        return -ENOMEM;
+    memcpy(copy, at + FRONT_BYTES, filled);
+    struct lp_pieces_reader reader = {.at = copy, .left = filled};
+    int error = lp_outfit_unpack(outfit, take, &reader);
+    if (!error && (reader.is_bad || reader.left != 0))
+        error = -EPROTO;
+    lp_release(&from_malloc, copy, filled);
+    return error;
+}
+
+int lp_wardrobe_take(const struct lp_wardrobe *wardrobe, uint32_t slot, struct lp_outfit *opening,
+                     struct lp_outfit **outfit)
+{
+    uint32_t place = *(const volatile uint32_t *)&wardrobe->shared->assigned[slot];
+    int error = place > LP_PLACE_SECOND ? -EPROTO : 0;
     *outfit = place == LP_PLACE_OPENING ? opening : NULL;
-    if (place >= LP_PLACE_FIRST)
-        taken = lp_outfit_again(outfit, (const struct lp_outfit *)(void *)place_of(wardrobe, place),
-                                &none) == 0;
-    lp_wardrobe_close(wardrobe);
-    return taken;
+    if (!error && place >= LP_PLACE_FIRST)
+        error = unpack(wardrobe, place, outfit);
+    (void)lp_sys.unmap(wardrobe->shared, shared_bytes(wardrobe->slots));
+    return error;
 }

@@ -7,13 +7,17 @@
  * can be filled while workers put on what is in the other, and for each slot a word that says which. The
  * host writes it before it asks for the worker; a worker copies what it finds there and unmaps it before
  * any code of the application runs.
+ *
+ * A process that should not might write there all the same. So the host only ever writes: what it has to
+ * know of the wardrobe it has for itself, and an outfit lies there without pointers, in pieces of which
+ * the worker believes nothing (pieces.h).
  */
 #ifndef LP_OS_WARDROBE_H
 #define LP_OS_WARDROBE_H
 
 #include "os/outfit.h"
 
-#define LP_WARDROBE_PLACE_BYTES (256u * 1024) /* an outfit with all it points to */
+#define LP_WARDROBE_PLACE_BYTES (256u * 1024) /* an outfit with all it points to, in pieces */
 
 enum lp_place {
     LP_PLACE_OPENING = 0, /* what was set when the pool was opened */
@@ -24,8 +28,14 @@ enum lp_place {
 
 struct lp_wardrobe;
 
-struct lp_wardrobe *lp_wardrobe_open(uint32_t slots); /* NULL: no memory */
-void lp_wardrobe_close(struct lp_wardrobe *wardrobe);
+struct lp_wardrobe *lp_wardrobe_open(uint32_t slots,
+                                     const libpool_allocator *allocator); /* NULL: no memory */
+/* `forked`: in a copy of the application, where the shared memory is not. */
+void lp_wardrobe_close(struct lp_wardrobe *wardrobe, bool forked,
+                       const libpool_allocator *allocator);
+
+/* What is shared; no child inherits it but as the zygote (zygote.h). */
+void *lp_wardrobe_memory(const struct lp_wardrobe *wardrobe, size_t *size);
 
 /* 0, -EINVAL (see libpool_outfit), -E2BIG. The place is LP_PLACE_FIRST or later, and nobody looks into it. */
 int lp_wardrobe_fill(struct lp_wardrobe *wardrobe, enum lp_place place,
@@ -35,10 +45,10 @@ void lp_wardrobe_assign(struct lp_wardrobe *wardrobe, uint32_t slot, enum lp_pla
 enum lp_place lp_wardrobe_assigned(const struct lp_wardrobe *wardrobe, uint32_t slot);
 
 /*
- * In a worker: what its slot is to wear, a copy that stays, and the wardrobe is gone. `opening` is what
- * the pool was opened with. false: no memory.
+ * In a worker: what its slot is to wear, a copy that stays, and the shared memory is gone. `opening` is
+ * what the pool was opened with. 0, -ENOMEM, -EPROTO (nobody of ours has written that).
  */
-bool lp_wardrobe_take(struct lp_wardrobe *wardrobe, uint32_t slot, struct lp_outfit *opening,
-                      struct lp_outfit **outfit);
+int lp_wardrobe_take(const struct lp_wardrobe *wardrobe, uint32_t slot, struct lp_outfit *opening,
+                     struct lp_outfit **outfit);
 
 #endif

@@ -90,6 +90,11 @@ struct lp_report {
  */
 typedef void lp_worker_main(void *context, uint32_t slot, uint32_t number, uint32_t generation);
 
+struct lp_zygote_memory {
+    void *memory;
+    size_t bytes;
+};
+
 struct lp_zygote_options {
     uint32_t slots;
     void (*begin)(
@@ -111,6 +116,12 @@ struct lp_zygote_options {
     const pid_t *heir_pids;
     const struct lp_program *program; /* NULL: it is forked. Else it is this program, which has
                                          all but descriptors from its manifest; borrowed */
+    /*
+     * Shared memory that children don't inherit (MADV_DONTFORK), but a forked zygote does: else all
+     * zygotes and workers of other pools had it, too. While this one is being forked a thread that
+     * forks has it in its child as well, so what lies there is never believed.
+     */
+    struct lp_zygote_memory lent[2];
 };
 
 struct lp_zygote_link {

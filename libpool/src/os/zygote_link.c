@@ -68,11 +68,26 @@ static __attribute__((noinline)) void exec_zygote(struct delivery *delivery)
         abandon(delivery, delivery->error);
 }
 
+static int lend(const struct lp_zygote_options *options, bool on)
+{
+    int error = 0;
+    for (size_t i = 0; i < sizeof(options->lent) / sizeof(options->lent[0]); i++) {
+        const struct lp_zygote_memory *lent = &options->lent[i];
+        int failed = lent->bytes ? lp_sys.set_inherited(lent->memory, lent->bytes, on) : 0;
+        error = error ? error : failed;
+    }
+    return error;
+}
+
+/* What is lent is inherited for as long as fork() takes: that is the midwife's, who shares the memory. */
 static void fork_zygote(struct delivery *delivery)
 {
-    delivery->pid = lp_sys.fork();
+    const struct lp_zygote_options *options = delivery->birth.options;
+    int error = lend(options, true);
+    delivery->pid = error ? error : lp_sys.fork();
     if (delivery->pid == 0)
         lp_zygote_main(&delivery->birth);
+    (void)lend(options, false);
 }
 
 static int midwife(void *arg)

@@ -99,6 +99,8 @@ ROW(int, futex_wake, (const _Atomic uint32_t *word),
 ROW(int, futex_wake_all, (const _Atomic uint32_t *word),
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0))
 ROW(int, wipe_on_fork, (void *memory, size_t size), madvise(memory, size, MADV_WIPEONFORK))
+ROW(int, set_inherited, (void *memory, size_t size, int on),
+    madvise(memory, size, on ? MADV_DOFORK : MADV_DONTFORK))
 ROW(int, use_huge_pages, (void *memory, size_t size), madvise(memory, size, MADV_HUGEPAGE))
 
 ROW(int, poll, (struct pollfd * fds, nfds_t count, int timeout_ms), poll(fds, count, timeout_ms))
@@ -336,7 +338,7 @@ static size_t sys_stack_left(void)
         .signal_take = sys_signal_take, .memfd_create = sys_memfd_create,                         \
         .ftruncate = sys_ftruncate, .punch_hole = sys_punch_hole, .execve = sys_execve,           \
         .getrusage = sys_getrusage, .map_own = sys_map_own, .signal_again = sys_signal_again,     \
-        .signal_stack = sys_signal_stack,                                                         \
+        .signal_stack = sys_signal_stack, .set_inherited = sys_set_inherited,                     \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

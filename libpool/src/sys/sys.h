@@ -103,7 +103,8 @@ struct lp_sys {
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
     int (*map_file)(int fd, size_t size, int writable, void **memory); /* its beginning, shared */
     int (*wipe_on_fork)(void *memory, size_t size);
-    int (*use_huge_pages)(void *memory, size_t size); /* where the kernel has them */
+    int (*set_inherited)(void *memory, size_t size, int on); /* by children of fork() */
+    int (*use_huge_pages)(void *memory, size_t size);        /* where the kernel has them */
     void *(*map_stack)(size_t size); /* a page that must not be touched, and the rest; unmap both */
     size_t (*stack_left)(void); /* of the calling thread's; 0: it runs on one of its own making */
 };
