@@ -552,7 +552,8 @@ enum {
  *
  * libpool_future_result(future) is the result in `done`; in `started` NULL, unless it has ended meanwhile. A
  * future that belongs to the application may be freed here, for good: libpool_submit may not have returned
- * yet, and what it hands out is not to be used then. A detached one is valid until the callback returns.
+ * yet, and what it hands out is not to be used then. A detached one is valid until the callback returns, and freeing it here
+ * does nothing.
  *
  * All calls are allowed, on this pool, too, and may wait; one that waits for another callback waits for
  * ever. libpool_close makes those that are left and closes; the callback then returns to no pool. Called
@@ -782,7 +783,10 @@ int libpool_future_part(libpool_future *future, const void **data, size_t *size,
  */
 int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed);
 
-/* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
+/*
+ * Gives the future back; a task that has not ended goes on, detached. NULL is allowed. Once: not again in a
+ * callback of that task.
+ */
 void libpool_future_free(libpool_future *future);
 
 /* ---- Many tasks -------------------------------------------------------------------------- */
