@@ -27,7 +27,7 @@ static void print_family(const struct ch_words *family, FILE *out)
 
 static void print_key(const struct ch_key *key, FILE *out)
 {
-    char described[1024];
+    char described[CH_DESCRIBED_KEY_MAX];
     ch_vocabulary_describe_key(key, described, sizeof(described));
     fprintf(out, "    %s\n        %s", described, key->help);
     if (key->required)

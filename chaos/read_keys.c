@@ -38,7 +38,7 @@ static const char *key_text(struct ch_parser *parser, const struct ch_key *key)
 static void complain_choice(struct ch_parser *parser, const struct ch_key *key,
                             const struct ch_token *at)
 {
-    char shown[256];
+    char shown[CH_DESCRIBED_KEY_MAX];
     const char *best = NULL;
     for (const struct ch_choice *choice = key->choices; choice->word != NULL; choice++)
         ch_nearer(at->text, choice->word, &best);
@@ -282,7 +282,7 @@ static const char *complain_unknown(struct ch_parser *parser, const struct ch_to
                                     const char *name, const struct ch_key_set *sets,
                                     size_t sets_count)
 {
-    char described[900];
+    char described[CH_DESCRIBED_MAX];
     const char *best = NULL;
     for (size_t i = 0; i < sets_count; i++)
         for (size_t j = 0; sets[i].keys != NULL && sets[i].keys[j].word != NULL; j++)
@@ -299,7 +299,7 @@ static const char *complain_unknown(struct ch_parser *parser, const struct ch_to
 static bool take_sign(struct ch_parser *parser, const struct ch_key *key,
                       const struct ch_token **at)
 {
-    char shown[64], described[256];
+    char shown[64], described[CH_DESCRIBED_KEY_MAX];
     enum ch_token_kind wanted = key->form == CH_FORM_EQUALS    ? CH_TOKEN_EQUALS
                                 : key->form == CH_FORM_AT_MOST ? CH_TOKEN_AT_MOST
                                                                : CH_TOKEN_WORD;

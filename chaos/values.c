@@ -46,12 +46,15 @@ void ch_note(struct ch_parser *parser, struct ch_diagnostic *diagnostic, const c
 {
     if (diagnostic == NULL)
         return;
-    char note[1024];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(note, sizeof(note), format, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
-    diagnostic->note = ch_arena_text(parser->arena, note, strlen(note));
+    char *note = ch_arena_take(parser->arena, (size_t)length + 1);
+    va_start(arguments, format);
+    vsnprintf(note, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    diagnostic->note = note;
 }
 
 const char *ch_did_you_mean(struct ch_parser *parser, const char *suggestion)
@@ -103,16 +106,15 @@ const char *ch_read_text(struct ch_parser *parser, const struct ch_token **at, c
     return NULL;
 }
 
-/* Lists the family's words if they fit into a line. */
+/* Lists the family's words. */
 static void note_words(struct ch_parser *parser, struct ch_diagnostic *diagnostic,
                        enum ch_family family)
 {
-    char list[600] = "";
-    size_t count, used = 0;
+    const char *list = "";
+    size_t count;
     const struct ch_word *words = ch_vocabulary_words(family, &count);
-    for (size_t i = 0; i < count && used < sizeof(list); i++)
-        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i > 0 ? ", " : "",
-                                 words[i].word);
+    for (size_t i = 0; i < count; i++)
+        list = ch_arena_format(parser->arena, "%s%s%s", list, i > 0 ? ", " : "", words[i].word);
     ch_note(parser, diagnostic, "known: %s", list);
 }
 

@@ -55,15 +55,17 @@ const char *ch_vocabulary_suggest(enum ch_family family, const char *text)
 
 /* ---- Describing -------------------------------------------------------------------------- */
 
-/* Appends to text, which stays terminated; what does not fit is cut. */
+/* Appends to text, which stays terminated; what does not fit is cut, and that is seen. */
 __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size,
                                                          const char *format, ...)
 {
     size_t used = strlen(text);
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
+    int length = vsnprintf(text + used, size - used, format, arguments);
     va_end(arguments);
+    if (length >= 0 && (size_t)length >= size - used)
+        memcpy(text + size - sizeof("..."), "...", sizeof("..."));
 }
 
 /* The largest unit that divides the value. */
@@ -162,7 +164,7 @@ void ch_vocabulary_describe(const char *word, const struct ch_key *keys, const s
     snprintf(text, size, "%s", word);
     for (size_t i = 0; i < 2; i++) {
         for (const struct ch_key *key = lists[i]; key != NULL && key->word != NULL; key++) {
-            char described[256];
+            char described[CH_DESCRIBED_KEY_MAX];
             ch_vocabulary_describe_key(key, described, sizeof(described));
             append(text, size, "%s%s", before, described);
             before = ", ";

@@ -161,7 +161,11 @@ extern const struct ch_key ch_keys_fill_fds[], ch_keys_pressure[], ch_keys_cance
 extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[], ch_keys_recycle[];
 extern const struct ch_key ch_keys_task[];
 
-/* Writes one key with its form, range and default: "min-workers=0..1024". Cut to fit. */
+/* Room for what any of the two below writes (its test sees to that); what is cut ends in "...". */
+#define CH_DESCRIBED_KEY_MAX 512
+#define CH_DESCRIBED_MAX 4096
+
+/* Writes one key with its form, range and default: "min-workers=0..1024". */
 void ch_vocabulary_describe_key(const struct ch_key *key, char *text, size_t size);
 
 /* "memcg takes: worker=..., limit=...": all keys of up to two lists, either may be NULL. */

@@ -137,11 +137,40 @@ TEST(vocabulary, values_are_described_in_the_largest_unit)
     }
 }
 
-TEST(vocabulary, a_description_that_does_not_fit_is_cut)
+TEST(vocabulary, a_description_that_does_not_fit_is_cut_and_says_so)
 {
     char text[20];
     ch_vocabulary_describe("pool", ch_keys_pool, NULL, text, sizeof(text));
     CU_ASSERT_EQUAL(strlen(text), sizeof(text) - 1);
+    CU_ASSERT_STRING_EQUAL(text + sizeof(text) - 4, "...");
     ch_vocabulary_describe("noop", NULL, NULL, text, sizeof(text));
     CU_ASSERT_STRING_EQUAL(text, "noop takes nothing");
+}
+
+static void check_described(const struct ch_key *keys, const struct ch_key *more)
+{
+    char all[CH_DESCRIBED_MAX], one[CH_DESCRIBED_KEY_MAX];
+    ch_vocabulary_describe("a-word-of-some-length", keys, more, all, sizeof(all));
+    CU_ASSERT(strlen(all) < sizeof(all) - 1);
+    for (const struct ch_key *key = keys; key != NULL && key->word != NULL; key++) {
+        ch_vocabulary_describe_key(key, one, sizeof(one));
+        CU_ASSERT(strlen(one) < sizeof(one) - 1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(all, one));
+    }
+}
+
+TEST(vocabulary, there_is_room_to_describe_each_list_of_keys)
+{
+    check_described(ch_keys_pool, NULL);
+    check_described(ch_keys_host, NULL);
+    check_described(ch_keys_on, NULL);
+    check_described(ch_keys_task, NULL);
+    for (int family = 0; family < CH_FAMILIES; family++) {
+        size_t count;
+        const struct ch_word *words = ch_vocabulary_words((enum ch_family)family, &count);
+        for (size_t i = 0; i < count; i++) {
+            check_described(words[i].keys, ch_keys_submit);
+            check_described(words[i].keys, ch_keys_action);
+        }
+    }
 }

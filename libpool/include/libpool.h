@@ -36,7 +36,8 @@
  *              its range), -EDEADLK (called in a worker of that pool), -ECHILD (in another forked
  *              copy of the application). A future that has ended can be read everywhere.
  *   Times      fields are unsigned, in milliseconds (_ms) or nanoseconds (_ns). Timeouts of calls: -1
- *              waits for ever, 0 does not wait. All clocks are CLOCK_MONOTONIC. Sizes are in bytes.
+ *              (any negative value) waits for ever, 0 does not wait. All clocks are CLOCK_MONOTONIC. Sizes
+ *              are in bytes.
  *   Structs    one that begins with `size` has it set by the caller to sizeof its own struct, also if
  *              it is to be filled. Zero (NULL) in any other field means the default. A newer caller
  *              is accepted by an older library only if what that library does not know is zero
@@ -176,7 +177,7 @@ enum {
 /* libpool_outfit.flags */
 enum {
     LIBPOOL_SET_UMASK = 1u << 0, /* `umask` counts */
-    LIBPOOL_DEAL_CPUS = 1u << 1  /* each slot has one of `cpus` for itself, dealt round robin */
+    LIBPOOL_DEAL_CPUS = 1u << 1  /* each slot has one of `cpus` (not NULL), dealt round robin */
 };
 
 /* libpool_outfit.stdio */
@@ -227,11 +228,11 @@ typedef struct libpool_outfit {
     uint32_t flags;                 /* LIBPOOL_SET_UMASK ... */
     uint32_t stdio[3];              /* descriptors 0, 1, 2: LIBPOOL_STDIO_... */
     const char *directory;          /* the working directory, an absolute path */
-    uint32_t umask;                 /* 0 to 0777, with LIBPOOL_SET_UMASK */
-    uint32_t environment_count;     /* at most 4096, as the two below */
-    const char *const *environment; /* "NAME=VALUE": set; "NAME": unset; in their order */
-    const uint32_t *cpus;           /* CPU numbers. Those that are not there are left out as long as
-                                       one is. With fewer CPUs than slots they are shared */
+    uint32_t umask;                 /* 0 to 0777, with LIBPOOL_SET_UMASK; else 0 */
+    uint32_t environment_count;     /* at most 4096, as the two below; 0: the array is NULL */
+    const char *const *environment; /* "NAME=VALUE": set; "NAME" (not ""): unset; in their order */
+    const uint32_t *cpus;           /* CPU numbers to 8191. Those that are not there are left out as
+                                       long as one is. With fewer CPUs than slots they are shared */
     uint32_t cpus_count;
     uint32_t limits_count;
     const libpool_limit *limits;
@@ -404,9 +405,12 @@ typedef struct libpool_options {
  * that is told: by -EMFILE here, by `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for
  * each slot.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
- * zygote died before it was ready);
- * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed), -EPROTO (it is of another
- * version), -ENOENT (PRELOAD: the object can't be loaded), -EDEADLK, -ENAMETOOLONG;
+ * zygote died before it was ready), -ENOSYS (no pidfd_open: Linux 5.4 is needed, and valgrind 3.19 does not
+ * know it);
+ * LIBPOOL_SPAWN: -ENOENT, -EACCES, -ENOEXEC... (the program can't be executed; with PRELOAD -ENOENT also: the
+ * object can't be loaded, which it is access(2) of zygote_path tells), -EPROTO (it is of another version; a
+ * program that is no zygote runs, with the application's stdio, and is -EAGAIN when it ends), -EDEADLK,
+ * -ENAMETOOLONG;
  * admit_...: -ENOTSUP (this kernel does not tell); governor: -ENOSPC (see there), -ECHILD;
  * options.cgroup: -ENOENT, -EACCES... (no directory can be made in it), -EOPNOTSUPP (no cgroup.kill
  * there), -ENAMETOOLONG.
@@ -552,7 +556,8 @@ enum {
  *
  * libpool_future_result(future) is the result in `done`; in `started` NULL, unless it has ended meanwhile. A
  * future that belongs to the application may be freed here, for good: libpool_submit may not have returned
- * yet, and what it hands out is not to be used then. A detached one is valid until the callback returns.
+ * yet, and what it hands out is not to be used then. A detached one is valid until the callback returns, and
+ * freeing it here does nothing.
  *
  * All calls are allowed, on this pool, too, and may wait; one that waits for another callback waits for
  * ever. libpool_close makes those that are left and closes; the callback then returns to no pool. Called
@@ -767,9 +772,11 @@ int libpool_future_progress(libpool_future *future, libpool_progress *progress);
  * future's until the next call or its end (16-byte aligned). 0: it has ended, and all were taken; -ETIMEDOUT;
  * -ENOMEM: there was no memory for one, told once those that came are taken. timeout_ms as in
  * libpool_future_wait. One thread at a time.
- * When LIBPOOL_PARTS_BYTES of them wait, the task waits in libpool_emit until some are taken or the future is
- * freed, and its result waits behind them: who waits for its end only, without a run timeout, waits for
- * ever. Of a run that is made again (retries) those are dropped that were not taken.
+ * When LIBPOOL_PARTS_BYTES of them wait (each counts, and costs, some 64 bytes beside its data; one may be
+ * in beyond that), the task waits in libpool_emit until some are taken or the future is freed, and its result
+ * waits behind them: who waits for its end only, without a run timeout, waits for ever. Of a run that is made
+ * again (retries) those are dropped that were not taken. What a task has sent before it crashes or exits is
+ * there; of one that is killed, what was under way may be lost.
  */
 int libpool_future_part(libpool_future *future, const void **data, size_t *size, int timeout_ms);
 
@@ -782,7 +789,10 @@ int libpool_future_part(libpool_future *future, const void **data, size_t *size,
  */
 int64_t libpool_cancel_group(libpool *pool, uint64_t group, uint64_t *killed);
 
-/* Gives the future back; a task that has not ended goes on, detached. NULL is allowed. */
+/*
+ * Gives the future back; a task that has not ended goes on, detached. NULL is allowed. Once: not again in a
+ * callback of that task.
+ */
 void libpool_future_free(libpool_future *future);
 
 /* ---- Many tasks -------------------------------------------------------------------------- */

@@ -58,15 +58,22 @@ static int open_and_run(const struct pr_options *options)
     return code;
 }
 
-/* What we open must not become our own 0, 1 or 2. */
+/*
+ * What we open must not become our own 0, 1 or 2. A standard output that is closed can't be written, by a
+ * job of --ungroup either: that is told like any other failure to write.
+ */
 static void fill_standard_descriptors(void)
 {
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        (void)close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDERR_FILENO ? O_RDWR : O_RDONLY);
+}
+
+static int print(const char *text, const char *end)
+{
+    if (fputs(text, stdout) < 0 || fputs(end, stdout) < 0 || fflush(stdout) != 0)
+        return wrong("", "standard output", strerror(errno));
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -76,8 +83,8 @@ int main(int argc, char **argv)
     struct pr_text error = {.data = NULL};
     switch (pr_options_parse(argc, argv, &options, &error)) {
     case PR_WISH_RUN: return open_and_run(&options);
-    case PR_WISH_HELP: return fputs(pr_options_help, stdout) < 0 ? PR_FAILED : 0;
-    case PR_WISH_VERSION: return puts(libpool_version()) < 0 ? PR_FAILED : 0;
+    case PR_WISH_HELP: return print(pr_options_help, "");
+    case PR_WISH_VERSION: return print(libpool_version(), "\n");
     case PR_WISH_WRONG:
         (void)fprintf(stderr, "poolrun: %s\nTry `poolrun --help`.\n", error.data);
         pr_text_free(&error);

@@ -23,7 +23,8 @@ const char pr_options_help[] =
     "(which is that of the line, from 1), {%} for its place among those that run at once (1 to "
     "N).\n"
     "Where none of the three is in it, the line becomes the last argument. A line is always one\n"
-    "argument, or a part of one, whatever characters it has.\n"
+    "argument, or a part of one, whatever characters it has. An empty line is a job,\n"
+    "too: with an empty argument, or an empty command, which succeeds.\n"
     "\n"
     "  ls *.wav | poolrun flac --best           compress all, on all CPUs\n"
     "  ls *.png | poolrun -j 4 --timeout 10s convert {} -resize 100 small/{}\n"
@@ -34,7 +35,8 @@ const char pr_options_help[] =
     "  -j, --jobs N         run N at once (as many as there are CPUs to use)\n"
     "  -a, --arg-file FILE  read lines from FILE, not from standard input\n"
     "  -0, --null           lines end with a zero byte, as those of find -print0\n"
-    "      --timeout TIME   kill a job, with all it has started, after TIME (500ms, 10s, 2m, 1h)\n"
+    "      --timeout TIME   kill a job, with all it has started, after TIME (500ms, 10s, 2m,\n"
+    "                       1h; a bare number is seconds)\n"
     "      --memory SIZE    kill a job when it takes, with all it has started, more than SIZE "
     "(500M,\n"
     "                       2G). The kernel does it where it can, files the job touches included;\n"
@@ -178,7 +180,7 @@ static int parse_value(struct pr_options *options, int letter, const char *value
         wrong = parse_number(value, 1, JOBS_MAX, &options->jobs);
         break;
     case TIMEOUT:
-        name = "--timeout", expected = "a time such as 500ms, 10s, 2m";
+        name = "--timeout", expected = "a time such as 500ms, 10s, 2m; a bare number is seconds";
         wrong = pr_options_parse_ms(value, &options->timeout_ms);
         break;
     case MEMORY:
@@ -241,6 +243,25 @@ static void say_unknown(struct pr_text *error, const char *word)
         pr_text_say(error, "; did you mean --%s?", best);
 }
 
+/* What those who come from xargs write; NULL: nothing of its. */
+static const char *hint_for(int letter)
+{
+    switch (letter) {
+    case 'P': return "xargs -P N is -j N";
+    case 'n':
+    case 'L': return "a line is a job";
+    case 'I': return "{} stands for the line";
+    case 'd': return "lines end with a newline, or with -0";
+    default: return NULL;
+    }
+}
+
+static void say_no_letter(struct pr_text *error, int letter)
+{
+    const char *hint = hint_for(letter);
+    pr_text_say(error, "there is no option -%c%s%s", letter, hint ? "; " : "", hint ? hint : "");
+}
+
 /* Told apart by getopt: ':' a value is missing, '?' unknown, ambiguous, or a value too many. */
 static void say_wrong(struct pr_text *error, int letter, char **argv)
 {
@@ -252,7 +273,7 @@ static void say_wrong(struct pr_text *error, int letter, char **argv)
     else if (optopt > 255 || (optopt && strncmp(word, "--", 2) == 0))
         pr_text_say(error, "%.*s: takes no value", (int)strcspn(word, "="), word);
     else if (optopt)
-        pr_text_say(error, "there is no option -%c", optopt);
+        say_no_letter(error, optopt);
     else
         say_unknown(error, word);
 }

@@ -82,7 +82,8 @@ TEST(poolrun_options, leaves_the_options_of_the_command_alone)
 TEST(poolrun_options, says_what_is_wrong)
 {
     CU_ASSERT_STRING_EQUAL(parse("--timeout", "10q", NULL),
-                           "--timeout: \"10q\": expected a time such as 500ms, 10s, 2m");
+                           "--timeout: \"10q\": expected a time such as 500ms, 10s, 2m; "
+                           "a bare number is seconds");
     CU_ASSERT_STRING_EQUAL(parse("-j", "0", NULL),
                            "--jobs: \"0\": expected a number from 1 to 4000");
     CU_ASSERT_STRING_EQUAL(parse("--halt=now", NULL, NULL),
@@ -102,6 +103,10 @@ TEST(poolrun_options, guesses_what_was_meant)
                            "there is no option --tiemout; did you mean --timeout?");
     CU_ASSERT_STRING_EQUAL(parse("--joblogs", NULL, NULL),
                            "there is no option --joblogs; did you mean --joblog?");
+    CU_ASSERT_STRING_EQUAL(parse("-P4", NULL, NULL), "there is no option -P; xargs -P N is -j N");
+    CU_ASSERT_STRING_EQUAL(parse("-n", "1", NULL), "there is no option -n; a line is a job");
+    CU_ASSERT_STRING_EQUAL(parse("-I", "{}", NULL),
+                           "there is no option -I; {} stands for the line");
     CU_ASSERT_STRING_EQUAL(parse("--elephant", NULL, NULL), "there is no option --elephant");
     CU_ASSERT_STRING_EQUAL(parse("--a-name-that-is-longer-than-any-of-ours", NULL, NULL),
                            "there is no option --a-name-that-is-longer-than-any-of-ours");

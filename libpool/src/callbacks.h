@@ -31,7 +31,8 @@ struct lp_callback {
     libpool_future *future;
     libpool_callback *started, *done; /* either may be NULL */
     void *arg;
-    bool told; /* its start is in the queue, or was */
+    bool told;     /* its start is in the queue, or was */
+    bool detached; /* submitted without a future: nothing of it is the application's to free */
     struct lp_callback_link start, end;
 };
 

@@ -240,6 +240,42 @@ TEST(callbacks, those_that_are_sent_ahead_start_and_end_one_after_the_other)
     CU_ASSERT_EQUAL(wrong, 0);
 }
 
+static void free_it(libpool_future *future, void *arg)
+{
+    libpool_future_free(future);
+    libpool_future_free(future);
+    record(true, future, arg);
+}
+
+static void free_early(libpool_future *future, void *arg)
+{
+    (void)arg;
+    libpool_future_free(future);
+}
+
+TEST(callbacks, a_detached_future_may_be_freed_in_one_and_stays)
+{
+    enum {
+        TASKS = 20
+    };
+    libpool *pool = open_pool(LIBPOOL_CALLBACKS, 1, NULL);
+    libpool_task tasks[TASKS];
+    for (unsigned i = 0; i < TASKS; i++) {
+        tasks[i] = make_task(noop, &args[i]);
+        tasks[i].started = i % 2 ? free_early : NULL;
+        tasks[i].done = free_it;
+    }
+    CU_ASSERT_EQUAL(libpool_submit(pool, &tasks[0], -1, NULL), 0);
+    CU_ASSERT_EQUAL(libpool_submit_many(pool, tasks + 1, TASKS - 1, -1, NULL), TASKS - 1);
+    CU_ASSERT_EQUAL(libpool_drain(pool, DEADLINE_MS), 0);
+    libpool_close(pool);
+    CU_ASSERT_EQUAL_FATAL(seen.n, TASKS);
+    for (unsigned i = 0; i < TASKS; i++) {
+        CU_ASSERT_PTR_EQUAL(seen.entries[i].arg, &args[i]);
+        CU_ASSERT_EQUAL(seen.entries[i].cause, LIBPOOL_COMPLETED);
+    }
+}
+
 TEST(callbacks, the_end_is_told_whatever_it_is)
 {
     libpool *pool = open_pool(LIBPOOL_CALLBACKS, 1, NULL);

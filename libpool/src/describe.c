@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "describe.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -143,6 +144,14 @@ void lp_describe_refusal(libpool_result *result, const unsigned char *why, size_
 
 static void add_cause(struct lp_text *text, const libpool_result *result, uint32_t silent_ms)
 {
+    bool refused = result->cause == LIBPOOL_ERROR && result->code < 0 &&
+                   result->certainty == LIBPOOL_NOT_STARTED;
+    if (refused) {
+        lp_text_add(text, result->code == -EFAULT
+                              ? "the task's function is not mapped in the worker"
+                              : "the task could not be begun");
+        return;
+    }
     if (!silent_ms) {
         lp_text_add(text, cause_sentences[result->cause]);
         return;

@@ -453,7 +453,7 @@ int libpool_future_cancel(libpool_future *future)
 
 void libpool_future_free(libpool_future *future)
 {
-    if (!future)
+    if (!future || (future->callback && future->callback->detached))
         return;
     if (!lp_future_has_ended(future))
         lp_parts_refuse(future);

@@ -509,6 +509,8 @@ TEST(libpool, a_function_that_is_not_mapped_is_an_error)
     CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_ERROR);
     CU_ASSERT_EQUAL(libpool_future_result(future)->code, -EFAULT);
     CU_ASSERT_EQUAL(libpool_future_result(future)->certainty, LIBPOOL_NOT_STARTED);
+    static const char says[] = "the task's function is not mapped in the worker, code -14: task 1";
+    CU_ASSERT(strncmp(libpool_future_result(future)->text, says, sizeof says - 1) == 0);
     libpool_future_free(future);
     CU_ASSERT_EQUAL(stats_of(pool).worker_processes_created, 1);
     libpool_close(pool);

@@ -175,6 +175,8 @@ static int settle_shares(libpool_future *future, int error, libpool_future **out
 {
     if (error)
         lp_future_drop(future);
+    else if (!out && future->callback)
+        future->callback->detached = true;
     if (error || !out)
         lp_future_drop(future);
     else
