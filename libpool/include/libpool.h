@@ -979,7 +979,10 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
  */
 int libpool_emit(libpool_worker *worker, const void *data, size_t size);
 
-/* 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon; else 0. */
+/*
+ * 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon; else 0, also in a
+ * process that a thread's task has forked.
+ */
 int libpool_worker_stopping(const libpool_worker *worker);
 
 /*

@@ -45,7 +45,8 @@ static int print_and_crash(libpool_worker *worker, const void *input, size_t siz
 static int print_and_fail(libpool_worker *worker, const void *input, size_t size)
 {
     (void)worker;
-    (void)fwrite(input, 1, size, stdout); /* not a line: it is seen all the same */
+    if (size)
+        (void)fwrite(input, 1, size, stdout); /* not a line: it is seen all the same */
     return 1;
 }
 

@@ -122,6 +122,7 @@ static __attribute__((noinline, no_sanitize("address", "undefined", "thread"))) 
 {
     volatile uintptr_t here[1] = {0};
     volatile uintptr_t *at = here;
+    __asm__ volatile("" : "+r"(at)); /* else a compiler may know where it leads */
     for (int i = depth; i < 24; i++)
         at[i] = SMASHED;
     if (aborts)
