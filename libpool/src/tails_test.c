@@ -170,7 +170,7 @@ static bool run(libpool *pool, libpool_task_function *function, const char *text
     return ends_with(submit(pool, function, text, strlen(text), 300), cause, tail);
 }
 
-/* Memory of all such files that this process has. */
+/* Memory of all such files that this process has; by name, as a thread may be closing the one looked at. */
 static uint64_t held_bytes(void)
 {
     char link[300];
@@ -180,7 +180,7 @@ static uint64_t held_bytes(void)
         struct stat file;
         ssize_t length = readlinkat(dirfd(directory), entry->d_name, link, sizeof link - 1);
         link[length > 0 ? length : 0] = 0;
-        if (strstr(link, "memfd:tail") && fstat(atoi(entry->d_name), &file) == 0)
+        if (strstr(link, "memfd:tail") && fstatat(dirfd(directory), entry->d_name, &file, 0) == 0)
             bytes += (uint64_t)file.st_blocks * 512;
     }
     if (directory)
