@@ -966,8 +966,10 @@ int libpool_noop(libpool_worker *worker, const void *input, size_t input_size);
  */
 
 /*
- * Sets the result of the running task to a copy of these bytes (a second call appends). -EMSGSIZE
- * beyond result_bytes, -ENOMEM, -EINVAL outside a task. Only from the thread that runs the task.
+ * Adds a copy of these bytes to the result of the running task. From 256 KiB on they leave at once, from
+ * where they are: that takes time of the run, needs no memory of the worker, is a sign of life, and waits
+ * behind parts that nobody takes (libpool_emit). -EMSGSIZE beyond result_bytes, -ENOMEM, -EINVAL outside a
+ * task. Only from the thread that runs the task; in a process that it has forked nothing comes of it.
  */
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 

@@ -86,6 +86,7 @@ void lp_line_expect(struct lp_line *line, libpool_future *future)
     line->future = future;
     line->asked = false;
     future->data_size = 0; /* of an earlier attempt */
+    line->no_memory = false;
     if (future->parts)
         lp_parts_forget(future);
 }
@@ -140,12 +141,22 @@ void lp_line_abandon(struct lp_line *line)
 static void make_room(struct lp_line *line)
 {
     libpool_future *future = line->future;
-    line->no_memory = false;
+    size_t soon = line->missing < RESERVE_BYTES ? (size_t)line->missing : RESERVE_BYTES;
     if (line->message.kind == LP_MESSAGE_PART)
         line->part = future ? lp_part_new(future, (size_t)line->missing) : NULL;
-    else if (future)
-        line->no_memory = !lp_future_reserve(
-            future, line->missing < RESERVE_BYTES ? (size_t)line->missing : RESERVE_BYTES);
+    else if (future && !line->no_memory)
+        line->no_memory = !lp_future_reserve(future, future->data_size + soon);
+}
+
+/* So large the payload of this message may be. What has come of a result counts. */
+static uint64_t most_of(const struct lp_line *line, uint64_t result_bytes)
+{
+    enum lp_message_kind kind = (enum lp_message_kind)line->message.kind;
+    if (kind == LP_MESSAGE_PART)
+        return result_bytes;
+    if (kind == LP_MESSAGE_REPLY || kind == LP_MESSAGE_RESULT)
+        return result_bytes - (line->future ? line->future->data_size : 0);
+    return 0;
 }
 
 static int begin_message(struct lp_line *line, uint64_t result_bytes)
@@ -153,9 +164,7 @@ static int begin_message(struct lp_line *line, uint64_t result_bytes)
     int got = lp_channel_receive(&line->channel, &line->message);
     if (got != 1)
         return got;
-    bool has_payload = line->message.kind == LP_MESSAGE_RESULT ||
-                       line->message.kind == LP_MESSAGE_PART;
-    if (line->message.size > (has_payload ? result_bytes : 0))
+    if (line->message.size > most_of(line, result_bytes))
         return -EPROTO;
     line->missing = line->message.size;
     line->receiving = true;

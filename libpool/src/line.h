@@ -48,7 +48,7 @@ struct lp_line {
     struct lp_message message; /* the one being received */
     uint64_t missing;          /* payload bytes of it still to come */
     bool receiving;
-    bool no_memory;
+    bool no_memory;       /* for all of the result that `future` waits for */
     struct lp_part *part; /* what a PART's payload goes into; NULL: nowhere */
 };
 
@@ -70,9 +70,9 @@ void lp_line_push(struct lp_line *line);
 void lp_line_abandon(struct lp_line *line);
 
 /*
- * 1: *message is complete, a PART's payload waits for lp_line_keep_part, a RESULT's is in the future (code
- * -ENOMEM: there was no memory for it). 0: nothing more for now, or enough for one turn (lp_line_arm
- * tells). -EPROTO: nonsense, or a result or part beyond result_bytes.
+ * 1: *message is complete, a PART's payload waits for lp_line_keep_part, a REPLY's and a RESULT's is in the
+ * future (code -ENOMEM: there was no memory for it). 0: nothing more for now, or enough for one turn
+ * (lp_line_arm tells). -EPROTO: nonsense, or a result or part beyond result_bytes.
  */
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message);
 /* The part that has come is the task's: into its future. */

@@ -486,6 +486,7 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
         [LP_MESSAGE_START] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_READY] = LP_EVENT_READY,
         [LP_MESSAGE_INIT_FAILED] = LP_EVENT_INIT_FAILED,
+        [LP_MESSAGE_REPLY] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_RESULT] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_PART] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_FINAL_STARTED] = LP_EVENT_FINAL_STARTED,
@@ -512,20 +513,28 @@ static void settle(libpool *pool, uint64_t now_ns)
     lp_supervisor_perform(pool);
 }
 
-/* Of the task that it runs; of one that has ended since it is dropped, else it is nonsense: false. */
-static bool hear_part(libpool *pool, uint32_t slot, const struct lp_message *message)
+/*
+ * A part, or some of the result, of the task that it runs; of one that has ended since it is dropped, else it
+ * is nonsense: false.
+ */
+static bool hear_piece(libpool *pool, uint32_t slot, const struct lp_message *message)
 {
     const struct lp_worker *worker = &pool->core.workers[slot];
     bool is_its = worker->task != LP_NONE &&
                   pool->core.tasks.table[worker->task].id == message->task_id;
-    if (is_its)
+    if (is_its && message->kind == LP_MESSAGE_PART)
         lp_line_keep_part(&pool->lines[slot]);
     return is_its || worker->state >= LP_WORKER_DYING;
 }
 
+static bool is_piece(const struct lp_message *message)
+{
+    return message->kind == LP_MESSAGE_PART || message->kind == LP_MESSAGE_REPLY;
+}
+
 /*
  * Results are told to the core one by one, up to a batch; what follows from them is settled later. How
- * the last look at the channel went: as lp_line_receive. Another message than a result or a part is left
+ * the last look at the channel went: as lp_line_receive. Another message than a result or a piece is left
  * to the caller. *now_ns: of the last result; 0: there was none. So many bytes of parts may wait.
  */
 static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
@@ -537,7 +546,7 @@ static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
         if (lp_line_is_stalled(&pool->lines[slot], parts_bytes))
             return 0;
         int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, message);
-        if (got == 1 && message->kind == LP_MESSAGE_PART && hear_part(pool, slot, message))
+        if (got == 1 && is_piece(message) && hear_piece(pool, slot, message))
             continue;
         if (got != 1 || message->kind != LP_MESSAGE_RESULT)
             return got;
@@ -546,7 +555,7 @@ static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
         event.now_ns = *now_ns;
         hear_result(pool, &event, message);
     }
-    message->kind = LP_MESSAGE_RESULT; /* the last may have been a part, which is not left over */
+    message->kind = LP_MESSAGE_RESULT; /* the last may have been a piece, which is not left over */
     return 1;
 }
 

@@ -46,6 +46,7 @@
 #define USAGE_NS 1000000u /* what a task of so long has used is measured */
 #define SHORT_NS 20000u   /* what a short one costs beside itself: waiting, waking */
 #define FORK_NS 1000u     /* no process is created in less: the least measured is 7 us */
+#define REPLY_PIECE_BYTES ((size_t)64 << 20) /* of a large reply, between two signs of life */
 
 /* CPU time of this process and of the children it has waited for. */
 struct usage {
@@ -72,7 +73,8 @@ struct libpool_worker {
     uint64_t quiet_ns;  /* since when there are answers that were not announced; 0: none are */
     void *data;
     struct lp_buffer input, reply;
-    struct lp_buffer name; /* of the task's function, when it is named */
+    uint64_t replied_bytes; /* by this task; what is not in `reply` has been sent */
+    struct lp_buffer name;  /* of the task's function, when it is named */
     struct lp_load load;
     void *mapped; /* the input, when it is a file: then it is nowhere else */
     size_t mapped_size;
@@ -108,21 +110,27 @@ void *libpool_worker_data(const libpool_worker *worker)
     return worker->data;
 }
 
-/* Of a thread's task, that is: there is no window then. A worker process's children share it. */
-static bool is_in_child(const libpool_worker *worker)
+/* This is a process that user code has forked, not the worker. */
+static bool is_child_of_worker(const libpool_worker *worker)
 {
-    return worker->way_out && *worker->alive != worker->alive_here;
+    return *worker->alive != worker->alive_here;
+}
+
+/* A child of a worker process shares its window, that of a thread has none. */
+static bool has_no_window(const libpool_worker *worker)
+{
+    return worker->way_out && is_child_of_worker(worker);
 }
 
 int libpool_worker_stopping(const libpool_worker *worker)
 {
-    return worker->task_id && !is_in_child(worker) &&
+    return worker->task_id && !has_no_window(worker) &&
            lp_channel_is_asked(&worker->channel, worker->task_id);
 }
 
 void libpool_worker_beat(libpool_worker *worker)
 {
-    if (worker->task_id && !is_in_child(worker))
+    if (worker->task_id && !has_no_window(worker))
         lp_board_beat(lp_window_board(worker->channel.window), lp_supervisor_now());
 }
 
@@ -131,27 +139,12 @@ int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t tota
     struct lp_progress report = {.task_id = worker->task_id, .done = done, .total = total};
     if (worker->task_id == 0)
         return -EINVAL;
-    if (is_in_child(worker))
+    if (has_no_window(worker))
         return -ECHILD;
     if (text)
         strncpy(report.text, text, sizeof report.text - 1);
     lp_board_write(lp_window_board(worker->channel.window), &report);
     libpool_worker_beat(worker);
-    return 0;
-}
-
-int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
-{
-    struct lp_buffer *reply = &worker->reply;
-    if (worker->task_id == 0)
-        return -EINVAL; /* the initializer and the finalizer have nobody to reply to */
-    if (data_size > worker->kit->result_bytes - reply->size)
-        return -EMSGSIZE;
-    int error = lp_buffer_reserve(reply, reply->size + data_size);
-    if (error || data_size == 0)
-        return error;
-    memcpy(reply->data + reply->size, data, data_size);
-    reply->size += data_size;
     return 0;
 }
 
@@ -224,21 +217,69 @@ static void say(libpool_worker *worker, enum lp_message_kind kind, int code)
     lp_channel_ring(&worker->channel);
 }
 
-int libpool_emit(libpool_worker *worker, const void *data, size_t size)
+/* Before the result. Only by the worker itself: two that write to one channel write nonsense. */
+static void send_piece(libpool_worker *worker, enum lp_message_kind kind, const void *data,
+                       size_t size)
 {
-    if (worker->task_id == 0)
-        return -EINVAL;
-    if (*worker->alive != worker->alive_here)
-        return -ECHILD; /* two that write to one channel write nonsense */
-    if (size > worker->kit->result_bytes)
-        return -EMSGSIZE;
-    send_header(worker, &(struct lp_message){
-                            .kind = LP_MESSAGE_PART, .task_id = worker->task_id, .size = size});
+    send_header(worker,
+                &(struct lp_message){.kind = kind, .task_id = worker->task_id, .size = size});
     send_bytes(worker, data, size);
     lp_channel_ring(&worker->channel);
     worker->quiet_ns = 0; /* what it had not announced is now */
     libpool_worker_beat(worker);
+}
+
+int libpool_emit(libpool_worker *worker, const void *data, size_t size)
+{
+    if (worker->task_id == 0)
+        return -EINVAL;
+    if (is_child_of_worker(worker))
+        return -ECHILD;
+    if (size > worker->kit->result_bytes)
+        return -EMSGSIZE;
+    send_piece(worker, LP_MESSAGE_PART, data, size);
     return 0;
+}
+
+static int keep_reply(libpool_worker *worker, const void *data, size_t size)
+{
+    struct lp_buffer *reply = &worker->reply;
+    int error = lp_buffer_reserve(reply, reply->size + size);
+    if (error || size == 0)
+        return error;
+    memcpy(reply->data + reply->size, data, size);
+    reply->size += size;
+    return 0;
+}
+
+/* What is there already first. A sign of life now and then, however slow the host takes it. */
+static void stream_reply(libpool_worker *worker, const unsigned char *data, size_t size)
+{
+    if (worker->reply.size)
+        send_piece(worker, LP_MESSAGE_REPLY, worker->reply.data, worker->reply.size);
+    worker->reply.size = 0;
+    for (size_t sent = 0; sent < size;) {
+        size_t piece = size - sent < REPLY_PIECE_BYTES ? size - sent : REPLY_PIECE_BYTES;
+        send_piece(worker, LP_MESSAGE_REPLY, data + sent, piece);
+        sent += piece;
+    }
+}
+
+/* What fills a ring goes there at once: then the host copies at the same time, and nothing is kept here. */
+int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
+{
+    if (worker->task_id == 0)
+        return -EINVAL; /* the initializer and the finalizer have nobody to reply to */
+    if (data_size > worker->kit->result_bytes - worker->replied_bytes)
+        return -EMSGSIZE;
+    int error = 0;
+    if (worker->reply.size + data_size >= LP_CHANNEL_RING_BYTES && !is_child_of_worker(worker))
+        stream_reply(worker, data, data_size);
+    else
+        error = keep_reply(worker, data, data_size);
+    if (!error)
+        worker->replied_bytes += data_size;
+    return error;
 }
 
 static bool holds_much(const libpool_worker *worker)
@@ -308,7 +349,7 @@ static void unmap_input(libpool_worker *worker)
 /* User code that forks may come back twice. The child is not the worker, whose window it shares. */
 static int leave_if_child(const libpool_worker *worker, int code)
 {
-    if (*worker->alive != worker->alive_here)
+    if (is_child_of_worker(worker))
         _exit(code);
     return code;
 }
@@ -561,6 +602,7 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
     unmap_input(worker);
     answer(worker, &result);
     worker->reply.size = 0;
+    worker->replied_bytes = 0;
     worker->task_id = 0;
     if (worker->unread_ns >= USAGE_NS) /* so that the next long one does not answer for them */
         read_usage(worker);
@@ -688,6 +730,7 @@ static void serve(libpool_worker *worker)
     case LP_MESSAGE_RETIRE: retire(worker);
     case LP_MESSAGE_READY:
     case LP_MESSAGE_INIT_FAILED:
+    case LP_MESSAGE_REPLY:
     case LP_MESSAGE_RESULT:
     case LP_MESSAGE_PART:
     case LP_MESSAGE_FINAL_STARTED:

@@ -27,9 +27,10 @@ enum lp_message_kind {
     LP_MESSAGE_RETIRE,   /* to the worker: run the finalizer and leave */
     LP_MESSAGE_START,    /* to the worker, first of all: the host knows it (its pid was reported) */
     LP_MESSAGE_READY,    /* to the host: initializer done */
-    LP_MESSAGE_INIT_FAILED,   /* to the host: code */
-    LP_MESSAGE_RESULT,        /* to the host: task_id, code; payload: the result */
-    LP_MESSAGE_PART,          /* to the host, before the result: task_id; payload: the part */
+    LP_MESSAGE_INIT_FAILED, /* to the host: code */
+    LP_MESSAGE_REPLY,  /* to the host, before the result: task_id; payload: some of the result */
+    LP_MESSAGE_RESULT, /* to the host: task_id, code; payload: the rest of the result */
+    LP_MESSAGE_PART,   /* to the host, before the result: task_id; payload: the part */
     LP_MESSAGE_FINAL_STARTED, /* to the host */
     LP_MESSAGE_FINALIZED,     /* to the host: finalizer returned; the worker leaves now */
     LP_MESSAGE_N
