@@ -1013,6 +1013,7 @@ static void draw_tiny(struct hn_sim *sim)
         return;
     sim->retry_chance /= 8; /* who fails leaves, and a queue needs one that stays */
     sim->world.tiny_ns = hn_random_time_ns(random, LP_PREFETCH_NS / 2);
+    sim->config.driven = hn_random_chance(random, 30);
     sim->config.backlog_tasks = hn_random_between(random, 20,
                                                   hn_random_chance(random, 20) ? 800 : 200);
     sim->config.backlog_bytes = hn_random_chance(random, 80) ? 1u << 20 : 1000;

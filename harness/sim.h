@@ -93,6 +93,7 @@
     X(SLOTS_EXHAUSTED, "no slot left")                                       \
     X(EVERYTHING_FAILS, "everything failed for seconds")                     \
     X(PREFETCHED, "a task sent ahead of time")                               \
+    X(PREFETCHED_BESIDE_IDLE, "sent ahead although somebody is idle")        \
     X(QUEUE_LONG, "more than a hundred tasks ahead of time in one channel")  \
     X(PROMOTED, "the next of a queue is run")                                \
     X(PROMOTED_LEAVING, "a queue worked off by one that is to leave")        \

@@ -547,6 +547,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
         books->favourite = (uint32_t)(slot - books->slots);
     slot->task = slot->queue[0];
     slot->quiet_ns = books->now_ns;
+    slot->beside_ns = hn_books_in(books, LP_WORKER_IDLE) ? books->now_ns : 0;
     hn_books_launch(books, &books->tasks[slot->task]);
     hn_books_dequeue(slot, 0);
     books->coverage->sometimes[HN_PROMOTED]++;

@@ -79,6 +79,7 @@ struct hn_book_slot {
     uint32_t queue[LP_PREFETCH_MAX]; /* what it was sent ahead, in that order */
     uint32_t queued;
     uint64_t quiet_ns;  /* since when something waits there without a result */
+    uint64_t beside_ns; /* the same, but beside somebody idle; 0: as yet not */
     libpool_cause doom; /* why the policy has killed it */
     int sent_signal;    /* with a task that was asked to end and has not answered; 0: none */
     libpool_cause sent_why;

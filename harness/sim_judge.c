@@ -257,6 +257,7 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY), idle = hn_books_in(books, LP_WORKER_IDLE);
     uint32_t share = (hn_books_pending(books) - books->paused + busy - 1) / busy;
     bool has_free = hn_books_has_free(books);
+    uint64_t most_ns = has_free ? LP_WAKE_NS : LP_PREFETCH_NS;
     if (!hn_books_is_open(books))
         FAIL("task %u is sent ahead, and there may be no memory", index + 1);
     if (task->spec.queue_timeout_ns)
@@ -274,14 +275,15 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         (books->yield == LP_YIELD_SHARE && idle + busy > books->share))
         FAIL("task %u is sent ahead to one of too many workers", index + 1);
     if (books->least_run_ns == UINT64_MAX ||
-        (slot->queued + UINT64_C(1)) * books->least_run_ns > LP_PREFETCH_NS)
+        (slot->queued + UINT64_C(1)) * books->least_run_ns > most_ns)
         FAIL("task %u is sent ahead behind %u of %llu ns each at least", index + 1, slot->queued,
              (unsigned long long)books->least_run_ns);
-    if (has_free)
+    if (has_free && (books->config.driven || !is_soon_done(books, slot)))
         FAIL("task %u is sent ahead beside an idle worker", index + 1);
     if (slot->queued >= share && !is_soon_done(books, slot))
         FAIL("task %u is more than a fair share of %u", index + 1, share);
     SOMETIMES(PREFETCHED);
+    books->coverage->sometimes[HN_PREFETCHED_BESIDE_IDLE] += has_free;
     books->coverage->sometimes[HN_QUEUE_LONG] += slot->queued == 100;
 }
 
@@ -289,8 +291,12 @@ static void send_ahead(struct hn_books *books, uint32_t index, struct hn_book_sl
 {
     struct hn_book_task *task = &books->tasks[index];
     check_ahead(books, index, slot);
-    if (slot->queued == 0)
+    if (slot->queued == 0) {
         slot->quiet_ns = books->now_ns;
+        slot->beside_ns = 0;
+    }
+    if (!slot->beside_ns && hn_books_in(books, LP_WORKER_IDLE))
+        slot->beside_ns = books->now_ns;
     if (slot->queued < LP_PREFETCH_MAX)
         slot->queue[slot->queued++] = index;
     task->state = LP_TASK_PREFETCHED;
@@ -1232,6 +1238,9 @@ static void queue_lateness(struct hn_books *books, const struct hn_book_slot *sl
 {
     if (slot->queued && late(books, slot->quiet_ns, LP_PATIENCE_NS))
         FAIL("%u tasks wait for slot %u, which has not answered for long", slot->queued,
+             (unsigned)(slot - books->slots));
+    if (slot->queued && slot->beside_ns && late(books, slot->beside_ns, LP_IDLE_PATIENCE_NS))
+        FAIL("%u tasks wait for slot %u, and somebody was idle", slot->queued,
              (unsigned)(slot - books->slots));
 }
 

@@ -1314,6 +1314,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .quarantine_deaths = options->quarantine_deaths,
         .quarantine_ns = options->quarantine_ms * LP_MS,
         .exclusive = options->flags & LIBPOOL_EXCLUSIVE,
+        .driven = options->flags & LIBPOOL_NO_THREAD,
         .admits = lp_admit_is_wanted(options),
         .governed = options->governor != NULL,
         .has_finalizer = options->finalizer || options->finalizer_symbol,

@@ -26,11 +26,12 @@
 #define LP_LEAP_NS 1000u    /* a task of so long, or four times the usual, may be an accident */
 #define LP_FEED_TASKS 16u   /* submitted, before they are sent ahead to somebody */
 #define LP_FEEDS_PER_STEP 8 /* workers that are sent something ahead */
-#define LP_PATIENCE_NS (4 * LP_MS) /* no result for so long: what waits there is taken back */
-#define LP_RETRY_FLOOR 10u         /* retries that a budget allows at the start */
-#define LP_RETRY_SAVED 100u        /* and that may be saved up for later, at most */
-#define LP_ADDS_PER_BATCH 64u      /* tasks added before settling */
-#define LP_RESULTS_PER_BATCH 64u   /* applied before settling */
+#define LP_PATIENCE_NS (4 * LP_MS)      /* no result for so long: what waits there is taken back */
+#define LP_IDLE_PATIENCE_NS (LP_MS / 2) /* the same, beside a worker that has nothing to do */
+#define LP_RETRY_FLOOR 10u              /* retries that a budget allows at the start */
+#define LP_RETRY_SAVED 100u             /* and that may be saved up for later, at most */
+#define LP_ADDS_PER_BATCH 64u           /* tasks added before settling */
+#define LP_RESULTS_PER_BATCH 64u        /* applied before settling */
 #define LP_STATUS_WAIT_NS \
     (1000 *               \
      LP_MS) /* from the loss of who would tell how a worker died, before that counts as lost */

@@ -425,8 +425,10 @@ static void settle_assignments(struct lp_pool *pool)
     for (; may_begin_one(pool) && pool->tasks.pending; end_quarantined(pool)) {
         if (lp_prefetch_is_held(pool))
             return; /* the next step goes on */
-        pool->favourite = pool->idle_newest;
-        lp_worker_assign(pool, pool->idle_newest);
+        if (!lp_prefetch_concentrate(pool)) {
+            pool->favourite = pool->idle_newest;
+            lp_worker_assign(pool, pool->idle_newest);
+        }
     }
 }
 

@@ -71,6 +71,7 @@ struct lp_pool_config {
     bool has_finalizer;
     bool notes;       /* emit LP_ACTION_NOTE */
     bool cooperative; /* nobody can be killed: see below */
+    bool driven;      /* by who may be busy elsewhere: nothing can be taken back in time */
 };
 
 enum lp_phase {

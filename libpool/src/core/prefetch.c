@@ -100,9 +100,14 @@ static bool may_be_prefetched(const struct lp_task *task)
     return !task->spec.queue_timeout_ns && task->spec.bytes <= LP_PREFETCH_BYTES;
 }
 
+uint64_t lp_prefetch_patience_ns(const struct lp_pool *pool)
+{
+    return pool->now_ns + (pool->idle_newest == LP_NONE ? LP_PATIENCE_NS : LP_IDLE_PATIENCE_NS);
+}
+
 static void be_patient(struct lp_pool *pool, uint32_t slot)
 {
-    uint64_t patience_ns = pool->now_ns + LP_PATIENCE_NS;
+    uint64_t patience_ns = lp_prefetch_patience_ns(pool);
     uint64_t deadline_ns = pool->workers[slot].deadline_ns;
     if (pool->workers[slot].queued && (deadline_ns == 0 || deadline_ns > patience_ns))
         lp_worker_set_deadline(pool, slot, patience_ns);
@@ -149,7 +154,7 @@ static bool is_soon_done(const struct lp_pool *pool, const struct lp_worker *wor
 bool lp_prefetch_concentrate(struct lp_pool *pool)
 {
     uint32_t slot = pool->favourite;
-    if (slot == LP_NONE || pool->idle_newest != LP_NONE ||
+    if (slot == LP_NONE || (pool->config.driven && pool->idle_newest != LP_NONE) ||
         !may_be_sent_more(pool, &pool->workers[slot]))
         return false;
     const struct lp_worker *worker = &pool->workers[slot];

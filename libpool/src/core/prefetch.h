@@ -16,6 +16,9 @@
 
 struct lp_pool;
 
+/* When what is sent ahead now, or waits since now, is taken back: sooner where somebody else could run it. */
+uint64_t lp_prefetch_patience_ns(const struct lp_pool *pool);
+
 /* A task has taken so long. */
 void lp_prefetch_learn(struct lp_pool *pool, uint64_t run_ns);
 
@@ -26,8 +29,8 @@ void lp_prefetch_settle(struct lp_pool *pool);
 
 /*
  * The favourite: the worker that was assigned a task last, or the first since that has told a result.
- * It is sent what it will have done before another could be woken, more than its share of the backlog if
- * need be; never beside an idle worker, as its task may turn out to be long. False: nothing was sent.
+ * It is sent what it will have done before another could be woken; also while others are idle, but then
+ * no more waits than the backlog may hold, and not for long. False: nothing was sent.
  */
 bool lp_prefetch_concentrate(struct lp_pool *pool);
 /* The next task is of a kind that is in quarantine. */

@@ -167,7 +167,7 @@ TEST(prefetch, those_who_work_share_what_is_there)
 {
     OPEN_TINY(LP_PREFETCH_NS / 3, .min_workers = 2, .max_workers = 2);
     submit_many(6);
-    SAID("assign 1 1.1; assign 2 0.1; ahead 3 0.1; ahead 4 1.1; ahead 5 1.1; ahead 6 0.1; ");
+    SAID("assign 1 1.1; ahead 2 1.1; assign 3 0.1; ahead 4 0.1; ahead 5 1.1; ahead 6 0.1; ");
 }
 
 TEST(prefetch, no_promise_on_time_or_size_is_broken)
@@ -232,40 +232,78 @@ TEST(prefetch, while_there_are_too_many_workers_they_get_no_more)
 {
     OPEN_TINY(20000, .min_workers = 2, .max_workers = 2);
     submit_many(3);
-    SAID("assign 1 1.1; assign 2 0.1; ahead 3 0.1; ");
+    SAID("assign 1 1.1; ahead 2 1.1; assign 3 0.1; ");
     lp_pool_resize(&rig.pool, 1, 1, rig.now_ns);
     rig_perform(&rig);
     rig.pool.run_ns = 1000;
     submit_many(4);
     SAID("");
-    TELL(0, RESULT, .task_id = 2);
-    SAID("end 2 completed has-run; ");
     TELL(0, RESULT, .task_id = 3);
     SAID("end 3 completed has-run; retire 0.1; ");
     TELL(1, RESULT, .task_id = 1);
-    SAID("end 1 completed has-run; assign 4 1.1; ahead 5 1.1; ahead 6 1.1; ahead 7 1.1; ");
+    SAID("end 1 completed has-run; ahead 4 1.1; ahead 5 1.1; ahead 6 1.1; ahead 7 1.1; ");
 }
 
 /* ---- to whom ------------------------------------------------------------------------------------ */
 
-/* Its task may turn out to be long. */
-TEST(prefetch, nothing_waits_beside_an_idle_worker)
+TEST(prefetch, who_is_soon_done_gets_it_rather_than_who_would_have_to_be_woken)
 {
-    OPEN_TINY(100, .min_workers = 2, .max_workers = 2);
-    submit_many(3);
-    SAID("assign 1 1.1; assign 2 0.1; ahead 3 0.1; ");
+    OPEN_TINY(LP_WAKE_NS / 2, .min_workers = 2, .max_workers = 2);
+    submit_many(4);
+    SAID("assign 1 1.1; ahead 2 1.1; ahead 3 1.1; assign 4 0.1; ");
+    OPEN_TINY(LP_WAKE_NS + 1, .min_workers = 2, .max_workers = 2);
+    submit_many(2);
+    SAID("assign 1 1.1; assign 2 0.1; ");
+}
+
+TEST(prefetch, beside_somebody_idle_no_more_waits_than_the_backlog_may_hold)
+{
+    OPEN_TINY(100, .min_workers = 2, .max_workers = 2, .backlog_tasks = 3);
+    for (int i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(SUBMIT(), 0);
+    SAID("assign 1 1.1; ahead 2 1.1; ahead 3 1.1; ahead 4 1.1; assign 5 0.1; ");
+    CU_ASSERT_EQUAL(SUBMIT(), -EAGAIN);
+}
+
+TEST(prefetch, no_idle_worker_leaves_or_is_replaced_while_something_waits)
+{
+    OPEN_TINY(1000, .max_workers = 2, .idle_timeout_ns = 10 * LP_MS);
+    submit_many(1);
+    STEP(ZYGOTE_UP, .pid = 100);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        SUBMIT();
+        TELL(slot, SPAWNED, .pid = 101);
+        TELL(slot, READY);
+    }
+    rig.pool.run_ns = 30000;
+    for (uint64_t id = 1; id <= 3; id++)
+        for (uint32_t slot = 0; slot < 2; slot++)
+            if (STATE(slot) == LP_WORKER_BUSY &&
+                rig.pool.tasks.table[rig.pool.workers[slot].task].id == id)
+                TELL(slot, RESULT, .task_id = id);
+    rig.now_ns += 20 * LP_MS;
+    rig.pool.run_ns = 1000;
+    CU_ASSERT_EQUAL_FATAL(rig_in(&rig, LP_WORKER_IDLE), 2);
+    uint32_t index;
+    lp_pool_add(&rig.pool, &(struct lp_task_spec){.user = NULL}, rig.now_ns, &index);
+    lp_pool_add(&rig.pool, &(struct lp_task_spec){.user = NULL}, rig.now_ns, &index);
+    rig_said(&rig);
+    rig_settle(&rig);
+    SAID("assign 4 0.1; ahead 5 0.1; ");
+    TELL(0, RESULT, .task_id = 4);
+    SAID("end 4 completed has-run; retire 1.1; ");
 }
 
 TEST(prefetch, a_submit_goes_on_at_once_to_who_will_soon_have_done_it)
 {
     OPEN_TINY(1000, .min_workers = 2, .max_workers = 2, .backlog_tasks = 50);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         SUBMIT();
-    SAID("assign 1 1.1; assign 2 0.1; ahead 3 0.1; ahead 4 0.1; ");
+    SAID("assign 1 1.1; ahead 2 1.1; ahead 3 1.1; ");
     rig.told_room = false;
     SUBMIT();
     CU_ASSERT_FALSE(rig.told_room); /* the only room it has made is its own */
-    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), rig.now_ns + LP_PATIENCE_NS);
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), rig.now_ns + LP_IDLE_PATIENCE_NS);
 }
 
 TEST(prefetch, a_submit_that_asks_for_a_worker_gets_one)
@@ -279,11 +317,11 @@ TEST(prefetch, a_submit_that_asks_for_a_worker_gets_one)
 TEST(prefetch, the_next_favourite_is_who_tells_a_result)
 {
     OPEN_TINY(LP_PREFETCH_NS / 3, .min_workers = 2, .max_workers = 2);
-    submit_many(4);
-    SAID("assign 1 1.1; assign 2 0.1; ahead 3 0.1; ahead 4 1.1; ");
-    CU_ASSERT_EQUAL(rig.pool.favourite, 0);
-    TELL(0, RESULT, .task_id = 2);
+    submit_many(6);
+    rig_said(&rig);
     TELL(0, RESULT, .task_id = 3);
+    TELL(0, RESULT, .task_id = 4);
+    TELL(0, RESULT, .task_id = 6);
     CU_ASSERT_EQUAL_FATAL(STATE(0), LP_WORKER_IDLE);
     CU_ASSERT_EQUAL(rig.pool.favourite, LP_NONE);
     TELL(1, RESULT, .task_id = 1);
@@ -291,8 +329,7 @@ TEST(prefetch, the_next_favourite_is_who_tells_a_result)
     rig.pool.run_ns = 1000;
     rig_said(&rig);
     SUBMIT();
-    SUBMIT();
-    SAID("assign 5 0.1; ahead 6 0.1; ");
+    SAID("ahead 7 1.1; ");
 }
 
 TEST(prefetch, where_all_are_busy_a_submit_draws_no_conclusions_until_many_wait)
@@ -485,6 +522,27 @@ TEST(prefetch, patience_ends_after_four_ms_without_a_result)
     rig_pass(&rig, 1);
     CU_ASSERT_EQUAL(QUEUED(0), 0);
     CU_ASSERT(rig.pool.run_ns > 1000); /* so long it has taken at least: it is learned from */
+}
+
+/* Its task may turn out to be long, and the application does something else meanwhile. */
+TEST(prefetch, where_the_application_drives_nothing_waits_beside_an_idle_worker)
+{
+    OPEN_TINY(100, .min_workers = 2, .max_workers = 2, .driven = true);
+    submit_many(3);
+    SAID("assign 1 1.1; assign 2 0.1; ahead 3 0.1; ");
+}
+
+TEST(prefetch, beside_somebody_idle_patience_is_shorter)
+{
+    OPEN_TINY(1000, .min_workers = 2, .max_workers = 2);
+    submit_many(2);
+    SAID("assign 1 1.1; ahead 2 1.1; ");
+    CU_ASSERT_EQUAL(lp_pool_next_deadline(&rig.pool), rig.now_ns + LP_IDLE_PATIENCE_NS);
+    rig.now_ns += LP_IDLE_PATIENCE_NS;
+    CU_ASSERT_EQUAL(lp_pool_due(&rig.pool, rig.now_ns), 1);
+    TELL(1, RECALLED, .started_id = 1, .started_ns = rig.now_ns - LP_IDLE_PATIENCE_NS);
+    SAID("assign 2 0.1; ");
+    CU_ASSERT(rig.pool.run_ns > 1000);
 }
 
 TEST(prefetch, patience_is_set_where_there_was_no_deadline)

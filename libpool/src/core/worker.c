@@ -167,7 +167,7 @@ static void watch_task(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
     uint64_t look_ns = first_look_ns(pool, &pool->tasks.table[worker->task]);
-    uint64_t patience_ns = pool->now_ns + LP_PATIENCE_NS;
+    uint64_t patience_ns = lp_prefetch_patience_ns(pool);
     worker->run_deadline_ns = 0;
     lp_worker_set_deadline(pool, slot,
                            worker->queued && patience_ns < look_ns ? patience_ns : look_ns);
@@ -782,7 +782,7 @@ static void recalled(struct lp_pool *pool, uint32_t slot, const struct lp_event 
     lp_prefetch_give_back(pool, slot);
     worker->recalled = true;
     uint64_t waited_ns = pool->now_ns - worker->launched_ns;
-    if (waited_ns >= LP_PATIENCE_NS)
+    if (waited_ns >= LP_IDLE_PATIENCE_NS)
         lp_prefetch_learn(pool, waited_ns);
     busy_overran(pool, slot, event);
 }
