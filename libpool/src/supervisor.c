@@ -1208,10 +1208,10 @@ void lp_supervisor_look(libpool *pool)
     pthread_mutex_unlock(&pool->lock);
     lp_supervisor_turn(pool, 0, driving);
     pthread_mutex_lock(&pool->lock);
-    lp_callbacks_leave(pool); /* it may have taken their nudge... */
+    /* It may have taken the nudge of callbacks, or of somebody who has begun to drive meanwhile. */
+    lp_callbacks_leave(pool);
     if (driving && pool->driving)
-        lp_poller_nudge(
-            &pool->poller); /* ...or that of somebody who has begun to drive meanwhile */
+        lp_poller_nudge(&pool->poller);
     pthread_mutex_unlock(&pool->lock);
 }
 
