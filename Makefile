@@ -165,7 +165,7 @@ include libpool/bench/peers.mk
 coverage: ## line coverage in build-coverage/html, workers that were killed included
 	$(Q)ci/coverage
 
-tidy: $(parts) ## style, length, includes, banned calls
+tidy: $(parts) $(remote) ## style, length, includes, banned calls
 	$(Q)BUILD=$(BUILD) ci/tidy
 
 format: ## clang-format everything in place

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * close: a server's end, in phases of which each has an end of its own: what may finish does, what was
- * cancelled ends, clients are told. A task that outlasts them all (nobody can end a thread's) is left to the box.
+ * cancelled ends, clients are told. A task that outlasts them all (nobody can end a thread's) is left to the
+ * box.
  */
 #include <errno.h>
 #include <poll.h>

@@ -461,13 +461,19 @@ static uint64_t sweep_queues(struct lpr_session *session, uint64_t now_ns)
     return next_ns;
 }
 
+static void give_up_telling(struct lpr_session *session)
+{
+    session->server->late |= session->server->phase == LPR_TELLING && session->outbox.first;
+    hang_up(session);
+}
+
 uint64_t lpr_session_sweep(struct lpr_session *session, uint64_t now_ns)
 {
     uint64_t next_ns = LPR_NEVER;
     if (session->state == LPR_GREETING && session->deadline_ns <= now_ns)
         lpr_session_end(session, LIBPOOL_REMOTE_STALLED, -ETIMEDOUT, "it did not say who it is");
     else if (session->state == LPR_LEAVING && session->deadline_ns <= now_ns)
-        hang_up(session);
+        give_up_telling(session);
     else if (is_connected(session) && session->stall_ns && session->stall_ns <= now_ns)
         lpr_session_end(session, LIBPOOL_REMOTE_STALLED, 0, NULL);
     if (is_stranger(session))

@@ -20,8 +20,8 @@
  *     BYE             0         errno i32 (negated); text: why. The last one
  *
  * HELLO comes first and once, WELCOME or BYE answers it. A task's id is the client's choice: below, a number
- * less than WELCOME's tasks that none of its unanswered tasks has; above, a count of the uses of that number. So
- * neither side has to search, and a client that sends more than it may is found out.
+ * less than WELCOME's tasks that none of its unanswered tasks has; above, a count of the uses of that number.
+ * So neither side has to search, and a client that sends more than it may is found out.
  */
 #ifndef LPR_WIRE_H
 #define LPR_WIRE_H
