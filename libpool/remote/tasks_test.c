@@ -69,7 +69,7 @@ TEST(remote_tasks, a_sessions_own_window_leaves_room_in_the_pool)
 TEST(remote_tasks, priority_orders_those_of_one_session)
 {
     static const uint32_t priorities[] = {9, 5, 63, 0, 5};
-    static const int places[] = {4, 2, 5, 1, 3}; /* in which they should be */
+    static const uint64_t places[] = {4, 2, 5, 1, 3}; /* in which they should be */
     struct rig rig;
     libpool_remote_options options = {.size = sizeof options, .window = 1};
     libpool_remote_future *futures[5];
