@@ -33,7 +33,7 @@ typedef struct libpool_remote_server libpool_remote_server; /* what serves a poo
 typedef struct libpool_remote libpool_remote;               /* a client's session */
 typedef struct libpool_remote_future libpool_remote_future; /* a client's task */
 
-/* What becomes of a session's tasks when its client is gone, however that happens. */
+/* What becomes of the tasks that the server has of a session, when its client is gone in whatever way. */
 typedef enum libpool_remote_policy {
     LIBPOOL_REMOTE_CANCEL = 0, /* all are cancelled */
     LIBPOOL_REMOTE_FINISH,     /* those that wait at the server are, the pool's go on */
@@ -109,9 +109,9 @@ typedef struct libpool_remote_options {
 } libpool_remote_options;
 
 /*
- * Serves the pool. Memory of a session at most: session_bytes, unsent_bytes, and the results of its tasks
- * that are in the pool. Three descriptors, and one for each session. When there is none left for a client
- * it waits until there is. TCP connections are kept alive and without delay.
+ * Serves the pool. Memory of a session at most: session_bytes, a message that is coming, unsent_bytes, and
+ * the results of its tasks that are in the pool. Three descriptors, and one for each session. When there is
+ * none left for a client it waits until there is. TCP connections are kept alive and without delay.
  * Errors: -EINVAL, -E2BIG (struct size), -ENOTSUP (the pool makes no callbacks), -ENOTSOCK, -EPERM (a
  * listener that is not AF_UNIX, without `admit`), -ENOMEM, -EMFILE, -EAGAIN (no thread), -EDEADLK, -ECHILD.
  * The listeners stay the application's then.

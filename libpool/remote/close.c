@@ -21,10 +21,16 @@ static void enter(libpool_remote_server *server, enum lpr_phase phase, uint64_t 
     lpr_server_at(server, until_ns);
 }
 
+static void close_if_open(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
 static void stop_listening(libpool_remote_server *server)
 {
     for (uint32_t i = 0; i < server->listeners_count; i++)
-        close(server->listeners[i].fd);
+        close_if_open(server->listeners[i].fd);
     server->listeners_count = 0;
 }
 
@@ -102,12 +108,6 @@ void lpr_server_close_on(libpool_remote_server *server)
         server->late |= !all_are_told(server);
         enter(server, LPR_CLOSED, LPR_NEVER);
     }
-}
-
-static void close_if_open(int fd)
-{
-    if (fd >= 0)
-        close(fd);
 }
 
 void lpr_server_free(libpool_remote_server *server)

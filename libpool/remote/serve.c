@@ -97,9 +97,18 @@ static void listen_again(libpool_remote_server *server)
     watch_listeners(server, EPOLLIN);
 }
 
-static bool is_scarcity(int error)
+/* That client's matter; else there is no descriptor or memory, or the socket is no good any more. */
+static bool is_passing(int error)
 {
-    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+    return error == ECONNABORTED || error == EINTR || error == EPERM || error == EPROTO;
+}
+
+/* Somebody has shut it down: it would tell of that for ever. */
+static void drop_listener(const libpool_remote_server *server, struct lpr_source *listener)
+{
+    (void)epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, listener->fd, NULL);
+    close(listener->fd);
+    listener->fd = -1;
 }
 
 static void accept_some(libpool_remote_server *server, int listener)
@@ -112,8 +121,8 @@ static void accept_some(libpool_remote_server *server, int listener)
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
-        bool scarce = fd < 0 ? is_scarcity(errno) : !lpr_session_open(server, fd, false);
-        if (scarce)
+        bool failed = fd < 0 ? !is_passing(errno) : !lpr_session_open(server, fd, false);
+        if (failed)
             pause_listening(server, lpr_now_ns() + PAUSE_MS * LPR_MS);
     }
 }
@@ -150,7 +159,12 @@ static void handle(libpool_remote_server *server, const struct epoll_event *even
         if (source->kind == LPR_SOURCE_TIMER)
             server->armed_ns = LPR_NEVER;
         return;
-    case LPR_SOURCE_LISTENER: accept_some(server, source->fd); return;
+    case LPR_SOURCE_LISTENER:
+        if (event->events & (EPOLLHUP | EPOLLERR))
+            drop_listener(server, source);
+        else
+            accept_some(server, source->fd);
+        return;
     case LPR_SOURCE_SESSION: lpr_session_event((struct lpr_session *)source, event->events); return;
     }
 }

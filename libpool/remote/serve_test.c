@@ -218,6 +218,22 @@ TEST(remote_serve, without_descriptors_clients_wait_and_nobody_spins)
     rig_stop(&rig);
 }
 
+TEST(remote_serve, a_listener_that_was_shut_down_spins_nobody)
+{
+    struct rig rig;
+    rig_start(&rig, 1, NULL);
+    libpool_remote *remote = rig_open(&rig);
+    CU_ASSERT_EQUAL(shutdown(rig.listener, SHUT_RDWR), 0);
+    CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
+    uint64_t before_ms = cpu_ms();
+    struct pollfd nothing = {.fd = -1};
+    (void)poll(&nothing, 1, 350);
+    CU_ASSERT_TRUE(cpu_ms() - before_ms < 150);
+    CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
+    libpool_remote_close(remote);
+    rig_stop(&rig);
+}
+
 /* ---- driven --------------------------------------------------------------------------------- */
 
 static void *count_in_thread(void *arg)

@@ -113,6 +113,7 @@ struct lpr_session {
     struct lpr_link all, touched, ready;
     enum lpr_state state;
     bool vouched;         /* adopted: nobody is asked */
+    bool deaf;            /* it takes nothing any more: results are dropped */
     bool half_closed;     /* LEAVING: all is said */
     bool lingers;         /* GONE, and counted as such */
     uint32_t watched;     /* by epoll */

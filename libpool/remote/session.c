@@ -117,7 +117,7 @@ void lpr_session_end(struct lpr_session *session, libpool_remote_end reason, int
     session->deadline_ns = lpr_now_ns() + BYE_MS * LPR_MS;
     lpr_server_at(session->server, session->deadline_ns);
     lpr_reader_clear(&session->reader);
-    bool told = error && lpr_outbox_bye(&session->outbox, error, text);
+    bool told = error && !session->deaf && lpr_outbox_bye(&session->outbox, error, text);
     if (was_open)
         lose_tasks(session);
     if (!told)
@@ -347,7 +347,7 @@ static void take_message(struct lpr_session *session)
     case LPR_CANCEL: cancel(session, head->id); return;
     case LPR_CANCEL_GROUP: cancel_group(session, head->id); return;
     case LPR_PING:
-        if (!lpr_outbox_note(&session->outbox, LPR_PONG, head->id))
+        if (!session->deaf && !lpr_outbox_note(&session->outbox, LPR_PONG, head->id))
             lpr_session_end(session, LIBPOOL_REMOTE_SCARCE, -ENOMEM, "no memory for an answer");
         return;
     case LPR_HELLO:
@@ -402,12 +402,21 @@ void lpr_session_event(struct lpr_session *session, uint32_t events)
 
 /* ---- at the end of a step ------------------------------------------------------------------- */
 
+/* Nobody hears it any more; what it had sent before it went is read to its end all the same. */
+static void go_deaf(struct lpr_session *session)
+{
+    session->deaf = true;
+    session->stall_ns = 0;
+    lpr_outbox_clear(&session->outbox);
+    if (session->state != LPR_OPEN)
+        lpr_session_end(session, LIBPOOL_REMOTE_RESET, 0, NULL);
+}
+
 static void send_some(struct lpr_session *session, uint64_t now_ns)
 {
     int64_t sent = lpr_outbox_send(&session->outbox, session->source.fd);
     if (sent < 0) {
-        lpr_session_end(session, sent == -EPIPE ? LIBPOOL_REMOTE_LEFT : LIBPOOL_REMOTE_RESET, 0,
-                        NULL);
+        go_deaf(session);
         return;
     }
     if (sent)

@@ -328,6 +328,29 @@ TEST(remote_session, a_killed_clients_tasks_all_run_if_it_has_asked_for_that)
     rig_stop(&rig);
 }
 
+TEST(remote_session, who_takes_no_results_is_heard_to_the_end)
+{
+    struct rig rig;
+    unsigned char bytes[200];
+    rig_start(&rig, 1, NULL);
+    int fd = rig_connect(&rig);
+    CU_ASSERT_EQUAL(shutdown(fd, SHUT_RD), 0);
+    size_t n = put_hello(bytes, 0);
+    n += put_task(bytes + n, 0, "count", 0);
+    CU_ASSERT_EQUAL(send(fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+    CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).results_dropped == 1));
+    for (uint64_t i = 0; i < 10; i++) {
+        n = put_task(bytes, i, "count", 0);
+        CU_ASSERT_EQUAL(send(fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+        CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).results_dropped == i + 2));
+    }
+    CU_ASSERT_EQUAL(atomic_load(&rig_shared->counted), 11);
+    CU_ASSERT_EQUAL(rig_stats(&rig).sessions_open, 1);
+    close(fd);
+    CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).sessions_ended[LIBPOOL_REMOTE_LEFT] == 1));
+    rig_stop(&rig);
+}
+
 /* ---- a storm -------------------------------------------------------------------------------- */
 
 #define CLIENTS 8

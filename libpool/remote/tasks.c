@@ -131,7 +131,7 @@ static void tell(struct lpr_task *task, const libpool_result *result, const char
     task->place = LPR_TOLD;
     free(task->body); /* nobody borrows the input any more */
     task->body = NULL;
-    if (session->state == LPR_OPEN) {
+    if (session->state == LPR_OPEN && !session->deaf) {
         lpr_outbox_add(&session->outbox, parcel);
         lpr_session_touch(session);
     } else {
