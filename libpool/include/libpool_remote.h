@@ -68,6 +68,7 @@ typedef struct libpool_remote_peer {
     int fd;            /* its connection, for getpeername(2)...; nothing may be read or closed */
     int pid;           /* AF_UNIX: as the kernel knows it; else 0, */
     uint32_t uid, gid; /* and UINT32_MAX */
+    uint32_t sessions; /* that are open, or have tasks left, of the same uid */
     const void *credential; /* what it has sent to prove who it is, at most 4096 bytes */
     size_t credential_size;
 } libpool_remote_peer;
@@ -183,7 +184,7 @@ int libpool_remote_stats_read(libpool_remote_server *server, libpool_remote_stat
 
 /*
  * A client has no thread: bytes move while a call waits, of whichever thread, and in libpool_remote_dispatch.
- * It needs two descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
+ * It needs three descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
  * NOT_STARTED what had not been sent entirely, MAY_HAVE_RUN what had. Nothing is submitted again.
  */
 

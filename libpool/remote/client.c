@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@ void lpr_client_end(libpool_remote_future *future)
     remote->table[number] = NULL;
     remote->vacant[remote->vacant_count++] = number;
     remote->bytes -= future->input_size;
+    remote->news = true;
     if (future->detached)
         free_future(future);
     else
@@ -128,8 +130,11 @@ static int prepare(libpool_remote *remote)
     remote->staging = malloc(LPR_CLIENT_STAGING);
     if (!remote->staging)
         return -ENOMEM;
+    remote->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     remote->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (remote->epoll_fd < 0 || epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, remote->fd, &event) < 0)
+    if (remote->epoll_fd < 0 || remote->wake_fd < 0 ||
+        epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, remote->wake_fd, &event) < 0 ||
+        epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, remote->fd, &event) < 0)
         return -errno;
     remote->watched = EPOLLIN;
     return 0;
@@ -185,6 +190,8 @@ static void free_remote(libpool_remote *remote)
 {
     if (remote->epoll_fd >= 0)
         close(remote->epoll_fd);
+    if (remote->wake_fd >= 0)
+        close(remote->wake_fd);
     close(remote->fd);
     lpr_reader_clear(&remote->reader);
     pthread_cond_destroy(&remote->changed);
@@ -206,7 +213,7 @@ static int open_remote(libpool_remote **out, int fd, const libpool_remote_client
         return error ? error : -ENOMEM;
     }
     remote->fd = fd;
-    remote->epoll_fd = -1;
+    remote->epoll_fd = remote->wake_fd = -1;
     remote->owner = getpid();
     lpr_outbox_init(&remote->outbox, remote);
     init_lock(remote);
@@ -369,7 +376,6 @@ static void end_as_cancelled(libpool_remote_future *future)
     future->result = (libpool_result){.cause = LIBPOOL_CANCELLED, .slot = UINT32_MAX};
     lpr_say(future->result.text, sizeof future->result.text, "cancelled before it was sent");
     lpr_client_end(future);
-    pthread_cond_broadcast(&future->remote->changed);
 }
 
 static int tell(libpool_remote *remote, enum lpr_type type, uint64_t id)
@@ -389,6 +395,7 @@ static int cancel(libpool_remote_future *future)
         return LIBPOOL_CANCEL_DONE;
     if (!future->sent && lpr_outbox_remove(&remote->outbox, &future->parcel)) {
         end_as_cancelled(future);
+        lpr_client_tell(remote);
         return LIBPOOL_CANCEL_DEQUEUED;
     }
     return tell(remote, LPR_CANCEL, future->id);
@@ -481,6 +488,7 @@ int libpool_remote_status(libpool_remote *remote, char *text, size_t size)
 static void close_copy(const libpool_remote *remote)
 {
     close(remote->epoll_fd);
+    close(remote->wake_fd);
     close(remote->fd);
 }
 

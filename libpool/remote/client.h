@@ -36,11 +36,13 @@ struct libpool_remote {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something has ended, there is room, or nobody drives */
     pid_t owner;
-    int fd, epoll_fd;
-    uint32_t watched; /* by epoll */
-    bool driven;      /* somebody waits for the connection */
-    bool open;        /* welcome */
-    int error;        /* why it is over; 0: it is not */
+    int fd, epoll_fd, wake_fd; /* the last is in the epoll, too: for whoever drives */
+    uint32_t watched;          /* by epoll */
+    bool driven;               /* somebody waits for the connection */
+    bool rung;                 /* for whoever does */
+    bool news;                 /* something that somebody may wait for has happened */
+    bool open;                 /* welcome */
+    int error;                 /* why it is over; 0: it is not */
     char why[LPR_TEXT_MAX];
     uint64_t silence_ns, heard_ns, asked_ns; /* 0: nothing was asked */
     struct lpr_welcome limits;
@@ -67,6 +69,8 @@ void lpr_client_fail(libpool_remote *remote, int error, const char *why);
 
 /* ---- client.c ------------------------------------------------------------------------------- */
 
+/* Those who wait look again, also the one who drives. */
+void lpr_client_tell(libpool_remote *remote);
 /* Its result is there: nothing may be done with it afterwards. */
 void lpr_client_end(libpool_remote_future *future);
 

@@ -86,6 +86,8 @@ TEST(remote_client, a_result_says_what_it_came_to)
                           *nothing = rig_submit(remote, "nothing", "x", 1),
                           *bounded = rig_submit(remote, "bounded", NULL, 0),
                           *large = rig_submit(remote, "grow", &huge, sizeof huge);
+    CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "coun", NULL, 0)), LIBPOOL_ERROR);
+    CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "counts", NULL, 0)), LIBPOOL_ERROR);
     CU_ASSERT_EQUAL_FATAL(libpool_remote_wait(large, RIG_MS), 0);
     CU_ASSERT_EQUAL(libpool_remote_result(large)->cause, LIBPOOL_ERROR);
     CU_ASSERT_EQUAL(libpool_remote_result(large)->code, -EMSGSIZE);
@@ -191,6 +193,35 @@ TEST(remote_client, tasks_are_cancelled_wherever_they_are)
     rig_stop(&rig);
 }
 
+/* ---- a server elsewhere ---------------------------------------------------------------------- */
+
+/* Serves until it is killed. */
+static int serve_for_ever(const struct rig *listening)
+{
+    struct rig rig = *listening;
+    if (rig_serve(&rig, 1, NULL) < 0)
+        return 1;
+    for (;;)
+        (void)pause();
+}
+
+/* A server in another process, and a session with it. */
+static pid_t start_elsewhere(struct rig *rig, uint32_t silence_ms, libpool_remote **remote)
+{
+    libpool_remote_client_options options = {.size = sizeof options, .silence_ms = silence_ms};
+    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(rig));
+    pid_t server = rig_fork(serve_for_ever, rig);
+    close(rig->listener);
+    CU_ASSERT_EQUAL_FATAL(rig_open_with(rig, &options, remote), 0);
+    return server;
+}
+
+static void kill_server(pid_t server)
+{
+    CU_ASSERT_EQUAL(kill(server, SIGKILL), 0);
+    CU_ASSERT_EQUAL(rig_reap(server), TEST_SIGNAL(SIGKILL));
+}
+
 /* ---- many threads --------------------------------------------------------------------------- */
 
 #define THREADS 4
@@ -253,6 +284,83 @@ TEST(remote_client, who_waits_long_does_not_hold_up_who_submits)
     rig_stop(&rig);
 }
 
+/*
+ * The first waits in the kernel for the socket. What it waits for is taken from there by the other, who
+ * submits; or is ended by the other without any byte that comes.
+ */
+static void *submit_and_look(void *arg)
+{
+    libpool_remote_future *gate = arg;
+    for (int i = 0; i < 1000 && !libpool_remote_result(gate); i++) {
+        rig_open_gate(i == 0);
+        libpool_remote_free(rig_submit(gate->remote, "count", NULL, 0));
+        (void)sched_yield();
+    }
+    while (!libpool_remote_result(gate))
+        (void)libpool_remote_dispatch(gate->remote);
+    return NULL;
+}
+
+TEST(remote_client, who_waits_hears_of_what_another_thread_has_received)
+{
+    struct rig rig;
+    rig_start(&rig, 1, NULL);
+    for (int i = 0; i < 30; i++) {
+        pthread_t thread;
+        libpool_remote *remote = rig_open(&rig);
+        libpool_remote_future *gate = rig_submit(remote, "gate", NULL, 0);
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, submit_and_look, gate), 0);
+        int64_t begun_ms = rig_now_ms();
+        CU_ASSERT_EQUAL(libpool_remote_wait(gate, RIG_MS), 0);
+        CU_ASSERT_TRUE(rig_now_ms() - begun_ms < RIG_MS / 2);
+        CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
+        CU_ASSERT_EQUAL(rig_end(gate), LIBPOOL_COMPLETED);
+        libpool_remote_close(remote);
+    }
+    rig_stop(&rig);
+}
+
+static void *cancel_it(void *arg)
+{
+    libpool_remote_future *future = arg;
+    (void)RIG_AWAIT(({
+        pthread_mutex_lock(&future->remote->lock);
+        bool driven = future->remote->driven;
+        pthread_mutex_unlock(&future->remote->lock);
+        driven;
+    }));
+    return (void *)(intptr_t)libpool_remote_cancel(future);
+}
+
+TEST(remote_client, who_waits_hears_that_it_was_cancelled_before_it_was_sent)
+{
+    struct rig rig;
+    libpool_remote *remote;
+    pthread_t thread;
+    void *done;
+    pid_t server = start_elsewhere(&rig, 0, &remote);
+    CU_ASSERT_EQUAL(kill(server, SIGSTOP), 0);
+    char *bytes = make_bytes((size_t)8 << 20);
+    libpool_remote_task task = {
+        .size = sizeof task, .name = "echo", .input = bytes, .input_size = (size_t)8 << 20};
+    libpool_remote_future *half = NULL, *behind = NULL;
+    CU_ASSERT_EQUAL(libpool_remote_submit(remote, &task, 0, &half), 0);
+    CU_ASSERT_EQUAL(libpool_remote_submit(remote, &task, 0, &behind), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, cancel_it, behind), 0);
+    int64_t begun_ms = rig_now_ms();
+    CU_ASSERT_EQUAL(libpool_remote_wait(behind, RIG_MS), 0);
+    CU_ASSERT_TRUE(rig_now_ms() - begun_ms < RIG_MS / 2);
+    CU_ASSERT_EQUAL(pthread_join(thread, &done), 0);
+    CU_ASSERT_EQUAL((intptr_t)done, LIBPOOL_CANCEL_DEQUEUED);
+    CU_ASSERT_EQUAL(libpool_remote_result(behind)->cause, LIBPOOL_CANCELLED);
+    kill_server(server);
+    CU_ASSERT_EQUAL(rig_end(half), LIBPOOL_LOST);
+    libpool_remote_free(behind);
+    libpool_remote_close(remote);
+    free(bytes);
+    munmap(rig_shared, sizeof *rig_shared);
+}
+
 /* ---- event loops ---------------------------------------------------------------------------- */
 
 TEST(remote_client, a_loop_of_the_applications_drives_it)
@@ -278,33 +386,6 @@ TEST(remote_client, a_loop_of_the_applications_drives_it)
 }
 
 /* ---- a server that dies --------------------------------------------------------------------- */
-
-/* Serves until it is killed. */
-static int serve_for_ever(const struct rig *listening)
-{
-    struct rig rig = *listening;
-    if (rig_serve(&rig, 1, NULL) < 0)
-        return 1;
-    for (;;)
-        (void)pause();
-}
-
-/* A server in another process, and a session with it. */
-static pid_t start_elsewhere(struct rig *rig, uint32_t silence_ms, libpool_remote **remote)
-{
-    libpool_remote_client_options options = {.size = sizeof options, .silence_ms = silence_ms};
-    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(rig));
-    pid_t server = rig_fork(serve_for_ever, rig);
-    close(rig->listener);
-    CU_ASSERT_EQUAL_FATAL(rig_open_with(rig, &options, remote), 0);
-    return server;
-}
-
-static void kill_server(pid_t server)
-{
-    CU_ASSERT_EQUAL(kill(server, SIGKILL), 0);
-    CU_ASSERT_EQUAL(rig_reap(server), TEST_SIGNAL(SIGKILL));
-}
 
 TEST(remote_client, a_server_that_dies_is_told_and_what_may_have_run)
 {
@@ -345,12 +426,12 @@ TEST(remote_client, a_server_that_is_silent_is_lost)
 {
     struct rig rig;
     libpool_remote *remote;
-    pid_t server = start_elsewhere(&rig, 100, &remote);
+    pid_t server = start_elsewhere(&rig, 400, &remote);
     libpool_remote_future *gate = rig_submit(remote, "gate", NULL, 0);
-    CU_ASSERT_EQUAL(libpool_remote_wait(gate, 500), -ETIMEDOUT); /* it answers when it is asked */
+    CU_ASSERT_EQUAL(libpool_remote_wait(gate, 1300), -ETIMEDOUT); /* it answers when it is asked */
     CU_ASSERT_EQUAL(libpool_remote_status(remote, NULL, 0), 0);
     CU_ASSERT_EQUAL(kill(server, SIGSTOP), 0);
-    CU_ASSERT_EQUAL(libpool_remote_wait(gate, 5000), 0);
+    CU_ASSERT_EQUAL(libpool_remote_wait(gate, 10000), 0);
     CU_ASSERT_EQUAL(libpool_remote_result(gate)->cause, LIBPOOL_LOST);
     CU_ASSERT_EQUAL(libpool_remote_status(remote, NULL, 0), -ETIMEDOUT);
     kill_server(server);

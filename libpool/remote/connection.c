@@ -8,10 +8,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "client.h"
-
-#define SOME_MS 1000 /* a wait is never longer than that: a silence may be over */
 
 /* ---- the end of a session ------------------------------------------------------------------- */
 
@@ -39,7 +38,7 @@ void lpr_client_fail(libpool_remote *remote, int error, const char *why)
         if (remote->table[i])
             lose(remote->table[i], remote->why);
     (void)shutdown(remote->fd, SHUT_RDWR);
-    pthread_cond_broadcast(&remote->changed);
+    remote->news = true;
 }
 
 static void fail_by_errno(libpool_remote *remote, int error)
@@ -77,7 +76,6 @@ static void take_result(libpool_remote *remote)
     }
     future->body = lpr_reader_take(reader);
     lpr_client_end(future);
-    pthread_cond_broadcast(&remote->changed);
 }
 
 static void take_bye(libpool_remote *remote)
@@ -155,20 +153,37 @@ static void watch(libpool_remote *remote)
     (void)epoll_ctl(remote->epoll_fd, EPOLL_CTL_MOD, remote->fd, &event);
 }
 
-/* What came before the connection failed is looked at first: it may say why. */
-void lpr_client_pump(libpool_remote *remote)
+void lpr_client_tell(libpool_remote *remote)
 {
-    if (remote->error)
+    uint64_t one = 1;
+    if (!remote->news)
         return;
+    remote->news = false;
+    pthread_cond_broadcast(&remote->changed);
+    if (remote->driven && !remote->rung)
+        remote->rung = write(remote->wake_fd, &one, sizeof one) == sizeof one;
+}
+
+/* What came before the connection failed is looked at first: it may say why. */
+static void pump(libpool_remote *remote)
+{
     bool was_full = remote->watched & EPOLLOUT;
     int64_t sent = lpr_outbox_send(&remote->outbox, remote->fd);
     if (sent > 0 && was_full) /* the server has read: else it may just be the socket's room */
         heard(remote);
+    remote->news |= sent > 0 && was_full;
     receive(remote);
     if (sent < 0 && !remote->error)
         fail_by_errno(remote, (int)sent);
     if (!remote->error)
         watch(remote);
+}
+
+void lpr_client_pump(libpool_remote *remote)
+{
+    if (!remote->error)
+        pump(remote);
+    lpr_client_tell(remote);
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
@@ -184,32 +199,35 @@ static uint64_t mind_the_silence(libpool_remote *remote)
         if (!lpr_outbox_note(&remote->outbox, LPR_PING, 0))
             lpr_client_fail(remote, -ENOMEM, "no memory for a question to the server");
         else
-            lpr_client_pump(remote);
+            watch(remote); /* it is sent as soon as we wait */
     }
     return (remote->asked_ns ? remote->asked_ns : remote->heard_ns) + remote->silence_ns;
 }
 
 static void wait_for_driver(libpool_remote *remote, uint64_t deadline_ns)
 {
-    uint64_t until_ns = lpr_now_ns() + SOME_MS * LPR_MS;
-    if (deadline_ns < until_ns)
-        until_ns = deadline_ns;
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                             .tv_nsec = (long)(until_ns % 1000000000)};
-    (void)pthread_cond_timedwait(&remote->changed, &remote->lock, &until);
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000),
+                             .tv_nsec = (long)(deadline_ns % 1000000000)};
+    if (deadline_ns == LPR_NEVER)
+        (void)pthread_cond_wait(&remote->changed, &remote->lock);
+    else
+        (void)pthread_cond_timedwait(&remote->changed, &remote->lock, &until);
 }
 
 static void drive(libpool_remote *remote, uint64_t deadline_ns, uint64_t look_ns)
 {
     struct epoll_event event;
+    uint64_t count;
     int left_ms = lpr_left_ms(deadline_ns < look_ns ? deadline_ns : look_ns, lpr_now_ns());
     remote->driven = true;
     pthread_mutex_unlock(&remote->lock);
     (void)epoll_wait(remote->epoll_fd, &event, 1, left_ms);
     pthread_mutex_lock(&remote->lock);
     remote->driven = false;
+    if (remote->rung)
+        remote->rung = read(remote->wake_fd, &count, sizeof count) != sizeof count;
+    remote->news = true; /* at least that nobody drives */
     lpr_client_pump(remote);
-    pthread_cond_broadcast(&remote->changed);
 }
 
 bool lpr_client_turn(libpool_remote *remote, uint64_t deadline_ns)
@@ -223,5 +241,7 @@ bool lpr_client_turn(libpool_remote *remote, uint64_t deadline_ns)
     uint64_t look_ns = mind_the_silence(remote);
     if (!remote->error)
         drive(remote, deadline_ns, look_ns);
+    else
+        lpr_client_tell(remote);
     return true;
 }

@@ -139,7 +139,7 @@ static inline const libpool_remote_offer *rig_offers(uint32_t *n)
                                                     .function = rig_gate,
                                                     .priority = 8,
                                                     .run_timeout_ms = 50,
-                                                    .queue_timeout_ms = 1000}}};
+                                                    .queue_timeout_ms = RIG_MS}}};
     *n = sizeof offers / sizeof offers[0];
     return offers;
 }

@@ -66,7 +66,12 @@ TEST(remote_serve, the_application_is_asked_who_may)
     CU_ASSERT_EQUAL_FATAL(rig_open_with(&rig, &knows, &remote), 0);
     CU_ASSERT_EQUAL(seen.uid, geteuid());
     CU_ASSERT_EQUAL(seen.pid, getpid());
+    CU_ASSERT_EQUAL(seen.sessions, 0);
     CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
+    libpool_remote *second = NULL;
+    CU_ASSERT_EQUAL_FATAL(rig_open_with(&rig, &knows, &second), 0);
+    CU_ASSERT_EQUAL(seen.sessions, 1);
+    libpool_remote_close(second);
     libpool_remote_close(remote);
     rig_stop(&rig);
 }
@@ -208,10 +213,11 @@ TEST(remote_serve, without_descriptors_clients_wait_and_nobody_spins)
     close(go[1]);
     CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).accept_pauses >= 1));
     uint64_t tests_own_ms = cpu_ms() - before_ms; /* it looks in a loop until then */
+    int64_t begun_ms = rig_now_ms();
     struct pollfd nothing = {.fd = -1};
     (void)poll(&nothing, 1, 350);
-    CU_ASSERT_TRUE(cpu_ms() - before_ms - tests_own_ms < 150);
-    CU_ASSERT_TRUE(rig_stats(&rig).accept_pauses <= 8);
+    CU_ASSERT_TRUE(cpu_ms() - before_ms - tests_own_ms < 80);
+    CU_ASSERT_TRUE((int64_t)rig_stats(&rig).accept_pauses <= (rig_now_ms() - begun_ms) / 100 + 4);
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
     CU_ASSERT_EQUAL(rig_reap(client), TEST_EXIT(0));
     close(go[0]);
@@ -228,7 +234,7 @@ TEST(remote_serve, a_listener_that_was_shut_down_spins_nobody)
     uint64_t before_ms = cpu_ms();
     struct pollfd nothing = {.fd = -1};
     (void)poll(&nothing, 1, 350);
-    CU_ASSERT_TRUE(cpu_ms() - before_ms < 150);
+    CU_ASSERT_TRUE(cpu_ms() - before_ms < 80);
     CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
     libpool_remote_close(remote);
     rig_stop(&rig);

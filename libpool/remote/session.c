@@ -239,6 +239,17 @@ static void violate(struct lpr_session *session, int error, const char *text)
     lpr_session_end(session, LIBPOOL_REMOTE_MALFORMED, error, text);
 }
 
+static uint32_t count_same_user(const struct lpr_session *session)
+{
+    const struct lpr_link *all = &session->server->sessions;
+    uint32_t n = 0;
+    for (struct lpr_link *link = all->next; link != all; link = link->next) {
+        const struct lpr_session *other = LPR_OF(link, struct lpr_session, all);
+        n += !is_stranger(other) && other->peer.uid == session->peer.uid;
+    }
+    return n;
+}
+
 /* 0, or what to tell, with *text. */
 static int admit(struct lpr_session *session, const struct lpr_hello *hello, const char **text)
 {
@@ -255,6 +266,7 @@ static int admit(struct lpr_session *session, const struct lpr_hello *hello, con
     *text = "not admitted";
     if (session->vouched || !options->admit)
         return 0;
+    session->peer.sessions = count_same_user(session);
     session->peer.credential = hello->credential;
     session->peer.credential_size = hello->credential_size;
     int error = options->admit(options->admit_arg, &session->peer);

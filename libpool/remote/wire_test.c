@@ -130,10 +130,12 @@ static bool decode(uint32_t type, const unsigned char *body, size_t size)
     case LPR_SUBMIT:
         return lpr_get_submit(body, size, &submit) ||
                (submit.priority < LIBPOOL_PRIORITIES && submit.name_size <= LPR_NAME_MAX &&
+                submit.name_size <= size && submit.input_size <= size &&
                 LPR_SUBMIT_SIZE + submit.name_size + submit.input_size == size);
     case LPR_RESULT:
         return lpr_get_result(body, size, &result) ||
                (result.cause > LIBPOOL_PENDING && result.cause < LIBPOOL_CAUSES_MAX &&
+                result.data_size <= size && result.tail_size <= size &&
                 result.data_size + result.tail_size <= size - LPR_RESULT_SIZE &&
                 strnlen(result.text, sizeof result.text) < sizeof result.text);
     case LPR_BYE: return lpr_get_bye(body, size, &bye) || bye.error < 0;
