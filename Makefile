@@ -52,7 +52,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 include libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
-include libpool/poolrun/poolrun.mk
+include libpool/poolrun/poolrun.mk libpool/remote/remote.mk
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
@@ -165,7 +165,7 @@ include libpool/bench/peers.mk
 coverage: ## line coverage in build-coverage/html, workers that were killed included
 	$(Q)ci/coverage
 
-tidy: $(parts) ## style, length, includes, banned calls
+tidy: $(parts) $(remote) ## style, length, includes, banned calls
 	$(Q)BUILD=$(BUILD) ci/tidy
 
 format: ## clang-format everything in place

@@ -14,8 +14,9 @@ $(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/li
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -std=gnu11 $(WARNINGS) $(WERROR) $(LDFLAGS) -Ilibpool/include -o $@ $< \
-	    $(filter %_sandbox.a,$^) $(lib) -pthread $(filter-out %.a,$(example_$(*F))) $(if $(filter sandbox,$(*F)),$(SECCOMP))
+	    $(filter %_sandbox.a %_remote.a,$^) $(lib) -pthread $(filter-out %.a,$(example_$(*F))) $(if $(filter sandbox,$(*F)),$(SECCOMP))
 $(BUILD)/examples/sandbox: $(BUILD)/libpool_sandbox.a
+$(BUILD)/examples/remote: $(BUILD)/libpool_remote.a
 
 examples: $(examples) $(spawn_tasks) $(zygote)
 	$(Q)export LIBPOOL_ZYGOTE=$(abspath $(zygote)); for example in $(examples); do \

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* How a server ends: what waits and runs as told, in time, and everybody hears of it. */
+#include "server.h"
+
+#include <stdio.h>
+
+#include "rig.h"
+
+#define TASKS 6
+
+/* One runs, one is in the pool with it, four wait at the server. */
+static libpool_remote *fill(struct rig *rig, libpool_remote_future **futures)
+{
+    libpool_remote_options options = {.size = sizeof options, .window = 2};
+    rig_start(rig, 1, &options);
+    libpool_remote *remote = rig_open(rig);
+    for (int i = 0; i < TASKS; i++)
+        futures[i] = rig_submit(remote, "gate", NULL, 0);
+    CU_ASSERT_TRUE(
+        RIG_AWAIT(atomic_load(&rig_shared->begun) == 1 && rig_stats(rig).tasks_received == TASKS));
+    return remote;
+}
+
+static void stop_pool(struct rig *rig)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(rig->pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.tasks_pending + stats.tasks_running, 0);
+    libpool_close(rig->pool);
+    munmap(rig_shared, sizeof *rig_shared);
+}
+
+static void expect_ends(libpool_remote_future **futures, unsigned completed)
+{
+    unsigned counted = 0;
+    for (int i = 0; i < TASKS; i++) {
+        libpool_cause cause = rig_end(futures[i]);
+        counted += cause == LIBPOOL_COMPLETED;
+        CU_ASSERT_TRUE(cause == LIBPOOL_COMPLETED || cause == LIBPOOL_SHUTDOWN);
+    }
+    CU_ASSERT_EQUAL(counted, completed);
+}
+
+static void expect_farewell(libpool_remote *remote)
+{
+    char why[100];
+    libpool_remote_task task = {.size = sizeof task, .name = "count"};
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), -ESHUTDOWN);
+    CU_ASSERT_EQUAL(libpool_remote_status(remote, why, sizeof why), -ESHUTDOWN);
+    CU_ASSERT_STRING_EQUAL(why, "the server was closed");
+    CU_ASSERT_EQUAL(libpool_remote_submit(remote, &task, 0, NULL), -ESHUTDOWN);
+}
+
+TEST(remote_close, at_once_ends_all_and_tells)
+{
+    struct rig rig;
+    libpool_remote_future *futures[TASKS];
+    libpool_remote *remote = fill(&rig, futures);
+    int64_t begun_ms = rig_now_ms();
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, -1), 0);
+    CU_ASSERT_TRUE(rig_now_ms() - begun_ms < 900); /* none of its limits had to end it */
+    expect_ends(futures, 0);
+    expect_farewell(remote);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+static void *open_gate_later(void *arg)
+{
+    struct rig *rig = arg;
+    (void)RIG_AWAIT(fcntl(rig->listener, F_GETFD) < 0); /* the server has begun to close */
+    rig_open_gate(TASKS);
+    return NULL;
+}
+
+TEST(remote_close, waiting_lets_all_finish)
+{
+    struct rig rig;
+    pthread_t opener;
+    libpool_remote_future *futures[TASKS];
+    libpool_remote *remote = fill(&rig, futures);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&opener, NULL, open_gate_later, &rig), 0);
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, LIBPOOL_WAIT, -1), 0);
+    CU_ASSERT_EQUAL(pthread_join(opener, NULL), 0);
+    expect_ends(futures, TASKS);
+    expect_farewell(remote);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+TEST(remote_close, waiting_and_cancelling_lets_finish_what_the_pool_has)
+{
+    struct rig rig;
+    pthread_t opener;
+    libpool_remote_future *futures[TASKS];
+    libpool_remote *remote = fill(&rig, futures);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&opener, NULL, open_gate_later, &rig), 0);
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, LIBPOOL_WAIT | LIBPOOL_CANCEL, -1), 0);
+    CU_ASSERT_EQUAL(pthread_join(opener, NULL), 0);
+    expect_ends(futures, 2);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+TEST(remote_close, waiting_has_an_end)
+{
+    struct rig rig;
+    libpool_remote_future *futures[TASKS];
+    libpool_remote *remote = fill(&rig, futures);
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, LIBPOOL_WAIT, 50), -ETIME);
+    expect_ends(futures, 0);
+    expect_farewell(remote);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+/* It has asked for more than a socket holds, and never reads. */
+TEST(remote_close, who_does_not_read_delays_it_by_a_second)
+{
+    struct rig rig;
+    size_t wanted = 8 << 20;
+    rig_start(&rig, 1, NULL);
+    libpool_remote *remote = rig_open(&rig);
+    libpool_remote_future *future = rig_submit(remote, "grow", &wanted, sizeof wanted);
+    CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).tasks_ended[LIBPOOL_COMPLETED] == 1));
+    int64_t begun_ms = rig_now_ms();
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, 0), -ETIME);
+    CU_ASSERT_TRUE(rig_now_ms() - begun_ms < 3000);
+    CU_ASSERT_EQUAL(libpool_remote_wait(future, RIG_MS), 0);
+    CU_ASSERT_EQUAL(libpool_remote_result(future)->cause, LIBPOOL_LOST);
+    CU_ASSERT_EQUAL(libpool_remote_result(future)->certainty, LIBPOOL_MAY_HAVE_RUN);
+    libpool_remote_free(future);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+/* A thread's task ends when it likes: the server is closed and freed, and what comes later finds no harm. */
+TEST(remote_close, a_task_that_nobody_can_end_outlives_the_server)
+{
+    struct rig rig = {.listener = -1};
+    libpool_options pool_options = {.size = sizeof pool_options,
+                                    .flags = LIBPOOL_CALLBACKS,
+                                    .start = LIBPOOL_THREADS,
+                                    .max_workers = 1};
+    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(&rig));
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&rig.pool, &pool_options), 0);
+    CU_ASSERT_EQUAL_FATAL(rig_serve(&rig, 1, NULL), 0);
+    libpool_remote *remote = rig_open(&rig);
+    libpool_remote_future *future = rig_submit(remote, "gate", "input", 5);
+    CU_ASSERT_TRUE(RIG_AWAIT(atomic_load(&rig_shared->begun) == 1));
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, 0), -ETIME);
+    CU_ASSERT_EQUAL(rig_end(future), LIBPOOL_LOST);
+    libpool_remote_close(remote);
+    rig_open_gate(1);
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_drain(rig.pool, RIG_MS), 0);
+    CU_ASSERT_EQUAL(libpool_stats_read(rig.pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.tasks_ended[LIBPOOL_CANCELLED], 1);
+    stop_pool(&rig);
+}
+
+TEST(remote_close, a_copy_of_the_process_can_not)
+{
+    struct rig rig;
+    rig_start(&rig, 1, NULL);
+    pid_t copy = fork();
+    if (copy == 0)
+        _exit(libpool_remote_server_close(rig.server, 0, 0) == -ECHILD ? 0 : 1);
+    CU_ASSERT_EQUAL(rig_reap(copy), TEST_EXIT(0));
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 4, 0), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_remote_server_close(NULL, 0, 0), 0);
+    libpool_remote *remote = rig_open(&rig);
+    CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
+    libpool_remote_close(remote);
+    rig_stop(&rig);
+}
