@@ -40,6 +40,7 @@ struct libpool_remote {
     uint32_t watched;          /* by epoll */
     bool driven;               /* somebody waits for the connection */
     bool rung;                 /* for whoever does */
+    bool full;                 /* the socket did not take all */
     bool news;                 /* something that somebody may wait for has happened */
     bool open;                 /* welcome */
     int error;                 /* why it is over; 0: it is not */

@@ -431,7 +431,7 @@ TEST(remote_client, a_server_that_is_silent_is_lost)
     CU_ASSERT_EQUAL(libpool_remote_wait(gate, 1300), -ETIMEDOUT); /* it answers when it is asked */
     CU_ASSERT_EQUAL(libpool_remote_status(remote, NULL, 0), 0);
     CU_ASSERT_EQUAL(kill(server, SIGSTOP), 0);
-    CU_ASSERT_EQUAL(libpool_remote_wait(gate, 10000), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_remote_wait(gate, 10000), 0);
     CU_ASSERT_EQUAL(libpool_remote_result(gate)->cause, LIBPOOL_LOST);
     CU_ASSERT_EQUAL(libpool_remote_status(remote, NULL, 0), -ETIMEDOUT);
     kill_server(server);

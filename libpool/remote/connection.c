@@ -167,8 +167,9 @@ void lpr_client_tell(libpool_remote *remote)
 /* What came before the connection failed is looked at first: it may say why. */
 static void pump(libpool_remote *remote)
 {
-    bool was_full = remote->watched & EPOLLOUT;
+    bool was_full = remote->full;
     int64_t sent = lpr_outbox_send(&remote->outbox, remote->fd);
+    remote->full = remote->outbox.first;
     if (sent > 0 && was_full) /* the server has read: else it may just be the socket's room */
         heard(remote);
     remote->news |= sent > 0 && was_full;
