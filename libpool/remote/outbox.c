@@ -89,9 +89,10 @@ int64_t lpr_outbox_send(struct lpr_outbox *outbox, int fd)
     while (outbox->first) {
         struct iovec vector[AT_ONCE];
         struct msghdr message = {.msg_iov = vector};
-        for (struct lpr_parcel *at = outbox->first; at && message.msg_iovlen < AT_ONCE;
-             at = at->next)
-            message.msg_iovlen = add_pieces(at, vector, message.msg_iovlen);
+        size_t n = 0;
+        for (struct lpr_parcel *at = outbox->first; at && n < AT_ONCE; at = at->next)
+            n = add_pieces(at, vector, n);
+        message.msg_iovlen = (uint8_t)n; /* a size_t or an int, as the libc likes */
         ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
