@@ -186,7 +186,8 @@ int libpool_remote_stats_read(libpool_remote_server *server, libpool_remote_stat
  * A client has no thread: bytes move while a call waits, of whichever thread, and in libpool_remote_dispatch.
  * It needs three descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
  * NOT_STARTED what had not been sent entirely, MAY_HAVE_RUN what had. Nothing is submitted again.
- * One that makes no call while more results come than a socket holds is gone for the server after its stall_ms.
+ * One that makes no call while more results wait than a socket holds is gone for the server after its
+ * stall_ms.
  */
 
 typedef struct libpool_remote_client_options {
