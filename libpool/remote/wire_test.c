@@ -143,7 +143,7 @@ static bool decode(uint32_t type, const unsigned char *body, size_t size)
     }
 }
 
-/* A message that is nearly right: most of its numbers are small, some are at a border, some anything. */
+/* A message that is nearly right: half of its numbers are 0, others small, at a border, or anything. */
 static size_t invent(unsigned char *to, uint64_t *state)
 {
     static const uint32_t borders[] = {0, 1, UINT32_MAX, 255, 256, 64, 63, 160, 24, 23};
@@ -151,10 +151,11 @@ static size_t invent(unsigned char *to, uint64_t *state)
     size_t size = next_random(state) % 300;
     lpr_put_head(to, (enum lpr_type)type, next_random(state), size);
     for (size_t i = 0; i < size; i += 4) {
-        uint32_t kind = (uint32_t)next_random(state) % 4;
+        uint32_t kind = (uint32_t)next_random(state) % 6;
         uint32_t number = kind == 0   ? (uint32_t)next_random(state)
                           : kind == 1 ? borders[next_random(state) % 10]
-                                      : (uint32_t)next_random(state) % 20;
+                          : kind == 2 ? (uint32_t)next_random(state) % 20
+                                      : 0;
         memcpy(to + LPR_HEAD_SIZE + i, &number, 4);
     }
     if (next_random(state) % 4 == 0) /* and a greeting should have its word */
