@@ -326,7 +326,8 @@ typedef struct libpool_options {
  *     libpool_set_outfit                          yes             -ENOTSUP        -ENOTSUP
  *     outfit, tail_bytes, cgroup, recycle_bytes,
  *     trim_bytes, memory_limit_bytes, TRACE       yes             yes             -EINVAL
- *     libpool_task.soft_signal, LIBPOOL_FILE      yes             yes             -EINVAL
+ *     libpool_task.soft_signal, LIBPOOL_FILE,
+ *     libpool_task.memory_limit_bytes             yes             yes             -EINVAL
  *     libpool_call                                yes             yes             -EINVAL
  *
  * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
@@ -588,6 +589,8 @@ typedef struct libpool_task {
     uint64_t kind;         /* a number of the application's, for the quarantine; 0: none */
     libpool_callback *started, *done; /* default: none */
     void *callback_arg;               /* what both are called with */
+    uint64_t memory_limit_bytes;      /* of its worker's tree while it runs, below the pool's; 1 MiB
+                                         at least; default: the pool's alone */
 } libpool_task;
 
 /*
@@ -604,6 +607,16 @@ typedef struct libpool_task {
  *
  * heartbeat_timeout_ms: a task that calls neither libpool_worker_beat nor libpool_worker_progress for so
  * long, from its start on, has overrun: TIMEOUT, and result->text says so.
+ */
+
+/*
+ * memory_limit_bytes of a task is always SAMPLED (see the options), beside whatever keeps the pool's, which
+ * stays in force: every 100 ms the pool looks while the task runs, and kills a tree that is above: MEMORY.
+ * In between it can be exceeded, and a shorter task may never be looked at. What earlier tasks have left in
+ * the worker counts, too: give it room for that, or see recycle_bytes and tasks_per_worker. The task that
+ * follows there has the pool's limit again; nothing is sent ahead with such a task. A limit that is not below
+ * the pool's is none. libpool_submit: -ENOTSUP where the memory of trees can't be read (no /proc), -EINVAL
+ * with LIBPOOL_THREADS.
  */
 
 /*
@@ -651,7 +664,8 @@ int libpool_pardon(libpool *pool, uint64_t kind);
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
  * Errors: -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN (full, with
- * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), those of LIBPOOL_FILE.
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), those of LIBPOOL_FILE, -ENOTSUP
+ * (memory_limit_bytes).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -1053,7 +1067,7 @@ typedef struct libpool_stats {
     uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
     uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
-    uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
+    uint32_t memory_enforcement; /* of options.memory_limit_bytes: LIBPOOL_MEMORY_... */
     uint64_t tasks_asked;        /* asked to end, with a grace before the kill */
     uint64_t generation;         /* gauge: 1, one more with each libpool_recycle */
     uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */

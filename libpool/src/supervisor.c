@@ -99,7 +99,8 @@ static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uin
                                  .generation = line->generation,
                                  .number = kind == LP_REQUEST_WEIGH
                                                ? (uint32_t)(lp_tail_held(line->tail_fd) >> 20)
-                                               : pool->core.workers[slot].number};
+                                               : pool->core.workers[slot].number,
+                                 .limit_bytes = pool->core.workers[slot].weigh_limit_bytes};
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */
@@ -833,7 +834,7 @@ static void handle_exited(libpool *pool, const struct lp_report *report)
 /* A result that is there counts; and what only waits with a worker that is killed can't be blamed. */
 static void handle_weighed(libpool *pool, const struct lp_report *report)
 {
-    if (report->memory_bytes > pool->options.memory_limit_bytes) {
+    if (report->memory_bytes > pool->core.workers[report->slot].weigh_limit_bytes) {
         drain(pool, report->slot);
         recall(pool, report->slot);
     }
@@ -849,6 +850,7 @@ static void handle_hello(libpool *pool, const struct lp_report *report)
     pool->containment = report->containment;
     pool->oom_evidence = report->oom_evidence;
     pool->memory_enforcement = report->memory_enforcement;
+    pool->can_weigh = report->can_weigh != 0;
     struct lp_event event = {.kind = LP_EVENT_ZYGOTE_UP, .pid = report->pid, .weighs = weighs};
     step(pool, &event);
     if (!pool->opened && pool->place.is_delegated)
