@@ -729,8 +729,9 @@ typedef struct libpool_result {
     char text[160];              /* one sentence for people: which worker, which signal, why */
     uint64_t memory_bytes;       /* MEMORY: what its worker's tree held when it was looked at */
     uint64_t user_ns, system_ns; /* CPU time of the worker and of children it has waited for, to a
-                                    millisecond or so; measured if the task ran to its end and
-                                    running_ns was 1 ms or more, else 0 */
+                                    millisecond or so; measured if running_ns was 1 ms or more, and
+                                    of a task that ended with its worker (of one that the pool
+                                    killed to 10 ms, as of when it was); else 0 */
     uint64_t max_rss_bytes;      /* the most memory its worker has ever had, measured then, too */
     uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
     libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it

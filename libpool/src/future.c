@@ -155,8 +155,6 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->task_id = task_id;
     result->pending_ns = outcome->pending_ns;
     result->running_ns = outcome->running_ns;
-    if (!ran)
-        lp_future_set_usage(future, 0, 0, 0);
     result->data = ran && future->data_size ? future->data : NULL;
     result->data_size = ran ? future->data_size : 0;
     result->attempts = outcome->attempts;

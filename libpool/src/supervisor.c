@@ -295,6 +295,36 @@ static void perform_kill(libpool *pool, const struct lp_action *action)
     request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL);
 }
 
+/* What the worker of this task has used in all, if that is known: dead, or about to be killed. */
+static bool find_usage(const struct lp_line *line, uint64_t task_id, struct lp_usage *usage)
+{
+    uint64_t started_id, started_ns;
+    lp_channel_read_started(&line->channel, &started_id, &started_ns);
+    if (started_id != task_id)
+        return false; /* another's was the last, or it has not begun */
+    *usage = line->usage;
+    return line->has_usage || (line->pid_fd >= 0 && !lp_usage_read(line->pid, line->pid_fd, usage));
+}
+
+static uint64_t less(uint64_t ns, uint64_t by)
+{
+    return ns > by ? ns - by : 0;
+}
+
+/* Of one that has not come to its end: then nobody has told of it but the kernel. */
+static void attach_usage(const libpool *pool, uint32_t slot, uint64_t task_id,
+                         libpool_future *future)
+{
+    struct lp_usage usage = {0};
+    uint64_t user_ns = 0, system_ns = 0;
+    if (slot == LP_NONE || !find_usage(&pool->lines[slot], task_id, &usage))
+        usage = (struct lp_usage){0};
+    else
+        lp_window_usage(pool->lines[slot].window, &user_ns, &system_ns);
+    lp_future_set_usage(future, less(usage.user_ns, user_ns), less(usage.system_ns, system_ns),
+                        usage.max_rss_bytes);
+}
+
 static void perform_end(libpool *pool, const struct lp_action *action)
 {
     const struct lp_task *task = &pool->core.tasks.table[action->task];
@@ -304,6 +334,8 @@ static void perform_end(libpool *pool, const struct lp_action *action)
         lp_line_abandon(&pool->lines[action->slot]);
     if (pool->tails.bytes && action->slot != LP_NONE && task->outcome.cause != LIBPOOL_COMPLETED)
         lp_tails_attach(pool, action->slot, task->id, future);
+    if (task->outcome.certainty != LIBPOOL_HAS_RUN)
+        attach_usage(pool, action->slot, task->id, future);
     if (task->outcome.signal && action->slot != LP_NONE && pool->options.flags & LIBPOOL_TRACE)
         future->result.trace = lp_traces_take(pool->lines[action->slot].window, task->id,
                                               task->outcome.signal, &pool->allocator);
@@ -827,6 +859,9 @@ static void handle_exited(libpool *pool, const struct lp_report *report)
     event.signal = report->signal;
     event.core_dumped = report->core_dumped;
     event.oom_kills = report->oom_kills;
+    pool->lines[report->slot].has_usage = true;
+    pool->lines[report->slot].usage = (struct lp_usage){
+        report->user_us * 1000, report->system_us * 1000, report->max_rss_kib * 1024};
     forget_process(pool, report->slot);
     step(pool, &event);
 }
