@@ -323,7 +323,7 @@ typedef struct libpool_options {
  *     libpool_task.function                       yes             -EINVAL         yes
  *     object and symbols, here and in a task      yes             yes             yes
  *     zygote_path, LIBPOOL_PRELOAD                -EINVAL         yes             -EINVAL
- *     libpool_set_outfit                          yes             -ENOTSUP        -ENOTSUP
+ *     libpool_set_outfit                          yes             yes             -ENOTSUP
  *     outfit, tail_bytes, cgroup, recycle_bytes,
  *     trim_bytes, memory_limit_bytes, TRACE       yes             yes             -EINVAL
  *     libpool_task.soft_signal, LIBPOOL_FILE,
@@ -465,7 +465,7 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
  * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
  * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was
  * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP
- * (LIBPOOL_SPAWN).
+ * (LIBPOOL_THREADS).
  */
 int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
 

@@ -1360,6 +1360,21 @@ static struct lp_pool_config make_config(const libpool_options *options)
     };
 }
 
+/* The windows; behind them, where the zygote is a program, the wardrobe. */
+static int share_memory(libpool *pool, uint32_t slots)
+{
+    struct lp_manifest manifest = make_manifest(pool);
+    bool spawns = pool->start.method == LIBPOOL_SPAWN;
+    size_t bytes = slots * lp_channel_window_bytes();
+    size_t behind = spawns ? lp_wardrobe_bytes(slots) : 0;
+    int error = lp_start_share(&pool->start, &manifest, bytes + behind, &pool->windows,
+                               &pool->allocator);
+    if (error || !spawns)
+        return error;
+    pool->wardrobe = lp_wardrobe_open_at(pool->windows + bytes, slots, &pool->allocator);
+    return pool->wardrobe ? 0 : -ENOMEM;
+}
+
 static int take_memory(libpool *pool, const struct lp_pool_config *config)
 {
     uint32_t slots = lp_pool_slots(config);
@@ -1386,9 +1401,7 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
         (threads && !pool->threads.seats))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
-    struct lp_manifest manifest = make_manifest(pool);
-    return lp_start_share(&pool->start, &manifest, slots * lp_channel_window_bytes(),
-                          &pool->windows, allocator);
+    return share_memory(pool, slots);
 }
 
 static void close_lines(libpool *pool)
