@@ -475,6 +475,47 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
  */
 int libpool_drain(libpool *pool, int timeout_ms);
 
+/*
+ * One pool for all parts of an application that want the same, opened by the first and re-used by the others.
+ * The library has no variables: the home is the application's, in static memory or wherever it outlives its
+ * users, and is set to LIBPOOL_SHARED_INIT. What is in it is the library's.
+ */
+typedef struct libpool_shared {
+    void *page;
+} libpool_shared;
+
+#define LIBPOOL_SHARED_INIT \
+    {                       \
+        NULL                \
+    }
+
+/*
+ * Hands out the home's pool. When the options (not LIBPOOL_NO_THREAD; where no workers_limit is named it is
+ * libpool_default_workers(), or max_workers if that is more) differ from those it has
+ *   in min_workers and max_workers only, it is resized, for all its users, unless max_workers is beyond its
+ *     workers_limit;
+ *   else, or when somebody has shut it down, a new one takes its place. The one before stays with its users.
+ * Strings, the outfit and the allocator are compared by content, functions, their args and the governor by
+ * address. A fork of the application has a pool of its own, opened when it first asks; what its parent had
+ * is not to be used there.
+ * Errors: those of libpool_open and libpool_resize; all is as it was then.
+ */
+int libpool_shared_get(libpool_shared *home, const libpool_options *options, libpool **pool);
+
+/*
+ * Gives it back, once for each time it was handed out; never libpool_close it. The home's pool stays open for
+ * whoever asks next. One that was replaced, and has no user left, runs what it has in the background, and is
+ * closed by the first call for its home that finds it down. Its futures stay valid. -ENOENT: nobody has it,
+ * or only the parent.
+ */
+int libpool_shared_put(libpool_shared *home, libpool *pool);
+
+/*
+ * Closes all pools of the home, as libpool_close does; the home is as new. -EBUSY: somebody has one. No other
+ * call for this home may be under way. In a fork of the application it forgets what the parent had.
+ */
+int libpool_shared_close(libpool_shared *home);
+
 /* libpool_shutdown flags */
 enum {
     LIBPOOL_WAIT = 1u << 0,  /* return when all is down */
