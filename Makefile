@@ -108,7 +108,7 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) -DLP_TEST $(INCLUDES) -c -o $@ $<
 
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
-                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(parts) | $(zygote) $(test_object)
+                 $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(parts) | $(zygote) $(test_object) $(test_openmp)
 	$(call say,LD,$@)
 	$(link) -fno-lto $(exporting) -lcunit $(SECCOMP)
 

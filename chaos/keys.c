@@ -265,6 +265,8 @@ const struct ch_key ch_keys_submit[] = {
      .help = "from this run on the task does nothing and completes"},
     {NUMBER("family", 1, 1000000, ch_submit, family), .standard = "none",
      .help = "libpool_task.kind, for the quarantine"},
+    {SIZE("memory-limit", MIB, TIB, ch_submit, memory_limit_bytes), .standard = "the pool's",
+     .help = "of its worker's tree while it runs, sampled; below the pool's"},
     {AS, .help = "names the group"},
     END,
 };

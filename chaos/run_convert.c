@@ -50,6 +50,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .retry_max_ms = submit->retry_max_ms,
         .works_at = submit->works_at,
         .family = submit->family,
+        .memory_limit_bytes = submit->memory_limit_bytes,
     };
 }
 

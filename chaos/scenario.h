@@ -281,8 +281,9 @@ struct ch_submit {
     uint32_t retry_causes; /* retry-on: as in libpool_task */
     uint32_t retry_min_ms; /* and the next: retry-pause */
     uint32_t retry_max_ms;
-    uint32_t works_at; /* 0: no run of it does anything else */
-    uint32_t family;   /* libpool_task.kind */
+    uint32_t works_at;           /* 0: no run of it does anything else */
+    uint32_t family;             /* libpool_task.kind */
+    uint64_t memory_limit_bytes; /* 0: none of its own */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */

@@ -190,6 +190,9 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_OOM);
     if (of->memory_limit_bytes && appetite(view->group) > of->memory_limit_bytes)
         causes |= BIT(of->memory_sampled ? LIBPOOL_MEMORY : LIBPOOL_OOM);
+    if (view->group && view->group->memory_limit_bytes &&
+        appetite(view->group) > view->group->memory_limit_bytes)
+        causes |= BIT(LIBPOOL_MEMORY);
     if (row->signal > 0 && hn_story_was_hit(view->stories, row->pid, row->signal))
         causes |= is_crash_signal(row->signal) ? BIT(LIBPOOL_CRASH) : BIT(LIBPOOL_KILLED);
     return causes;

@@ -89,6 +89,8 @@ static uint32_t causes_of(const struct hn_mix *mix, const struct hn_mix_ticket *
         causes &= ~(BIT(LIBPOOL_OOM) | BIT(LIBPOOL_MEMORY));
     causes |= BIT(LIBPOOL_KILLED) | BIT(LIBPOOL_SHUTDOWN);
     causes |= task->run_timeout_ms || task->heartbeat_timeout_ms ? BIT(LIBPOOL_TIMEOUT) : 0;
+    causes |= task->memory_limit_bytes ? BIT(LIBPOOL_MEMORY)
+                                       : 0; /* what others have leaked counts */
     causes |= task->queue_timeout_ms ? BIT(LIBPOOL_QUEUE_TIMEOUT) : 0;
     return causes | (task->group ? BIT(LIBPOOL_CANCELLED) : 0);
 }
@@ -192,6 +194,7 @@ static void make_task(struct hn_mix_thread *thread, struct hn_mix_ticket *ticket
     name_task(thread, task);
     bool is_thread = has_threads(thread->mix);
     task->soft_signal = task->grace_ms && !is_thread ? signals[hn_mix_random(random, 3)] : 0;
+    task->memory_limit_bytes = is_thread ? 0 : sometimes(random, 10, 1) * UINT64_C(48) << 20;
     task->flags = hn_mix_random(random, 3) ? 0 : LIBPOOL_BORROW;
     if (!is_thread && !hn_mix_random(random, 20)) {
         task->flags = LIBPOOL_FILE | (hn_mix_random(random, 2) ? LIBPOOL_FILE_SHARED : 0);

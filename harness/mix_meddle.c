@@ -48,7 +48,7 @@ static void change_clothes(struct hn_mix_thread *thread)
     memcpy(outfit.stdio, mix->outfit.stdio, kept ? sizeof outfit.stdio : 0);
     thread->doing = "set_outfit";
     int code = libpool_set_outfit(mix->pool, dice || kept ? &outfit : NULL);
-    bool can = mix->options.start == LIBPOOL_FORK;
+    bool can = mix->options.start != LIBPOOL_THREADS;
     HN_MIX_EXPECT(mix, !can ? code == -ENOTSUP : code == 0 || code == -EAGAIN || code == -ESHUTDOWN,
                   "set_outfit returned %d", code);
 }

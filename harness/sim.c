@@ -43,8 +43,9 @@ struct hn_sim {
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
     bool will_recycle;
-    uint32_t retry_chance; /* percent of the tasks that are submitted one by one */
-    bool deep;             /* a large backlog, filled again and again */
+    uint32_t retry_chance;   /* percent of the tasks that are submitted one by one */
+    uint32_t limited_chance; /* percent of those that have a memory limit of their own */
+    bool deep;               /* a large backlog, filled again and again */
 
     uint32_t judged; /* actions that wait to be performed with those of the next settling */
     bool unsettled;  /* something was told without settling */
@@ -402,7 +403,8 @@ static void hear(struct hn_sim *sim, struct lp_event *event)
     }
     count_result(sim, event);
     bool kills = event->kind == LP_EVENT_CORRUPT ||
-                 (event->kind == LP_EVENT_WEIGHED && event->bytes > sim->config.memory_limit_bytes);
+                 (event->kind == LP_EVENT_WEIGHED &&
+                  event->bytes > sim->books.slots[event->slot].weigh_limit_bytes);
     if (kills && current && hn_random_chance(&sim->random, 50))
         recall(sim, event->slot);
     tell(sim, event);
@@ -505,6 +507,8 @@ static void submit(struct hn_sim *sim)
         spec.queue_timeout_ns = 0;
     if (sim->world.tiny && hn_random_chance(&sim->random, 10))
         spec.bytes += LP_PREFETCH_BYTES - 100;
+    if (sim->limited_chance && hn_random_chance(&sim->random, sim->limited_chance))
+        spec.memory_limit_bytes = hn_random_between(&sim->random, 1, (1u << 20) - 1);
     submit_spec(sim, &spec);
 }
 
@@ -1095,6 +1099,20 @@ static void draw_threads(struct hn_sim *sim)
         sim->world.total = HN_TOTAL_NONE;
 }
 
+/* Some tasks have a memory limit of their own. Drawn last: nothing else is another for it. */
+static void draw_limited(struct hn_sim *sim)
+{
+    struct hn_world *world = &sim->world;
+    sim->limited_chance = 0;
+    if (sim->config.cooperative || world->total || !hn_random_chance(&sim->random, 25))
+        return;
+    sim->limited_chance = hn_random_between(&sim->random, 1, 100);
+    if (world->tiny)
+        sim->limited_chance /= 8; /* nothing goes ahead with those */
+    else if (hn_random_chance(&sim->random, 60))
+        be_heavy(sim);
+}
+
 static bool take_memory(struct hn_sim *sim)
 {
     size_t bytes = lp_pool_bytes(&sim->config);
@@ -1127,6 +1145,7 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
     draw_total(sim);
     draw_threads(sim);
     sim->steps = options->steps ? options->steps : hn_random_between(&sim->random, 10, 80);
+    draw_limited(sim);
     if (!take_memory(sim))
         return false;
     lp_pool_init(&sim->pool, &sim->config, sim->memory);

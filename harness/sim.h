@@ -76,6 +76,8 @@
     X(HEAVY_START, "an initializer killed for its memory")                   \
     X(HEAVY_FINAL, "a finalizer killed for its memory")                      \
     X(HEAVY_LATE, "a weight of a task that has ended: its worker leaves")    \
+    X(HEAVY_LIMITED, "a task killed for a memory limit of its own")          \
+    X(HEAVY_FORGIVEN, "a weight above the limit of a task that has ended")   \
     X(OUTGROWN, "a worker left for its memory")                              \
     X(RESIZED, "bounds changed")                                             \
     X(EXCESS_LEFT, "a worker beyond the new maximum left")                   \

@@ -813,8 +813,10 @@ static void weighed(struct hn_books *books, struct hn_book_slot *slot)
     slot->weighing = false;
     slot->weighed_ns = books->now_ns;
     slot->weight_bytes = event->bytes;
-    if (event->bytes <= books->config.memory_limit_bytes)
+    if (event->bytes <= slot->weigh_limit_bytes)
         return;
+    books->coverage->sometimes[HN_HEAVY_LIMITED] += same && slot->weigh_limit_bytes !=
+                                                                books->config.memory_limit_bytes;
     if (same && slot->task != LP_NONE)
         must_end(books, slot->task, LIBPOOL_MEMORY, false);
     if (same) {
@@ -822,6 +824,8 @@ static void weighed(struct hn_books *books, struct hn_book_slot *slot)
         books->coverage->sometimes[slot->state == LP_WORKER_BUSY       ? HN_HEAVY_TASK
                                    : slot->state == LP_WORKER_STARTING ? HN_HEAVY_START
                                                                        : HN_HEAVY_FINAL]++;
+    } else if (!books->weighs || event->bytes <= books->config.memory_limit_bytes) {
+        books->coverage->sometimes[HN_HEAVY_FORGIVEN]++;
     } else if (slot->weighed_in == LP_WORKER_BUSY && slot->state != LP_WORKER_RETIRING) {
         slot->leaves = slot->outgrown = true;
         books->coverage->sometimes[HN_HEAVY_LATE]++;

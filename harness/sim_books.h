@@ -91,7 +91,8 @@ struct hn_book_slot {
     bool outgrown; /* it has to, for its memory */
     bool weighing; /* an answer is awaited */
     enum lp_worker_state weighed_in; /* what it was then... */
-    uint32_t weighed_task;           /* ...and what it ran, or LP_NONE */
+    uint32_t weighed_task;           /* ...and what it ran, or LP_NONE... */
+    uint64_t weigh_limit_bytes;      /* ...and what it may hold */
     uint64_t weighed_ns;             /* when the last answer came */
     uint64_t weight_bytes;           /* what it said */
     int init_code;

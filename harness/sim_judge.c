@@ -265,6 +265,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
     if (task->spec.bytes > LP_PREFETCH_BYTES ||
         books->tasks[slot->task].spec.bytes > LP_PREFETCH_BYTES)
         FAIL("task %u is sent ahead, large or behind a large one", index + 1);
+    if (task->spec.memory_limit_bytes || books->tasks[slot->task].spec.memory_limit_bytes)
+        FAIL("task %u is sent ahead, and one of two has a memory limit of its own", index + 1);
     if (slot->queued >= LP_PREFETCH_MAX)
         FAIL("task %u is one too many in a channel", index + 1);
     if (slot->edition != books->edition)
@@ -798,6 +800,8 @@ static void check_facts(struct hn_books *books, uint32_t index, const struct lp_
     bool heavy = outcome->cause == LIBPOOL_MEMORY && task->state == LP_TASK_RUNNING;
     if (outcome->memory_bytes != (heavy ? books->slots[task->slot].weight_bytes : 0))
         FAIL("task %u was told another weight than was seen", index + 1);
+    if (outcome->memory_limit_bytes != (heavy ? books->slots[task->slot].weigh_limit_bytes : 0))
+        FAIL("task %u was told another limit than it had", index + 1);
     bool silent = is_asked(task) ? task->silent
                                  : outcome->cause == LIBPOOL_TIMEOUT && was_silent(books, task);
     if (outcome->silent_ms != (silent ? task->spec.heartbeat_ns / LP_MS : 0))
@@ -1019,10 +1023,18 @@ static bool runs_something(const struct hn_book_slot *slot)
            slot->state == LP_WORKER_RETIRING;
 }
 
+/* What the tree of this slot has to be kept to by looking at it; 0: nothing, or the kernel does it. */
+static uint64_t weigh_limit(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    bool has_task = slot->state == LP_WORKER_BUSY && slot->task != LP_NONE;
+    uint64_t own = has_task ? books->tasks[slot->task].spec.memory_limit_bytes : 0;
+    return own ? own : books->weighs ? books->config.memory_limit_bytes : 0;
+}
+
 static void judge_weigh(struct hn_books *books, const struct lp_action *action)
 {
     struct hn_book_slot *slot = &books->slots[action->slot];
-    if (books->zygote != LP_ZYGOTE_UP || !books->weighs)
+    if (books->zygote != LP_ZYGOTE_UP || !weigh_limit(books, slot))
         FAIL("nobody is to weigh slot %u", action->slot);
     if (slot->generation != action->generation || !runs_something(slot))
         FAIL("slot %u to be weighed, but it is %s", action->slot,
@@ -1034,6 +1046,7 @@ static void judge_weigh(struct hn_books *books, const struct lp_action *action)
     slot->weighing = true;
     slot->weighed_in = slot->state;
     slot->weighed_task = slot->task;
+    slot->weigh_limit_bytes = weigh_limit(books, slot);
     books->weighing_ns = books->now_ns;
     SOMETIMES(WEIGHED);
 }
@@ -1281,8 +1294,8 @@ static void weight_lateness(struct hn_books *books, const struct hn_book_slot *s
     uint64_t since_ns = slot->since_ns > slot->weighed_ns ? slot->since_ns : slot->weighed_ns;
     if (since_ns < books->zygote_since_ns)
         since_ns = books->zygote_since_ns;
-    if (books->weighs && runs_something(slot) && !slot->weighing &&
-        late(books, since_ns, LP_WEIGH_NS))
+    if (books->zygote == LP_ZYGOTE_UP && runs_something(slot) && weigh_limit(books, slot) &&
+        !slot->weighing && late(books, since_ns, LP_WEIGH_NS))
         FAIL("slot %u is %s, and nobody looks at its memory", (unsigned)(slot - books->slots),
              lp_worker_state_name(slot->state));
 }

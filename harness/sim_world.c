@@ -269,7 +269,7 @@ static void weigh(struct hn_world *world, const struct hn_item *item)
 {
     uint32_t slot = item->event.slot;
     const struct hn_process *process = &world->processes[slot];
-    uint64_t limit_bytes = world->books->config.memory_limit_bytes;
+    uint64_t limit_bytes = world->books->slots[slot].weigh_limit_bytes;
     if (process->generation != item->event.generation || !process->alive)
         return;
     bool heavy = hn_world_has(world, HN_FAULT_HEAVY) && hn_random_chance(&world->random, 50);

@@ -75,6 +75,7 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         .retry_min_ms = what->retry_min_ms,
         .retry_max_ms = what->retry_max_ms,
         .kind = what->family,
+        .memory_limit_bytes = what->memory_limit_bytes,
     };
     int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
     struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);

@@ -92,7 +92,8 @@ struct hn_group {
     uint32_t children; /* HOG_TREE */
     uint32_t retries, retry_causes, retry_min_ms, retry_max_ms; /* as in libpool_task */
     uint32_t family;                                            /* libpool_task.kind */
-    uint32_t works_at; /* from this run on it completes; 0: each run does the same */
+    uint32_t works_at;           /* from this run on it completes; 0: each run does the same */
+    uint64_t memory_limit_bytes; /* as in libpool_task */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

@@ -323,10 +323,11 @@ typedef struct libpool_options {
  *     libpool_task.function                       yes             -EINVAL         yes
  *     object and symbols, here and in a task      yes             yes             yes
  *     zygote_path, LIBPOOL_PRELOAD                -EINVAL         yes             -EINVAL
- *     libpool_set_outfit                          yes             -ENOTSUP        -ENOTSUP
+ *     libpool_set_outfit                          yes             yes             -ENOTSUP
  *     outfit, tail_bytes, cgroup, recycle_bytes,
  *     trim_bytes, memory_limit_bytes, TRACE       yes             yes             -EINVAL
- *     libpool_task.soft_signal, LIBPOOL_FILE      yes             yes             -EINVAL
+ *     libpool_task.soft_signal, LIBPOOL_FILE,
+ *     libpool_task.memory_limit_bytes             yes             yes             -EINVAL
  *     libpool_call                                yes             yes             -EINVAL
  *
  * LIBPOOL_PRELOAD has the zygote load `object` once, for all workers. It must not start a thread then
@@ -464,7 +465,7 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
  * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
  * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was
  * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP
- * (LIBPOOL_SPAWN).
+ * (LIBPOOL_THREADS).
  */
 int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
 
@@ -473,6 +474,47 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *outfit);
  * are waited for, too. -ETIMEDOUT: something is left. For an event loop: LIBPOOL_EVENT_DRAINED.
  */
 int libpool_drain(libpool *pool, int timeout_ms);
+
+/*
+ * One pool for all parts of an application that want the same, opened by the first and re-used by the others.
+ * The library has no variables: the home is the application's, in static memory or wherever it outlives its
+ * users, and is set to LIBPOOL_SHARED_INIT. What is in it is the library's.
+ */
+typedef struct libpool_shared {
+    void *page;
+} libpool_shared;
+
+#define LIBPOOL_SHARED_INIT \
+    {                       \
+        NULL                \
+    }
+
+/*
+ * Hands out the home's pool. When the options (not LIBPOOL_NO_THREAD; where no workers_limit is named it is
+ * libpool_default_workers(), or max_workers if that is more) differ from those it has
+ *   in min_workers and max_workers only, it is resized, for all its users, unless max_workers is beyond its
+ *     workers_limit;
+ *   else, or when somebody has shut it down, a new one takes its place. The one before stays with its users.
+ * Strings, the outfit and the allocator are compared by content, functions, their args and the governor by
+ * address. A fork of the application has a pool of its own, opened when it first asks; what its parent had
+ * is not to be used there.
+ * Errors: those of libpool_open and libpool_resize; all is as it was then.
+ */
+int libpool_shared_get(libpool_shared *home, const libpool_options *options, libpool **pool);
+
+/*
+ * Gives it back, once for each time it was handed out; never libpool_close it. The home's pool stays open for
+ * whoever asks next. One that was replaced, and has no user left, runs what it has in the background, and is
+ * closed by the first call for its home that finds it down. Its futures stay valid. -ENOENT: nobody has it,
+ * or only the parent.
+ */
+int libpool_shared_put(libpool_shared *home, libpool *pool);
+
+/*
+ * Closes all pools of the home, as libpool_close does; the home is as new. -EBUSY: somebody has one. No other
+ * call for this home may be under way. In a fork of the application it forgets what the parent had.
+ */
+int libpool_shared_close(libpool_shared *home);
 
 /* libpool_shutdown flags */
 enum {
@@ -588,6 +630,8 @@ typedef struct libpool_task {
     uint64_t kind;         /* a number of the application's, for the quarantine; 0: none */
     libpool_callback *started, *done; /* default: none */
     void *callback_arg;               /* what both are called with */
+    uint64_t memory_limit_bytes;      /* of its worker's tree while it runs, below the pool's; 1 MiB
+                                         at least; default: the pool's alone */
 } libpool_task;
 
 /*
@@ -604,6 +648,16 @@ typedef struct libpool_task {
  *
  * heartbeat_timeout_ms: a task that calls neither libpool_worker_beat nor libpool_worker_progress for so
  * long, from its start on, has overrun: TIMEOUT, and result->text says so.
+ */
+
+/*
+ * memory_limit_bytes of a task is always SAMPLED (see the options), beside whatever keeps the pool's, which
+ * stays in force: every 100 ms the pool looks while the task runs, and kills a tree that is above: MEMORY.
+ * In between it can be exceeded, and a shorter task may never be looked at. What earlier tasks have left in
+ * the worker counts, too: give it room for that, or see recycle_bytes and tasks_per_worker. The task that
+ * follows there has the pool's limit again; nothing is sent ahead with such a task. A limit that is not below
+ * the pool's is none. libpool_submit: -ENOTSUP where the memory of trees can't be read (no /proc), -EINVAL
+ * with LIBPOOL_THREADS.
  */
 
 /*
@@ -651,7 +705,8 @@ int libpool_pardon(libpool *pool, uint64_t kind);
  * *future is the caller's, to be freed with libpool_future_free; future may be NULL: the task is
  * detached and its result dropped.
  * Errors: -E2BIG (struct size, or input larger than backlog_bytes), -ENAMETOOLONG, -EAGAIN (full, with
- * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), those of LIBPOOL_FILE.
+ * timeout 0), -ETIMEDOUT, -ESHUTDOWN, -ENOMEM, -EKEYREJECTED (quarantine), those of LIBPOOL_FILE, -ENOTSUP
+ * (memory_limit_bytes).
  */
 int libpool_submit(libpool *pool, const libpool_task *task, int timeout_ms,
                    libpool_future **future);
@@ -715,8 +770,9 @@ typedef struct libpool_result {
     char text[160];              /* one sentence for people: which worker, which signal, why */
     uint64_t memory_bytes;       /* MEMORY: what its worker's tree held when it was looked at */
     uint64_t user_ns, system_ns; /* CPU time of the worker and of children it has waited for, to a
-                                    millisecond or so; measured if the task ran to its end and
-                                    running_ns was 1 ms or more, else 0 */
+                                    millisecond or so; measured if running_ns was 1 ms or more, and
+                                    of a task that ended with its worker (of one that the pool
+                                    killed to 10 ms, as of when it was); else 0 */
     uint64_t max_rss_bytes;      /* the most memory its worker has ever had, measured then, too */
     uint32_t attempts;           /* runs, the last one included; 0: no worker ever had it */
     libpool_cause retried_cause; /* why the run before failed; PENDING: it was not retried. Where it
@@ -1053,7 +1109,7 @@ typedef struct libpool_stats {
     uint32_t containment;        /* how trees are killed: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;       /* how OOM is proven: 0 not at all, 1 cgroup v1, 2 cgroup v2 */
     uint64_t workers_outgrown;   /* told to leave for their memory, see recycle_bytes */
-    uint32_t memory_enforcement; /* of memory_limit_bytes: LIBPOOL_MEMORY_... */
+    uint32_t memory_enforcement; /* of options.memory_limit_bytes: LIBPOOL_MEMORY_... */
     uint64_t tasks_asked;        /* asked to end, with a grace before the kill */
     uint64_t generation;         /* gauge: 1, one more with each libpool_recycle */
     uint64_t worker_processes_outdated; /* gauge: alive and of an older generation */

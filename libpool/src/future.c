@@ -155,16 +155,16 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     result->task_id = task_id;
     result->pending_ns = outcome->pending_ns;
     result->running_ns = outcome->running_ns;
-    if (!ran)
-        lp_future_set_usage(future, 0, 0, 0);
     result->data = ran && future->data_size ? future->data : NULL;
     result->data_size = ran ? future->data_size : 0;
     result->attempts = outcome->attempts;
     result->retried_cause = outcome->retried_cause;
     lp_describe(result, outcome->silent_ms, result->text, sizeof result->text);
     if (result->cause == LIBPOOL_MEMORY) {
+        uint64_t pools_bytes = future->pool->options.memory_limit_bytes;
+        uint64_t own_bytes = outcome->memory_limit_bytes;
         result->memory_bytes = outcome->memory_bytes;
-        lp_describe_memory(result, future->pool->options.memory_limit_bytes, result->text,
+        lp_describe_memory(result, own_bytes ? own_bytes : pools_bytes, result->text,
                            sizeof result->text);
     }
     if (future->name_size && !ran && result->cause == LIBPOOL_ERROR && future->data_size)

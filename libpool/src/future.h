@@ -82,7 +82,7 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
 bool lp_future_visit(libpool_future *future);
 /* After that. True: it has ended meanwhile, the visitor was counted and has to be counted out. */
 bool lp_future_leave(libpool_future *future);
-/* What its task has used, as its worker says: counts if it turns out to have run. */
+/* What its task has used. Before it is completed, by whoever knows: else that of another may be there. */
 void lp_future_set_usage(libpool_future *future, uint64_t user_ns, uint64_t system_ns,
                          uint64_t max_rss_bytes);
 /* The last output of its task: memory of `capacity` bytes that is the future's from now on. */

@@ -18,7 +18,6 @@
 
 #define PAGE_BYTES 4096u
 #define CLOSE_MS 1000
-#define LIMIT_LEAST (UINT64_C(1) << 20) /* of memory; with less no worker can be born */
 
 #define TAIL_MOST (1u << 20)
 
@@ -92,7 +91,8 @@ static int check_options(const libpool_options *options)
     bool whole = options->event_buffer <= LP_BACKLOG_MAX &&
                  options->recycle_jitter_percent <= 100 && options->retry_percent <= 100 &&
                  options->admit_pressure <= 10000;
-    bool roomy = options->memory_limit_bytes == 0 || options->memory_limit_bytes >= LIMIT_LEAST;
+    bool roomy = options->memory_limit_bytes == 0 ||
+                 options->memory_limit_bytes >= LP_MEMORY_LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
     bool shared = !options->governor || options->spare_workers == 0;

@@ -1173,6 +1173,120 @@ TEST(libpool, a_limit_below_a_mebibyte_is_refused)
     CU_ASSERT_EQUAL(libpool_open(&pool, &options), -EINVAL);
 }
 
+static libpool_future *submit_meal(libpool *pool, struct meal meal, uint64_t limit_bytes)
+{
+    libpool_future *future = NULL;
+    const libpool_task task = {.size = sizeof task,
+                               .function = eat,
+                               .input = &meal,
+                               .input_size = sizeof meal,
+                               .memory_limit_bytes = limit_bytes};
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    return future;
+}
+
+/* Beside one that eats as much, without a limit or with that of the pool. */
+static void feed_one_with_a_limit(uint32_t flags, uint64_t pools_bytes, enum eater eater)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options,
+                               .flags = flags,
+                               .min_workers = 2,
+                               .max_workers = 2,
+                               .memory_limit_bytes = pools_bytes};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    const struct meal meal = {eater, 96 * MIB};
+    libpool_future *neighbour = submit_meal(pool, (struct meal){EAT_AND_HANG, 96 * MIB},
+                                            pools_bytes);
+    libpool_future *future = submit_meal(pool, meal, 32 * MIB);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, 20000), 0);
+    const libpool_result *result = libpool_future_result(future);
+    CU_ASSERT_EQUAL(result->cause, LIBPOOL_MEMORY);
+    CU_ASSERT_EQUAL(result->certainty, LIBPOOL_MAY_HAVE_RUN);
+    CU_ASSERT(result->memory_bytes > 32 * MIB && result->memory_bytes < 120 * MIB);
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "32768 KiB are allowed"));
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(libpool_future_wait(neighbour, 250), -ETIMEDOUT); /* two looks at the least */
+    libpool_future_free(neighbour);
+    libpool_close(pool);
+}
+
+TEST(libpool, a_task_has_a_memory_limit_of_its_own)
+{
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
+    for (uint32_t flags = 0; flags <= LIBPOOL_NO_CGROUP; flags += LIBPOOL_NO_CGROUP) {
+        feed_one_with_a_limit(flags, 0, EAT_AND_HANG);
+        feed_one_with_a_limit(flags, 160 * MIB, CHILDREN_EAT);
+    }
+}
+
+TEST(libpool, the_memory_limit_of_a_task_is_not_that_of_the_next)
+{
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .min_workers = 1, .max_workers = 1};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    int ms = 250; /* it is looked at */
+    libpool_task task = {.size = sizeof task,
+                         .function = nap_ms,
+                         .input = &ms,
+                         .input_size = sizeof ms,
+                         .memory_limit_bytes = 32 * MIB};
+    libpool_future *future = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+    future = submit_meal(pool, (struct meal){EAT_AND_HANG, 96 * MIB}, 0);
+    CU_ASSERT_EQUAL(libpool_future_wait(future, 250), -ETIMEDOUT);
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
+/* Pools that the calling thread drives. */
+TEST(libpool, a_call_and_a_batch_have_the_memory_limit_of_their_tasks)
+{
+    if (TEST_THREAD_SANITIZER)
+        TEST_SKIP("its shadow is memory, too");
+    libpool *pool = NULL;
+    libpool_future *future = NULL;
+    const struct meal meals[] = {{EAT_AND_HANG, 96 * MIB}, {CHILDREN_EAT, 96 * MIB}};
+    libpool_task task = {.size = sizeof task, .memory_limit_bytes = 32 * MIB};
+    libpool_batch batch = {.size = sizeof batch,
+                           .function = eat,
+                           .inputs = meals,
+                           .input_size = sizeof meals[0],
+                           .elements = 2,
+                           .each = &task};
+    libpool_batch_report report = {.size = sizeof report};
+    libpool_options options = {
+        .size = sizeof options, .flags = LIBPOOL_NO_THREAD, .max_workers = 2};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(libpool_map(pool, &batch, &report), 0);
+    CU_ASSERT_EQUAL(report.ended[LIBPOOL_MEMORY], 2);
+    libpool_close(pool);
+    task.function = eat;
+    task.input = &meals[1];
+    task.input_size = sizeof meals[1];
+    CU_ASSERT_EQUAL_FATAL(libpool_call(&task, NULL, &future), 0);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_MEMORY);
+}
+
+TEST(libpool, a_memory_limit_that_can_t_be_kept_is_refused)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1};
+    libpool_task task = {.size = sizeof task, .function = noop, .memory_limit_bytes = MIB - 1};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, NULL), -EINVAL);
+    libpool_close(pool);
+    options.start = LIBPOOL_THREADS;
+    task.memory_limit_bytes = MIB;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, NULL), -EINVAL);
+    libpool_close(pool);
+}
+
 /* Whoever drives it sees when it wants to be driven. */
 TEST(libpool, an_idle_pool_looks_at_no_memory)
 {

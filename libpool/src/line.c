@@ -37,6 +37,7 @@ void lp_line_reset(struct lp_line *line, uint32_t generation)
     line->future = NULL;
     line->sending = line->receiving = line->no_memory = false;
     line->results = 0;
+    line->has_usage = false;
 }
 
 void lp_line_post(struct lp_line *line, enum lp_message_kind kind)

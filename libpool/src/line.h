@@ -10,6 +10,7 @@
 
 #include "future.h"
 #include "os/channel.h"
+#include "os/usage.h"
 
 enum lp_owed { /* requests the zygote's socket had no room for */
     LP_OWED_SPAWN = 1u << 0,
@@ -43,7 +44,9 @@ struct lp_line {
     size_t sent;            /* bytes of the input that are in the ring */
     bool sending;
 
-    uint32_t results; /* how many tasks the worker has answered */
+    uint32_t results;      /* how many tasks the worker has answered */
+    bool has_usage;        /* its death was told with... */
+    struct lp_usage usage; /* ...what it had used in all */
 
     struct lp_message message; /* the one being received */
     uint64_t missing;          /* payload bytes of it still to come */

@@ -188,6 +188,71 @@ TEST(numbers, short_tasks_before_are_not_on_the_bill)
     libpool_close(pool);
 }
 
+struct spent {
+    int burn_us;
+    bool crash; /* else it waits to be killed */
+};
+
+static int burn_and_die(libpool_worker *worker, const void *input, size_t size)
+{
+    const struct spent *spent = input;
+    (void)burn(worker, &spent->burn_us, size);
+    if (spent->crash)
+        abort();
+    (void)libpool_worker_progress(worker, 1, 1, NULL);
+    for (;;)
+        (void)pause();
+    return 0;
+}
+
+static bool has_progress(libpool_future *future)
+{
+    libpool_progress progress = {.size = sizeof progress};
+    for (int i = 0; i < 20000 && libpool_future_progress(future, &progress) != 0; i++)
+        (void)poll(NULL, 0, 1);
+    return progress.done == 1;
+}
+
+/* Ends by its own doing, or is cancelled when it has burned as much. */
+static libpool_result result_of_death(libpool *pool, int burn_us, bool crash)
+{
+    libpool_future *future = NULL;
+    struct spent spent = {burn_us, crash};
+    libpool_task task = {
+        .size = sizeof task, .function = burn_and_die, .input = &spent, .input_size = sizeof spent};
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    if (!crash && has_progress(future))
+        CU_ASSERT_EQUAL(libpool_future_cancel(future), LIBPOOL_CANCEL_KILLED);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, 20000), 0);
+    libpool_result result = *libpool_future_result(future);
+    libpool_future_free(future);
+    CU_ASSERT_EQUAL(result.cause, crash ? LIBPOOL_CRASH : LIBPOOL_CANCELLED);
+    return result;
+}
+
+/* What the task before has used on the same worker is its own. */
+TEST(numbers, a_task_that_crashes_has_used_something_too)
+{
+    libpool *pool = open_named("crash");
+    (void)result_of(pool, burn, 50000);
+    libpool_result result = result_of_death(pool, 50000, true);
+    CU_ASSERT(result.user_ns + result.system_ns >= 48000000);
+    CU_ASSERT(result.user_ns + result.system_ns <= 80000000);
+    CU_ASSERT(result.max_rss_bytes > 100000);
+    libpool_close(pool);
+}
+
+TEST(numbers, a_task_that_is_killed_has_used_something_too)
+{
+    libpool *pool = open_named("killed");
+    (void)result_of(pool, burn, 50000);
+    libpool_result result = result_of_death(pool, 50000, false);
+    CU_ASSERT(result.user_ns + result.system_ns >= 30000000); /* each is told to 10 ms */
+    CU_ASSERT(result.user_ns + result.system_ns <= 90000000);
+    CU_ASSERT(result.max_rss_bytes > 100000);
+    libpool_close(pool);
+}
+
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 static bool skip_value(const char **at);

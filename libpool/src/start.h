@@ -26,7 +26,8 @@ struct lp_start {
     const char *object, *initializer, *finalizer; /* NULL: none */
     struct lp_program program;
 
-    char *memory; /* shared: the manifest (spawn), then the windows */
+    char
+        *memory; /* shared: the windows; of a program the manifest before and the wardrobe behind */
     size_t memory_bytes, manifest_bytes;
 };
 
@@ -40,9 +41,9 @@ int lp_start_copy(struct lp_start *start, const libpool_options *options,
                   const libpool_allocator *allocator);
 
 /*
- * The windows, `bytes` of them: anonymous, or behind the manifest in memory that has a descriptor.
- * The manifest is as large as that of each birth. No child inherits them but as the zygote (zygote.h): what
- * a task of another pool has in its memory it can write. 0 or -errno.
+ * The windows, and what is behind them, `bytes` in all: anonymous, or behind the manifest in memory that
+ * has a descriptor. The manifest is as large as that of each birth. No child inherits them but as the zygote
+ * (zygote.h): what a task of another pool has in its memory it can write. 0 or -errno.
  */
 int lp_start_share(struct lp_start *start, const struct lp_manifest *manifest, size_t bytes,
                    char **windows, const libpool_allocator *allocator);

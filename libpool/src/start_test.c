@@ -596,6 +596,41 @@ TEST(start, the_next_zygote_has_the_environment_of_the_opening)
     unsetenv("TEST_OPENING");
 }
 
+static void recycle(libpool *pool)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_recycle(pool, 1), 0);
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    for (int i = 0; i < 2000 && stats.worker_processes_outdated; i++) {
+        (void)poll(NULL, 0, 5);
+        CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    }
+    CU_ASSERT_EQUAL(stats.worker_processes_outdated, 0);
+}
+
+/* It was told all that it knows before that outfit was there. */
+TEST(start, a_spawned_zygote_dresses_its_workers_in_a_new_outfit)
+{
+    static const char *const first[] = {"TEST_OPENING=first"}, *const second[] = {
+                                                                   "TEST_OPENING=second"};
+    libpool_outfit outfit = {.size = sizeof outfit, .environment = first, .environment_count = 1};
+    libpool *pool = open_pool(LIBPOOL_SPAWN, (libpool_options){.outfit = &outfit});
+    expect_variable(pool, "first");
+    outfit.environment = second;
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), 0);
+    expect_variable(pool, "first");
+    recycle(pool);
+    expect_variable(pool, "second");
+    kill_zygote(pool);
+    await_zygotes(pool, 2);
+    expect_variable(pool, "second");
+    outfit.environment = first;
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &outfit), 0);
+    recycle(pool);
+    expect_variable(pool, "first");
+    libpool_close(pool);
+}
+
 /* An update that replaces the program while a pool runs. */
 TEST(start, without_its_program_a_pool_is_degraded_until_it_is_back)
 {

@@ -53,6 +53,14 @@ static int check_function(const libpool *pool, const libpool_task *task)
     return lp_load_name_size(task->object, task->symbol) ? 0 : -ENAMETOOLONG;
 }
 
+/* What nobody could keep is not promised. */
+static int check_memory_limit(const libpool *pool, uint64_t limit_bytes)
+{
+    if (limit_bytes && limit_bytes < LP_MEMORY_LIMIT_LEAST)
+        return -EINVAL;
+    return limit_bytes && !pool->can_weigh ? -ENOTSUP : 0;
+}
+
 static int check_task(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
@@ -61,9 +69,11 @@ static int check_task(const libpool *pool, const libpool_task *task)
         return -EINVAL;
     if ((task->started || task->done) && !lp_callbacks_accepts(pool))
         return -EINVAL;
-    if (threads && (task->soft_signal || (task->flags & LIBPOOL_FILE)))
+    if (threads && (task->soft_signal || (task->flags & LIBPOOL_FILE) || task->memory_limit_bytes))
         return -EINVAL;
     int error = check_function(pool, task);
+    if (!error)
+        error = check_memory_limit(pool, task->memory_limit_bytes);
     if (error)
         return error;
     if (task->soft_signal && (!task->grace_ms || !may_be_sent(task->soft_signal)))
@@ -105,6 +115,13 @@ static int copy_input(libpool *pool, const libpool_task *task, unsigned char **c
 
 /* ---- with the lock held --------------------------------------------------------------------- */
 
+/* One that is no less than the pool's is none. */
+static uint64_t own_memory_limit(const libpool *pool, const libpool_task *task)
+{
+    uint64_t pools = pool->options.memory_limit_bytes;
+    return pools && task->memory_limit_bytes >= pools ? 0 : task->memory_limit_bytes;
+}
+
 static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *future,
                                      struct lp_retry_rule *rule)
 {
@@ -117,6 +134,7 @@ static struct lp_task_spec make_spec(const libpool_task *task, libpool_future *f
                                  .grace_ns = task->grace_ms * LP_MS,
                                  .soft_signal = task->soft_signal,
                                  .kind = task->kind,
+                                 .memory_limit_bytes = own_memory_limit(future->pool, task),
                                  .retry = lp_retries_rule(task, rule),
                                  .user = future};
 }

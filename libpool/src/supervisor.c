@@ -99,7 +99,8 @@ static void request(libpool *pool, uint32_t slot, enum lp_request_kind kind, uin
                                  .generation = line->generation,
                                  .number = kind == LP_REQUEST_WEIGH
                                                ? (uint32_t)(lp_tail_held(line->tail_fd) >> 20)
-                                               : pool->core.workers[slot].number};
+                                               : pool->core.workers[slot].number,
+                                 .limit_bytes = pool->core.workers[slot].weigh_limit_bytes};
     line->owed &= ~owed;
     if (pool->zygote.socket_fd < 0)
         return; /* it is lost: ZYGOTE_LOST settles what was asked */
@@ -294,6 +295,36 @@ static void perform_kill(libpool *pool, const struct lp_action *action)
     request(pool, action->slot, LP_REQUEST_KILL, LP_OWED_KILL);
 }
 
+/* What the worker of this task has used in all, if that is known: dead, or about to be killed. */
+static bool find_usage(const struct lp_line *line, uint64_t task_id, struct lp_usage *usage)
+{
+    uint64_t started_id, started_ns;
+    lp_channel_read_started(&line->channel, &started_id, &started_ns);
+    if (started_id != task_id)
+        return false; /* another's was the last, or it has not begun */
+    *usage = line->usage;
+    return line->has_usage || (line->pid_fd >= 0 && !lp_usage_read(line->pid, line->pid_fd, usage));
+}
+
+static uint64_t less(uint64_t ns, uint64_t by)
+{
+    return ns > by ? ns - by : 0;
+}
+
+/* Of one that has not come to its end: then nobody has told of it but the kernel. */
+static void attach_usage(const libpool *pool, uint32_t slot, uint64_t task_id,
+                         libpool_future *future)
+{
+    struct lp_usage usage = {0};
+    uint64_t user_ns = 0, system_ns = 0;
+    if (slot == LP_NONE || !find_usage(&pool->lines[slot], task_id, &usage))
+        usage = (struct lp_usage){0};
+    else
+        lp_window_usage(pool->lines[slot].window, &user_ns, &system_ns);
+    lp_future_set_usage(future, less(usage.user_ns, user_ns), less(usage.system_ns, system_ns),
+                        usage.max_rss_bytes);
+}
+
 static void perform_end(libpool *pool, const struct lp_action *action)
 {
     const struct lp_task *task = &pool->core.tasks.table[action->task];
@@ -303,6 +334,8 @@ static void perform_end(libpool *pool, const struct lp_action *action)
         lp_line_abandon(&pool->lines[action->slot]);
     if (pool->tails.bytes && action->slot != LP_NONE && task->outcome.cause != LIBPOOL_COMPLETED)
         lp_tails_attach(pool, action->slot, task->id, future);
+    if (task->outcome.certainty != LIBPOOL_HAS_RUN)
+        attach_usage(pool, action->slot, task->id, future);
     if (task->outcome.signal && action->slot != LP_NONE && pool->options.flags & LIBPOOL_TRACE)
         future->result.trace = lp_traces_take(pool->lines[action->slot].window, task->id,
                                               task->outcome.signal, &pool->allocator);
@@ -826,6 +859,9 @@ static void handle_exited(libpool *pool, const struct lp_report *report)
     event.signal = report->signal;
     event.core_dumped = report->core_dumped;
     event.oom_kills = report->oom_kills;
+    pool->lines[report->slot].has_usage = true;
+    pool->lines[report->slot].usage = (struct lp_usage){
+        report->user_us * 1000, report->system_us * 1000, report->max_rss_kib * 1024};
     forget_process(pool, report->slot);
     step(pool, &event);
 }
@@ -833,7 +869,7 @@ static void handle_exited(libpool *pool, const struct lp_report *report)
 /* A result that is there counts; and what only waits with a worker that is killed can't be blamed. */
 static void handle_weighed(libpool *pool, const struct lp_report *report)
 {
-    if (report->memory_bytes > pool->options.memory_limit_bytes) {
+    if (report->memory_bytes > pool->core.workers[report->slot].weigh_limit_bytes) {
         drain(pool, report->slot);
         recall(pool, report->slot);
     }
@@ -849,6 +885,7 @@ static void handle_hello(libpool *pool, const struct lp_report *report)
     pool->containment = report->containment;
     pool->oom_evidence = report->oom_evidence;
     pool->memory_enforcement = report->memory_enforcement;
+    pool->can_weigh = report->can_weigh != 0;
     struct lp_event event = {.kind = LP_EVENT_ZYGOTE_UP, .pid = report->pid, .weighs = weighs};
     step(pool, &event);
     if (!pool->opened && pool->place.is_delegated)
@@ -1323,6 +1360,21 @@ static struct lp_pool_config make_config(const libpool_options *options)
     };
 }
 
+/* The windows; behind them, where the zygote is a program, the wardrobe. */
+static int share_memory(libpool *pool, uint32_t slots)
+{
+    struct lp_manifest manifest = make_manifest(pool);
+    bool spawns = pool->start.method == LIBPOOL_SPAWN;
+    size_t bytes = slots * lp_channel_window_bytes();
+    size_t behind = spawns ? lp_wardrobe_bytes(slots) : 0;
+    int error = lp_start_share(&pool->start, &manifest, bytes + behind, &pool->windows,
+                               &pool->allocator);
+    if (error || !spawns)
+        return error;
+    pool->wardrobe = lp_wardrobe_open_at(pool->windows + bytes, slots, &pool->allocator);
+    return pool->wardrobe ? 0 : -ENOMEM;
+}
+
 static int take_memory(libpool *pool, const struct lp_pool_config *config)
 {
     uint32_t slots = lp_pool_slots(config);
@@ -1349,9 +1401,7 @@ static int take_memory(libpool *pool, const struct lp_pool_config *config)
         (threads && !pool->threads.seats))
         return -ENOMEM;
     lp_pool_init(&pool->core, config, pool->core_memory);
-    struct lp_manifest manifest = make_manifest(pool);
-    return lp_start_share(&pool->start, &manifest, slots * lp_channel_window_bytes(),
-                          &pool->windows, allocator);
+    return share_memory(pool, slots);
 }
 
 static void close_lines(libpool *pool)

@@ -76,7 +76,8 @@ struct libpool {
     int *heir_fds; /* by slot: workers that a lost zygote left, for the next one */
     pid_t *heir_pids;
     uint32_t containment, oom_evidence, memory_enforcement;
-    int lifeline_fd; /* its end is the end of all workers */
+    _Atomic bool can_weigh; /* the last zygote could tell what memory a tree holds */
+    int lifeline_fd;        /* its end is the end of all workers */
     _Atomic uint32_t
         scanned[LP_SCANNED_MAX]; /* slots that were assigned a task last: read without the lock */
     _Atomic uint32_t n_scanned;

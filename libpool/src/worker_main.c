@@ -426,6 +426,7 @@ static void read_usage(libpool_worker *worker)
     worker->usage.user_ns = ns_of(&self.ru_utime) + ns_of(&children.ru_utime);
     worker->usage.system_ns = ns_of(&self.ru_stime) + ns_of(&children.ru_stime);
     worker->usage.max_rss_kib = (uint32_t)self.ru_maxrss;
+    lp_window_set_usage(worker->channel.window, worker->usage.user_ns, worker->usage.system_ns);
 }
 
 /* To ask after each short task would cost more than it: they only count until the next look. */

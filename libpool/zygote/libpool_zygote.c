@@ -22,6 +22,8 @@
 #define PAGE_BYTES ((size_t)4096)
 #define NOT_STARTED_BY_A_POOL 2
 
+static const libpool_allocator from_malloc;
+
 struct handed {
     struct lp_manifest manifest;
     struct lp_worker_kit kit;
@@ -34,7 +36,7 @@ static void enter_worker(void *kit, uint32_t slot, uint32_t number, uint32_t gen
     lp_worker_process(kit, slot, number, generation);
 }
 
-/* A copy of what the workers must not reach; the windows are all that stays mapped. */
+/* A copy of what the workers must not reach; the windows stay mapped, and the wardrobe behind them. */
 static int read_memory(struct handed *handed, char *memory, size_t size)
 {
     size_t bytes = lp_manifest_length(memory, size);
@@ -44,11 +46,15 @@ static int read_memory(struct handed *handed, char *memory, size_t size)
         return bytes ? -ENOMEM : -EPROTO;
     memcpy(copy, memory, bytes);
     int error = lp_manifest_read(&handed->manifest, copy, bytes);
-    if (!error && size != front + handed->manifest.slots * lp_channel_window_bytes())
+    uint32_t slots = handed->manifest.slots;
+    size_t windows = slots * lp_channel_window_bytes();
+    if (!error && size != front + windows + lp_wardrobe_bytes(slots))
         error = -EPROTO;
     (void)lp_sys.unmap(memory, front);
     handed->kit.windows = memory + front;
-    return error;
+    if (!error)
+        handed->kit.wardrobe = lp_wardrobe_open_at(memory + front + windows, slots, &from_malloc);
+    return error || handed->kit.wardrobe ? error : -ENOMEM;
 }
 
 static int fill_kit(struct handed *handed)

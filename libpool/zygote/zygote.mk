@@ -5,6 +5,7 @@ LIBEXECDIR ?= $(PREFIX)/libexec
 
 zygote      := $(BUILD)/libpool-zygote
 test_object := $(BUILD)/test_object.so
+test_openmp := $(BUILD)/test_openmp.so
 chaos_tasks := $(BUILD)/chaos-tasks.so
 spawn_tasks := $(BUILD)/examples/spawn-tasks.so
 # An object that is loaded finds libpool_reply() in the program, if that shows it.
@@ -24,6 +25,12 @@ $(BUILD)/obj/libpool/src/start.o: $(BUILD)/libexecdir
 $(test_object): libpool/zygote/test_object.c libpool/include/libpool.h $(BUILD)/flags
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(STRICT) $(LDFLAGS) -shared -Ilibpool/include -o $@ $<
+
+# No sanitizer could look into what OpenMP does. Where the compiler has none the object says so.
+openmp_flags = -O1 -std=gnu11 $(WARNINGS) $(WERROR) -fPIC -shared -Ilibpool/include
+$(test_openmp): libpool/zygote/test_openmp.c libpool/include/libpool.h $(BUILD)/flags
+	$(call say,LD,$@)
+	$(Q)$(CC) $(openmp_flags) -fopenmp -o $@ $< 2>/dev/null || $(CC) $(openmp_flags) -o $@ $<
 
 $(spawn_tasks): libpool/examples/spawn/tasks.c libpool/include/libpool.h
 	$(call say,CC,$@)

@@ -42,6 +42,7 @@
 #define LP_HELLO_WAIT_NS (5000 * LP_MS) /* a zygote's first word */
 #define LP_ADMIT_NS (100 * LP_MS)       /* from one look at the machine's memory to the next */
 #define LP_WEIGH_NS (100 * LP_MS)       /* from one look at the memory of trees to the next */
+#define LP_MEMORY_LIMIT_LEAST (UINT64_C(1) << 20) /* with less no worker can be born */
 
 /*
  * What one step may emit: each slot a handful, each ended task an END, a NOTE and a ROOM. A result or a

@@ -534,14 +534,22 @@ static bool runs_something(const struct lp_pool *pool)
     return in[LP_WORKER_STARTING] || in[LP_WORKER_BUSY] || in[LP_WORKER_RETIRING];
 }
 
+/* A limit that a task has of its own nobody else keeps, wherever the pool's is kept. */
+static bool must_weigh(const struct lp_pool *pool)
+{
+    return pool->zygote == LP_ZYGOTE_UP &&
+           (pool->tasks.limited || (pool->weighs && runs_something(pool)));
+}
+
 /* The time stays set until it has come, so that not every task that comes and goes sets a timer. */
 static void settle_weights(struct lp_pool *pool)
 {
-    if (!pool->weighs || pool->weigh_ns > pool->now_ns)
+    bool may_be_due = pool->weighs || pool->tasks.limited || pool->weigh_ns;
+    if (!may_be_due || pool->weigh_ns > pool->now_ns)
         return;
     for (uint32_t slot = 0; pool->weigh_ns && slot < pool->slots; slot++)
         lp_worker_weigh(pool, slot);
-    pool->weigh_ns = runs_something(pool) ? pool->now_ns + LP_WEIGH_NS : 0;
+    pool->weigh_ns = must_weigh(pool) ? pool->now_ns + LP_WEIGH_NS : 0;
 }
 
 static void stop_weighing(struct lp_pool *pool)
@@ -555,7 +563,7 @@ static void stop_weighing(struct lp_pool *pool)
 /* To spawn, to prove the trees of the dead empty, and to look at who has a limit. */
 static bool needs_zygote(const struct lp_pool *pool)
 {
-    bool weighs = pool->config.memory_limit_bytes && runs_something(pool);
+    bool weighs = pool->tasks.limited || (pool->config.memory_limit_bytes && runs_something(pool));
     return may_spawn(pool) || pool->in_state[LP_WORKER_DEAD] || weighs;
 }
 

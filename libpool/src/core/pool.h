@@ -17,7 +17,8 @@
  * what waits in the channel of one that was killed stays there until its death tells what it has begun.
  *
  * Weighing. Where nobody else keeps a tree to its memory limit, whoever may be running the
- * application's code is weighed every LP_WEIGH_NS. A weight counts against the task that was there when
+ * application's code is weighed every LP_WEIGH_NS, and so is everywhere who runs a task with a limit of
+ * its own, which is less than the pool's. A weight counts against the task that was there when
  * it was asked for; when that has ended meanwhile the worker leaves, and nobody pays for another.
  *
  * Cooperative pools. Their workers are threads, which nobody can kill, and so is their zygote. A task that

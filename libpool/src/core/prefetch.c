@@ -94,10 +94,14 @@ static uint32_t depth_of(const struct lp_pool *pool, const struct lp_worker *wor
 
 /* ---- to whom ---------------------------------------------------------------------------------- */
 
-/* Waiting in a channel must not break a promise: not about time, and not about size. */
+/*
+ * Waiting in a channel must not break a promise: not about time, and not about size; and a limit of
+ * memory is that of one task, which has its worker for itself.
+ */
 static bool may_be_prefetched(const struct lp_task *task)
 {
-    return !task->spec.queue_timeout_ns && task->spec.bytes <= LP_PREFETCH_BYTES;
+    return !task->spec.queue_timeout_ns && task->spec.bytes <= LP_PREFETCH_BYTES &&
+           !task->spec.memory_limit_bytes;
 }
 
 uint64_t lp_prefetch_patience_ns(const struct lp_pool *pool)

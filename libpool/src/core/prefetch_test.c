@@ -185,6 +185,21 @@ TEST(prefetch, no_promise_on_time_or_size_is_broken)
     }
 }
 
+TEST(prefetch, what_has_a_memory_limit_of_its_own_has_its_worker_for_itself)
+{
+    OPEN_TINY(1000, .min_workers = 1, .max_workers = 1);
+    SUBMIT();
+    SUBMIT(.memory_limit_bytes = 10);
+    SAID("assign 1 0.1; ");
+    TELL(0, RESULT, .task_id = 1);
+    SAID("end 1 completed has-run; assign 2 0.1; ");
+    SUBMIT();
+    STEP(TICK);
+    SAID("");
+    TELL(0, RESULT, .task_id = 2);
+    SAID("end 2 completed has-run; assign 3 0.1; ");
+}
+
 TEST(prefetch, nothing_waits_behind_what_is_large_or_has_run_for_long)
 {
     OPEN_TINY(1000, .min_workers = 1, .max_workers = 1);

@@ -148,6 +148,7 @@ void lp_tasks_start(struct lp_tasks *tasks, uint32_t index)
     tasks->table[index].state = LP_TASK_RUNNING;
     tasks->prefetched--;
     tasks->running++;
+    tasks->limited += tasks->table[index].spec.memory_limit_bytes != 0;
 }
 
 uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns)
@@ -158,10 +159,19 @@ uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns)
     return index;
 }
 
-/* The count of a state that tasks in workers are in. */
-static uint32_t *count_of(struct lp_tasks *tasks, const struct lp_task *task)
+static void stop_running(struct lp_tasks *tasks, const struct lp_task *task)
 {
-    return task->state == LP_TASK_RUNNING ? &tasks->running : &tasks->prefetched;
+    tasks->running--;
+    tasks->limited -= task->spec.memory_limit_bytes != 0;
+}
+
+/* One that is in a worker. */
+static void take_from_worker(struct lp_tasks *tasks, const struct lp_task *task)
+{
+    if (task->state == LP_TASK_RUNNING)
+        stop_running(tasks, task);
+    else
+        tasks->prefetched--;
 }
 
 /* The order of a level: that of submission, but for those that were retried. */
@@ -180,7 +190,7 @@ static bool goes_before(const struct lp_tasks *tasks, uint32_t a, uint32_t b)
 void lp_tasks_give_back(struct lp_tasks *tasks, uint32_t index)
 {
     struct lp_task *task = &tasks->table[index];
-    --*count_of(tasks, task);
+    take_from_worker(tasks, task);
     task->doubted = false;
     uint32_t next = tasks->levels[task->spec.priority].first;
     while (next != LP_NONE && goes_before(tasks, next, index))
@@ -203,7 +213,7 @@ void lp_tasks_end(struct lp_tasks *tasks, uint32_t index, const struct lp_outcom
     else if (task->state == LP_TASK_WAITING)
         stop_waiting(tasks, index);
     else
-        --*count_of(tasks, task);
+        take_from_worker(tasks, task);
     task->state = LP_TASK_ENDED;
     task->outcome = *outcome;
     tasks->ended++;
@@ -224,7 +234,7 @@ void lp_tasks_free(struct lp_tasks *tasks, uint32_t index)
 void lp_tasks_retry(struct lp_tasks *tasks, uint32_t index, const struct lp_outcome *outcome)
 {
     struct lp_task *task = &tasks->table[index];
-    tasks->running--;
+    stop_running(tasks, task);
     tasks->waiting++;
     tasks->pending_bytes += task->spec.bytes;
     tasks->retries[index].retried++;
@@ -292,11 +302,15 @@ bool lp_tasks_check(const struct lp_tasks *tasks)
     for (uint32_t priority = 0; priority < LIBPOOL_PRIORITIES; priority++)
         if (!check_level(tasks, priority, &listed))
             return false;
-    uint32_t states[LP_TASK_STATES] = {0};
-    for (uint32_t i = 0; i < tasks->untouched; i++)
+    uint32_t states[LP_TASK_STATES] = {0}, limited = 0;
+    for (uint32_t i = 0; i < tasks->untouched; i++) {
         states[tasks->table[i].state]++;
-    return listed == tasks->pending && states[LP_TASK_WAITING] == tasks->waiting &&
-           check_waiting(tasks) && states[LP_TASK_PENDING] == tasks->pending &&
+        limited += tasks->table[i].state == LP_TASK_RUNNING &&
+                   tasks->table[i].spec.memory_limit_bytes;
+    }
+    return limited == tasks->limited && listed == tasks->pending &&
+           states[LP_TASK_WAITING] == tasks->waiting && check_waiting(tasks) &&
+           states[LP_TASK_PENDING] == tasks->pending &&
            states[LP_TASK_PREFETCHED] == tasks->prefetched &&
            states[LP_TASK_RUNNING] == tasks->running && states[LP_TASK_ENDED] == tasks->ended;
 }

@@ -57,8 +57,9 @@ struct lp_outcome {
     uint32_t number; /* of the worker there */
     uint64_t pending_ns;
     uint64_t running_ns;
-    uint64_t memory_bytes; /* MEMORY: what was seen */
-    uint32_t attempts;     /* runs, this one included; 0: none */
+    uint64_t memory_bytes;       /* MEMORY: what was seen... */
+    uint64_t memory_limit_bytes; /* ...and what was allowed; 0: its worker was killed for another */
+    uint32_t attempts;           /* runs, this one included; 0: none */
     libpool_cause
         retried_cause; /* of the last run that was followed by another; PENDING: none was */
 };
@@ -83,6 +84,8 @@ struct lp_task_spec {
     uint64_t group;            /* 0: none */
     const struct lp_retry_rule *retry; /* NULL: one run is all. Copied */
     uint64_t kind;                     /* 0: none */
+    uint64_t
+        memory_limit_bytes; /* of its worker's tree, less than the pool's; 0: none of its own */
 };
 
 struct lp_task {
@@ -126,7 +129,8 @@ struct lp_tasks {
     uint32_t pending;
     uint32_t prefetched;
     uint32_t running;
-    uint32_t ended; /* waiting for their release */
+    uint32_t limited; /* of those: tasks with a memory limit of their own */
+    uint32_t ended;   /* waiting for their release */
     uint32_t waiting;
     uint64_t last_turn;
     uint64_t pending_bytes;         /* of those that wait, too */

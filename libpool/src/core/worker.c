@@ -213,8 +213,10 @@ static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
     outcome->pid = worker->pid;
     outcome->cause = lp_ladder_cause(worker, outcome->cause);
     outcome->silent_ms = lp_ladder_silent_ms(worker, &pool->tasks.table[task], outcome->cause);
-    if (outcome->cause == LIBPOOL_MEMORY)
+    if (outcome->cause == LIBPOOL_MEMORY) {
         outcome->memory_bytes = worker->weight_bytes;
+        outcome->memory_limit_bytes = worker->weigh_limit_bytes;
+    }
     return lp_pool_end_run(pool, task, outcome);
 }
 
@@ -335,14 +337,25 @@ void lp_worker_await_proof(struct lp_pool *pool, uint32_t slot)
         lp_pool_emit(pool, LP_ACTION_CLEAN, slot);
 }
 
-/* Whoever may be running the application's code. */
+/* What its tree may hold, as far as it is to be looked at; 0: it is not. A task's own limit is the less. */
+static uint64_t weigh_limit(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    uint64_t own = worker->task == LP_NONE
+                       ? 0
+                       : pool->tasks.table[worker->task].spec.memory_limit_bytes;
+    return own || !pool->weighs ? own : pool->config.memory_limit_bytes;
+}
+
+/* Whoever may be running the application's code, and has a limit that nobody else keeps. */
 void lp_worker_weigh(struct lp_pool *pool, uint32_t slot)
 {
     struct lp_worker *worker = &pool->workers[slot];
     bool runs = worker->state == LP_WORKER_STARTING || worker->state == LP_WORKER_BUSY ||
                 worker->state == LP_WORKER_RETIRING;
-    if (!runs || worker->weighing)
+    uint64_t limit_bytes = runs ? weigh_limit(pool, worker) : 0;
+    if (!limit_bytes || worker->weighing)
         return;
+    worker->weigh_limit_bytes = limit_bytes;
     worker->weighing = true;
     worker->weighed_in = worker->state;
     worker->weighed_id = worker->task == LP_NONE ? 0 : pool->tasks.table[worker->task].id;
@@ -796,7 +809,7 @@ static void weighed(struct lp_pool *pool, uint32_t slot, const struct lp_event *
     struct lp_worker *worker = &pool->workers[slot];
     worker->weighing = false;
     worker->weight_bytes = event->bytes;
-    if (event->bytes <= pool->config.memory_limit_bytes)
+    if (event->bytes <= worker->weigh_limit_bytes)
         return;
     uint64_t task_id = worker->task == LP_NONE ? 0 : pool->tasks.table[worker->task].id;
     bool is_same = worker->state == worker->weighed_in && task_id == worker->weighed_id;
@@ -806,6 +819,8 @@ static void weighed(struct lp_pool *pool, uint32_t slot, const struct lp_event *
     }
     if (worker->weighed_in != LP_WORKER_BUSY || worker->state == LP_WORKER_RETIRING)
         return; /* of an initializer that has ended; it leaves anyway */
+    if (!pool->weighs || event->bytes <= pool->config.memory_limit_bytes)
+        return; /* a limit of that task's own has ended with it */
     worker->outgrown = worker->leave = true;
     if (worker->state == LP_WORKER_IDLE)
         lp_worker_retire(pool, slot);

@@ -97,7 +97,8 @@ struct lp_worker {
     uint64_t asked_ns;                /* it was asked for */
     uint64_t killed_ns;               /* by the pool; 0: it was not */
     enum lp_worker_state weighed_in;  /* what it was when that was asked... */
-    uint64_t weighed_id;              /* ...and the task that it had; 0: none */
+    uint64_t weighed_id;              /* ...and the task that it had; 0: none... */
+    uint64_t weigh_limit_bytes;       /* ...and what its tree may hold */
     uint64_t weight_bytes;            /* the last answer */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;

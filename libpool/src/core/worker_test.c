@@ -456,6 +456,77 @@ TEST(worker, is_weighed_by_the_next_zygote)
     CU_ASSERT_PTR_NOT_NULL(strstr(rig_said(&rig), "weigh 0.1; "));
 }
 
+/* Where the kernel keeps the pool's limit, or there is none, it knows nothing of a task's. */
+TEST(worker, is_weighed_for_the_limit_of_its_task_and_for_nothing_else)
+{
+    rig_open(&rig, &(struct lp_pool_config){.min_workers = 2, .max_workers = 2});
+    rig_raise(&rig, 2);
+    RIG_SUBMIT(&rig);
+    rig_pass(&rig, 1000);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "assign 1 1.1; ");
+    RIG_SUBMIT(&rig, .memory_limit_bytes = 10);
+    rig_pass(&rig, 100);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "assign 2 0.1; weigh 0.1; ");
+    CU_ASSERT_EQUAL(rig.pool.workers[0].weigh_limit_bytes, 10);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = 10, .started_id = 2);
+    rig_pass(&rig, 100);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "weigh 0.1; ");
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = 9, .started_id = 2);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 2);
+    rig_pass(&rig, 100); /* the time that was set */
+    CU_ASSERT_EQUAL(rig.pool.weigh_ns, 0);
+    rig_pass(&rig, 1000);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 2 completed has-run; ");
+}
+
+TEST(worker, above_the_limit_of_its_task_is_killed_with_it)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig, .memory_limit_bytes = 10);
+    rig_pass(&rig, 100);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = 11, .started_id = 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 memory may-have-run; kill 0.1; spawn 1.1; ");
+}
+
+/* The next one may hold as much as the pool allows. */
+static void tell_weight_of_the_next(uint64_t bytes)
+{
+    open_weighed(1);
+    RIG_SUBMIT(&rig, .memory_limit_bytes = 10);
+    rig_pass(&rig, 100);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    RIG_SUBMIT(&rig);
+    rig_said(&rig);
+    RIG_TELL(&rig, 0, WEIGHED, .bytes = bytes, .started_id = 2);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "");
+    RIG_TELL(&rig, 0, RESULT, .task_id = 2);
+}
+
+TEST(worker, above_the_limit_of_a_task_that_has_ended_only_stays)
+{
+    tell_weight_of_the_next(LIMIT_BYTES);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 2 completed has-run; ");
+    tell_weight_of_the_next(LIMIT_BYTES + 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 2 completed has-run; retire 0.1; spawn 1.1; ");
+}
+
+TEST(worker, with_a_limit_of_its_task_is_weighed_by_the_next_zygote)
+{
+    rig_open(&rig, &(struct lp_pool_config){.min_workers = 1, .max_workers = 1});
+    rig_raise(&rig, 1);
+    RIG_SUBMIT(&rig, .memory_limit_bytes = 10);
+    rig_pass(&rig, 100);
+    RIG_STEP(&rig, ZYGOTE_LOST);
+    rig_pass(&rig, 1000);
+    CU_ASSERT_EQUAL(rig.pool.zygote, LP_ZYGOTE_STARTING);
+    CU_ASSERT_EQUAL(rig.pool.weigh_ns, 0);
+    RIG_STEP(&rig, ZYGOTE_UP, .pid = 200);
+    rig_said(&rig);
+    rig_pass(&rig, 100);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig_said(&rig), "weigh 0.1; "));
+}
+
 TEST(worker, that_finds_itself_too_big_leaves_after_its_task)
 {
     open_weighed(1);

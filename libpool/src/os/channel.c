@@ -69,6 +69,7 @@ struct lp_window {
     _Atomic uint64_t asked; /* the task that was asked to end */
     _Atomic uint64_t door;  /* the task that may be sent its signal; 0: none; DOOR_CLAIMED */
     _Atomic uint32_t sent;  /* a futex: signals, so far */
+    _Atomic uint64_t user_ns, system_ns; /* CPU time that was used before the task */
     alignas(64) struct lp_board board;
     alignas(4096) uint8_t request_bytes[RING_BYTES];
     uint8_t reply_bytes[RING_BYTES];
@@ -108,6 +109,7 @@ static void wipe(struct lp_window *window)
     atomic_store_explicit(&window->asked, 0, memory_order_relaxed);
     atomic_store_explicit(&window->door, 0, memory_order_relaxed);
     atomic_store_explicit(&window->sent, 0, memory_order_relaxed);
+    lp_window_set_usage(window, 0, 0);
     lp_board_wipe(&window->board);
 }
 
@@ -546,6 +548,18 @@ bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id)
         sent = atomic_load(&window->sent);
     }
     return true;
+}
+
+void lp_window_set_usage(struct lp_window *window, uint64_t user_ns, uint64_t system_ns)
+{
+    atomic_store_explicit(&window->user_ns, user_ns, memory_order_relaxed);
+    atomic_store_explicit(&window->system_ns, system_ns, memory_order_relaxed);
+}
+
+void lp_window_usage(const struct lp_window *window, uint64_t *user_ns, uint64_t *system_ns)
+{
+    *user_ns = atomic_load_explicit(&window->user_ns, memory_order_relaxed);
+    *system_ns = atomic_load_explicit(&window->system_ns, memory_order_relaxed);
 }
 
 struct lp_board *lp_window_board(struct lp_window *window)

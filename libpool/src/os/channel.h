@@ -183,6 +183,10 @@ void lp_channel_open_door(struct lp_channel *channel, uint64_t task_id);      /*
 bool lp_channel_is_asked(const struct lp_channel *channel, uint64_t task_id); /* worker */
 bool lp_channel_close_door(struct lp_channel *channel, uint64_t task_id);     /* worker */
 
+/* What the worker had used before the task that it runs: its own word, to a millisecond or so. */
+void lp_window_set_usage(struct lp_window *window, uint64_t user_ns, uint64_t system_ns);
+void lp_window_usage(const struct lp_window *window, uint64_t *user_ns, uint64_t *system_ns);
+
 /* Where its task reports. Read without the lock; the worker's to write. */
 struct lp_board *lp_window_board(struct lp_window *window);
 /* Where it says which part of its output is whose. Untouched unless a tail is kept. */

@@ -76,7 +76,7 @@ uint64_t lp_file_number(const char *text, const char *name, uint64_t absent)
 {
     size_t length = strlen(name);
     for (const char *line = text; line != NULL && *line != '\0';) {
-        if (strncmp(line, name, length) == 0 && line[length] == ' ')
+        if (strncmp(line, name, length) == 0 && (line[length] == ' ' || line[length] == '\t'))
             return strtoull(line + length, NULL, 10);
         line = strchr(line, '\n');
         line += line != NULL;
@@ -90,6 +90,12 @@ static const char *skip_fields(const char *at, int n)
     for (; n > 0 && *at != '\0'; at++)
         n -= *at == ' ';
     return at;
+}
+
+/* Two numbers that stand so many fields apart. */
+static uint64_t sum_fields(const char *at, int apart)
+{
+    return strtoull(at, NULL, 10) + strtoull(skip_fields(at, apart), NULL, 10);
 }
 
 /* The second field is the name in brackets, and may itself hold brackets and blanks. */
@@ -108,6 +114,8 @@ int lp_file_stat(pid_t pid, struct lp_file_stat *stat)
         return -EPROTO;
     stat->state = end[2];
     stat->parent = (pid_t)strtol(end + 4, NULL, 10);
+    stat->user_ticks = sum_fields(skip_fields(end + 4, 10), 2);         /* fields 14 and 16 */
+    stat->system_ticks = sum_fields(skip_fields(end + 4, 11), 2);       /* fields 15 and 17 */
     stat->started_ticks = strtoull(skip_fields(end + 4, 18), NULL, 10); /* from field 4 to 22 */
     return 0;
 }

@@ -21,13 +21,14 @@ int lp_file_each(int directory_fd, int (*act)(void *context, const char *name), 
 /* 0 or -errno. */
 int lp_file_write(int directory_fd, const char *path, const char *text);
 
-/* The number behind "name " at the beginning of a line; `absent` when there is none. */
+/* The number behind "name " (or a tab) at the beginning of a line; `absent` when there is none. */
 uint64_t lp_file_number(const char *text, const char *name, uint64_t absent);
 
 struct lp_file_stat {
     pid_t parent;
-    char state;             /* R S D T t Z X ... */
-    uint64_t started_ticks; /* hundredths of a second of CLOCK_BOOTTIME */
+    char state;                        /* R S D T t Z X ... */
+    uint64_t started_ticks;            /* hundredths of a second of CLOCK_BOOTTIME */
+    uint64_t user_ticks, system_ticks; /* CPU time, and that of children it has waited for */
 };
 
 /* Of /proc/PID/stat. 0 or -errno. */

@@ -10,7 +10,7 @@
  *     3          its end of the link
  *     4          a pidfd of the host
  *     5          the lifeline, or the pidfd again where there can be none
- *     6          the shared memory: the manifest (manifest.h), then one window a slot
+ *     6          the shared memory: the manifest (manifest.h), one window a slot, the wardrobe
  *     7...       the pidfds of the heirs
  *
  * Between clone and exec the newborn runs in the host's memory, on a stack of its own: nothing there

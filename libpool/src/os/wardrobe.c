@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/pieces.h"
@@ -19,12 +20,15 @@ struct shared {
 struct lp_wardrobe {
     struct shared *shared;
     uint32_t slots;
+    bool is_mapped;      /* by us, in the host */
     uint32_t assigned[]; /* the same, and ours */
 };
 
-static size_t shared_bytes(uint32_t slots)
+size_t lp_wardrobe_bytes(uint32_t slots)
 {
-    return sizeof(struct shared) + slots * sizeof(uint32_t);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t bytes = sizeof(struct shared) + slots * sizeof(uint32_t);
+    return (bytes + page - 1) / page * page;
 }
 
 static size_t own_bytes(uint32_t slots)
@@ -32,15 +36,26 @@ static size_t own_bytes(uint32_t slots)
     return sizeof(struct lp_wardrobe) + slots * sizeof(uint32_t);
 }
 
-struct lp_wardrobe *lp_wardrobe_open(uint32_t slots, const libpool_allocator *allocator)
+struct lp_wardrobe *lp_wardrobe_open_at(void *memory, uint32_t slots,
+                                        const libpool_allocator *allocator)
 {
     struct lp_wardrobe *wardrobe = lp_alloc_zeroed(allocator, own_bytes(slots));
     if (wardrobe == NULL)
         return NULL;
     wardrobe->slots = slots;
-    wardrobe->shared = lp_sys.map_shared(shared_bytes(slots));
-    if (wardrobe->shared != NULL &&
-        lp_sys.set_inherited(wardrobe->shared, shared_bytes(slots), false) == 0)
+    wardrobe->shared = memory;
+    return wardrobe;
+}
+
+struct lp_wardrobe *lp_wardrobe_open(uint32_t slots, const libpool_allocator *allocator)
+{
+    size_t bytes = lp_wardrobe_bytes(slots);
+    struct lp_wardrobe *wardrobe = lp_wardrobe_open_at(NULL, slots, allocator);
+    if (wardrobe == NULL)
+        return NULL;
+    wardrobe->is_mapped = true;
+    wardrobe->shared = lp_sys.map_shared(bytes);
+    if (wardrobe->shared != NULL && lp_sys.set_inherited(wardrobe->shared, bytes, false) == 0)
         return wardrobe;
     lp_wardrobe_close(wardrobe, false, allocator);
     return NULL;
@@ -51,14 +66,14 @@ void lp_wardrobe_close(struct lp_wardrobe *wardrobe, bool forked,
 {
     if (wardrobe == NULL)
         return;
-    if (wardrobe->shared != NULL && !forked)
-        (void)lp_sys.unmap(wardrobe->shared, shared_bytes(wardrobe->slots));
+    if (wardrobe->shared != NULL && wardrobe->is_mapped && !forked)
+        (void)lp_sys.unmap(wardrobe->shared, lp_wardrobe_bytes(wardrobe->slots));
     lp_release(allocator, wardrobe, own_bytes(wardrobe->slots));
 }
 
 void *lp_wardrobe_memory(const struct lp_wardrobe *wardrobe, size_t *size)
 {
-    *size = shared_bytes(wardrobe->slots);
+    *size = lp_wardrobe_bytes(wardrobe->slots);
     return wardrobe->shared;
 }
 
@@ -132,6 +147,6 @@ int lp_wardrobe_take(const struct lp_wardrobe *wardrobe, uint32_t slot, struct l
     *outfit = place == LP_PLACE_OPENING ? opening : NULL;
     if (!error && place >= LP_PLACE_FIRST)
         error = unpack(wardrobe, place, outfit);
-    (void)lp_sys.unmap(wardrobe->shared, shared_bytes(wardrobe->slots));
+    (void)lp_sys.unmap(wardrobe->shared, lp_wardrobe_bytes(wardrobe->slots));
     return error;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wardrobe: outfits that are set when the zygote has been forked already.
+ * wardrobe: outfits that are set when the zygote has been started already.
  *
  * What the host writes after that is in no worker's copy of its memory. So there is some shared memory,
- * mapped before the first zygote and at the same address in all: two places for an outfit, so that one
- * can be filled while workers put on what is in the other, and for each slot a word that says which. The
- * host writes it before it asks for the worker; a worker copies what it finds there and unmaps it before
- * any code of the application runs.
+ * mapped before the first zygote: two places for an outfit, so that one can be filled while workers put on
+ * what is in the other, and for each slot a word that says which. The host writes it before it asks for the
+ * worker; a worker copies what it finds there and unmaps it before any code of the application runs. A
+ * zygote that is forked finds it at its address, one that is executed in the memory that it is handed.
  *
  * A process that should not might write there all the same. So the host only ever writes: what it has to
  * know of the wardrobe it has for itself, and an outfit lies there without pointers, in pieces of which
@@ -28,13 +28,19 @@ enum lp_place {
 
 struct lp_wardrobe;
 
-struct lp_wardrobe *lp_wardrobe_open(uint32_t slots,
-                                     const libpool_allocator *allocator); /* NULL: no memory */
+/* NULL: no memory. */
+struct lp_wardrobe *lp_wardrobe_open(uint32_t slots, const libpool_allocator *allocator);
+
+/* What is shared takes so many bytes, whole pages. */
+size_t lp_wardrobe_bytes(uint32_t slots);
+/* The same in memory of so many bytes that somebody else has mapped, shares and unmaps; zeroed by now. */
+struct lp_wardrobe *lp_wardrobe_open_at(void *memory, uint32_t slots,
+                                        const libpool_allocator *allocator);
 /* `forked`: in a copy of the application, where the shared memory is not. */
 void lp_wardrobe_close(struct lp_wardrobe *wardrobe, bool forked,
                        const libpool_allocator *allocator);
 
-/* What is shared; no child inherits it but as the zygote (zygote.h). */
+/* What is shared, and mapped by it; no child inherits it but as the zygote (zygote.h). */
 void *lp_wardrobe_memory(const struct lp_wardrobe *wardrobe, size_t *size);
 
 /* 0, -EINVAL (see libpool_outfit), -E2BIG. The place is LP_PLACE_FIRST or later, and nobody looks into it. */

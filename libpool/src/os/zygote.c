@@ -404,9 +404,8 @@ static void report_weight(struct zygote *zygote, const struct lp_request *reques
 }
 
 /* Exact when it is too much (weight.h). */
-static uint64_t weigh(const struct zygote *zygote, pid_t pid, uint64_t beside_bytes)
+static uint64_t weigh(pid_t pid, uint64_t limit_bytes, uint64_t beside_bytes)
 {
-    uint64_t limit_bytes = zygote->options->memory_limit_bytes;
     uint64_t left_bytes = limit_bytes > beside_bytes ? limit_bytes - beside_bytes : 0;
     return lp_weight_tree(pid, left_bytes) + beside_bytes;
 }
@@ -419,12 +418,15 @@ static void weigh_slot(struct zygote *zygote, const struct lp_request *request)
     pid_t pid = is_own ? slot->pid : !slot->was_used && has_heir(slot) ? slot->heir_pid : 0;
     if (pid == 0)
         return;
-    if (zygote->cgroup.limit_bytes == 0)
-        report_weight(zygote, request, weigh(zygote, pid, (uint64_t)request->number << 20));
-    else if (is_own && lp_cgroup_oom_kills(&zygote->cgroup, request->slot) > slot->oom_kills)
+    uint64_t kept_bytes = zygote->cgroup.limit_bytes;
+    if (kept_bytes && is_own &&
+        lp_cgroup_oom_kills(&zygote->cgroup, request->slot) > slot->oom_kills)
         kill_worker(zygote, request->slot);
-    else
+    else if (kept_bytes && kept_bytes <= request->limit_bytes)
         report_weight(zygote, request, 0);
+    else
+        report_weight(zygote, request,
+                      weigh(pid, request->limit_bytes, (uint64_t)request->number << 20));
 }
 
 static void leave(struct zygote *zygote)
@@ -703,7 +705,8 @@ static void say_hello(struct zygote *zygote)
                                      .error = zygote->cgroup_error,
                                      .containment = zygote->cgroup.kill_fd >= 0 ? 2 : 0,
                                      .oom_evidence = (uint32_t)zygote->cgroup.evidence,
-                                     .memory_enforcement = memory_enforcement(zygote)};
+                                     .memory_enforcement = memory_enforcement(zygote),
+                                     .can_weigh = lp_weight_own() != 0};
     lp_outbox_put(&zygote->outbox, &report, -1);
 }
 

@@ -37,14 +37,15 @@ enum lp_request_kind {
 struct lp_request {
     uint32_t kind;
     uint32_t slot;
-    uint32_t generation; /* SPAWN: of the new worker; KILL: only if the slot is still that one */
-    uint32_t number;     /* SPAWN: what it is known by; WEIGH: MiB it holds that its tree's memory
+    uint32_t generation;  /* SPAWN: of the new worker; KILL: only if the slot is still that one */
+    uint32_t number;      /* SPAWN: what it is known by; WEIGH: MiB it holds that its tree's memory
                             does not tell of */
+    uint64_t limit_bytes; /* WEIGH: what it may hold, the pool's limit or less */
 };
 
 /*
  * WEIGH is for trees that the kernel does not keep to their limit as a whole: in cgroup v1 it kills one
- * process of a tree, and the zygote the others.
+ * process of a tree, and the zygote the others; and nowhere does it know of a limit below the pool's.
  *
  * KILL of a slot into which this zygote has not spawned yet is about what an earlier zygote left
  * there: its cgroup and its heir (see the options) are killed, and EMPTY follows without EXITED.
@@ -79,6 +80,7 @@ struct lp_report {
     uint32_t containment;                     /* HELLO: 0 walking /proc, 2 cgroup v2 kill */
     uint32_t oom_evidence;       /* HELLO: 0 none, 1 cgroup v1 memory, 2 cgroup v2 memory */
     uint32_t memory_enforcement; /* HELLO: LIBPOOL_MEMORY_... */
+    uint32_t can_weigh;          /* HELLO: 0 or 1 */
     uint64_t memory_bytes; /* WEIGHED: what the tree holds (weight.h); 0: no more than is allowed */
 };
 

@@ -341,7 +341,8 @@ static void open_pool(struct pool *pool, life_story *life, bool use_cgroups)
 static bool try_to_ask(struct pool *pool, enum lp_request_kind kind, uint32_t slot,
                        uint32_t generation)
 {
-    const struct lp_request request = {(uint32_t)kind, slot, generation, slot + NUMBERS};
+    const struct lp_request request = {(uint32_t)kind, slot, generation, slot + NUMBERS,
+                                       pool->options.memory_limit_bytes};
     bool is_slot = kind == LP_REQUEST_SPAWN && slot < SLOTS;
     return lp_zygote_send(&pool->link, &request, is_slot ? pool->doorbells[slot] : -1) == 0;
 }
@@ -676,7 +677,7 @@ TEST(zygote, a_worker_is_not_started_without_its_doorbell)
 {
     struct pool pool;
     open_pool(&pool, leave_with_7, true);
-    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0};
+    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0, 0};
     CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request, -1), 0);
     CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_SPAWN_FAILED, 0).error, -EMFILE);
     ask(&pool, LP_REQUEST_SPAWN, 0, 2);
@@ -1219,7 +1220,7 @@ TEST(zygote, host_that_does_not_read_loses_nothing)
     ask(&pool, LP_REQUEST_SPAWN, 0, 1);
     int pidfd = -1;
     CU_ASSERT_EQUAL(next_report(&pool, &pidfd).kind, LP_REPORT_SPAWNED);
-    const struct lp_request nonsense = {LP_REQUEST_SPAWN, SLOTS, 0, 0};
+    const struct lp_request nonsense = {LP_REQUEST_SPAWN, SLOTS, 0, 0, 0};
     uint32_t asked = 0, answered = 0, exits = 0;
     struct pollfd writable = {.fd = pool.link.socket_fd, .events = POLLOUT};
     do
@@ -1410,6 +1411,9 @@ TEST(zygote, limits_the_memory_of_each_slot)
     CU_ASSERT_STRING_EQUAL(limit, "16777216\n");
     ask(&pool, LP_REQUEST_WEIGH, 1, 1);
     CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_WEIGHED, 1).memory_bytes, 0);
+    const struct lp_request below = {LP_REQUEST_WEIGH, 1, 1, 3, 1u << 20}; /* 3 MiB beside it */
+    CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &below, -1), 0);
+    CU_ASSERT(expect_report(&pool, LP_REPORT_WEIGHED, 1).memory_bytes >= 3u << 20);
     tell_to_go_on(&pool);
     CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_EXITED, 1).oom_kills, 1);
     expect_report(&pool, LP_REPORT_EMPTY, 1);
@@ -1774,7 +1778,7 @@ TEST(zygote, link_to_a_dead_one_says_so)
     open_pool(&pool, wait_for_ever, true);
     kill(pool.link.pid, SIGKILL);
     CU_ASSERT(readable_within(pool.link.pid_fd, WAIT_MS));
-    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0};
+    const struct lp_request request = {LP_REQUEST_SPAWN, 0, 1, 0, 0};
     struct lp_report report;
     int pidfd;
     CU_ASSERT_EQUAL(lp_zygote_send(&pool.link, &request, -1), -EPIPE); /* and no SIGPIPE */
