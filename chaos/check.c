@@ -287,19 +287,29 @@ static void check_closed(struct ch_parser *parser)
     }
 }
 
-/* Each of them has a thread that waits for it. */
+static bool is_awaited(const struct ch_scenario *scenario, size_t group)
+{
+    for (size_t i = 0; i < scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &scenario->expectations[i];
+        if (expectation->kind == CH_EXPECT_TASK && expectation->task.submit == group &&
+            expectation->task.late_us != CH_UNSET)
+            return true;
+    }
+    return scenario->submits[group].kind == CH_TASK_EMIT;
+}
+
+/* Each of them has a thread that waits for it, or takes its parts. */
 static void check_awaited(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
     uint64_t awaited = 0;
-    for (size_t i = 0; i < scenario->expectations_count; i++) {
-        const struct ch_expectation *expectation = &scenario->expectations[i];
-        if (expectation->kind != CH_EXPECT_TASK || expectation->task.late_us == CH_UNSET)
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        if (!is_awaited(scenario, i))
             continue;
-        awaited += scenario->submits[expectation->task.submit].count;
+        awaited += scenario->submits[i].count;
         if (awaited > CH_SCENARIO_AWAITED)
-            ch_complain_at(parser, expectation->place,
-                           "a scenario has %d tasks in groups with 'late' at most",
+            ch_complain_at(parser, scenario->submits[i].place,
+                           "a scenario has %d tasks that emit or are in groups with 'late' at most",
                            CH_SCENARIO_AWAITED);
     }
 }

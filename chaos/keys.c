@@ -211,7 +211,9 @@ static const struct ch_choice sabotages[] = {
     {"take-signal", CH_SABOTAGE_TAKE_SIGNAL}, {"own-child", CH_SABOTAGE_OWN_CHILD},
     {"wake-late", CH_SABOTAGE_WAKE_LATE},     {"die-early", CH_SABOTAGE_DIE_EARLY},
     {"sham-fault", CH_SABOTAGE_SHAM_FAULT},   {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
-    {"count-run", CH_SABOTAGE_COUNT_RUN},     {NULL, 0},
+    {"count-run", CH_SABOTAGE_COUNT_RUN},     {"lose-part", CH_SABOTAGE_LOSE_PART},
+    {"lose-last-part", CH_SABOTAGE_LOSE_LAST_PART},
+    {NULL, 0},
 };
 
 const struct ch_key ch_keys_host[] = {
@@ -339,6 +341,18 @@ const struct ch_key ch_keys_grandchild[] = {
     {CHOICE("end", ends, ch_submit, end), .standard = "return",
      .help = "how the task itself ends, once they live"},
     {WORK, .standard = "0us", .help = "how long the task goes on before it ends"},
+    END,
+};
+
+static const struct ch_choice takes[] = {{"at-once", 0}, {"at-the-end", 1}, {NULL, 0}};
+
+const struct ch_key ch_keys_emit[] = {
+    {NUMBER("parts", 1, 1000000, ch_submit, parts), .required = true, .help = "how many"},
+    {SIZE("bytes", 16, GIB, ch_submit, bytes), .required = true, .help = "of each"},
+    {CHOICE("take", takes, ch_submit, take_late), .standard = "at-once",
+     .help = "when the application takes them"},
+    {WORK, .standard = "0us", .help = "how long it goes on when they are sent"},
+    {CHOICE("end", ends, ch_submit, end), .standard = "return", .help = "how it ends then"},
     END,
 };
 
@@ -482,5 +496,7 @@ const struct ch_key ch_keys_task[] = {
      .help = "how long after their timeout they end, as who waits for them sees it"},
     {CHOICE("certainty", certainties, ch_task_expectation, certainty), .standard = "any",
      .help = "what the result says about whether they ran"},
+    {NUMBER("parts", 0, 1000000, ch_task_expectation, parts), .standard = "any",
+     .help = "parts that were taken of each, of its last run"},
     END,
 };

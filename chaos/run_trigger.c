@@ -51,6 +51,7 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_KIND_QUARANTINED] = HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED,
         [CH_EVENT_ADMISSION_PAUSED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_PAUSED,
         [CH_EVENT_ADMISSION_RESUMED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_RESUMED,
+        [CH_EVENT_PART_TAKEN] = HN_PART,
     };
     return kinds[event];
 }
@@ -202,7 +203,7 @@ static bool is_about_task(enum ch_event event)
            event == CH_EVENT_TASK_RETURNED || event == CH_EVENT_TASK_ENDED ||
            event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_KIND_QUARANTINED ||
            event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START ||
-           event == CH_EVENT_TASK_ASKED;
+           event == CH_EVENT_TASK_ASKED || event == CH_EVENT_PART_TAKEN;
 }
 
 /* True when that process has run a task of the group. */

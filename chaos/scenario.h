@@ -26,7 +26,7 @@
 #define CH_SCENARIO_STEPS 64
 #define CH_SCENARIO_SUBMITS 63
 #define CH_SCENARIO_NAMES 128
-#define CH_SCENARIO_AWAITED 64  /* tasks of groups with `late` */
+#define CH_SCENARIO_AWAITED 64  /* tasks that emit, or of groups with `late` */
 #define CH_SCENARIO_TASKS 65000 /* of all submits together */
 
 /* Both count from 1; columns count bytes. line 0: implied by the language, in no line. */
@@ -173,6 +173,8 @@ enum ch_sabotage {
     CH_SABOTAGE_SHAM_FAULT,
     CH_SABOTAGE_RECYCLE_ALL,
     CH_SABOTAGE_COUNT_RUN,
+    CH_SABOTAGE_LOSE_PART,
+    CH_SABOTAGE_LOSE_LAST_PART,
     CH_SABOTAGES
 };
 
@@ -235,6 +237,7 @@ enum ch_task_kind {
     CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
     CH_TASK_HEED,          /* until it is asked to end; then works, and returns */
     CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
+    CH_TASK_EMIT,          /* sends parts of bytes each; work, end */
     CH_TASK_KINDS
 };
 
@@ -283,6 +286,8 @@ struct ch_submit {
     uint32_t retry_max_ms;
     uint32_t works_at; /* 0: no run of it does anything else */
     uint32_t family;   /* libpool_task.kind */
+    uint32_t parts;
+    bool take_late; /* nobody takes the parts before it has ended */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -314,6 +319,7 @@ enum ch_event {
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
+    CH_EVENT_PART_TAKEN, /* written in the target; not a gate */
     CH_EVENTS
 };
 
@@ -609,6 +615,7 @@ struct ch_task_expectation {
     uint64_t code;    /* (int64_t) of it; CH_UNSET: not checked */
     uint64_t late_us; /* end minus when its timeout was due, at most; CH_UNSET: not checked */
     int certainty;    /* libpool_certainty; -1: not checked */
+    uint64_t parts;   /* taken of its last run; CH_UNSET: not checked */
 };
 
 struct ch_recovery_expectation {

@@ -79,6 +79,8 @@ static const struct ch_word tasks[] = {
      "Waits until it is asked to end, works for so long, completes."},
     {"beat", CH_TASK_BEAT, 0, NULL, ch_keys_work,
      "Gives signs of life for so long, then sleeps for ever."},
+    {"emit", CH_TASK_EMIT, 0, NULL, ch_keys_emit,
+     "Sends parts; the application looks that each comes, in order, byte for byte."},
 };
 
 static const struct ch_word triggers[] = {
@@ -138,6 +140,8 @@ static const struct ch_word events[] = {
      "A task was asked to end; its grace begins."},
     {"recycle-begun", CH_EVENT_RECYCLE_BEGUN, 0, NULL, NULL, "All workers are to be replaced."},
     {"drained", CH_EVENT_DRAINED, 0, NULL, NULL, "The last task that was left has ended."},
+    {"part-taken", CH_EVENT_PART_TAKEN, CH_EVENT_OF_TASKS, NULL, NULL,
+     "The application has taken a part that a task has sent."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)

@@ -32,7 +32,7 @@ static bool is_harmless_signal(int number)
     return number == SIGCHLD || number == SIGURG || number == SIGWINCH || number == SIGCONT;
 }
 
-static uint32_t own_end_of_grandchild(enum hn_end end)
+static uint32_t own_end_as(enum hn_end end)
 {
     switch (end) {
     case HN_END_RETURN: return BIT(LIBPOOL_COMPLETED);
@@ -70,7 +70,8 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_HEED:
     case HN_TASK_BEAT:
     case HN_TASK_BLOCK_SIGNALS: return 0;
-    case HN_TASK_GRANDCHILD: return own_end_of_grandchild(group->end);
+    case HN_TASK_EMIT:
+    case HN_TASK_GRANDCHILD: return own_end_as(group->end);
     case HN_TASK_DIE:
         if (is_harmless_signal(group->signal))
             return BIT(LIBPOOL_COMPLETED);
@@ -97,6 +98,7 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_DIE: return group->signal;
     case HN_TASK_KILL_SELF: return SIGKILL;
     case HN_TASK_SCRIBBLE: return -1;
+    case HN_TASK_EMIT:
     case HN_TASK_GRANDCHILD: return group->end == HN_END_SEGV ? SIGSEGV : 0;
     case HN_TASK_NOOP:
     case HN_TASK_SLEEP:
@@ -341,6 +343,34 @@ static void check_trace(const struct view *view)
         object(view, HN_I5_ISOLATION, "a trace of its crash", "none");
 }
 
+/* Nothing is lost of who ends by itself, and no more than what was under way of who is killed. */
+static void check_parts(const struct view *view)
+{
+    const struct hn_parts *parts = &view->row->parts;
+    libpool_cause cause = view->row->cause;
+    uint32_t sent = hn_parts_sent(parts), arrived = hn_parts_arrived(parts);
+    bool whole = view->row->certainty == LIBPOOL_HAS_RUN;
+    bool kept = whole || cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT;
+    if (!view->group || view->group->kind != HN_TASK_EMIT || view->group->works_at)
+        return;
+    if (view->group->take_late && parts->runs > 1)
+        object(view, HN_I5_ISOLATION, "those that were not taken go with their run",
+               "some of %u runs", parts->runs);
+    if (!parts->over || parts->end != 0)
+        object(view, HN_I1_RESOLUTION, "its parts come to an end, told by 0", "%d", parts->end);
+    if (parts->wrong)
+        object(view, HN_I5_ISOLATION, "each part once, in order, as it was sent", "%u are not",
+               parts->wrong);
+    if (arrived < sent && kept)
+        object(view, HN_I5_ISOLATION, "what it had sent before its end", "%u of %u parts", arrived,
+               sent);
+    if (arrived > sent + !whole || parts->run > atomic_load(&parts->sent) >> 32)
+        object(view, HN_I5_ISOLATION, "no part that was not sent", "%u of %u", arrived, sent);
+    if (cause == LIBPOOL_COMPLETED && sent != view->group->parts)
+        object(view, HN_I1_RESOLUTION, "who completes has sent all", "%u of %u parts", sent,
+               view->group->parts);
+}
+
 static void check_identity(const struct view *view)
 {
     const struct hn_row *row = view->row;
@@ -396,6 +426,7 @@ static void check_task(const struct view *view)
         return;
     }
     check_identity(view);
+    check_parts(view);
     check_tail(view);
     check_trace(view);
     check_witnesses(view);

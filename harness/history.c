@@ -137,6 +137,7 @@ const char *hn_kind_name(uint32_t kind)
         [HN_TARGET_GONE] = "target-gone",
         [HN_NOTE] = "note",
         [HN_ERRAND] = "errand",
+        [HN_PART] = "part-taken",
     };
     if (kind >= HN_POOL && kind < HN_KINDS)
         return libpool_event_name((libpool_event_kind)(kind - HN_POOL));

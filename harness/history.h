@@ -46,6 +46,7 @@ enum hn_kind {
     HN_TARGET_GONE,  /* code, signal: how it ended */
     HN_NOTE,         /* a: the step */
     HN_ERRAND,       /* in the worker that a gate held: its errand is done; code: descriptors */
+    HN_PART,         /* in the target: a part of its was taken; b: its rank, from 1 */
     HN_POOL = 32,    /* HN_POOL + libpool_event_kind: the pool's own event; a: task id, b: number */
     HN_KINDS = HN_POOL + LIBPOOL_EVENT_KINDS
 };

@@ -70,6 +70,15 @@ void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call)
         call->b += 60000000000u;
 }
 
+bool hn_sabotage_part(enum hn_sabotage how, const struct hn_parts *parts)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    bool inner = how == HN_SABOTAGE_LOSE_PART && parts->taken == 1;
+    bool last = how == HN_SABOTAGE_LOSE_LAST_PART &&
+                hn_parts_arrived(parts) + 1 == hn_parts_sent(parts);
+    return (inner || last) && !atomic_flag_test_and_set(&told);
+}
+
 uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns)
 {
     return how == HN_SABOTAGE_WAKE_LATE ? woken_ns + 1000000000u : woken_ns;

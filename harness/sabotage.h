@@ -10,6 +10,8 @@
 #ifndef HARNESS_SABOTAGE_H
 #define HARNESS_SABOTAGE_H
 
+#include <stdbool.h>
+
 #include <libpool.h>
 
 #include "harness/history.h"
@@ -45,9 +47,12 @@ enum hn_sabotage {
     HN_SABOTAGE_SHAM_FAULT,      /* a fault is claimed to have struck and did nothing */
     HN_SABOTAGE_RECYCLE_ALL,     /* I3: a recycle takes all workers at once */
     HN_SABOTAGE_COUNT_RUN,       /* I7: a result tells of a run that never was */
+    HN_SABOTAGE_LOSE_PART,       /* I5: a part is missing between two others */
+    HN_SABOTAGE_LOSE_LAST_PART,  /* I5: the last one of a task is */
     HN_SABOTAGES
 };
 
+struct hn_parts;
 struct hn_row;
 struct hn_world;
 
@@ -56,6 +61,8 @@ void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row);
 void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats);
 void hn_sabotage_event(enum hn_sabotage how, struct hn_record *record);
 void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call);
+/* Before a part is looked at: true when it is not to be. */
+bool hn_sabotage_part(enum hn_sabotage how, const struct hn_parts *parts);
 uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns);
 /* Before open. */
 void hn_sabotage_open(enum hn_sabotage how);

@@ -330,6 +330,30 @@ static bool take_awaited(struct hn_target *target, uint32_t *task, libpool_futur
     return found;
 }
 
+static void note_part(struct hn_target *target, uint32_t task, const void *data, size_t size)
+{
+    struct hn_row *row = &target->world->rows[task];
+    if (!hn_parts_note(&row->parts, task, data, size))
+        return;
+    struct hn_record record = hn_record_of(HN_PART);
+    record.group = row->group;
+    record.task = task;
+    record.b = row->parts.taken;
+    hn_history_append(&target->world->history, &record);
+}
+
+/* All that come, to the last. */
+static void take_parts(struct hn_target *target, uint32_t task, libpool_future *future)
+{
+    struct hn_parts *parts = &target->world->rows[task].parts;
+    const void *data;
+    size_t size;
+    while ((parts->end = libpool_future_part(future, &data, &size, -1)) == 1)
+        if (!hn_sabotage_part(target->options->sabotage, parts))
+            note_part(target, task, data, size);
+    parts->over = true;
+}
+
 /* The collector waits for one after the other; what is told of time needs somebody who does not. */
 void *hn_target_waiter(void *argument)
 {
@@ -337,9 +361,14 @@ void *hn_target_waiter(void *argument)
     libpool_future *future;
     uint32_t task;
     while (take_awaited(target, &task, &future)) {
+        const struct hn_group *what = &target->options->groups[target->world->rows[task].group];
+        if (what->kind == HN_TASK_EMIT && !what->take_late)
+            take_parts(target, task, future);
         if (libpool_future_wait(future, -1) == 0)
             target->world->rows[task].awaited_ns = hn_sabotage_wake(target->options->sabotage,
                                                                     hn_clock_ns());
+        if (what->kind == HN_TASK_EMIT && what->take_late)
+            take_parts(target, task, future);
     }
     return NULL;
 }

@@ -379,10 +379,8 @@ static int do_kill_self(const struct run *run)
     hang();
 }
 
-static int do_grandchild(const struct run *run)
+static int end_as(const struct hn_group *what, int rc)
 {
-    const struct hn_group *what = &run->order->what;
-    int rc = hn_descend(&bound.world->history, run->order);
     sleep_us(what->work_us);
     switch (what->end) {
     case HN_END_RETURN: return rc;
@@ -391,6 +389,19 @@ static int do_grandchild(const struct run *run)
     case HN_ENDS: break;
     }
     return -EINVAL;
+}
+
+static int do_grandchild(const struct run *run)
+{
+    return end_as(&run->order->what, hn_descend(&bound.world->history, run->order));
+}
+
+static int do_emit(const struct run *run)
+{
+    const struct hn_order *order = run->order;
+    struct hn_parts *parts = &bound.world->rows[order->task].parts;
+    return end_as(&order->what, hn_parts_send(run->worker, parts, order->task, order->what.parts,
+                                              order->what.bytes));
 }
 
 #define LOOK_US 1000
@@ -447,6 +458,7 @@ static int perform(const struct run *run)
         [HN_TASK_LEAK] = do_leak,
         [HN_TASK_HEED] = do_heed,
         [HN_TASK_BEAT] = do_beat,
+        [HN_TASK_EMIT] = do_emit,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;

@@ -49,6 +49,7 @@ enum hn_task_kind {
     HN_TASK_LEAK,     /* touches bytes, sleeps work, keeps them */
     HN_TASK_HEED,     /* until it is asked to end; then work */
     HN_TASK_BEAT,     /* signs of life during work, then none */
+    HN_TASK_EMIT,     /* parts of bytes each, then work, then end */
     HN_TASK_KINDS
 };
 
@@ -93,6 +94,8 @@ struct hn_group {
     uint32_t retries, retry_causes, retry_min_ms, retry_max_ms; /* as in libpool_task */
     uint32_t family;                                            /* libpool_task.kind */
     uint32_t works_at; /* from this run on it completes; 0: each run does the same */
+    uint32_t parts;    /* EMIT */
+    bool take_late;    /* EMIT: nobody takes a part before the task has ended */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

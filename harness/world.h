@@ -19,6 +19,7 @@
 #include "harness/gate.h"
 #include "harness/history.h"
 #include "harness/outfit.h"
+#include "harness/parts.h"
 #include "harness/procfs.h"
 #include "harness/snapshot.h"
 
@@ -72,6 +73,7 @@ struct hn_row {
     enum hn_tail tail;
     enum hn_trace trace;
     _Atomic uint32_t runs; /* begun, counted by the workers of a task that works at some time */
+    struct hn_parts parts;
 };
 
 /*
