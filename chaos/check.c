@@ -113,6 +113,14 @@ static void check_retries(struct ch_parser *parser)
     }
 }
 
+/* Its loop would be held by it, and the pool with it. */
+static void check_callbacks(struct ch_parser *parser)
+{
+    const struct ch_pool *pool = &parser->scenario->pool;
+    if (pool->driven && pool->telling == CH_TELLING_STALL)
+        ch_complain_at(parser, pool->place, "'callbacks=stall' would hold the loop that drives the pool");
+}
+
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -334,6 +342,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_host(parser);
     check_user(parser);
     check_retries(parser);
+    check_callbacks(parser);
     check_sizes(parser);
     check_groups(parser);
     check_times(parser);

@@ -67,6 +67,9 @@ static const struct ch_choice stdios[] = {
     {NULL, 0},
 };
 
+static const struct ch_choice tellings[] = {
+    {"no", CH_TELLING_NONE}, {"yes", CH_TELLING_ALL}, {"stall", CH_TELLING_STALL}, {NULL, 0}};
+
 const struct ch_key ch_keys_pool[] = {
     {NUMBER("min-workers", 0, 1024, ch_pool, min_workers), .standard = "0",
      .help = "kept alive when idle"},
@@ -144,6 +147,11 @@ const struct ch_key ch_keys_pool[] = {
      .help = "or while the pressure (PSI, 1/100 %) is so high"},
     {NUMBER("governor", 1, 4096, ch_pool, governor), .standard = "none",
      .help = "one that has so many workers at most alive"},
+    {CHOICE("callbacks", tellings, ch_pool, telling), .standard = "no",
+     .help = "each task's start and end are told, and looked at; stall: the first end that is told is "
+             "held until all other tasks have ended"},
+    {CHOICE("driven", yes_no, ch_pool, driven), .standard = "no",
+     .help = "the pool has no thread: an event loop of the application's drives it"},
     END,
 };
 
@@ -213,6 +221,12 @@ static const struct ch_choice sabotages[] = {
     {"sham-fault", CH_SABOTAGE_SHAM_FAULT},   {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
     {"count-run", CH_SABOTAGE_COUNT_RUN},     {"lose-part", CH_SABOTAGE_LOSE_PART},
     {"lose-last-part", CH_SABOTAGE_LOSE_LAST_PART},
+    {"forget-done", CH_SABOTAGE_FORGET_DONE},
+    {"done-twice", CH_SABOTAGE_DONE_TWICE},
+    {"start-late", CH_SABOTAGE_START_LATE},
+    {"swap-done", CH_SABOTAGE_SWAP_DONE},
+    {"tell-closed", CH_SABOTAGE_TELL_CLOSED},
+    {"stop-driving", CH_SABOTAGE_STOP_DRIVING},
     {NULL, 0},
 };
 

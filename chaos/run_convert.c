@@ -21,6 +21,7 @@ _Static_assert((int)CH_CALLBACK_REENTER == (int)HN_CALLBACK_REENTER, "callbacks"
 _Static_assert((int)CH_SABOTAGE_LOSE_END == (int)HN_SABOTAGE_LOSE_END, "sabotages");
 _Static_assert((int)CH_SABOTAGE_NO_PROBE == (int)HN_SABOTAGE_NO_PROBE, "sabotages");
 _Static_assert((int)CH_SABOTAGES == (int)HN_SABOTAGES, "sabotages");
+_Static_assert((int)CH_TELLING_STALL == (int)HN_TELLING_STALL, "tellings");
 _Static_assert(CH_SCENARIO_AWAITED <= HN_WAITERS_MAX, "a waiter each");
 _Static_assert((int)CH_SIGNAL_HANDLER == (int)HN_DISPOSITION_HANDLER, "dispositions");
 
@@ -85,7 +86,9 @@ static libpool_options options_of(const struct ch_pool *pool)
 {
     return (libpool_options){
         .flags = (pool->exclusive ? LIBPOOL_EXCLUSIVE : 0u) |
-                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u) | (pool->trace ? LIBPOOL_TRACE : 0u),
+                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u) | (pool->trace ? LIBPOOL_TRACE : 0u) |
+                 (pool->driven ? LIBPOOL_NO_THREAD : 0u) |
+                 (pool->telling && !pool->driven ? LIBPOOL_CALLBACKS : 0u),
         .start = pool->start,
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
@@ -165,6 +168,8 @@ int ch_convert(struct ch_run *run)
         .groups_in_load = (uint32_t)scenario->submits_in_load,
         .sabotage = (enum hn_sabotage)scenario->host.sabotage,
         .outfit = outfit_of(&scenario->pool),
+        .telling = (enum hn_telling)scenario->pool.telling,
+        .driven = scenario->pool.driven,
     };
     mark_too_large(run);
     deny(&run->target, &scenario->host);

@@ -71,6 +71,14 @@ enum ch_callback {
     CH_CALLBACKS
 };
 
+/* What the pool tells by callbacks. */
+enum ch_telling {
+    CH_TELLING_NONE = 0,
+    CH_TELLING_ALL,
+    CH_TELLING_STALL, /* the first end that is told is held until all other tasks have ended */
+    CH_TELLINGS
+};
+
 /* Options of the pool; zero: libpool's default. Times that libpool takes in ms are in ms. */
 struct ch_pool {
     struct ch_place place;
@@ -114,6 +122,8 @@ struct ch_pool {
     uint64_t admit_free_bytes;
     uint32_t admit_pressure;
     uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
+    enum ch_telling telling;
+    bool driven;        /* LIBPOOL_NO_THREAD */
 };
 
 enum ch_disposition {
@@ -175,6 +185,12 @@ enum ch_sabotage {
     CH_SABOTAGE_COUNT_RUN,
     CH_SABOTAGE_LOSE_PART,
     CH_SABOTAGE_LOSE_LAST_PART,
+    CH_SABOTAGE_FORGET_DONE,
+    CH_SABOTAGE_DONE_TWICE,
+    CH_SABOTAGE_START_LATE,
+    CH_SABOTAGE_SWAP_DONE,
+    CH_SABOTAGE_TELL_CLOSED,
+    CH_SABOTAGE_STOP_DRIVING,
     CH_SABOTAGES
 };
 

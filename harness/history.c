@@ -138,6 +138,8 @@ const char *hn_kind_name(uint32_t kind)
         [HN_NOTE] = "note",
         [HN_ERRAND] = "errand",
         [HN_PART] = "part-taken",
+        [HN_TOLD_STARTED] = "told-started",
+        [HN_TOLD_DONE] = "told-done",
     };
     if (kind >= HN_POOL && kind < HN_KINDS)
         return libpool_event_name((libpool_event_kind)(kind - HN_POOL));
@@ -152,6 +154,7 @@ const char *hn_call_name(enum hn_call call)
         [HN_CALL_SHUTDOWN] = "libpool_shutdown", [HN_CALL_CLOSE] = "libpool_close",
         [HN_CALL_STATS] = "libpool_stats_read",  [HN_CALL_RECYCLE] = "libpool_recycle",
         [HN_CALL_DRAIN] = "libpool_drain",       [HN_CALL_CANCEL_GROUP] = "libpool_cancel_group",
+        [HN_CALL_DISPATCH] = "libpool_dispatch",
     };
     return (unsigned)call < HN_CALLS ? names[call] : "?";
 }

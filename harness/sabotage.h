@@ -49,6 +49,12 @@ enum hn_sabotage {
     HN_SABOTAGE_COUNT_RUN,       /* I7: a result tells of a run that never was */
     HN_SABOTAGE_LOSE_PART,       /* I5: a part is missing between two others */
     HN_SABOTAGE_LOSE_LAST_PART,  /* I5: the last one of a task is */
+    HN_SABOTAGE_FORGET_DONE,     /* I1: one end is not told by its callback */
+    HN_SABOTAGE_DONE_TWICE,      /* I1: one is told twice */
+    HN_SABOTAGE_START_LATE,      /* I1: one start is told behind the end */
+    HN_SABOTAGE_SWAP_DONE,       /* I1: two ends are told in the wrong order */
+    HN_SABOTAGE_TELL_CLOSED,     /* I1: one is told when the pool is closed */
+    HN_SABOTAGE_STOP_DRIVING,    /* I3: the application's loop sees its pool's descriptor no more */
     HN_SABOTAGES
 };
 
@@ -64,9 +70,12 @@ void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call);
 /* Before a part is looked at: true when it is not to be. */
 bool hn_sabotage_part(enum hn_sabotage how, const struct hn_parts *parts);
 uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns);
+/* Writes down what a callback has told. */
+void hn_sabotage_told(enum hn_sabotage how, struct hn_history *history,
+                      const struct hn_record *record);
 /* Before open. */
 void hn_sabotage_open(enum hn_sabotage how);
 /* After close, before the judge looks for residue. */
-void hn_sabotage_close(enum hn_sabotage how, const struct hn_world *world);
+void hn_sabotage_close(enum hn_sabotage how, struct hn_world *world);
 
 #endif

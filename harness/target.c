@@ -47,7 +47,8 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task)
     if (error != STRANGE_ERRNO)
         hn_findings_add(&world->findings, HN_I11_HOST, hn_call_name(timing->call),
                         "errno as it was", "errno %d after it returned %d", error, code);
-    if (timing->call == HN_CALL_STATS && took_ns < (uint64_t)timing->bound_ms * HN_MS)
+    bool often = timing->call == HN_CALL_STATS || timing->call == HN_CALL_DISPATCH;
+    if (often && took_ns < (uint64_t)timing->bound_ms * HN_MS)
         return; /* hundreds a second, all alike */
     struct hn_record record = hn_record_of(HN_CALL);
     record.task = task;
@@ -140,8 +141,12 @@ static void leave_pool(struct hn_target *target)
     pthread_mutex_unlock(&target->lock);
     atomic_store(&target->stopping, 1);
     hn_futex_wake(&target->stopping);
-    pthread_join(target->observer, NULL);
+    if (target->options->driven)
+        hn_target_stop_driver(target);
+    else
+        pthread_join(target->observer, NULL);
     pthread_join(target->sampler, NULL);
+    hn_target_ring(target); /* nobody else does from here on */
     if (target->options->thief)
         pthread_join(target->thief, NULL);
 }
@@ -162,6 +167,7 @@ static int do_close(struct hn_target *target)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_CLOSE, CLOSE_BOUND_MS);
     libpool_close(target->pool);
     hn_call_end(&timing, 0, HN_NONE);
+    hn_target_ring(target);
     rc = rc ? rc : libpool_governor_close(target->governor);
     target->governor = NULL;
     target->pool = NULL;
@@ -314,7 +320,9 @@ static int start_waiters(struct hn_target *target)
 
 static int start_threads(struct hn_target *target)
 {
-    int rc = pthread_create(&target->observer, NULL, hn_target_observer, target);
+    int rc = target->options->driven
+                 ? hn_target_start_driver(target)
+                 : pthread_create(&target->observer, NULL, hn_target_observer, target);
     if (rc == 0)
         rc = pthread_create(&target->sampler, NULL, hn_target_sampler, target);
     if (rc == 0)
@@ -383,7 +391,8 @@ static int init(struct hn_target *target)
     pthread_cond_init(&target->changed, NULL);
     target->futures = calloc(HN_TASKS_MAX, sizeof *target->futures);
     target->filled_fds = calloc(HN_FDS_MAX, sizeof *target->filled_fds);
-    return target->futures && target->filled_fds ? 0 : -ENOMEM;
+    target->tellers = calloc(HN_TASKS_MAX, sizeof *target->tellers);
+    return target->futures && target->filled_fds && target->tellers ? 0 : -ENOMEM;
 }
 
 static int begin(struct hn_target *target)

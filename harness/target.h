@@ -32,6 +32,14 @@ enum hn_disposition {
     HN_DISPOSITIONS
 };
 
+/* LIBPOOL_CALLBACKS, or those of a driven pool. */
+enum hn_telling {
+    HN_TELLING_NONE = 0,
+    HN_TELLING_ALL,
+    HN_TELLING_STALL, /* the first end that is told is held until all other tasks have ended */
+    HN_TELLINGS
+};
+
 struct hn_target_options {
     struct hn_world *world;
     uint32_t governor_limit; /* 0: no governor */
@@ -48,6 +56,8 @@ struct hn_target_options {
     uint32_t groups_count;
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
+    enum hn_telling telling;
+    bool driven; /* LIBPOOL_NO_THREAD: by an event loop of the target's */
 };
 
 enum hn_command_kind {

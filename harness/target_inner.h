@@ -12,6 +12,12 @@
 #define HN_FDS_MAX 32768
 #define HN_PIDS_MAX 4100 /* the slots of the largest pool, and the zygote's place */
 
+/* What a task's callbacks are called with. */
+struct hn_teller {
+    struct hn_target *target;
+    uint32_t task;
+};
+
 struct hn_target {
     const struct hn_target_options *options;
     struct hn_world *world;
@@ -43,6 +49,12 @@ struct hn_target {
     _Atomic bool shut;                 /* a shutdown has begun: strength 0 is what the pool wants */
     struct hn_outfit_given outfit;
     uint64_t init_failures; /* that the observer has read of */
+    uint64_t events_read;   /* the number of the last one */
+    struct hn_teller *tellers; /* by row */
+    _Atomic uint32_t telling;  /* callbacks that are under way */
+    _Atomic uint32_t stalled;
+    pthread_t driver;
+    int drive_fd; /* wakes it */
 };
 
 /* One call into the pool, timed against its bound and watched for what it does to errno. */
@@ -70,6 +82,26 @@ int hn_target_probe(struct hn_target *target, uint64_t deadline_ns);
 void *hn_target_observer(void *target);
 void *hn_target_sampler(void *target);
 int hn_target_settle(struct hn_target *target, uint64_t deadline_ns);
+
+/* Reads what events there are, waiting so long for the first. False: none will come any more. */
+bool hn_target_observe(struct hn_target *target, int timeout_ms);
+/* Every task but that one has ended, and nobody is about to submit another. */
+bool hn_target_others_ended(struct hn_target *target, uint32_t task);
+
+/* target_told.c */
+void hn_target_started(libpool_future *future, void *teller);
+void hn_target_done(libpool_future *future, void *teller);
+
+/* target_drive.c */
+/* 0, or an errno. */
+int hn_target_start_driver(struct hn_target *target);
+void hn_target_stop_driver(struct hn_target *target);
+/* Something has changed: whoever waits for it looks again. */
+void hn_target_ring(struct hn_target *target);
+/* As libpool_future_wait and libpool_future_part, but in a driven pool: there nothing is driven by it. */
+int hn_target_await(struct hn_target *target, libpool_future *future, uint64_t deadline_ns);
+int hn_target_next_part(struct hn_target *target, libpool_future *future, const void **data,
+                        size_t *size);
 
 /* target_host.c */
 int hn_host_prepare(const struct hn_target_options *options);

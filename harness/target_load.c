@@ -76,6 +76,12 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         .retry_max_ms = what->retry_max_ms,
         .kind = what->family,
     };
+    if (target->options->telling) {
+        target->tellers[task] = (struct hn_teller){target, task};
+        offered.started = hn_target_started;
+        offered.done = hn_target_done;
+        offered.callback_arg = &target->tellers[task];
+    }
     int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
     struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);
     int rc = libpool_submit(target->pool, &offered, what->wait_ms, future);
@@ -230,7 +236,7 @@ static void note_collected(struct hn_target *target, uint32_t task, const libpoo
 /* Waits for a future that ends sometime. */
 static void collect(struct hn_target *target, uint32_t task, libpool_future *future)
 {
-    int rc = libpool_future_wait(future, -1);
+    int rc = hn_target_await(target, future, HN_NEVER);
     const libpool_result *result = libpool_future_result(future);
     if (rc || !result) {
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_wait(-1)",
@@ -348,7 +354,7 @@ static void take_parts(struct hn_target *target, uint32_t task, libpool_future *
     struct hn_parts *parts = &target->world->rows[task].parts;
     const void *data;
     size_t size;
-    while ((parts->end = libpool_future_part(future, &data, &size, -1)) == 1)
+    while ((parts->end = hn_target_next_part(target, future, &data, &size)) == 1)
         if (!hn_sabotage_part(target->options->sabotage, parts))
             note_part(target, task, data, size);
     parts->over = true;
@@ -364,7 +370,7 @@ void *hn_target_waiter(void *argument)
         const struct hn_group *what = &target->options->groups[target->world->rows[task].group];
         if (what->kind == HN_TASK_EMIT && !what->take_late)
             take_parts(target, task, future);
-        if (libpool_future_wait(future, -1) == 0)
+        if (hn_target_await(target, future, HN_NEVER) == 0)
             target->world->rows[task].awaited_ns = hn_sabotage_wake(target->options->sabotage,
                                                                     hn_clock_ns());
         if (what->kind == HN_TASK_EMIT && what->take_late)
@@ -469,7 +475,7 @@ static int await_probe(struct hn_target *target, uint32_t task, uint64_t deadlin
     libpool_future *future = target->futures[task];
     if (row->error)
         return row->error;
-    int rc = libpool_future_wait(future, hn_clock_left_ms(deadline_ns));
+    int rc = hn_target_await(target, future, deadline_ns);
     if (rc)
         return rc;
     return (int)libpool_future_result(future)->cause;

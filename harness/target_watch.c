@@ -68,26 +68,35 @@ static void check_end(struct hn_target *target, int rc)
                         "an event, -ETIMEDOUT or -ESHUTDOWN", "%d", rc);
 }
 
+static void read_event(struct hn_target *target, const libpool_event *event)
+{
+    check_gap(target, target->events_read, event->number);
+    target->events_read = event->number;
+    note_event(target, event);
+    note_process(target, event);
+    if (event->kind == LIBPOOL_EVENT_INIT_FAILED)
+        hn_outfit_init_failed(&target->options->outfit, ++target->init_failures);
+}
+
+bool hn_target_observe(struct hn_target *target, int timeout_ms)
+{
+    libpool_event event = {.size = sizeof event};
+    int rc;
+    while ((rc = libpool_event_next(target->pool, &event, timeout_ms)) == 0)
+        read_event(target, &event);
+    check_end(target, rc);
+    return rc == -ETIMEDOUT;
+}
+
 void *hn_target_observer(void *argument)
 {
     struct hn_target *target = argument;
-    uint64_t last = 0;
-    for (;;) {
-        libpool_event event = {.size = sizeof event};
-        bool stopping = atomic_load(&target->stopping);
-        int rc = libpool_event_next(target->pool, &event, stopping ? 0 : OBSERVE_MS);
-        if (rc == 0) {
-            check_gap(target, last, event.number);
-            last = event.number;
-            note_event(target, &event);
-            note_process(target, &event);
-            if (event.kind == LIBPOOL_EVENT_INIT_FAILED)
-                hn_outfit_init_failed(&target->options->outfit, ++target->init_failures);
-        } else if (rc != -ETIMEDOUT || stopping) {
-            check_end(target, rc);
-            return NULL;
-        }
+    bool stopping = false, more = true;
+    while (more && !stopping) {
+        stopping = atomic_load(&target->stopping);
+        more = hn_target_observe(target, stopping ? 0 : OBSERVE_MS);
     }
+    return NULL;
 }
 
 /* ---- Numbers ---------------------------------------------------------------------------------- */
@@ -116,8 +125,7 @@ static void take_sample(struct hn_target *target, libpool_stats *last, bool *any
     hn_sample_write(&target->world->sample, &now, time_ns);
     *last = now;
     *any = true;
-    atomic_fetch_add(&target->tick, 1);
-    hn_futex_wake(&target->tick);
+    hn_target_ring(target);
 }
 
 void *hn_target_sampler(void *argument)
@@ -135,15 +143,23 @@ void *hn_target_sampler(void *argument)
 
 /* ---- Strength --------------------------------------------------------------------------------- */
 
-static bool all_collected(const struct hn_world *world)
+static bool all_collected(const struct hn_world *world, uint32_t except)
 {
     uint32_t count = atomic_load(&world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
         uint32_t state = atomic_load(&world->rows[task].state);
-        if (state == HN_TASK_OFFERED || state == HN_TASK_ACCEPTED)
+        if ((state == HN_TASK_OFFERED || state == HN_TASK_ACCEPTED) && task != except)
             return false;
     }
     return true;
+}
+
+bool hn_target_others_ended(struct hn_target *target, uint32_t task)
+{
+    pthread_mutex_lock(&target->lock);
+    bool idle = target->loaded && target->submitting == 0;
+    pthread_mutex_unlock(&target->lock);
+    return idle && all_collected(target->world, task);
 }
 
 /* A pool that has not noticed a death yet looks settled: those it holds for alive have to live. */
@@ -181,10 +197,7 @@ static bool settles_now(struct hn_target *target, uint64_t since_ns)
     uint64_t time_ns;
     if (!hn_sample_read(&target->world->sample, &stats, &time_ns) || time_ns < since_ns)
         return false;
-    pthread_mutex_lock(&target->lock);
-    bool idle = target->loaded && target->submitting == 0;
-    pthread_mutex_unlock(&target->lock);
-    return idle && all_collected(target->world) && is_settled(target, &stats) &&
+    return hn_target_others_ended(target, HN_NONE) && is_settled(target, &stats) &&
            all_live(target, &stats);
 }
 
