@@ -276,6 +276,7 @@ static bool takes_pool(const struct ch_action *action)
     case CH_ACTION_PRESSURE:
     case CH_ACTION_UNDO:
     case CH_ACTION_NOTE:
+    case CH_ACTION_RELEASE:
     case CH_ACTIONS: break;
     }
     return false;

@@ -443,6 +443,16 @@ static bool do_note(struct ch_run *run, uint32_t step)
     return true;
 }
 
+static bool do_release(struct ch_run *run, uint32_t step)
+{
+    int name = run->scenario->steps[step].action.release.name;
+    _Atomic uint32_t *released = &run->world->released[run->scenario->names[name].index];
+    atomic_store(released, 1);
+    hn_futex_wake(released);
+    run->steps[step].fired++;
+    return true;
+}
+
 bool ch_action_perform(struct ch_run *run, uint32_t step)
 {
     const struct ch_action *action = &run->scenario->steps[step].action;
@@ -464,6 +474,7 @@ bool ch_action_perform(struct ch_run *run, uint32_t step)
     case CH_ACTION_SETTLE: return do_settle(run, step);
     case CH_ACTION_RECYCLE: return do_recycle(run, step);
     case CH_ACTION_NOTE: return do_note(run, step);
+    case CH_ACTION_RELEASE: return do_release(run, step);
     case CH_ACTIONS: break;
     }
     return true;
@@ -561,6 +572,7 @@ static void take_reply(struct ch_run *run, uint32_t step, int reply)
     case CH_ACTION_PRESSURE:
     case CH_ACTION_UNDO:
     case CH_ACTION_NOTE:
+    case CH_ACTION_RELEASE:
     case CH_ACTIONS: break;
     }
 }

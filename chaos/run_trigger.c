@@ -52,6 +52,7 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_ADMISSION_PAUSED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_PAUSED,
         [CH_EVENT_ADMISSION_RESUMED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_RESUMED,
         [CH_EVENT_PART_TAKEN] = HN_PART,
+        [CH_EVENT_POOL_CLOSED] = HN_CALL,
     };
     return kinds[event];
 }
@@ -253,6 +254,8 @@ static enum match match(const struct ch_run *run, uint32_t step, const struct hn
     if (record->kind != kind_of(trigger->event) || !is_after(record, &origin))
         return NO;
     if (slot != HN_NONE && record->slot != slot)
+        return NO;
+    if (trigger->event == CH_EVENT_POOL_CLOSED && record->a != HN_CALL_CLOSE)
         return NO;
     if (is_group(run, trigger->of))
         return match_group(run, trigger, record, name_at(run, trigger->of)->index);

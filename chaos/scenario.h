@@ -254,6 +254,7 @@ enum ch_task_kind {
     CH_TASK_HEED,          /* until it is asked to end; then works, and returns */
     CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
     CH_TASK_EMIT,          /* sends parts of bytes each; work, end */
+    CH_TASK_HELD,          /* waits for `release` */
     CH_TASK_KINDS
 };
 
@@ -336,6 +337,7 @@ enum ch_event {
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
     CH_EVENT_PART_TAKEN, /* written in the target; not a gate */
+    CH_EVENT_POOL_CLOSED, /* the same: libpool_close has returned */
     CH_EVENTS
 };
 
@@ -494,6 +496,7 @@ enum ch_action_kind {
     CH_ACTION_NOTE,
     CH_ACTION_RECYCLE,
     CH_ACTION_DRAIN,
+    CH_ACTION_RELEASE,
     CH_ACTIONS
 };
 
@@ -551,6 +554,10 @@ struct ch_settle_action { /* SETTLE, DRAIN */
     uint64_t within_us;   /* CH_UNSET: the scenario's limit */
 };
 
+struct ch_release_action {
+    int name; /* a group of tasks */
+};
+
 struct ch_recycle_action {
     uint32_t parallel;
 };
@@ -577,6 +584,7 @@ struct ch_action {
         struct ch_settle_action settle;
         struct ch_expect_action expect;
         struct ch_recycle_action recycle;
+        struct ch_release_action release;
         uint32_t submit;  /* index into scenario.submits */
         const char *note; /* NOTE */
     };

@@ -81,6 +81,8 @@ static const struct ch_word tasks[] = {
      "Gives signs of life for so long, then sleeps for ever."},
     {"emit", CH_TASK_EMIT, 0, NULL, ch_keys_emit,
      "Sends parts; the application looks that each comes, in order, byte for byte."},
+    {"held", CH_TASK_HELD, 0, NULL, NULL,
+     "Waits until the timeline releases its group, then completes."},
 };
 
 static const struct ch_word triggers[] = {
@@ -142,6 +144,7 @@ static const struct ch_word events[] = {
     {"drained", CH_EVENT_DRAINED, 0, NULL, NULL, "The last task that was left has ended."},
     {"part-taken", CH_EVENT_PART_TAKEN, CH_EVENT_OF_TASKS, NULL, NULL,
      "The application has taken a part that a task has sent."},
+    {"pool-closed", CH_EVENT_POOL_CLOSED, 0, NULL, NULL, "libpool_close has returned."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)
@@ -178,6 +181,7 @@ static const struct ch_word actions[] = {
      "Calls libpool_recycle: every worker is replaced."},
     {"drain", CH_ACTION_DRAIN, 0, NULL, ch_keys_settle,
      "Calls libpool_drain: waits until nothing is pending or running."},
+    {"release", CH_ACTION_RELEASE, 0, "release NAME", NULL, "Lets held tasks of a group go on."},
     {"note", CH_ACTION_NOTE, 0, "note \"text\"", NULL, "Writes a line into the history."},
 };
 

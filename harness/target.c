@@ -166,11 +166,11 @@ static int do_close(struct hn_target *target)
         hn_check_books(any ? &last : NULL, &target->world->answer, &target->world->findings);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_CLOSE, CLOSE_BOUND_MS);
     libpool_close(target->pool);
+    target->pool = NULL; /* before it is known to be closed */
     hn_call_end(&timing, 0, HN_NONE);
     hn_target_ring(target);
     rc = rc ? rc : libpool_governor_close(target->governor);
     target->governor = NULL;
-    target->pool = NULL;
     pthread_join(target->collector, NULL);
     for (uint32_t i = 0; i < target->waiters_count; i++)
         pthread_join(target->waiters[i], NULL);

@@ -22,7 +22,6 @@
 #include "harness/tasks.h"
 #include "harness/world.h"
 
-#define HN_GROUPS_MAX 64  /* with the probe's, which is the last */
 #define HN_WAITERS_MAX 64 /* tasks of groups that are awaited one by one */
 
 enum hn_disposition {

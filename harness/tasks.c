@@ -426,6 +426,14 @@ static int do_beat(const struct run *run)
     hang();
 }
 
+static int do_held(const struct run *run)
+{
+    _Atomic uint32_t *released = &bound.world->released[run->order->group % HN_GROUPS_MAX];
+    while (!atomic_load(released))
+        hn_futex_wait(released, 0, HN_NEVER);
+    return 0;
+}
+
 /* ---- The wrapper ----------------------------------------------------------------------------- */
 
 static int perform(const struct run *run)
@@ -459,6 +467,7 @@ static int perform(const struct run *run)
         [HN_TASK_HEED] = do_heed,
         [HN_TASK_BEAT] = do_beat,
         [HN_TASK_EMIT] = do_emit,
+        [HN_TASK_HELD] = do_held,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;

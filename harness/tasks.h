@@ -50,6 +50,7 @@ enum hn_task_kind {
     HN_TASK_HEED,     /* until it is asked to end; then work */
     HN_TASK_BEAT,     /* signs of life during work, then none */
     HN_TASK_EMIT,     /* parts of bytes each, then work, then end */
+    HN_TASK_HELD,     /* until its group is released */
     HN_TASK_KINDS
 };
 

@@ -24,6 +24,7 @@
 #include "harness/snapshot.h"
 
 #define HN_TASKS_MAX 65536
+#define HN_GROUPS_MAX 64 /* with the probe's, which is the last */
 #define HN_RECORDS_MAX (1u << 20)
 #define HN_CENSUS_MAX 256
 #define HN_MEMFD_NAME "chaos-world"
@@ -115,6 +116,7 @@ struct hn_world {
     struct hn_process target, sentinel;
     _Atomic uint32_t initializer_runs;
     _Atomic uint32_t tasks_count;  /* rows in use */
+    _Atomic uint32_t released[HN_GROUPS_MAX]; /* futex: by the judge, what HELD tasks wait for */
     char pool_cgroup[HN_PATH_MAX]; /* by the guardian, for libpool_options.cgroup; "": default */
     uint64_t oom_kills;            /* by the guardian: counted in the workers' cgroups */
     char oom_source[160];
