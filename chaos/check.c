@@ -307,6 +307,20 @@ static bool is_awaited(const struct ch_scenario *scenario, size_t group)
     return scenario->submits[group].kind == CH_TASK_EMIT;
 }
 
+/* There are no futures: nobody could take parts, wait for one, or be called. */
+static void check_batches(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        if (submit->halt_failures && !submit->batch)
+            ch_complain_at(parser, submit->place, "'halt-failures' means nothing without batch=...");
+        if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
+            ch_complain_at(parser, submit->place,
+                           "a batch takes no parts, no 'late', no callbacks and no 'input'");
+    }
+}
+
 /* Each of them has a thread that waits for it, or takes its parts. */
 static void check_awaited(struct ch_parser *parser)
 {
@@ -350,5 +364,6 @@ void ch_check_scenario(struct ch_parser *parser)
     check_must_fail(parser);
     check_closed(parser);
     check_awaited(parser);
+    check_batches(parser);
     check_answers(parser);
 }

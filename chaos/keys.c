@@ -227,6 +227,9 @@ static const struct ch_choice sabotages[] = {
     {"swap-done", CH_SABOTAGE_SWAP_DONE},
     {"tell-closed", CH_SABOTAGE_TELL_CLOSED},
     {"stop-driving", CH_SABOTAGE_STOP_DRIVING},
+    {"lose-element", CH_SABOTAGE_LOSE_ELEMENT},
+    {"swap-elements", CH_SABOTAGE_SWAP_ELEMENTS},
+    {"wrong-file", CH_SABOTAGE_WRONG_FILE},
     {NULL, 0},
 };
 
@@ -249,6 +252,17 @@ const struct ch_key ch_keys_host[] = {
 };
 
 /* ---- submit ------------------------------------------------------------------------------ */
+
+static const struct ch_choice inputs[] = {{"copy", CH_INPUT_COPY},
+                                          {"borrow", CH_INPUT_BORROW},
+                                          {"file", CH_INPUT_FILE},
+                                          {"file-shared", CH_INPUT_FILE_SHARED},
+                                          {NULL, 0}};
+
+static const struct ch_choice batches[] = {{"no", CH_BATCH_NONE},
+                                           {"any-order", CH_BATCH_ANY_ORDER},
+                                           {"in-order", CH_BATCH_IN_ORDER},
+                                           {NULL, 0}};
 
 const struct ch_key ch_keys_submit[] = {
     {.word = "task",
@@ -281,6 +295,12 @@ const struct ch_key ch_keys_submit[] = {
      .help = "from this run on the task does nothing and completes"},
     {NUMBER("family", 1, 1000000, ch_submit, family), .standard = "none",
      .help = "libpool_task.kind, for the quarantine"},
+    {CHOICE("input", inputs, ch_submit, input), .standard = "copy",
+     .help = "how the pool gets it; file-shared: echo turns each byte over, which is looked at"},
+    {CHOICE("batch", batches, ch_submit, batch), .standard = "no",
+     .help = "by one call of libpool_map, with results in any order or in that of the tasks"},
+    {NUMBER("halt-failures", 1, 1000000, ch_submit, halt_failures), .standard = "never",
+     .help = "of a batch: at so many it halts"},
     {AS, .help = "names the group"},
     END,
 };

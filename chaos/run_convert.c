@@ -12,6 +12,7 @@ _Static_assert((int)CH_TASK_STACK_OVERFLOW == (int)HN_TASK_STACK_OVERFLOW, "task
 _Static_assert((int)CH_TASK_GRANDCHILD == (int)HN_TASK_GRANDCHILD, "task kinds");
 _Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
 _Static_assert((int)CH_TASK_EMIT == (int)HN_TASK_EMIT, "task kinds");
+_Static_assert((int)CH_TASK_HELD == (int)HN_TASK_HELD, "task kinds");
 _Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
 _Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
 _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
@@ -21,6 +22,8 @@ _Static_assert((int)CH_CALLBACK_REENTER == (int)HN_CALLBACK_REENTER, "callbacks"
 _Static_assert((int)CH_SABOTAGE_LOSE_END == (int)HN_SABOTAGE_LOSE_END, "sabotages");
 _Static_assert((int)CH_SABOTAGE_NO_PROBE == (int)HN_SABOTAGE_NO_PROBE, "sabotages");
 _Static_assert((int)CH_SABOTAGES == (int)HN_SABOTAGES, "sabotages");
+_Static_assert((int)CH_INPUT_FILE_SHARED == (int)HN_INPUT_FILE_SHARED, "inputs");
+_Static_assert((int)CH_BATCH_IN_ORDER == (int)HN_BATCH_IN_ORDER, "batches");
 _Static_assert((int)CH_TELLING_STALL == (int)HN_TELLING_STALL, "tellings");
 _Static_assert(CH_SCENARIO_AWAITED <= HN_WAITERS_MAX, "a waiter each");
 _Static_assert((int)CH_SIGNAL_HANDLER == (int)HN_DISPOSITION_HANDLER, "dispositions");
@@ -53,6 +56,9 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .family = submit->family,
         .parts = submit->parts,
         .take_late = submit->take_late,
+        .input = (enum hn_input)submit->input,
+        .batch = (enum hn_batch)submit->batch,
+        .halt_failures = submit->halt_failures,
         .awaited = submit->kind == CH_TASK_EMIT,
     };
 }

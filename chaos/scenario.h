@@ -191,6 +191,9 @@ enum ch_sabotage {
     CH_SABOTAGE_SWAP_DONE,
     CH_SABOTAGE_TELL_CLOSED,
     CH_SABOTAGE_STOP_DRIVING,
+    CH_SABOTAGE_LOSE_ELEMENT,
+    CH_SABOTAGE_SWAP_ELEMENTS,
+    CH_SABOTAGE_WRONG_FILE,
     CH_SABOTAGES
 };
 
@@ -276,6 +279,23 @@ enum ch_grandchild_end {
     CH_GRANDCHILD_ENDS
 };
 
+/* How the pool gets a task's input. */
+enum ch_input {
+    CH_INPUT_COPY = 0,
+    CH_INPUT_BORROW,
+    CH_INPUT_FILE,
+    CH_INPUT_FILE_SHARED,
+    CH_INPUTS
+};
+
+/* Through libpool_map, or one by one. */
+enum ch_batch {
+    CH_BATCH_NONE = 0,
+    CH_BATCH_ANY_ORDER,
+    CH_BATCH_IN_ORDER,
+    CH_BATCHES
+};
+
 /* One `submit`: a group of equal tasks, from the load or from an action. */
 struct ch_submit {
     struct ch_place place;
@@ -304,6 +324,9 @@ struct ch_submit {
     uint32_t works_at; /* 0: no run of it does anything else */
     uint32_t family;   /* libpool_task.kind */
     uint32_t parts;
+    enum ch_input input;
+    enum ch_batch batch;
+    uint32_t halt_failures;
     bool take_late; /* nobody takes the parts before it has ended */
 };
 

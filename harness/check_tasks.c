@@ -184,6 +184,8 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_CANCELLED);
     if (of->shut_down && hn_story_ended_ns(view->story, row) >= view->stories->shut_ns)
         causes |= BIT(LIBPOOL_SHUTDOWN);
+    if (view->group && view->group->halt_failures)
+        causes |= BIT(LIBPOOL_CANCELLED);
     if (of->may_init_fail)
         causes |= BIT(LIBPOOL_INIT_FAILED);
     if (hn_story_was_orphaned(view->stories, view->story, row))
@@ -417,7 +419,7 @@ static void check_witnesses(const struct view *view)
 static void check_task(const struct view *view)
 {
     uint32_t state = atomic_load(&view->row->state);
-    if (state == HN_TASK_REFUSED) {
+    if (state == HN_TASK_REFUSED || state == HN_TASK_WITHDRAWN) {
         if (view->story->starts)
             object(view, HN_I7_CERTAINTY, "a refused task left no trace", "it was started");
         return;

@@ -84,6 +84,13 @@ uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns)
     return how == HN_SABOTAGE_WAKE_LATE ? woken_ns + 1000000000u : woken_ns;
 }
 
+uint64_t hn_sabotage_element(enum hn_sabotage how, uint64_t element)
+{
+    if (how == HN_SABOTAGE_LOSE_ELEMENT && element == 0)
+        return UINT64_MAX;
+    return how == HN_SABOTAGE_SWAP_ELEMENTS && element < 2 ? 1 - element : element;
+}
+
 /* Of the first task whose end is told; the callbacks come one after the other. */
 void hn_sabotage_told(enum hn_sabotage how, struct hn_history *history,
                       const struct hn_record *record)

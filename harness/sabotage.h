@@ -55,6 +55,9 @@ enum hn_sabotage {
     HN_SABOTAGE_SWAP_DONE,       /* I1: two ends are told in the wrong order */
     HN_SABOTAGE_TELL_CLOSED,     /* I1: one is told when the pool is closed */
     HN_SABOTAGE_STOP_DRIVING,    /* I3: the application's loop sees its pool's descriptor no more */
+    HN_SABOTAGE_LOSE_ELEMENT,    /* I1: the result of one element is not handed over */
+    HN_SABOTAGE_SWAP_ELEMENTS,   /* I5: those of two are, in each other's place */
+    HN_SABOTAGE_WRONG_FILE,      /* I5: a shared input has a byte that nobody wrote */
     HN_SABOTAGES
 };
 
@@ -70,6 +73,8 @@ void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call);
 /* Before a part is looked at: true when it is not to be. */
 bool hn_sabotage_part(enum hn_sabotage how, const struct hn_parts *parts);
 uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns);
+/* Whose result this is said to be; UINT64_MAX: nobody's. */
+uint64_t hn_sabotage_element(enum hn_sabotage how, uint64_t element);
 /* Writes down what a callback has told. */
 void hn_sabotage_told(enum hn_sabotage how, struct hn_history *history,
                       const struct hn_record *record);

@@ -355,6 +355,7 @@ static void free_futures(struct hn_target *target)
     uint32_t count = atomic_load(&target->world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
         hn_target_look_again(target, task);
+        hn_target_take_input(target, task);
         libpool_future_free(target->futures[task]);
     }
 }
@@ -392,7 +393,9 @@ static int init(struct hn_target *target)
     target->futures = calloc(HN_TASKS_MAX, sizeof *target->futures);
     target->filled_fds = calloc(HN_FDS_MAX, sizeof *target->filled_fds);
     target->tellers = calloc(HN_TASKS_MAX, sizeof *target->tellers);
-    return target->futures && target->filled_fds && target->tellers ? 0 : -ENOMEM;
+    target->kept = calloc(HN_TASKS_MAX, sizeof *target->kept);
+    bool all = target->futures && target->filled_fds && target->tellers && target->kept;
+    return all ? 0 : -ENOMEM;
 }
 
 static int begin(struct hn_target *target)

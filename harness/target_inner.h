@@ -18,6 +18,13 @@ struct hn_teller {
     uint32_t task;
 };
 
+/* An input that the pool has not copied: it stays until the task has ended. */
+struct hn_kept {
+    struct hn_order *order; /* NULL: nothing is kept */
+    size_t size;
+    int fd; /* -1: it is no file */
+};
+
 struct hn_target {
     const struct hn_target_options *options;
     struct hn_world *world;
@@ -51,6 +58,7 @@ struct hn_target {
     uint64_t init_failures; /* that the observer has read of */
     uint64_t events_read;   /* the number of the last one */
     struct hn_teller *tellers; /* by row */
+    struct hn_kept *kept;      /* the same */
     _Atomic uint32_t telling;  /* callbacks that are under way */
     _Atomic uint32_t stalled;
     pthread_t driver;
@@ -70,6 +78,14 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task);
 /* target_load.c */
 /* How many of them were not offered to the pool. */
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
+/* A row for a task that is about to be offered; HN_NONE: no room. */
+uint32_t hn_target_take_row(struct hn_target *target, uint32_t group);
+struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t group, uint32_t task,
+                                      size_t *size);
+void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc,
+                            libpool_future *future);
+void hn_target_note_collected(struct hn_target *target, uint32_t task,
+                              const libpool_result *result);
 void *hn_target_loader(void *target);
 void *hn_target_collector(void *target);
 void *hn_target_waiter(void *target);
@@ -87,6 +103,16 @@ int hn_target_settle(struct hn_target *target, uint64_t deadline_ns);
 bool hn_target_observe(struct hn_target *target, int timeout_ms);
 /* Every task but that one has ended, and nobody is about to submit another. */
 bool hn_target_others_ended(struct hn_target *target, uint32_t task);
+
+/* target_batch.c */
+void hn_target_map(struct hn_target *target, uint32_t number, const struct hn_group *group);
+
+/* target_input.c */
+/* Fills in the input, and keeps the order until it is taken back. 0, or -errno of a file. */
+int hn_target_give_input(struct hn_target *target, uint32_t task, const struct hn_group *what,
+                         struct hn_order *order, size_t size, libpool_task *offered);
+void hn_target_take_input(struct hn_target *target, uint32_t task);
+bool hn_target_file_is_right(struct hn_target *target, uint32_t task, bool completed);
 
 /* target_told.c */
 void hn_target_started(libpool_future *future, void *teller);

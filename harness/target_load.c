@@ -12,8 +12,7 @@
 
 /* ---- Submitting ------------------------------------------------------------------------------ */
 
-/* A row for a task that is about to be offered; HN_NONE: no room. */
-static uint32_t take_row(struct hn_target *target, uint32_t group)
+uint32_t hn_target_take_row(struct hn_target *target, uint32_t group)
 {
     struct hn_world *world = target->world;
     uint32_t index = atomic_load(&world->tasks_count);
@@ -31,8 +30,8 @@ static uint32_t take_row(struct hn_target *target, uint32_t group)
     return index;
 }
 
-static struct hn_order *make_order(const struct hn_group *what, uint32_t group, uint32_t task,
-                                   size_t *size)
+struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t group, uint32_t task,
+                                      size_t *size)
 {
     uint64_t payload = what->kind == HN_TASK_ECHO ? what->bytes : 0;
     *size = sizeof(struct hn_order) + payload;
@@ -53,7 +52,7 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
                  uint32_t task, libpool_future **future)
 {
     size_t size;
-    struct hn_order *order = make_order(what, group, task, &size);
+    struct hn_order *order = hn_target_make_order(what, group, task, &size);
     if (!order)
         return -ENOMEM;
     libpool_task offered = {
@@ -61,8 +60,6 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         .function = target->object ? NULL : hn_task_run,
         .object = target->object,
         .symbol = target->object ? "chaos_task" : NULL,
-        .input = order,
-        .input_size = size,
         .priority = what->priority,
         .group = group + UINT64_C(1),
         .run_timeout_ms = what->run_timeout_ms,
@@ -83,14 +80,21 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         offered.callback_arg = &target->tellers[task];
     }
     int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
+    int error = hn_target_give_input(target, task, what, order, size, &offered);
+    if (error) {
+        hn_target_take_input(target, task);
+        return error;
+    }
     struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);
     int rc = libpool_submit(target->pool, &offered, what->wait_ms, future);
     hn_call_end(&timing, rc, task);
-    free(order);
+    if (rc || what->input == HN_INPUT_COPY)
+        hn_target_take_input(target, task);
     return rc;
 }
 
-static void note_offered(struct hn_target *target, uint32_t task, int rc, libpool_future *future)
+void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc,
+                            libpool_future *future)
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(rc ? HN_REFUSED : HN_SUBMITTED);
@@ -132,17 +136,28 @@ static uint32_t submit_one(struct hn_target *target, uint32_t number, const stru
 {
     libpool_future *future = NULL;
     pthread_mutex_lock(&target->submissions);
-    uint32_t task = take_row(target, number);
+    uint32_t task = hn_target_take_row(target, number);
     if (task != HN_NONE) {
         int rc = offer(target, what, number, task, &future);
-        note_offered(target, task, rc, future);
+        hn_target_note_offered(target, task, rc, future);
     }
     pthread_mutex_unlock(&target->submissions);
     return task;
 }
 
+static int submit_batch(struct hn_target *target, uint32_t number, const struct hn_group *group)
+{
+    if (!begin_submitting(target))
+        return (int)group->count;
+    hn_target_map(target, number, group);
+    end_submitting(target);
+    return 0;
+}
+
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
 {
+    if (group->batch)
+        return submit_batch(target, number, group);
     for (uint32_t i = 0; i < group->count; i++) {
         uint32_t task = HN_NONE;
         if (begin_submitting(target)) {
@@ -171,14 +186,25 @@ void *hn_target_loader(void *argument)
 
 /* ---- Collecting ------------------------------------------------------------------------------ */
 
-static void compare_echo(const struct hn_target *target, uint32_t task,
-                         const libpool_result *result)
+/* What it has written into its file, whatever it came to. */
+static void look_at_file(struct hn_target *target, uint32_t task, const libpool_result *result)
+{
+    bool completed = result->cause == LIBPOOL_COMPLETED;
+    if (result->data_size || !hn_target_file_is_right(target, task, completed))
+        target->world->rows[task].echo = HN_ECHO_WRONG;
+}
+
+static void compare_echo(struct hn_target *target, uint32_t task, const libpool_result *result)
 {
     struct hn_row *row = &target->world->rows[task];
-    if (row->group >= target->options->groups_count || result->cause != LIBPOOL_COMPLETED)
+    if (row->group >= target->options->groups_count)
         return;
     const struct hn_group *what = &target->options->groups[row->group];
     if (what->kind != HN_TASK_ECHO || what->works_at)
+        return;
+    if (what->input == HN_INPUT_FILE_SHARED)
+        look_at_file(target, task, result);
+    if (what->input == HN_INPUT_FILE_SHARED || result->cause != LIBPOOL_COMPLETED)
         return;
     bool exact = result->data_size == what->bytes &&
                  hn_payload_matches(result->data, result->data_size, task);
@@ -211,13 +237,15 @@ static enum hn_trace read_trace(const libpool_options *options, const libpool_re
     return length > 0 ? HN_TRACE_THERE : HN_TRACE_NONE;
 }
 
-static void note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)
+void hn_target_note_collected(struct hn_target *target, uint32_t task,
+                              const libpool_result *result)
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(HN_COLLECTED);
     copy_result(row, result);
     row->ends++;
     compare_echo(target, task, result);
+    hn_target_take_input(target, task);
     row->tail = hn_outfit_read_tail(&target->options->outfit, task, result);
     row->trace = read_trace(&target->options->pool, result);
     hn_sabotage_result(target->options->sabotage, row);
@@ -244,14 +272,14 @@ static void collect(struct hn_target *target, uint32_t task, libpool_future *fut
                         result ? "a result" : "no result", task);
         return;
     }
-    note_collected(target, task, result);
+    hn_target_note_collected(target, task, result);
 }
 
 /* Once more, when the pool is gone: what a future has said it says for ever. */
 void hn_target_look_again(struct hn_target *target, uint32_t task)
 {
     const struct hn_row *row = &target->world->rows[task];
-    if (atomic_load(&row->state) != HN_TASK_COLLECTED)
+    if (atomic_load(&row->state) != HN_TASK_COLLECTED || !target->futures[task])
         return;
     const libpool_result *result = libpool_future_result(target->futures[task]);
     bool same = result && result->task_id == row->task_id && result->cause == row->cause &&

@@ -71,6 +71,23 @@ enum hn_end {
     HN_ENDS
 };
 
+/* How the pool gets a task's input. */
+enum hn_input {
+    HN_INPUT_COPY = 0,
+    HN_INPUT_BORROW,
+    HN_INPUT_FILE,
+    HN_INPUT_FILE_SHARED, /* ECHO turns each byte over there, and replies nothing */
+    HN_INPUTS
+};
+
+/* Through libpool_map, or one by one. */
+enum hn_batch {
+    HN_BATCH_NONE = 0,
+    HN_BATCH_ANY_ORDER,
+    HN_BATCH_IN_ORDER,
+    HN_BATCHES
+};
+
 /* One submit statement: a group of equal tasks. */
 struct hn_group {
     uint32_t count;
@@ -96,6 +113,9 @@ struct hn_group {
     uint32_t family;                                            /* libpool_task.kind */
     uint32_t works_at; /* from this run on it completes; 0: each run does the same */
     uint32_t parts;    /* EMIT */
+    enum hn_input input;
+    enum hn_batch batch;
+    uint32_t halt_failures; /* of a batch; 0: never */
     bool take_late;    /* EMIT: nobody takes a part before the task has ended */
 };
 

@@ -35,7 +35,8 @@ enum hn_task_state {
     HN_TASK_OFFERED, /* libpool_submit is under way */
     HN_TASK_REFUSED, /* error says why */
     HN_TASK_ACCEPTED,
-    HN_TASK_COLLECTED /* its future has ended; the result is below */
+    HN_TASK_COLLECTED, /* its future has ended; the result is below */
+    HN_TASK_WITHDRAWN  /* by its batch, before the pool had it */
 };
 
 enum hn_echo {
