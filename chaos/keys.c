@@ -152,6 +152,8 @@ const struct ch_key ch_keys_pool[] = {
              "held until all other tasks have ended"},
     {CHOICE("driven", yes_no, ch_pool, driven), .standard = "no",
      .help = "the pool has no thread: an event loop of the application's drives it"},
+    {NUMBER("neighbour", 1, 64, ch_pool, neighbour), .standard = "none",
+     .help = "a second pool of so many workers, to which nothing may happen; it shares the governor"},
     END,
 };
 
@@ -230,6 +232,7 @@ static const struct ch_choice sabotages[] = {
     {"lose-element", CH_SABOTAGE_LOSE_ELEMENT},
     {"swap-elements", CH_SABOTAGE_SWAP_ELEMENTS},
     {"wrong-file", CH_SABOTAGE_WRONG_FILE},
+    {"harm-neighbour", CH_SABOTAGE_HARM_NEIGHBOUR},
     {NULL, 0},
 };
 

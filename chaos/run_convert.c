@@ -176,6 +176,7 @@ int ch_convert(struct ch_run *run)
         .outfit = outfit_of(&scenario->pool),
         .telling = (enum hn_telling)scenario->pool.telling,
         .driven = scenario->pool.driven,
+        .neighbour = scenario->pool.neighbour,
     };
     mark_too_large(run);
     deny(&run->target, &scenario->host);

@@ -124,6 +124,7 @@ struct ch_pool {
     uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
     enum ch_telling telling;
     bool driven;        /* LIBPOOL_NO_THREAD */
+    uint32_t neighbour; /* workers of a second pool; 0: there is none */
 };
 
 enum ch_disposition {
@@ -194,6 +195,7 @@ enum ch_sabotage {
     CH_SABOTAGE_LOSE_ELEMENT,
     CH_SABOTAGE_SWAP_ELEMENTS,
     CH_SABOTAGE_WRONG_FILE,
+    CH_SABOTAGE_HARM_NEIGHBOUR,
     CH_SABOTAGES
 };
 

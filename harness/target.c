@@ -169,6 +169,7 @@ static int do_close(struct hn_target *target)
     target->pool = NULL; /* before it is known to be closed */
     hn_call_end(&timing, 0, HN_NONE);
     hn_target_ring(target);
+    hn_neighbour_close(target->neighbour);
     rc = rc ? rc : libpool_governor_close(target->governor);
     target->governor = NULL;
     pthread_join(target->collector, NULL);
@@ -295,6 +296,11 @@ static int open_pool(struct hn_target *target)
     if (rc)
         return rc;
     options.governor = target->governor;
+    if (given->neighbour)
+        rc = hn_neighbour_open(&target->neighbour, given->neighbour, target->governor,
+                               given->sabotage, &target->world->findings);
+    if (rc)
+        return rc;
     hn_sabotage_open(given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
     rc = libpool_open(&target->pool, &options);

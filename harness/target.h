@@ -56,6 +56,7 @@ struct hn_target_options {
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
     enum hn_telling telling;
+    uint32_t neighbour; /* workers of a second pool; 0: there is none */
     bool driven; /* LIBPOOL_NO_THREAD: by an event loop of the target's */
 };
 

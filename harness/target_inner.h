@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "harness/neighbour.h"
 #include "harness/target.h"
 
 #define HN_HANDS 4 /* threads that take commands */
@@ -29,6 +30,7 @@ struct hn_target {
     const struct hn_target_options *options;
     struct hn_world *world;
     libpool_governor *governor;
+    struct hn_neighbour *neighbour;
     libpool *pool;
     const char *object; /* with the tasks; NULL: they are functions of the target */
     int command_fd;
