@@ -152,6 +152,8 @@ const struct ch_key ch_keys_pool[] = {
              "held until all other tasks have ended"},
     {CHOICE("driven", yes_no, ch_pool, driven), .standard = "no",
      .help = "the pool has no thread: an event loop of the application's drives it"},
+    {NUMBER("event-buffer", 1, 1000000, ch_pool, event_buffer), .standard = "65536",
+     .help = "events that are kept for a reader"},
     {NUMBER("neighbour", 1, 64, ch_pool, neighbour), .standard = "none",
      .help = "a second pool of so many workers, to which nothing may happen; it shares the governor"},
     END,
@@ -233,8 +235,11 @@ static const struct ch_choice sabotages[] = {
     {"swap-elements", CH_SABOTAGE_SWAP_ELEMENTS},
     {"wrong-file", CH_SABOTAGE_WRONG_FILE},
     {"harm-neighbour", CH_SABOTAGE_HARM_NEIGHBOUR},
+    {"lose-event", CH_SABOTAGE_LOSE_EVENT},
     {NULL, 0},
 };
+
+static const struct ch_choice readers[] = {{"keeps-up", 0}, {"stalls", 1}, {NULL, 0}};
 
 const struct ch_key ch_keys_host[] = {
     {CHOICE("sigchld", dispositions, ch_host, sigchld), .standard = "default",
@@ -245,6 +250,8 @@ const struct ch_key ch_keys_host[] = {
      .help = "a thread of the application loops on waitpid(-1)"},
     {NUMBER("nofile", 32, 1000000, ch_host, nofile), .standard = "as inherited",
      .help = "its RLIMIT_NOFILE"},
+    {CHOICE("reader", readers, ch_host, reader_stalls), .standard = "keeps-up",
+     .help = "of events; stalls: none before the close, then what is kept. No step can wait for them"},
     {CHOICE("deny", denieds, ch_host, denied), .standard = "none",
      .help = "a system call that fails, as on an old kernel or in a sandbox (seccomp)"},
     {CHOICE("deny-errno", denied_errnos, ch_host, denied_errno), .standard = "ENOSYS",

@@ -261,7 +261,7 @@ static struct hn_case case_of(const struct ch_run *run)
         .may_init_fail = pool->initializer > CH_CALLBACK_OK || pool->directory_late,
         .memory_limited = run->memory_limited,
         .host_killed = run->host_signal && run->target_gone,
-        .settled = run->settled,
+        .settled = run->settled && !run->scenario->host.reader_stalls,
         .memory_limit_bytes = pool->memory_limit_bytes,
         .memory_sampled = pool->no_cgroup,
         .threads = pool->start == LIBPOOL_THREADS,

@@ -177,6 +177,8 @@ int ch_convert(struct ch_run *run)
         .telling = (enum hn_telling)scenario->pool.telling,
         .driven = scenario->pool.driven,
         .neighbour = scenario->pool.neighbour,
+        .event_buffer = scenario->pool.event_buffer,
+        .reader_stalls = scenario->host.reader_stalls,
     };
     mark_too_large(run);
     deny(&run->target, &scenario->host);

@@ -124,6 +124,7 @@ struct ch_pool {
     uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
     enum ch_telling telling;
     bool driven;        /* LIBPOOL_NO_THREAD */
+    uint32_t event_buffer;
     uint32_t neighbour; /* workers of a second pool; 0: there is none */
 };
 
@@ -196,6 +197,7 @@ enum ch_sabotage {
     CH_SABOTAGE_SWAP_ELEMENTS,
     CH_SABOTAGE_WRONG_FILE,
     CH_SABOTAGE_HARM_NEIGHBOUR,
+    CH_SABOTAGE_LOSE_EVENT,
     CH_SABOTAGES
 };
 
@@ -208,6 +210,7 @@ struct ch_host {
     uint32_t nofile; /* its RLIMIT_NOFILE; 0: as inherited */
     enum ch_denied denied;
     int denied_errno; /* with which; 0: ENOSYS */
+    bool reader_stalls; /* no event is read before the close */
     enum ch_sabotage sabotage;
 };
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -41,6 +40,14 @@ static int run(libpool_worker *worker, const void *input, size_t input_size)
     return libpool_reply(worker, input, input_size);
 }
 
+static int die(libpool_worker *worker, const void *input, size_t input_size)
+{
+    (void)worker;
+    (void)input;
+    (void)input_size;
+    abort();
+}
+
 /* ---- In the target ---------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) static void object(struct hn_neighbour *neighbour,
@@ -60,8 +67,11 @@ static libpool_future *submit(struct hn_neighbour *neighbour)
 {
     uint8_t input[INPUT_BYTES];
     libpool_future *future = NULL;
-    libpool_task task = {
-        .size = sizeof task, .function = run, .input = input, .input_size = sizeof input};
+    bool harmed = neighbour->sabotage == HN_SABOTAGE_HARM_NEIGHBOUR && !neighbour->submitted;
+    libpool_task task = {.size = sizeof task,
+                         .function = harmed ? die : run,
+                         .input = input,
+                         .input_size = sizeof input};
     hn_payload_fill(input, sizeof input, neighbour->submitted);
     int rc = libpool_submit(neighbour->pool, &task, PATIENCE_MS, &future);
     if (rc)
@@ -84,8 +94,6 @@ static void collect(struct hn_neighbour *neighbour, libpool_future *future, uint
         object(neighbour, "its results are its own", "another one for task %u", task);
     else
         neighbour->completed++;
-    if (result && neighbour->sabotage == HN_SABOTAGE_HARM_NEIGHBOUR && task == 10)
-        kill(result->pid, SIGKILL);
     libpool_future_free(future);
 }
 

@@ -58,7 +58,8 @@ enum hn_sabotage {
     HN_SABOTAGE_LOSE_ELEMENT,    /* I1: the result of one element is not handed over */
     HN_SABOTAGE_SWAP_ELEMENTS,   /* I5: those of two are, in each other's place */
     HN_SABOTAGE_WRONG_FILE,      /* I5: a shared input has a byte that nobody wrote */
-    HN_SABOTAGE_HARM_NEIGHBOUR,  /* I5: a worker of the pool beside is killed */
+    HN_SABOTAGE_HARM_NEIGHBOUR,  /* I5: a task of the pool beside kills its worker */
+    HN_SABOTAGE_LOSE_EVENT,      /* I2: an event that was kept is not there */
     HN_SABOTAGES
 };
 

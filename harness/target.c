@@ -270,7 +270,7 @@ static int open_pool(struct hn_target *target)
     const struct hn_target_options *given = target->options;
     libpool_options options = given->pool;
     options.size = sizeof options;
-    options.event_buffer = EVENTS_KEPT;
+    options.event_buffer = given->event_buffer ? given->event_buffer : EVENTS_KEPT;
     options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";

@@ -56,6 +56,8 @@ struct hn_target_options {
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
     enum hn_telling telling;
+    bool reader_stalls;    /* nobody reads events before the pool is to be closed */
+    uint32_t event_buffer; /* 0: large enough for all */
     uint32_t neighbour; /* workers of a second pool; 0: there is none */
     bool driven; /* LIBPOOL_NO_THREAD: by an event loop of the target's */
 };

@@ -39,7 +39,7 @@ void *hn_target_driver(void *argument)
         hn_target_observe(target, 0);
         hn_target_ring(target);
     }
-    hn_target_observe(target, 0); /* what is left */
+    hn_target_read_kept(target);
     return NULL;
 }
 

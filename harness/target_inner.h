@@ -103,6 +103,8 @@ int hn_target_settle(struct hn_target *target, uint64_t deadline_ns);
 
 /* Reads what events there are, waiting so long for the first. False: none will come any more. */
 bool hn_target_observe(struct hn_target *target, int timeout_ms);
+/* When the pool is about to be closed: what is left. */
+void hn_target_read_kept(struct hn_target *target);
 /* Every task but that one has ended, and nobody is about to submit another. */
 bool hn_target_others_ended(struct hn_target *target, uint32_t task);
 

@@ -78,10 +78,59 @@ static void read_event(struct hn_target *target, const libpool_event *event)
         hn_outfit_init_failed(&target->options->outfit, ++target->init_failures);
 }
 
+/* The reader that stalls: so long it does something else. */
+static bool look_away(struct hn_target *target, int timeout_ms)
+{
+    hn_futex_wait(&target->stopping, 0, hn_clock_ns() + (uint64_t)timeout_ms * HN_MS);
+    return true;
+}
+
+static void complain_of_events(struct hn_target *target, const char *expected, uint64_t read,
+                               uint64_t first, uint64_t last)
+{
+    hn_findings_add(&target->world->findings, HN_I2_BOOKS, "libpool_event_next, late", expected,
+                    "%llu, from %llu to %llu", (unsigned long long)read, (unsigned long long)first,
+                    (unsigned long long)last);
+}
+
+/*
+ * What is kept for a reader that comes late are the newest ones, as many as there is room for, without a
+ * gap; their numbers tell how many it missed. Each task alone has two: it was received, and has ended.
+ */
+static void read_kept(struct hn_target *target)
+{
+    libpool_event event = {.size = sizeof event};
+    uint64_t room = target->options->event_buffer, read = 0, first = 0, last = 0;
+    while (libpool_event_next(target->pool, &event, 0) == 0) {
+        if (target->options->sabotage == HN_SABOTAGE_LOSE_EVENT && read == 1 && first == last)
+            continue; /* one of the kept ones, once */
+        if (read++ == 0)
+            first = event.number;
+        else if (event.number != last + 1)
+            complain_of_events(target, "no gap between those that are kept", read, first,
+                               event.number);
+        last = event.number;
+    }
+    if (read != (last < room || !room ? last : room))
+        complain_of_events(target, "as many as there is room for", read, first, last);
+    if (last < target->accepted * 2)
+        complain_of_events(target, "at least two for each task", read, first, last);
+}
+
+void hn_target_read_kept(struct hn_target *target)
+{
+    if (target->options->reader_stalls)
+        read_kept(target);
+    else
+        hn_target_observe(target, 0);
+}
+
 bool hn_target_observe(struct hn_target *target, int timeout_ms)
 {
     libpool_event event = {.size = sizeof event};
     int rc;
+    if (target->options->reader_stalls)
+        return look_away(target, timeout_ms);
     while ((rc = libpool_event_next(target->pool, &event, timeout_ms)) == 0)
         read_event(target, &event);
     check_end(target, rc);
@@ -91,11 +140,9 @@ bool hn_target_observe(struct hn_target *target, int timeout_ms)
 void *hn_target_observer(void *argument)
 {
     struct hn_target *target = argument;
-    bool stopping = false, more = true;
-    while (more && !stopping) {
-        stopping = atomic_load(&target->stopping);
-        more = hn_target_observe(target, stopping ? 0 : OBSERVE_MS);
-    }
+    while (!atomic_load(&target->stopping) && hn_target_observe(target, OBSERVE_MS))
+        ;
+    hn_target_read_kept(target);
     return NULL;
 }
 
@@ -166,7 +213,7 @@ bool hn_target_others_ended(struct hn_target *target, uint32_t task)
 static bool all_live(const struct hn_target *target, const libpool_stats *stats)
 {
     uint64_t workers = 0;
-    if (target->shut)
+    if (target->shut || target->options->reader_stalls)
         return true; /* nobody is held for alive, and no event tells that the zygote has left */
     for (uint32_t i = 0; i < HN_PIDS_MAX; i++) {
         struct hn_process process;
