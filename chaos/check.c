@@ -121,6 +121,14 @@ static void check_callbacks(struct ch_parser *parser)
         ch_complain_at(parser, pool->place, "'callbacks=stall' would hold the loop that drives the pool");
 }
 
+/* It is bound in the target, whose memory only a forked worker has. */
+static void check_sandbox(struct ch_parser *parser)
+{
+    const struct ch_pool *pool = &parser->scenario->pool;
+    if (pool->sandbox != CH_SANDBOX_NONE && pool->start != LIBPOOL_FORK)
+        ch_complain_at(parser, pool->place, "'sandbox' is for start=fork");
+}
+
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -358,6 +366,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_user(parser);
     check_retries(parser);
     check_callbacks(parser);
+    check_sandbox(parser);
     check_sizes(parser);
     check_groups(parser);
     check_times(parser);

@@ -70,6 +70,12 @@ static const struct ch_choice stdios[] = {
 static const struct ch_choice tellings[] = {
     {"no", CH_TELLING_NONE}, {"yes", CH_TELLING_ALL}, {"stall", CH_TELLING_STALL}, {NULL, 0}};
 
+static const struct ch_choice sandboxes[] = {{"none", CH_SANDBOX_NONE},
+                                             {"no-network", CH_SANDBOX_NO_NETWORK},
+                                             {"no-exec", CH_SANDBOX_NO_EXEC},
+                                             {"compute", CH_SANDBOX_COMPUTE},
+                                             {NULL, 0}};
+
 const struct ch_key ch_keys_pool[] = {
     {NUMBER("min-workers", 0, 1024, ch_pool, min_workers), .standard = "0",
      .help = "kept alive when idle"},
@@ -152,6 +158,8 @@ const struct ch_key ch_keys_pool[] = {
              "held until all other tasks have ended"},
     {CHOICE("driven", yes_no, ch_pool, driven), .standard = "no",
      .help = "the pool has no thread: an event loop of the application's drives it"},
+    {CHOICE("sandbox", sandboxes, ch_pool, sandbox), .standard = "none",
+     .help = "what each worker is confined to (libpool_sandbox_profile)"},
     {NUMBER("event-buffer", 1, 1000000, ch_pool, event_buffer), .standard = "65536",
      .help = "events that are kept for a reader"},
     {NUMBER("neighbour", 1, 64, ch_pool, neighbour), .standard = "none",
@@ -236,6 +244,7 @@ static const struct ch_choice sabotages[] = {
     {"wrong-file", CH_SABOTAGE_WRONG_FILE},
     {"harm-neighbour", CH_SABOTAGE_HARM_NEIGHBOUR},
     {"lose-event", CH_SABOTAGE_LOSE_EVENT},
+    {"no-sandbox", CH_SABOTAGE_NO_SANDBOX},
     {NULL, 0},
 };
 
@@ -397,6 +406,17 @@ const struct ch_key ch_keys_emit[] = {
      .help = "when the application takes them"},
     {WORK, .standard = "0us", .help = "how long it goes on when they are sent"},
     {CHOICE("end", ends, ch_submit, end), .standard = "return", .help = "how it ends then"},
+    END,
+};
+
+static const struct ch_choice trespasses[] = {{"socket", CH_TRESPASS_SOCKET},
+                                              {"exec", CH_TRESPASS_EXEC},
+                                              {"fork", CH_TRESPASS_FORK},
+                                              {NULL, 0}};
+
+const struct ch_key ch_keys_trespass[] = {
+    {CHOICE("call", trespasses, ch_submit, trespass), .required = true,
+     .help = "a socket of AF_INET, a program, a child"},
     END,
 };
 

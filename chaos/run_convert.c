@@ -12,7 +12,8 @@ _Static_assert((int)CH_TASK_STACK_OVERFLOW == (int)HN_TASK_STACK_OVERFLOW, "task
 _Static_assert((int)CH_TASK_GRANDCHILD == (int)HN_TASK_GRANDCHILD, "task kinds");
 _Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
 _Static_assert((int)CH_TASK_EMIT == (int)HN_TASK_EMIT, "task kinds");
-_Static_assert((int)CH_TASK_HELD == (int)HN_TASK_HELD, "task kinds");
+_Static_assert((int)CH_TASK_TRESPASS == (int)HN_TASK_TRESPASS, "task kinds");
+_Static_assert((int)CH_TRESPASS_FORK == (int)HN_TRESPASS_FORK, "trespasses");
 _Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
 _Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
 _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
@@ -56,6 +57,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .family = submit->family,
         .parts = submit->parts,
         .take_late = submit->take_late,
+        .trespass = (enum hn_trespass)submit->trespass,
         .input = (enum hn_input)submit->input,
         .batch = (enum hn_batch)submit->batch,
         .halt_failures = submit->halt_failures,
@@ -136,6 +138,25 @@ static struct hn_outfit outfit_of(const struct ch_pool *pool)
     };
 }
 
+static const char *const sandbox_names[CH_SANDBOXES] = {
+    [CH_SANDBOX_NO_NETWORK] = "no-network",
+    [CH_SANDBOX_NO_EXEC] = "no-exec",
+    [CH_SANDBOX_COMPUTE] = "compute",
+};
+
+/* What the workers' sandbox forbids; "compute" forbids it all. */
+static void mark_forbidden(struct ch_run *run)
+{
+    enum ch_sandbox sandbox = run->scenario->pool.sandbox;
+    for (size_t i = 0; i < run->scenario->submits_count; i++) {
+        struct hn_group *group = &run->groups[i];
+        bool network = sandbox == CH_SANDBOX_NO_NETWORK && group->trespass == HN_TRESPASS_SOCKET;
+        bool program = sandbox == CH_SANDBOX_NO_EXEC && group->trespass == HN_TRESPASS_EXEC;
+        group->forbidden = group->kind == HN_TASK_TRESPASS &&
+                           (network || program || sandbox == CH_SANDBOX_COMPUTE);
+    }
+}
+
 /* What a worker's limit leaves no room for. */
 static void mark_too_large(struct ch_run *run)
 {
@@ -178,9 +199,11 @@ int ch_convert(struct ch_run *run)
         .driven = scenario->pool.driven,
         .neighbour = scenario->pool.neighbour,
         .event_buffer = scenario->pool.event_buffer,
+        .sandbox = sandbox_names[scenario->pool.sandbox],
         .reader_stalls = scenario->host.reader_stalls,
     };
     mark_too_large(run);
+    mark_forbidden(run);
     deny(&run->target, &scenario->host);
     return 0;
 }

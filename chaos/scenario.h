@@ -71,6 +71,15 @@ enum ch_callback {
     CH_CALLBACKS
 };
 
+/* A profile of libpool_sandbox_profile, in which all workers are. */
+enum ch_sandbox {
+    CH_SANDBOX_NONE = 0,
+    CH_SANDBOX_NO_NETWORK,
+    CH_SANDBOX_NO_EXEC,
+    CH_SANDBOX_COMPUTE,
+    CH_SANDBOXES
+};
+
 /* What the pool tells by callbacks. */
 enum ch_telling {
     CH_TELLING_NONE = 0,
@@ -124,6 +133,7 @@ struct ch_pool {
     uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
     enum ch_telling telling;
     bool driven;        /* LIBPOOL_NO_THREAD */
+    enum ch_sandbox sandbox;
     uint32_t event_buffer;
     uint32_t neighbour; /* workers of a second pool; 0: there is none */
 };
@@ -198,6 +208,7 @@ enum ch_sabotage {
     CH_SABOTAGE_WRONG_FILE,
     CH_SABOTAGE_HARM_NEIGHBOUR,
     CH_SABOTAGE_LOSE_EVENT,
+    CH_SABOTAGE_NO_SANDBOX,
     CH_SABOTAGES
 };
 
@@ -263,6 +274,7 @@ enum ch_task_kind {
     CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
     CH_TASK_EMIT,          /* sends parts of bytes each; work, end */
     CH_TASK_HELD,          /* waits for `release` */
+    CH_TASK_TRESPASS,      /* makes a call that a sandbox forbids */
     CH_TASK_KINDS
 };
 
@@ -282,6 +294,14 @@ enum ch_grandchild_end {
     CH_END_HANG,
     CH_END_SEGV,
     CH_GRANDCHILD_ENDS
+};
+
+/* What a trespass calls. */
+enum ch_trespass {
+    CH_TRESPASS_SOCKET = 0,
+    CH_TRESPASS_EXEC,
+    CH_TRESPASS_FORK,
+    CH_TRESPASSES
 };
 
 /* How the pool gets a task's input. */
@@ -329,6 +349,7 @@ struct ch_submit {
     uint32_t works_at; /* 0: no run of it does anything else */
     uint32_t family;   /* libpool_task.kind */
     uint32_t parts;
+    enum ch_trespass trespass;
     enum ch_input input;
     enum ch_batch batch;
     uint32_t halt_failures;

@@ -83,6 +83,8 @@ static const struct ch_word tasks[] = {
      "Sends parts; the application looks that each comes, in order, byte for byte."},
     {"held", CH_TASK_HELD, 0, NULL, NULL,
      "Waits until the timeline releases its group, then completes."},
+    {"trespass", CH_TASK_TRESPASS, 0, NULL, ch_keys_trespass,
+     "Makes a system call that a sandbox may forbid; it dies of SIGSYS then, or completes."},
 };
 
 static const struct ch_word triggers[] = {

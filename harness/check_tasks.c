@@ -56,6 +56,7 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_HELD:
     case HN_TASK_HOG_TREE: return BIT(LIBPOOL_COMPLETED);
     case HN_TASK_HOG: return BIT(group->too_large ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
+    case HN_TASK_TRESPASS: return BIT(group->forbidden ? LIBPOOL_CRASH : LIBPOOL_COMPLETED);
     case HN_TASK_FAIL: return BIT(group->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_EXIT:
     case HN_TASK_EXIT_NOW: return BIT(LIBPOOL_EXIT);
@@ -92,6 +93,7 @@ static int own_signal(const struct hn_group *group)
     switch (group->kind) {
     case HN_TASK_SEGV:
     case HN_TASK_STACK_OVERFLOW: return SIGSEGV;
+    case HN_TASK_TRESPASS: return group->forbidden ? SIGSYS : 0;
     case HN_TASK_ABORT: return SIGABRT;
     case HN_TASK_BUS: return SIGBUS;
     case HN_TASK_FPE: return SIGFPE;

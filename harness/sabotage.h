@@ -60,6 +60,7 @@ enum hn_sabotage {
     HN_SABOTAGE_WRONG_FILE,      /* I5: a shared input has a byte that nobody wrote */
     HN_SABOTAGE_HARM_NEIGHBOUR,  /* I5: a task of the pool beside kills its worker */
     HN_SABOTAGE_LOSE_EVENT,      /* I2: an event that was kept is not there */
+    HN_SABOTAGE_NO_SANDBOX,      /* I1: workers are not confined, as they are told to be */
     HN_SABOTAGES
 };
 

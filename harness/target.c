@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <libpool_sandbox.h>
+
 #include "harness/check.h"
 #include "harness/clock.h"
 #include "harness/target_inner.h"
@@ -271,7 +273,8 @@ static int open_pool(struct hn_target *target)
     libpool_options options = given->pool;
     options.size = sizeof options;
     options.event_buffer = given->event_buffer ? given->event_buffer : EVENTS_KEPT;
-    options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
+    bool initializes = given->initializer != HN_CALLBACK_NONE || given->sandbox;
+    options.initializer = initializes ? hn_worker_initialize : NULL;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
     if (options.start == LIBPOOL_SPAWN && hn_outfit_is_any(&given->outfit))
@@ -291,6 +294,8 @@ static int open_pool(struct hn_target *target)
         return rc;
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
                   &target->pool, given->sabotage);
+    if (given->sandbox)
+        hn_tasks_bind_sandbox(libpool_sandbox_profile, given->sandbox);
     if (given->governor_limit)
         rc = libpool_governor_open(&target->governor, given->governor_limit);
     if (rc)

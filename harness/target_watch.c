@@ -101,9 +101,12 @@ static void read_kept(struct hn_target *target)
 {
     libpool_event event = {.size = sizeof event};
     uint64_t room = target->options->event_buffer, read = 0, first = 0, last = 0;
+    bool lies = target->options->sabotage == HN_SABOTAGE_LOSE_EVENT;
     while (libpool_event_next(target->pool, &event, 0) == 0) {
-        if (target->options->sabotage == HN_SABOTAGE_LOSE_EVENT && read == 1 && first == last)
-            continue; /* one of the kept ones, once */
+        if (lies && read == 1) {
+            lies = false;
+            continue;
+        }
         if (read++ == 0)
             first = event.number;
         else if (event.number != last + 1)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,8 @@ static struct {
     enum hn_sabotage sabotage;
     const struct hn_outfit *wanted;
     const struct hn_outfit_given *given; /* NULL: nothing in particular */
+    int (*confine)(libpool_worker *worker, void *name); /* NULL: to nothing */
+    const char *sandbox;
 } bound;
 
 struct run {
@@ -53,6 +56,12 @@ void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit
 {
     bound.wanted = wanted;
     bound.given = given;
+}
+
+void hn_tasks_bind_sandbox(int (*confine)(libpool_worker *worker, void *name), const char *name)
+{
+    bound.confine = confine;
+    bound.sandbox = name;
 }
 
 /* ---- Payloads and descriptors ------------------------------------------------------------- */
@@ -446,6 +455,29 @@ static int do_held(const struct run *run)
     return 0;
 }
 
+static int do_trespass(const struct run *run)
+{
+    pid_t child;
+    int fd;
+    switch (run->order->what.trespass) {
+    case HN_TRESPASS_SOCKET:
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0)
+            close(fd);
+        break;
+    case HN_TRESPASS_EXEC: execl("/nowhere", "nowhere", NULL); break;
+    case HN_TRESPASS_FORK:
+        child = fork();
+        if (child == 0)
+            _exit(0);
+        if (child > 0)
+            waitpid(child, NULL, 0);
+        break;
+    case HN_TRESPASSES: return -EINVAL;
+    }
+    return 0;
+}
+
 /* ---- The wrapper ----------------------------------------------------------------------------- */
 
 static int perform(const struct run *run)
@@ -480,6 +512,7 @@ static int perform(const struct run *run)
         [HN_TASK_BEAT] = do_beat,
         [HN_TASK_EMIT] = do_emit,
         [HN_TASK_HELD] = do_held,
+        [HN_TASK_TRESPASS] = do_trespass,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;
@@ -589,7 +622,10 @@ int hn_worker_initialize(libpool_worker *worker, void *arg)
     struct hn_record event = worker_event(HN_WORKER_INIT, worker);
     (void)arg;
     pass(&event);
-    return misbehave(bound.initializer);
+    int rc = misbehave(bound.initializer);
+    if (rc == 0 && bound.confine && bound.sabotage != HN_SABOTAGE_NO_SANDBOX)
+        rc = bound.confine(worker, (void *)(uintptr_t)bound.sandbox);
+    return rc;
 }
 
 void hn_worker_finalize(libpool_worker *worker, void *arg)
