@@ -118,7 +118,8 @@ static void check_callbacks(struct ch_parser *parser)
 {
     const struct ch_pool *pool = &parser->scenario->pool;
     if (pool->driven && pool->telling == CH_TELLING_STALL)
-        ch_complain_at(parser, pool->place, "'callbacks=stall' would hold the loop that drives the pool");
+        ch_complain_at(parser, pool->place,
+                       "'callbacks=stall' would hold the loop that drives the pool");
 }
 
 /* It is bound in the target, whose memory only a forked worker has. */
@@ -322,7 +323,8 @@ static void check_batches(struct ch_parser *parser)
     for (size_t i = 0; i < scenario->submits_count; i++) {
         const struct ch_submit *submit = &scenario->submits[i];
         if (submit->halt_failures && !submit->batch)
-            ch_complain_at(parser, submit->place, "'halt-failures' means nothing without batch=...");
+            ch_complain_at(parser, submit->place,
+                           "'halt-failures' means nothing without batch=...");
         if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
             ch_complain_at(parser, submit->place,
                            "a batch takes no parts, no 'late', no callbacks and no 'input'");

@@ -132,7 +132,7 @@ struct ch_pool {
     uint32_t admit_pressure;
     uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
     enum ch_telling telling;
-    bool driven;        /* LIBPOOL_NO_THREAD */
+    bool driven; /* LIBPOOL_NO_THREAD */
     enum ch_sandbox sandbox;
     uint32_t event_buffer;
     uint32_t neighbour; /* workers of a second pool; 0: there is none */
@@ -220,7 +220,7 @@ struct ch_host {
     bool thief;      /* a thread loops on waitpid(-1) */
     uint32_t nofile; /* its RLIMIT_NOFILE; 0: as inherited */
     enum ch_denied denied;
-    int denied_errno; /* with which; 0: ENOSYS */
+    int denied_errno;   /* with which; 0: ENOSYS */
     bool reader_stalls; /* no event is read before the close */
     enum ch_sabotage sabotage;
 };
@@ -385,7 +385,7 @@ enum ch_event {
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
-    CH_EVENT_PART_TAKEN, /* written in the target; not a gate */
+    CH_EVENT_PART_TAKEN,  /* written in the target; not a gate */
     CH_EVENT_POOL_CLOSED, /* the same: libpool_close has returned */
     CH_EVENTS
 };

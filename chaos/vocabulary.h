@@ -163,7 +163,7 @@ extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[], ch_keys_recycle
 extern const struct ch_key ch_keys_task[];
 
 /* Room for what any of the two below writes (its test sees to that); what is cut ends in "...". */
-#define CH_DESCRIBED_KEY_MAX 512
+#define CH_DESCRIBED_KEY_MAX 1024
 #define CH_DESCRIBED_MAX 4096
 
 /* Writes one key with its form, range and default: "min-workers=0..1024". */

@@ -56,11 +56,11 @@ struct hn_target_options {
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
     enum hn_telling telling;
-    const char *sandbox; /* a profile of libpool_sandbox_profile; NULL: none */
+    const char *sandbox;   /* a profile of libpool_sandbox_profile; NULL: none */
     bool reader_stalls;    /* nobody reads events before the pool is to be closed */
     uint32_t event_buffer; /* 0: large enough for all */
-    uint32_t neighbour; /* workers of a second pool; 0: there is none */
-    bool driven; /* LIBPOOL_NO_THREAD: by an event loop of the target's */
+    uint32_t neighbour;    /* workers of a second pool; 0: there is none */
+    bool driven;           /* LIBPOOL_NO_THREAD: by an event loop of the target's */
 };
 
 enum hn_command_kind {

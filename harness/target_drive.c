@@ -21,7 +21,8 @@ static void dispatch(struct hn_target *target)
     int rc = libpool_dispatch(target->pool);
     hn_call_end(&timing, rc, HN_NONE);
     if (rc)
-        hn_findings_add(&target->world->findings, HN_I3_LIVENESS, "libpool_dispatch", "0", "%d", rc);
+        hn_findings_add(&target->world->findings, HN_I3_LIVENESS, "libpool_dispatch", "0", "%d",
+                        rc);
 }
 
 void *hn_target_driver(void *argument)

@@ -93,8 +93,7 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
     return rc;
 }
 
-void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc,
-                            libpool_future *future)
+void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc, libpool_future *future)
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(rc ? HN_REFUSED : HN_SUBMITTED);
@@ -237,8 +236,7 @@ static enum hn_trace read_trace(const libpool_options *options, const libpool_re
     return length > 0 ? HN_TRACE_THERE : HN_TRACE_NONE;
 }
 
-void hn_target_note_collected(struct hn_target *target, uint32_t task,
-                              const libpool_result *result)
+void hn_target_note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(HN_COLLECTED);

@@ -54,8 +54,7 @@ void hn_target_done(libpool_future *future, void *argument)
     const struct hn_teller *teller = argument;
     struct hn_target *target = teller->target;
     enter(target, teller->task);
-    if (target->options->telling == HN_TELLING_STALL &&
-        atomic_fetch_add(&target->stalled, 1) == 0)
+    if (target->options->telling == HN_TELLING_STALL && atomic_fetch_add(&target->stalled, 1) == 0)
         stall(target, teller->task);
     note(teller, HN_TOLD_DONE, future);
     atomic_fetch_sub(&target->telling, 1);

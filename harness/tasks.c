@@ -28,7 +28,7 @@ static struct {
     libpool *const *pool;
     enum hn_sabotage sabotage;
     const struct hn_outfit *wanted;
-    const struct hn_outfit_given *given; /* NULL: nothing in particular */
+    const struct hn_outfit_given *given;                /* NULL: nothing in particular */
     int (*confine)(libpool_worker *worker, void *name); /* NULL: to nothing */
     const char *sandbox;
 } bound;

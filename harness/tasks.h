@@ -127,7 +127,7 @@ struct hn_group {
     enum hn_input input;
     enum hn_batch batch;
     uint32_t halt_failures; /* of a batch; 0: never */
-    bool take_late;    /* EMIT: nobody takes a part before the task has ended */
+    bool take_late;         /* EMIT: nobody takes a part before the task has ended */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

@@ -116,7 +116,7 @@ struct hn_world {
     struct hn_census census; /* by the guardian: to the last `census` command */
     struct hn_process target, sentinel;
     _Atomic uint32_t initializer_runs;
-    _Atomic uint32_t tasks_count;  /* rows in use */
+    _Atomic uint32_t tasks_count;             /* rows in use */
     _Atomic uint32_t released[HN_GROUPS_MAX]; /* futex: by the judge, what HELD tasks wait for */
     char pool_cgroup[HN_PATH_MAX]; /* by the guardian, for libpool_options.cgroup; "": default */
     uint64_t oom_kills;            /* by the guardian: counted in the workers' cgroups */
