@@ -386,6 +386,7 @@ enum ch_event {
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
     CH_EVENT_PART_TAKEN,  /* written in the target; not a gate */
+    CH_EVENT_TASK_REFUSED, /* the same: libpool_submit has */
     CH_EVENT_POOL_CLOSED, /* the same: libpool_close has returned */
     CH_EVENTS
 };

@@ -146,6 +146,8 @@ static const struct ch_word events[] = {
     {"drained", CH_EVENT_DRAINED, 0, NULL, NULL, "The last task that was left has ended."},
     {"part-taken", CH_EVENT_PART_TAKEN, CH_EVENT_OF_TASKS, NULL, NULL,
      "The application has taken a part that a task has sent."},
+    {"task-refused", CH_EVENT_TASK_REFUSED, CH_EVENT_OF_TASKS, NULL, NULL,
+     "libpool_submit has refused a task."},
     {"pool-closed", CH_EVENT_POOL_CLOSED, 0, NULL, NULL, "libpool_close has returned."},
 };
 
