@@ -262,6 +262,8 @@ static const struct ch_choice sabotages[] = {
     {"harm-neighbour", CH_SABOTAGE_HARM_NEIGHBOUR},
     {"lose-event", CH_SABOTAGE_LOSE_EVENT},
     {"no-sandbox", CH_SABOTAGE_NO_SANDBOX},
+    {"wrong-aside", CH_SABOTAGE_WRONG_ASIDE},
+    {"lose-gathered", CH_SABOTAGE_LOSE_GATHERED},
     {NULL, 0},
 };
 
@@ -279,6 +281,8 @@ const struct ch_key ch_keys_host[] = {
     {CHOICE("reader", readers, ch_host, reader_stalls), .standard = "keeps-up",
      .help =
          "of events; stalls: none before the close, then what is kept. No step can wait for them"},
+    {CHOICE("asides", only_yes, ch_host, asides), .standard = "no",
+     .help = "a thread calls libpool_call and libpool_check all the time; each has to be right"},
     {CHOICE("deny", denieds, ch_host, denied), .standard = "none",
      .help = "a system call that fails, as on an old kernel or in a sandbox (seccomp)"},
     {CHOICE("deny-errno", denied_errnos, ch_host, denied_errno), .standard = "ENOSYS",
@@ -334,6 +338,8 @@ const struct ch_key ch_keys_submit[] = {
      .help = "libpool_task.kind, for the quarantine"},
     {CHOICE("input", inputs, ch_submit, input), .standard = "copy",
      .help = "how the pool gets it; file-shared: echo turns each byte over, which is looked at"},
+    {CHOICE("gather", only_yes, ch_submit, gathered), .standard = "no",
+     .help = "the group's futures are gathered, too (libpool_gather): each has to come once"},
     {CHOICE("batch", batches, ch_submit, batch), .standard = "no",
      .help = "by one call of libpool_map, with results in any order or in that of the tasks"},
     {NUMBER("halt-failures", 1, 1000000, ch_submit, halt_failures), .standard = "never",

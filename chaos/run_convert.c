@@ -57,6 +57,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .family = submit->family,
         .parts = submit->parts,
         .take_late = submit->take_late,
+        .gathered = submit->gathered,
         .trespass = (enum hn_trespass)submit->trespass,
         .input = (enum hn_input)submit->input,
         .batch = (enum hn_batch)submit->batch,
@@ -201,6 +202,7 @@ int ch_convert(struct ch_run *run)
         .event_buffer = scenario->pool.event_buffer,
         .sandbox = sandbox_names[scenario->pool.sandbox],
         .reader_stalls = scenario->host.reader_stalls,
+        .asides = scenario->host.asides,
     };
     mark_too_large(run);
     mark_forbidden(run);

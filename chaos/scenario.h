@@ -209,6 +209,8 @@ enum ch_sabotage {
     CH_SABOTAGE_HARM_NEIGHBOUR,
     CH_SABOTAGE_LOSE_EVENT,
     CH_SABOTAGE_NO_SANDBOX,
+    CH_SABOTAGE_WRONG_ASIDE,
+    CH_SABOTAGE_LOSE_GATHERED,
     CH_SABOTAGES
 };
 
@@ -221,6 +223,7 @@ struct ch_host {
     uint32_t nofile; /* its RLIMIT_NOFILE; 0: as inherited */
     enum ch_denied denied;
     int denied_errno;   /* with which; 0: ENOSYS */
+    bool asides;        /* libpool_call and libpool_check beside the pool */
     bool reader_stalls; /* no event is read before the close */
     enum ch_sabotage sabotage;
 };
@@ -349,6 +352,7 @@ struct ch_submit {
     uint32_t works_at; /* 0: no run of it does anything else */
     uint32_t family;   /* libpool_task.kind */
     uint32_t parts;
+    bool gathered; /* taken through libpool_gather, too */
     enum ch_trespass trespass;
     enum ch_input input;
     enum ch_batch batch;
@@ -385,9 +389,9 @@ enum ch_event {
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
-    CH_EVENT_PART_TAKEN,  /* written in the target; not a gate */
+    CH_EVENT_PART_TAKEN,   /* written in the target; not a gate */
     CH_EVENT_TASK_REFUSED, /* the same: libpool_submit has */
-    CH_EVENT_POOL_CLOSED, /* the same: libpool_close has returned */
+    CH_EVENT_POOL_CLOSED,  /* the same: libpool_close has returned */
     CH_EVENTS
 };
 

@@ -394,6 +394,8 @@ static void check_identity(const struct view *view)
     if (row->echo == HN_ECHO_WRONG)
         object(view, HN_I5_ISOLATION, "the result that was sent", "%llu other bytes",
                (unsigned long long)row->data_size);
+    if (group && group->gathered && row->gathered != 1)
+        object(view, HN_I1_RESOLUTION, "gathered once", "%u times", row->gathered);
     if (row->ends != 1)
         object(view, HN_I1_RESOLUTION, "exactly one end", "%u", row->ends);
     if (row->cause == LIBPOOL_PENDING || (unsigned)row->cause >= LIBPOOL_CAUSES)

@@ -35,7 +35,8 @@ struct hn_neighbour {
 static int run(libpool_worker *worker, const void *input, size_t input_size)
 {
     struct timespec until = hn_clock_timespec(hn_clock_ns() + WORK_NS);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) /* sleeps: the work */
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) ==
+           EINTR) /* sleeps: the work */
         ;
     return libpool_reply(worker, input, input_size);
 }

@@ -61,6 +61,8 @@ enum hn_sabotage {
     HN_SABOTAGE_HARM_NEIGHBOUR,  /* I5: a task of the pool beside kills its worker */
     HN_SABOTAGE_LOSE_EVENT,      /* I2: an event that was kept is not there */
     HN_SABOTAGE_NO_SANDBOX,      /* I1: workers are not confined, as they are told to be */
+    HN_SABOTAGE_WRONG_ASIDE,     /* I1: a call without a pool comes to something else */
+    HN_SABOTAGE_LOSE_GATHERED,   /* I1: one end is not told by its gather */
     HN_SABOTAGES
 };
 

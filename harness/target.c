@@ -151,6 +151,8 @@ static void leave_pool(struct hn_target *target)
     hn_target_ring(target); /* nobody else does from here on */
     if (target->options->thief)
         pthread_join(target->thief, NULL);
+    if (target->options->asides)
+        pthread_join(target->aside, NULL);
 }
 
 /* The last numbers that the pool gives are read when nobody but us uses it any more. */
@@ -344,6 +346,10 @@ static int start_threads(struct hn_target *target)
         rc = pthread_create(&target->loader, NULL, hn_target_loader, target);
     if (rc == 0 && target->options->thief)
         rc = pthread_create(&target->thief, NULL, hn_host_thief, target);
+    target->asides = (struct hn_asides){&target->stopping, target->options->sabotage,
+                                        &target->world->findings};
+    if (rc == 0 && target->options->asides)
+        rc = pthread_create(&target->aside, NULL, hn_asides_run, &target->asides);
     return -rc;
 }
 

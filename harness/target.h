@@ -56,6 +56,7 @@ struct hn_target_options {
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
     enum hn_telling telling;
+    bool asides;           /* a thread calls what opens a pool for one moment, see asides.h */
     const char *sandbox;   /* a profile of libpool_sandbox_profile; NULL: none */
     bool reader_stalls;    /* nobody reads events before the pool is to be closed */
     uint32_t event_buffer; /* 0: large enough for all */

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "harness/asides.h"
 #include "harness/neighbour.h"
 #include "harness/target.h"
 
@@ -63,6 +64,8 @@ struct hn_target {
     struct hn_kept *kept;      /* the same */
     _Atomic uint32_t telling;  /* callbacks that are under way */
     _Atomic uint32_t stalled;
+    struct hn_asides asides;
+    pthread_t aside;
     pthread_t driver;
     int drive_fd; /* wakes it */
 };
@@ -110,6 +113,10 @@ bool hn_target_others_ended(struct hn_target *target, uint32_t task);
 
 /* target_batch.c */
 void hn_target_map(struct hn_target *target, uint32_t number, const struct hn_group *group);
+
+/* target_gather.c */
+/* Those of the group whose first row this is, each as it ends. */
+void hn_target_gather(struct hn_target *target, uint32_t first);
 
 /* target_input.c */
 /* Fills in the input, and keeps the order until it is taken back. 0, or -errno of a file. */

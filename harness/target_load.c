@@ -155,6 +155,7 @@ static int submit_batch(struct hn_target *target, uint32_t number, const struct 
 
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
 {
+    uint32_t first = HN_NONE;
     if (group->batch)
         return submit_batch(target, number, group);
     for (uint32_t i = 0; i < group->count; i++) {
@@ -165,7 +166,10 @@ int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_
         }
         if (task == HN_NONE)
             return (int)(group->count - i);
+        first = i == 0 ? task : first;
     }
+    if (group->gathered)
+        hn_target_gather(target, first);
     return 0;
 }
 
@@ -457,20 +461,23 @@ int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
     return cancelled;
 }
 
-static void record_cancelled(struct hn_target *target, uint32_t task)
+static void record_cancelled(struct hn_target *target, uint32_t task, int outcome)
 {
     struct hn_record record = hn_record_of(HN_CALL);
     record.task = task;
-    record.code = LIBPOOL_CANCEL_DEQUEUED;
+    record.code = outcome;
     record.signal = -1; /* told of each, timed once */
     record.a = HN_CALL_CANCEL;
     hn_history_append(&target->world->history, &record);
 }
 
-/* Each task of a group has to have ended, and as many of them as it says by this call. */
+/*
+ * Each task of a group has to have ended, and as many of them as it says by this call. Those that have a
+ * grace may go on, asked to end, and end as cancelled meanwhile. How many were cancelled or asked.
+ */
 int hn_target_cancel_group(struct hn_target *target, uint32_t group)
 {
-    int64_t before = 0, after = 0;
+    int64_t before = 0, after = 0, asked = 0;
     uint32_t count = atomic_load(&target->world->tasks_count), left = 0;
     bool asks = target->options->groups[group].grace_ms > 0; /* those may go on for so long */
     for (uint32_t task = 0; task < count; task++)
@@ -481,17 +488,21 @@ int hn_target_cancel_group(struct hn_target *target, uint32_t group)
     for (uint32_t task = 0; task < count; task++) {
         if (target->world->rows[task].group != group)
             continue;
-        left += !asks && target->futures[task] && !result_of(target, task);
-        after += is_cancelled(target, task);
-        if (is_cancelled(target, task))
-            record_cancelled(target, task);
+        bool goes_on = target->futures[task] && !result_of(target, task);
+        bool cancelled = !goes_on && is_cancelled(target, task);
+        left += goes_on && !asks;
+        asked += goes_on && asks;
+        after += cancelled;
+        if (cancelled || (goes_on && asks))
+            record_cancelled(target, task,
+                             cancelled ? LIBPOOL_CANCEL_DEQUEUED : LIBPOOL_CANCEL_ASKED);
     }
-    if (left || after - before != ended)
+    if (left || after - before < ended || (!asks && after - before != ended))
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_cancel_group",
                         "all have ended, as many by it as it says",
                         "%lld; %lld are cancelled now, %lld before, %u go on", (long long)ended,
                         (long long)after, (long long)before, left);
-    return (int)ended;
+    return (int)(after - before + asked);
 }
 
 /* Waits until the collector has the probe's row. Its cause, or -ETIMEDOUT. */

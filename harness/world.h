@@ -76,6 +76,7 @@ struct hn_row {
     enum hn_trace trace;
     _Atomic uint32_t runs; /* begun, counted by the workers of a task that works at some time */
     struct hn_parts parts;
+    uint32_t gathered; /* so often its end was told by a gather */
 };
 
 /*
