@@ -278,6 +278,7 @@ static bool takes_pool(const struct ch_action *action)
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
     case CH_ACTION_RECYCLE:
+    case CH_ACTION_DRESS:
     case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: return true;
     case CH_ACTION_PIDS:

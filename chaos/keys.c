@@ -264,6 +264,7 @@ static const struct ch_choice sabotages[] = {
     {"no-sandbox", CH_SABOTAGE_NO_SANDBOX},
     {"wrong-aside", CH_SABOTAGE_WRONG_ASIDE},
     {"lose-gathered", CH_SABOTAGE_LOSE_GATHERED},
+    {"no-dress", CH_SABOTAGE_NO_DRESS},
     {NULL, 0},
 };
 
@@ -338,6 +339,8 @@ const struct ch_key ch_keys_submit[] = {
      .help = "libpool_task.kind, for the quarantine"},
     {CHOICE("input", inputs, ch_submit, input), .standard = "copy",
      .help = "how the pool gets it; file-shared: echo turns each byte over, which is looked at"},
+    {NUMBER("wears", 1, 1000, ch_submit, wears), .standard = "any",
+     .help = "each of their workers has to wear what the pool was given at that `dress`"},
     {CHOICE("gather", only_yes, ch_submit, gathered), .standard = "no",
      .help = "the group's futures are gathered, too (libpool_gather): each has to come once"},
     {CHOICE("batch", batches, ch_submit, batch), .standard = "no",

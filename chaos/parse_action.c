@@ -161,6 +161,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
     case CH_ACTION_RECYCLE:
+    case CH_ACTION_DRESS:
     case CH_ACTIONS: break;
     }
 }
@@ -187,6 +188,7 @@ static void check_back(struct ch_parser *parser, const struct ch_token *statemen
     case CH_ACTION_DRAIN:
     case CH_ACTION_NOTE:
     case CH_ACTION_RELEASE:
+    case CH_ACTION_DRESS:
     case CH_ACTIONS: break;
     }
 }

@@ -211,6 +211,7 @@ enum ch_sabotage {
     CH_SABOTAGE_NO_SANDBOX,
     CH_SABOTAGE_WRONG_ASIDE,
     CH_SABOTAGE_LOSE_GATHERED,
+    CH_SABOTAGE_NO_DRESS,
     CH_SABOTAGES
 };
 
@@ -352,7 +353,8 @@ struct ch_submit {
     uint32_t works_at; /* 0: no run of it does anything else */
     uint32_t family;   /* libpool_task.kind */
     uint32_t parts;
-    bool gathered; /* taken through libpool_gather, too */
+    uint32_t wears; /* 0: any */
+    bool gathered;  /* taken through libpool_gather, too */
     enum ch_trespass trespass;
     enum ch_input input;
     enum ch_batch batch;
@@ -551,6 +553,7 @@ enum ch_action_kind {
     CH_ACTION_RECYCLE,
     CH_ACTION_DRAIN,
     CH_ACTION_RELEASE,
+    CH_ACTION_DRESS,
     CH_ACTIONS
 };
 

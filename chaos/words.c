@@ -183,6 +183,8 @@ static const struct ch_word actions[] = {
      "Waits until nothing is pending, running or starting and the pool has the strength it wants."},
     {"recycle", CH_ACTION_RECYCLE, 0, NULL, ch_keys_recycle,
      "Calls libpool_recycle: every worker is replaced."},
+    {"dress", CH_ACTION_DRESS, 0, NULL, NULL,
+     "Calls libpool_set_outfit: workers that start later wear something else; see wears=N."},
     {"drain", CH_ACTION_DRAIN, 0, NULL, ch_keys_settle,
      "Calls libpool_drain: waits until nothing is pending or running."},
     {"release", CH_ACTION_RELEASE, 0, "release NAME", NULL, "Lets held tasks of a group go on."},

@@ -154,7 +154,8 @@ const char *hn_call_name(enum hn_call call)
         [HN_CALL_SHUTDOWN] = "libpool_shutdown", [HN_CALL_CLOSE] = "libpool_close",
         [HN_CALL_STATS] = "libpool_stats_read",  [HN_CALL_RECYCLE] = "libpool_recycle",
         [HN_CALL_DRAIN] = "libpool_drain",       [HN_CALL_CANCEL_GROUP] = "libpool_cancel_group",
-        [HN_CALL_DISPATCH] = "libpool_dispatch", [HN_CALL_MAP] = "libpool_map",
+        [HN_CALL_DISPATCH] = "libpool_dispatch", [HN_CALL_SET_OUTFIT] = "libpool_set_outfit",
+        [HN_CALL_MAP] = "libpool_map",
     };
     return (unsigned)call < HN_CALLS ? names[call] : "?";
 }

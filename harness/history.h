@@ -66,6 +66,7 @@ enum hn_call {
     HN_CALL_DRAIN,
     HN_CALL_CANCEL_GROUP,
     HN_CALL_DISPATCH,
+    HN_CALL_SET_OUTFIT,
     HN_CALL_MAP,
     HN_CALLS
 };

@@ -63,6 +63,7 @@ enum hn_sabotage {
     HN_SABOTAGE_NO_SANDBOX,      /* I1: workers are not confined, as they are told to be */
     HN_SABOTAGE_WRONG_ASIDE,     /* I1: a call without a pool comes to something else */
     HN_SABOTAGE_LOSE_GATHERED,   /* I1: one end is not told by its gather */
+    HN_SABOTAGE_NO_DRESS,        /* I5: workers do not get the outfit that they are to have */
     HN_SABOTAGES
 };
 

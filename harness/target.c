@@ -87,6 +87,20 @@ static int do_recycle(struct hn_target *target, uint32_t parallel)
     return rc;
 }
 
+static int do_dress(struct hn_target *target)
+{
+    const libpool_outfit *wearing = hn_outfit_is_any(&target->options->outfit)
+                                        ? &target->outfit.outfit
+                                        : NULL;
+    target->dressed++;
+    if (target->options->sabotage == HN_SABOTAGE_NO_DRESS)
+        return 0;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_SET_OUTFIT, SHUTDOWN_SLACK_MS);
+    int rc = hn_outfit_change(target->pool, wearing, target->dressed);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
 static int do_drain(struct hn_target *target, uint64_t deadline_ns)
 {
     int left_ms = hn_clock_left_ms(deadline_ns);
@@ -209,6 +223,7 @@ static int perform(struct hn_target *target, const struct hn_command *command)
     case HN_COMMAND_EMPTY_FDS: return do_empty_fds(target);
     case HN_COMMAND_DRAIN: return do_drain(target, command->deadline_ns);
     case HN_COMMAND_RECYCLE: return do_recycle(target, command->nth);
+    case HN_COMMAND_DRESS: return do_dress(target);
     case HN_COMMAND_CLOSE: return do_close(target);
     case HN_COMMAND_QUIT: return do_quit(target);
     case HN_COMMANDS: break;

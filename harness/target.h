@@ -76,6 +76,7 @@ enum hn_command_kind {
     HN_COMMAND_CLOSE,   /* the numbers as STATS, then libpool_close */
     HN_COMMAND_DRAIN,   /* deadline_ns; reply: what it returned */
     HN_COMMAND_RECYCLE, /* nth: parallel; reply: what it returned */
+    HN_COMMAND_DRESS,   /* reply: what libpool_set_outfit returned */
     HN_COMMAND_QUIT,    /* takes the second snapshot and leaves; no reply: the target is gone */
     HN_COMMANDS
 };

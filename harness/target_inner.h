@@ -58,6 +58,7 @@ struct hn_target {
     _Atomic int32_t pids[HN_PIDS_MAX]; /* whom the pool has told of; the last: its zygote */
     _Atomic bool shut;                 /* a shutdown has begun: strength 0 is what the pool wants */
     struct hn_outfit_given outfit;
+    uint32_t dressed;          /* changes of the outfit */
     uint64_t init_failures;    /* that the observer has read of */
     uint64_t events_read;      /* the number of the last one */
     struct hn_teller *tellers; /* by row */

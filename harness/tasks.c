@@ -571,6 +571,8 @@ int hn_task_run(libpool_worker *worker, const void *input, size_t input_size)
         hn_history_append(&bound.world->history, &start);
     if (bound.given)
         hn_outfit_check(bound.wanted, bound.given, &bound.world->findings);
+    if (order->what.wears)
+        hn_outfit_check_change(order->what.wears, &bound.world->findings);
     int code = works_now(order) ? 0 : perform(&run);
     struct hn_record end = task_event(HN_TASK_END, &run);
     end.code = code;
