@@ -326,6 +326,8 @@ static void check_batches(struct ch_parser *parser)
         if (submit->halt_failures && !submit->batch)
             ch_complain_at(parser, submit->place,
                            "'halt-failures' means nothing without batch=...");
+        if (submit->many && submit->batch)
+            ch_complain_at(parser, submit->place, "'many' and 'batch' are two ways to submit");
         if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
             ch_complain_at(parser, submit->place,
                            "a batch takes no parts, no 'late', no callbacks and no 'input'");

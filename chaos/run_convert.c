@@ -57,6 +57,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .family = submit->family,
         .parts = submit->parts,
         .take_late = submit->take_late,
+        .many = submit->many,
         .wears = submit->wears,
         .gathered = submit->gathered,
         .trespass = (enum hn_trespass)submit->trespass,

@@ -353,6 +353,7 @@ struct ch_submit {
     uint32_t works_at; /* 0: no run of it does anything else */
     uint32_t family;   /* libpool_task.kind */
     uint32_t parts;
+    uint32_t many;  /* at a time; 0: one by one */
     uint32_t wears; /* 0: any */
     bool gathered;  /* taken through libpool_gather, too */
     enum ch_trespass trespass;

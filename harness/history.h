@@ -67,6 +67,7 @@ enum hn_call {
     HN_CALL_CANCEL_GROUP,
     HN_CALL_DISPATCH,
     HN_CALL_SET_OUTFIT,
+    HN_CALL_SUBMIT_MANY,
     HN_CALL_MAP,
     HN_CALLS
 };

@@ -88,6 +88,12 @@ int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_
 uint32_t hn_target_take_row(struct hn_target *target, uint32_t group);
 struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t group, uint32_t task,
                                       size_t *size);
+/*
+ * The task that is offered; the wrapper finds in its input what to do, and hn_target_take_input takes that
+ * back. 0, or -errno.
+ */
+int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                      uint32_t task, libpool_task *offered);
 void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc,
                             libpool_future *future);
 void hn_target_note_collected(struct hn_target *target, uint32_t task,
@@ -114,6 +120,11 @@ bool hn_target_others_ended(struct hn_target *target, uint32_t task);
 
 /* target_batch.c */
 void hn_target_map(struct hn_target *target, uint32_t number, const struct hn_group *group);
+
+/* target_many.c */
+/* So many of a group by libpool_submit_many. The row of the first; HN_NONE: none was offered. */
+uint32_t hn_target_submit_many(struct hn_target *target, uint32_t number,
+                               const struct hn_group *what, uint32_t count);
 
 /* target_gather.c */
 /* Those of the group whose first row this is, each as it ends. */

@@ -47,16 +47,15 @@ struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t grou
     return order;
 }
 
-/* Offers one task; the wrapper finds in its input what to do. */
-static int offer(struct hn_target *target, const struct hn_group *what, uint32_t group,
-                 uint32_t task, libpool_future **future)
+int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                      uint32_t task, libpool_task *offered)
 {
     size_t size;
     struct hn_order *order = hn_target_make_order(what, group, task, &size);
     if (!order)
         return -ENOMEM;
-    libpool_task offered = {
-        .size = sizeof offered,
+    *offered = (libpool_task){
+        .size = sizeof *offered,
         .function = target->object ? NULL : hn_task_run,
         .object = target->object,
         .symbol = target->object ? "chaos_task" : NULL,
@@ -75,16 +74,24 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
     };
     if (target->options->telling) {
         target->tellers[task] = (struct hn_teller){target, task};
-        offered.started = hn_target_started;
-        offered.done = hn_target_done;
-        offered.callback_arg = &target->tellers[task];
+        offered->started = hn_target_started;
+        offered->done = hn_target_done;
+        offered->callback_arg = &target->tellers[task];
     }
-    int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
-    int error = hn_target_give_input(target, task, what, order, size, &offered);
-    if (error) {
+    int error = hn_target_give_input(target, task, what, order, size, offered);
+    if (error)
         hn_target_take_input(target, task);
+    return error;
+}
+
+static int offer(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                 uint32_t task, libpool_future **future)
+{
+    libpool_task offered;
+    int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
+    int error = hn_target_prepare(target, what, group, task, &offered);
+    if (error)
         return error;
-    }
     struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);
     int rc = libpool_submit(target->pool, &offered, what->wait_ms, future);
     hn_call_end(&timing, rc, task);
@@ -144,6 +151,18 @@ static uint32_t submit_one(struct hn_target *target, uint32_t number, const stru
     return task;
 }
 
+/* So many at a time. A row of the first, or HN_NONE. */
+static uint32_t submit_some(struct hn_target *target, uint32_t number, const struct hn_group *what,
+                            uint32_t count)
+{
+    if (what->many == 0)
+        return submit_one(target, number, what);
+    pthread_mutex_lock(&target->submissions);
+    uint32_t task = hn_target_submit_many(target, number, what, count);
+    pthread_mutex_unlock(&target->submissions);
+    return task;
+}
+
 static int submit_batch(struct hn_target *target, uint32_t number, const struct hn_group *group)
 {
     if (!begin_submitting(target))
@@ -158,10 +177,12 @@ int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_
     uint32_t first = HN_NONE;
     if (group->batch)
         return submit_batch(target, number, group);
-    for (uint32_t i = 0; i < group->count; i++) {
+    uint32_t most = group->many ? group->many : 1, some;
+    for (uint32_t i = 0; i < group->count; i += some) {
         uint32_t task = HN_NONE;
+        some = group->count - i < most ? group->count - i : most;
         if (begin_submitting(target)) {
-            task = submit_one(target, number, group);
+            task = submit_some(target, number, group, some);
             end_submitting(target);
         }
         if (task == HN_NONE)

@@ -123,6 +123,7 @@ struct hn_group {
     uint32_t works_at; /* from this run on it completes; 0: each run does the same */
     uint32_t parts;    /* EMIT */
     enum hn_trespass trespass;
+    uint32_t many;  /* so many at a time, by libpool_submit_many; 0: one by one */
     uint32_t wears; /* the change of outfit that its workers have to wear; 0: any */
     bool gathered;  /* the group is taken through libpool_gather, too */
     bool forbidden; /* TRESPASS: by the sandbox of its pool, so it dies of SIGSYS */
