@@ -35,9 +35,10 @@ struct hn_neighbour {
 static int run(libpool_worker *worker, const void *input, size_t input_size)
 {
     struct timespec until = hn_clock_timespec(hn_clock_ns() + WORK_NS);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) ==
-           EINTR) /* sleeps: the work */
-        ;
+    int rc;
+    do
+        rc = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL); /* sleeps: the work */
+    while (rc == EINTR);
     return libpool_reply(worker, input, input_size);
 }
 
