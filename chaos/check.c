@@ -113,6 +113,23 @@ static void check_retries(struct ch_parser *parser)
     }
 }
 
+/* Its loop would be held by it, and the pool with it. */
+static void check_callbacks(struct ch_parser *parser)
+{
+    const struct ch_pool *pool = &parser->scenario->pool;
+    if (pool->driven && pool->telling == CH_TELLING_STALL)
+        ch_complain_at(parser, pool->place,
+                       "'callbacks=stall' would hold the loop that drives the pool");
+}
+
+/* It is bound in the target, whose memory only a forked worker has. */
+static void check_sandbox(struct ch_parser *parser)
+{
+    const struct ch_pool *pool = &parser->scenario->pool;
+    if (pool->sandbox != CH_SANDBOX_NONE && pool->start != LIBPOOL_FORK)
+        ch_complain_at(parser, pool->place, "'sandbox' is for start=fork");
+}
+
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -261,6 +278,7 @@ static bool takes_pool(const struct ch_action *action)
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
     case CH_ACTION_RECYCLE:
+    case CH_ACTION_DRESS:
     case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: return true;
     case CH_ACTION_PIDS:
@@ -268,6 +286,7 @@ static bool takes_pool(const struct ch_action *action)
     case CH_ACTION_PRESSURE:
     case CH_ACTION_UNDO:
     case CH_ACTION_NOTE:
+    case CH_ACTION_RELEASE:
     case CH_ACTIONS: break;
     }
     return false;
@@ -287,19 +306,46 @@ static void check_closed(struct ch_parser *parser)
     }
 }
 
-/* Each of them has a thread that waits for it. */
+static bool is_awaited(const struct ch_scenario *scenario, size_t group)
+{
+    for (size_t i = 0; i < scenario->expectations_count; i++) {
+        const struct ch_expectation *expectation = &scenario->expectations[i];
+        if (expectation->kind == CH_EXPECT_TASK && expectation->task.submit == group &&
+            expectation->task.late_us != CH_UNSET)
+            return true;
+    }
+    return scenario->submits[group].kind == CH_TASK_EMIT;
+}
+
+/* There are no futures: nobody could take parts, wait for one, or be called. */
+static void check_batches(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        if (submit->halt_failures && !submit->batch)
+            ch_complain_at(parser, submit->place,
+                           "'halt-failures' means nothing without batch=...");
+        if (submit->many && submit->batch)
+            ch_complain_at(parser, submit->place, "'many' and 'batch' are two ways to submit");
+        if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
+            ch_complain_at(parser, submit->place,
+                           "a batch takes no parts, no 'late', no callbacks and no 'input'");
+    }
+}
+
+/* Each of them has a thread that waits for it, or takes its parts. */
 static void check_awaited(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
     uint64_t awaited = 0;
-    for (size_t i = 0; i < scenario->expectations_count; i++) {
-        const struct ch_expectation *expectation = &scenario->expectations[i];
-        if (expectation->kind != CH_EXPECT_TASK || expectation->task.late_us == CH_UNSET)
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        if (!is_awaited(scenario, i))
             continue;
-        awaited += scenario->submits[expectation->task.submit].count;
+        awaited += scenario->submits[i].count;
         if (awaited > CH_SCENARIO_AWAITED)
-            ch_complain_at(parser, expectation->place,
-                           "a scenario has %d tasks in groups with 'late' at most",
+            ch_complain_at(parser, scenario->submits[i].place,
+                           "a scenario has %d tasks that emit or are in groups with 'late' at most",
                            CH_SCENARIO_AWAITED);
     }
 }
@@ -324,11 +370,14 @@ void ch_check_scenario(struct ch_parser *parser)
     check_host(parser);
     check_user(parser);
     check_retries(parser);
+    check_callbacks(parser);
+    check_sandbox(parser);
     check_sizes(parser);
     check_groups(parser);
     check_times(parser);
     check_must_fail(parser);
     check_closed(parser);
     check_awaited(parser);
+    check_batches(parser);
     check_answers(parser);
 }

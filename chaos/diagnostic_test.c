@@ -388,7 +388,9 @@ TEST(diagnostic, what_could_not_be_answered_is_not_asked)
         {"  at 5ms : close\n  +1ms : kill host signal=KILL", "  host dead", NULL},
         {"  at 5ms : close\n  at 1ms : submit 1 task=noop", "  host alive", NULL},
         {"  at 5ms : submit 65 task=hang run-timeout=1s as many",
-         "  task many cause=timeout late <= 1s", "64 tasks in groups with 'late' at most"},
+         "  task many cause=timeout late <= 1s", "64 tasks that emit or are in groups with 'late'"},
+        {"  at 5ms : submit 65 task=emit parts=1 bytes=16B", "  host alive",
+         "64 tasks that emit or are in groups with 'late'"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         size_t count;

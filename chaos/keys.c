@@ -67,6 +67,15 @@ static const struct ch_choice stdios[] = {
     {NULL, 0},
 };
 
+static const struct ch_choice tellings[] = {
+    {"no", CH_TELLING_NONE}, {"yes", CH_TELLING_ALL}, {"stall", CH_TELLING_STALL}, {NULL, 0}};
+
+static const struct ch_choice sandboxes[] = {{"none", CH_SANDBOX_NONE},
+                                             {"no-network", CH_SANDBOX_NO_NETWORK},
+                                             {"no-exec", CH_SANDBOX_NO_EXEC},
+                                             {"compute", CH_SANDBOX_COMPUTE},
+                                             {NULL, 0}};
+
 const struct ch_key ch_keys_pool[] = {
     {NUMBER("min-workers", 0, 1024, ch_pool, min_workers), .standard = "0",
      .help = "kept alive when idle"},
@@ -144,6 +153,19 @@ const struct ch_key ch_keys_pool[] = {
      .help = "or while the pressure (PSI, 1/100 %) is so high"},
     {NUMBER("governor", 1, 4096, ch_pool, governor), .standard = "none",
      .help = "one that has so many workers at most alive"},
+    {CHOICE("callbacks", tellings, ch_pool, telling), .standard = "no",
+     .help =
+         "each task's start and end are told, and looked at; stall: the first end that is told is "
+         "held until all other tasks have ended"},
+    {CHOICE("driven", yes_no, ch_pool, driven), .standard = "no",
+     .help = "the pool has no thread: an event loop of the application's drives it"},
+    {CHOICE("sandbox", sandboxes, ch_pool, sandbox), .standard = "none",
+     .help = "what each worker is confined to (libpool_sandbox_profile)"},
+    {NUMBER("event-buffer", 1, 1000000, ch_pool, event_buffer), .standard = "65536",
+     .help = "events that are kept for a reader"},
+    {NUMBER("neighbour", 1, 64, ch_pool, neighbour), .standard = "none",
+     .help =
+         "a second pool of so many workers, to which nothing may happen; it shares the governor"},
     END,
 };
 
@@ -197,22 +219,56 @@ static const struct ch_choice denied_errnos[] = {
 };
 
 static const struct ch_choice sabotages[] = {
-    {"leak-fd", CH_SABOTAGE_LEAK_FD},         {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
-    {"leak-thread", CH_SABOTAGE_LEAK_THREAD}, {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
-    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP}, {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
-    {"lose-end", CH_SABOTAGE_LOSE_END},       {"end-twice", CH_SABOTAGE_END_TWICE},
-    {"wrong-pid", CH_SABOTAGE_WRONG_PID},     {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
-    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES}, {"start-twice", CH_SABOTAGE_START_TWICE},
-    {"deny-start", CH_SABOTAGE_DENY_START},   {"lose-count", CH_SABOTAGE_LOSE_COUNT},
-    {"count-back", CH_SABOTAGE_COUNT_BACK},   {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
-    {"wear-out", CH_SABOTAGE_WEAR_OUT},       {"no-probe", CH_SABOTAGE_NO_PROBE},
-    {"slow-call", CH_SABOTAGE_SLOW_CALL},     {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
-    {"final-twice", CH_SABOTAGE_FINAL_TWICE}, {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
-    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL}, {"own-child", CH_SABOTAGE_OWN_CHILD},
-    {"wake-late", CH_SABOTAGE_WAKE_LATE},     {"die-early", CH_SABOTAGE_DIE_EARLY},
-    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},   {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
-    {"count-run", CH_SABOTAGE_COUNT_RUN},     {NULL, 0},
+    {"leak-fd", CH_SABOTAGE_LEAK_FD},
+    {"leak-mapping", CH_SABOTAGE_LEAK_MAPPING},
+    {"leak-thread", CH_SABOTAGE_LEAK_THREAD},
+    {"leak-process", CH_SABOTAGE_LEAK_PROCESS},
+    {"leak-cgroup", CH_SABOTAGE_LEAK_CGROUP},
+    {"signal-stranger", CH_SABOTAGE_SIGNAL_STRANGER},
+    {"lose-end", CH_SABOTAGE_LOSE_END},
+    {"end-twice", CH_SABOTAGE_END_TWICE},
+    {"wrong-pid", CH_SABOTAGE_WRONG_PID},
+    {"kill-innocent", CH_SABOTAGE_KILL_INNOCENT},
+    {"wrong-bytes", CH_SABOTAGE_WRONG_BYTES},
+    {"start-twice", CH_SABOTAGE_START_TWICE},
+    {"deny-start", CH_SABOTAGE_DENY_START},
+    {"lose-count", CH_SABOTAGE_LOSE_COUNT},
+    {"count-back", CH_SABOTAGE_COUNT_BACK},
+    {"count-otherwise", CH_SABOTAGE_COUNT_OTHERWISE},
+    {"wear-out", CH_SABOTAGE_WEAR_OUT},
+    {"no-probe", CH_SABOTAGE_NO_PROBE},
+    {"slow-call", CH_SABOTAGE_SLOW_CALL},
+    {"blame-innocent", CH_SABOTAGE_BLAME_INNOCENT},
+    {"final-twice", CH_SABOTAGE_FINAL_TWICE},
+    {"clobber-errno", CH_SABOTAGE_CLOBBER_ERRNO},
+    {"take-signal", CH_SABOTAGE_TAKE_SIGNAL},
+    {"own-child", CH_SABOTAGE_OWN_CHILD},
+    {"wake-late", CH_SABOTAGE_WAKE_LATE},
+    {"die-early", CH_SABOTAGE_DIE_EARLY},
+    {"sham-fault", CH_SABOTAGE_SHAM_FAULT},
+    {"recycle-all", CH_SABOTAGE_RECYCLE_ALL},
+    {"count-run", CH_SABOTAGE_COUNT_RUN},
+    {"lose-part", CH_SABOTAGE_LOSE_PART},
+    {"lose-last-part", CH_SABOTAGE_LOSE_LAST_PART},
+    {"forget-done", CH_SABOTAGE_FORGET_DONE},
+    {"done-twice", CH_SABOTAGE_DONE_TWICE},
+    {"start-late", CH_SABOTAGE_START_LATE},
+    {"swap-done", CH_SABOTAGE_SWAP_DONE},
+    {"tell-closed", CH_SABOTAGE_TELL_CLOSED},
+    {"stop-driving", CH_SABOTAGE_STOP_DRIVING},
+    {"lose-element", CH_SABOTAGE_LOSE_ELEMENT},
+    {"swap-elements", CH_SABOTAGE_SWAP_ELEMENTS},
+    {"wrong-file", CH_SABOTAGE_WRONG_FILE},
+    {"harm-neighbour", CH_SABOTAGE_HARM_NEIGHBOUR},
+    {"lose-event", CH_SABOTAGE_LOSE_EVENT},
+    {"no-sandbox", CH_SABOTAGE_NO_SANDBOX},
+    {"wrong-aside", CH_SABOTAGE_WRONG_ASIDE},
+    {"lose-gathered", CH_SABOTAGE_LOSE_GATHERED},
+    {"no-dress", CH_SABOTAGE_NO_DRESS},
+    {NULL, 0},
 };
+
+static const struct ch_choice readers[] = {{"keeps-up", 0}, {"stalls", 1}, {NULL, 0}};
 
 const struct ch_key ch_keys_host[] = {
     {CHOICE("sigchld", dispositions, ch_host, sigchld), .standard = "default",
@@ -223,6 +279,11 @@ const struct ch_key ch_keys_host[] = {
      .help = "a thread of the application loops on waitpid(-1)"},
     {NUMBER("nofile", 32, 1000000, ch_host, nofile), .standard = "as inherited",
      .help = "its RLIMIT_NOFILE"},
+    {CHOICE("reader", readers, ch_host, reader_stalls), .standard = "keeps-up",
+     .help =
+         "of events; stalls: none before the close, then what is kept. No step can wait for them"},
+    {CHOICE("asides", only_yes, ch_host, asides), .standard = "no",
+     .help = "a thread calls libpool_call and libpool_check all the time; each has to be right"},
     {CHOICE("deny", denieds, ch_host, denied), .standard = "none",
      .help = "a system call that fails, as on an old kernel or in a sandbox (seccomp)"},
     {CHOICE("deny-errno", denied_errnos, ch_host, denied_errno), .standard = "ENOSYS",
@@ -233,6 +294,17 @@ const struct ch_key ch_keys_host[] = {
 };
 
 /* ---- submit ------------------------------------------------------------------------------ */
+
+static const struct ch_choice inputs[] = {{"copy", CH_INPUT_COPY},
+                                          {"borrow", CH_INPUT_BORROW},
+                                          {"file", CH_INPUT_FILE},
+                                          {"file-shared", CH_INPUT_FILE_SHARED},
+                                          {NULL, 0}};
+
+static const struct ch_choice batches[] = {{"no", CH_BATCH_NONE},
+                                           {"any-order", CH_BATCH_ANY_ORDER},
+                                           {"in-order", CH_BATCH_IN_ORDER},
+                                           {NULL, 0}};
 
 const struct ch_key ch_keys_submit[] = {
     {.word = "task",
@@ -267,6 +339,18 @@ const struct ch_key ch_keys_submit[] = {
      .help = "libpool_task.kind, for the quarantine"},
     {SIZE("memory-limit", MIB, TIB, ch_submit, memory_limit_bytes), .standard = "the pool's",
      .help = "of its worker's tree while it runs, sampled; below the pool's"},
+    {CHOICE("input", inputs, ch_submit, input), .standard = "copy",
+     .help = "how the pool gets it; file-shared: echo turns each byte over, which is looked at"},
+    {NUMBER("many", 2, 4096, ch_submit, many), .standard = "one by one",
+     .help = "so many at a time, by one call of libpool_submit_many"},
+    {NUMBER("wears", 1, 1000, ch_submit, wears), .standard = "any",
+     .help = "each of their workers has to wear what the pool was given at that `dress`"},
+    {CHOICE("gather", only_yes, ch_submit, gathered), .standard = "no",
+     .help = "the group's futures are gathered, too (libpool_gather): each has to come once"},
+    {CHOICE("batch", batches, ch_submit, batch), .standard = "no",
+     .help = "by one call of libpool_map, with results in any order or in that of the tasks"},
+    {NUMBER("halt-failures", 1, 1000000, ch_submit, halt_failures), .standard = "never",
+     .help = "of a batch: at so many it halts"},
     {AS, .help = "names the group"},
     END,
 };
@@ -341,6 +425,29 @@ const struct ch_key ch_keys_grandchild[] = {
     {CHOICE("end", ends, ch_submit, end), .standard = "return",
      .help = "how the task itself ends, once they live"},
     {WORK, .standard = "0us", .help = "how long the task goes on before it ends"},
+    END,
+};
+
+static const struct ch_choice takes[] = {{"at-once", 0}, {"at-the-end", 1}, {NULL, 0}};
+
+const struct ch_key ch_keys_emit[] = {
+    {NUMBER("parts", 1, 1000000, ch_submit, parts), .required = true, .help = "how many"},
+    {SIZE("bytes", 16, GIB, ch_submit, bytes), .required = true, .help = "of each"},
+    {CHOICE("take", takes, ch_submit, take_late), .standard = "at-once",
+     .help = "when the application takes them"},
+    {WORK, .standard = "0us", .help = "how long it goes on when they are sent"},
+    {CHOICE("end", ends, ch_submit, end), .standard = "return", .help = "how it ends then"},
+    END,
+};
+
+static const struct ch_choice trespasses[] = {{"socket", CH_TRESPASS_SOCKET},
+                                              {"exec", CH_TRESPASS_EXEC},
+                                              {"fork", CH_TRESPASS_FORK},
+                                              {NULL, 0}};
+
+const struct ch_key ch_keys_trespass[] = {
+    {CHOICE("call", trespasses, ch_submit, trespass), .required = true,
+     .help = "a socket of AF_INET, a program, a child"},
     END,
 };
 
@@ -484,5 +591,7 @@ const struct ch_key ch_keys_task[] = {
      .help = "how long after their timeout they end, as who waits for them sees it"},
     {CHOICE("certainty", certainties, ch_task_expectation, certainty), .standard = "any",
      .help = "what the result says about whether they ran"},
+    {NUMBER("parts", 0, 1000000, ch_task_expectation, parts), .standard = "any",
+     .help = "parts that were taken of each, of its last run"},
     END,
 };

@@ -85,18 +85,36 @@ static void read_undo(struct ch_parser *parser, const struct ch_token **at,
         undo->kind = (enum ch_action_kind)word->value;
 }
 
+/* The name of a group of tasks; CH_NOBODY. */
+static int read_group(struct ch_parser *parser, const struct ch_token **at)
+{
+    char shown[64];
+    const struct ch_token *token = *at;
+    if (token->kind != CH_TOKEN_WORD || token[1].kind == CH_TOKEN_EQUALS) {
+        ch_complain(parser, token, "expected the name of a group of tasks, not %s",
+                    ch_token_describe(token, shown, sizeof(shown)));
+        return CH_NOBODY;
+    }
+    (*at)++;
+    return ch_name_of_tasks(parser, token, token->text);
+}
+
 static void read_cancel(struct ch_parser *parser, const struct ch_token **at,
                         struct ch_cancel_action *cancel)
 {
-    char shown[64];
     *cancel = (struct ch_cancel_action){.name = CH_NOBODY};
-    if ((*at)->kind != CH_TOKEN_WORD || (*at)[1].kind == CH_TOKEN_EQUALS) {
-        ch_complain(parser, *at, "expected the name of a group of tasks, not %s",
-                    ch_token_describe(*at, shown, sizeof(shown)));
-        return;
-    }
-    cancel->name = ch_name_of_tasks(parser, *at, (*at)->text);
-    (*at)++;
+    cancel->name = read_group(parser, at);
+}
+
+static void read_release(struct ch_parser *parser, const struct ch_token **at,
+                         struct ch_release_action *release)
+{
+    const struct ch_token *token = *at;
+    const struct ch_scenario *scenario = parser->scenario;
+    release->name = read_group(parser, at);
+    if (release->name != CH_NOBODY &&
+        scenario->submits[scenario->names[release->name].index].kind != CH_TASK_HELD)
+        ch_complain(parser, token, "'%s' are no tasks that are held", token->text);
 }
 
 static void check_cancel(struct ch_parser *parser, const struct ch_key_set *set,
@@ -134,6 +152,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: action->settle.within_us = CH_UNSET; break;
     case CH_ACTION_NOTE: read_note(parser, at, action); break;
+    case CH_ACTION_RELEASE: read_release(parser, at, &action->release); break;
     case CH_ACTION_MEMCG:
     case CH_ACTION_PIDS:
     case CH_ACTION_FILL_FDS:
@@ -142,6 +161,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_CLOSE:
     case CH_ACTION_EXPECT:
     case CH_ACTION_RECYCLE:
+    case CH_ACTION_DRESS:
     case CH_ACTIONS: break;
     }
 }
@@ -167,6 +187,8 @@ static void check_back(struct ch_parser *parser, const struct ch_token *statemen
     case CH_ACTION_SETTLE:
     case CH_ACTION_DRAIN:
     case CH_ACTION_NOTE:
+    case CH_ACTION_RELEASE:
+    case CH_ACTION_DRESS:
     case CH_ACTIONS: break;
     }
 }

@@ -242,8 +242,11 @@ static void read_task(struct ch_parser *parser, const struct ch_token *statement
     char shown[64];
     const struct ch_token *at = statement + 1;
     struct ch_key_set set = {.keys = ch_keys_task, .target = task};
-    *task = (struct ch_task_expectation){
-        .count = CH_UNSET, .code = CH_UNSET, .late_us = CH_UNSET, .certainty = -1};
+    *task = (struct ch_task_expectation){.count = CH_UNSET,
+                                         .code = CH_UNSET,
+                                         .late_us = CH_UNSET,
+                                         .certainty = -1,
+                                         .parts = CH_UNSET};
     int name = CH_NOBODY;
     if (at->kind == CH_TOKEN_WORD && at[1].kind != CH_TOKEN_EQUALS) {
         name = ch_name_of_tasks(parser, at, at->text);

@@ -261,10 +261,11 @@ static struct hn_case case_of(const struct ch_run *run)
         .may_init_fail = pool->initializer > CH_CALLBACK_OK || pool->directory_late,
         .memory_limited = run->memory_limited,
         .host_killed = run->host_signal && run->target_gone,
-        .settled = run->settled,
+        .settled = run->settled && !run->scenario->host.reader_stalls,
         .memory_limit_bytes = pool->memory_limit_bytes,
         .memory_sampled = pool->no_cgroup,
         .threads = pool->start == LIBPOOL_THREADS,
+        .callbacks = pool->telling != CH_TELLING_NONE,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;
@@ -426,6 +427,7 @@ static void check(struct ch_run *run)
     struct hn_case of = case_of(run);
     hn_check_tasks(&of, findings);
     hn_check_order(&of, findings);
+    hn_check_callbacks(&of, findings);
     hn_check_bounds(&of, findings);
     hn_check_containment(&of, findings);
     hn_check_finalizers(&of, findings);

@@ -443,6 +443,16 @@ static bool do_note(struct ch_run *run, uint32_t step)
     return true;
 }
 
+static bool do_release(struct ch_run *run, uint32_t step)
+{
+    int name = run->scenario->steps[step].action.release.name;
+    _Atomic uint32_t *released = &run->world->released[run->scenario->names[name].index];
+    atomic_store(released, 1);
+    hn_futex_wake(released);
+    run->steps[step].fired++;
+    return true;
+}
+
 bool ch_action_perform(struct ch_run *run, uint32_t step)
 {
     const struct ch_action *action = &run->scenario->steps[step].action;
@@ -464,6 +474,8 @@ bool ch_action_perform(struct ch_run *run, uint32_t step)
     case CH_ACTION_SETTLE: return do_settle(run, step);
     case CH_ACTION_RECYCLE: return do_recycle(run, step);
     case CH_ACTION_NOTE: return do_note(run, step);
+    case CH_ACTION_RELEASE: return do_release(run, step);
+    case CH_ACTION_DRESS: return command(run, step, &(struct hn_command){.kind = HN_COMMAND_DRESS});
     case CH_ACTIONS: break;
     }
     return true;
@@ -502,11 +514,12 @@ static void finish_settle(struct ch_run *run, const struct ch_action *action, in
                                                          : "libpool_stats_read in the target");
 }
 
-static void finish_recycle(struct ch_run *run, const struct ch_action *action, int reply)
+static void finish_change(struct ch_run *run, const struct ch_action *action, int reply)
 {
+    bool dresses = action->kind == CH_ACTION_DRESS;
     if (reply)
-        ch_result_object(run->result, CH_FAIL, action->place, "recycle", "0", strerror(-reply),
-                         "libpool_recycle");
+        ch_result_object(run->result, CH_FAIL, action->place, dresses ? "dress" : "recycle", "0",
+                         strerror(-reply), dresses ? "libpool_set_outfit" : "libpool_recycle");
 }
 
 static void finish_submit(struct ch_run *run, uint32_t step, int left)
@@ -551,7 +564,8 @@ static void take_reply(struct ch_run *run, uint32_t step, int reply)
     case CH_ACTION_CANCEL: finish_cancel(run, step, reply); break;
     case CH_ACTION_SHUTDOWN: finish_shutdown(run, action, reply); break;
     case CH_ACTION_SUBMIT: finish_submit(run, step, reply); break;
-    case CH_ACTION_RECYCLE: finish_recycle(run, action, reply); break;
+    case CH_ACTION_DRESS:
+    case CH_ACTION_RECYCLE: finish_change(run, action, reply); break;
     case CH_ACTION_CLOSE: finish_close(run, step, reply); break;
     case CH_ACTION_KILL:
     case CH_ACTION_STOP:
@@ -561,6 +575,7 @@ static void take_reply(struct ch_run *run, uint32_t step, int reply)
     case CH_ACTION_PRESSURE:
     case CH_ACTION_UNDO:
     case CH_ACTION_NOTE:
+    case CH_ACTION_RELEASE:
     case CH_ACTIONS: break;
     }
 }

@@ -11,7 +11,9 @@ _Static_assert((int)CH_TASK_ECHO == (int)HN_TASK_ECHO, "task kinds");
 _Static_assert((int)CH_TASK_STACK_OVERFLOW == (int)HN_TASK_STACK_OVERFLOW, "task kinds");
 _Static_assert((int)CH_TASK_GRANDCHILD == (int)HN_TASK_GRANDCHILD, "task kinds");
 _Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
-_Static_assert((int)CH_TASK_BEAT == (int)HN_TASK_BEAT, "task kinds");
+_Static_assert((int)CH_TASK_EMIT == (int)HN_TASK_EMIT, "task kinds");
+_Static_assert((int)CH_TASK_TRESPASS == (int)HN_TASK_TRESPASS, "task kinds");
+_Static_assert((int)CH_TRESPASS_FORK == (int)HN_TRESPASS_FORK, "trespasses");
 _Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
 _Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
 _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
@@ -21,6 +23,9 @@ _Static_assert((int)CH_CALLBACK_REENTER == (int)HN_CALLBACK_REENTER, "callbacks"
 _Static_assert((int)CH_SABOTAGE_LOSE_END == (int)HN_SABOTAGE_LOSE_END, "sabotages");
 _Static_assert((int)CH_SABOTAGE_NO_PROBE == (int)HN_SABOTAGE_NO_PROBE, "sabotages");
 _Static_assert((int)CH_SABOTAGES == (int)HN_SABOTAGES, "sabotages");
+_Static_assert((int)CH_INPUT_FILE_SHARED == (int)HN_INPUT_FILE_SHARED, "inputs");
+_Static_assert((int)CH_BATCH_IN_ORDER == (int)HN_BATCH_IN_ORDER, "batches");
+_Static_assert((int)CH_TELLING_STALL == (int)HN_TELLING_STALL, "tellings");
 _Static_assert(CH_SCENARIO_AWAITED <= HN_WAITERS_MAX, "a waiter each");
 _Static_assert((int)CH_SIGNAL_HANDLER == (int)HN_DISPOSITION_HANDLER, "dispositions");
 
@@ -51,6 +56,16 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .works_at = submit->works_at,
         .family = submit->family,
         .memory_limit_bytes = submit->memory_limit_bytes,
+        .parts = submit->parts,
+        .take_late = submit->take_late,
+        .many = submit->many,
+        .wears = submit->wears,
+        .gathered = submit->gathered,
+        .trespass = (enum hn_trespass)submit->trespass,
+        .input = (enum hn_input)submit->input,
+        .batch = (enum hn_batch)submit->batch,
+        .halt_failures = submit->halt_failures,
+        .awaited = submit->kind == CH_TASK_EMIT,
     };
 }
 
@@ -83,7 +98,9 @@ static libpool_options options_of(const struct ch_pool *pool)
 {
     return (libpool_options){
         .flags = (pool->exclusive ? LIBPOOL_EXCLUSIVE : 0u) |
-                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u) | (pool->trace ? LIBPOOL_TRACE : 0u),
+                 (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u) | (pool->trace ? LIBPOOL_TRACE : 0u) |
+                 (pool->driven ? LIBPOOL_NO_THREAD : 0u) |
+                 (pool->telling && !pool->driven ? LIBPOOL_CALLBACKS : 0u),
         .start = pool->start,
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
@@ -125,6 +142,25 @@ static struct hn_outfit outfit_of(const struct ch_pool *pool)
     };
 }
 
+static const char *const sandbox_names[CH_SANDBOXES] = {
+    [CH_SANDBOX_NO_NETWORK] = "no-network",
+    [CH_SANDBOX_NO_EXEC] = "no-exec",
+    [CH_SANDBOX_COMPUTE] = "compute",
+};
+
+/* What the workers' sandbox forbids; "compute" forbids it all. */
+static void mark_forbidden(struct ch_run *run)
+{
+    enum ch_sandbox sandbox = run->scenario->pool.sandbox;
+    for (size_t i = 0; i < run->scenario->submits_count; i++) {
+        struct hn_group *group = &run->groups[i];
+        bool network = sandbox == CH_SANDBOX_NO_NETWORK && group->trespass == HN_TRESPASS_SOCKET;
+        bool program = sandbox == CH_SANDBOX_NO_EXEC && group->trespass == HN_TRESPASS_EXEC;
+        group->forbidden = group->kind == HN_TASK_TRESPASS &&
+                           (network || program || sandbox == CH_SANDBOX_COMPUTE);
+    }
+}
+
 /* What a worker's limit leaves no room for. */
 static void mark_too_large(struct ch_run *run)
 {
@@ -163,8 +199,16 @@ int ch_convert(struct ch_run *run)
         .groups_in_load = (uint32_t)scenario->submits_in_load,
         .sabotage = (enum hn_sabotage)scenario->host.sabotage,
         .outfit = outfit_of(&scenario->pool),
+        .telling = (enum hn_telling)scenario->pool.telling,
+        .driven = scenario->pool.driven,
+        .neighbour = scenario->pool.neighbour,
+        .event_buffer = scenario->pool.event_buffer,
+        .sandbox = sandbox_names[scenario->pool.sandbox],
+        .reader_stalls = scenario->host.reader_stalls,
+        .asides = scenario->host.asides,
     };
     mark_too_large(run);
+    mark_forbidden(run);
     deny(&run->target, &scenario->host);
     return 0;
 }

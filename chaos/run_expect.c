@@ -447,7 +447,8 @@ static bool fits(const struct ch_task_expectation *wanted, const struct hn_row *
     return atomic_load(&row->state) == HN_TASK_COLLECTED && row->cause == wanted->cause &&
            (wanted->signal == 0 || row->signal == wanted->signal) &&
            (wanted->code == CH_UNSET || (uint64_t)(int64_t)row->code == wanted->code) &&
-           (wanted->certainty < 0 || (int)row->certainty == wanted->certainty);
+           (wanted->certainty < 0 || (int)row->certainty == wanted->certainty) &&
+           (wanted->parts == CH_UNSET || hn_parts_arrived(&row->parts) == wanted->parts);
 }
 
 static void tell_other(struct ch_run *run, const struct ch_expectation *expectation,

@@ -51,6 +51,9 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_KIND_QUARANTINED] = HN_POOL + LIBPOOL_EVENT_KIND_QUARANTINED,
         [CH_EVENT_ADMISSION_PAUSED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_PAUSED,
         [CH_EVENT_ADMISSION_RESUMED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_RESUMED,
+        [CH_EVENT_PART_TAKEN] = HN_PART,
+        [CH_EVENT_TASK_REFUSED] = HN_REFUSED,
+        [CH_EVENT_POOL_CLOSED] = HN_CALL,
     };
     return kinds[event];
 }
@@ -202,7 +205,8 @@ static bool is_about_task(enum ch_event event)
            event == CH_EVENT_TASK_RETURNED || event == CH_EVENT_TASK_ENDED ||
            event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_KIND_QUARANTINED ||
            event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START ||
-           event == CH_EVENT_TASK_ASKED;
+           event == CH_EVENT_TASK_ASKED || event == CH_EVENT_PART_TAKEN ||
+           event == CH_EVENT_TASK_REFUSED;
 }
 
 /* True when that process has run a task of the group. */
@@ -252,6 +256,8 @@ static enum match match(const struct ch_run *run, uint32_t step, const struct hn
     if (record->kind != kind_of(trigger->event) || !is_after(record, &origin))
         return NO;
     if (slot != HN_NONE && record->slot != slot)
+        return NO;
+    if (trigger->event == CH_EVENT_POOL_CLOSED && record->a != HN_CALL_CLOSE)
         return NO;
     if (is_group(run, trigger->of))
         return match_group(run, trigger, record, name_at(run, trigger->of)->index);

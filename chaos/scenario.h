@@ -26,7 +26,7 @@
 #define CH_SCENARIO_STEPS 64
 #define CH_SCENARIO_SUBMITS 63
 #define CH_SCENARIO_NAMES 128
-#define CH_SCENARIO_AWAITED 64  /* tasks of groups with `late` */
+#define CH_SCENARIO_AWAITED 64  /* tasks that emit, or of groups with `late` */
 #define CH_SCENARIO_TASKS 65000 /* of all submits together */
 
 /* Both count from 1; columns count bytes. line 0: implied by the language, in no line. */
@@ -69,6 +69,23 @@ enum ch_callback {
     CH_CALLBACK_REENTER,  /* finalizer: calls submit, shutdown and close of its own pool */
     CH_CALLBACK_FAIL,     /* initializer: fails `initializer_fails` times in all, then works */
     CH_CALLBACKS
+};
+
+/* A profile of libpool_sandbox_profile, in which all workers are. */
+enum ch_sandbox {
+    CH_SANDBOX_NONE = 0,
+    CH_SANDBOX_NO_NETWORK,
+    CH_SANDBOX_NO_EXEC,
+    CH_SANDBOX_COMPUTE,
+    CH_SANDBOXES
+};
+
+/* What the pool tells by callbacks. */
+enum ch_telling {
+    CH_TELLING_NONE = 0,
+    CH_TELLING_ALL,
+    CH_TELLING_STALL, /* the first end that is told is held until all other tasks have ended */
+    CH_TELLINGS
 };
 
 /* Options of the pool; zero: libpool's default. Times that libpool takes in ms are in ms. */
@@ -114,6 +131,11 @@ struct ch_pool {
     uint64_t admit_free_bytes;
     uint32_t admit_pressure;
     uint32_t governor; /* the limit of one that this pool has for itself; 0: none */
+    enum ch_telling telling;
+    bool driven; /* LIBPOOL_NO_THREAD */
+    enum ch_sandbox sandbox;
+    uint32_t event_buffer;
+    uint32_t neighbour; /* workers of a second pool; 0: there is none */
 };
 
 enum ch_disposition {
@@ -173,6 +195,23 @@ enum ch_sabotage {
     CH_SABOTAGE_SHAM_FAULT,
     CH_SABOTAGE_RECYCLE_ALL,
     CH_SABOTAGE_COUNT_RUN,
+    CH_SABOTAGE_LOSE_PART,
+    CH_SABOTAGE_LOSE_LAST_PART,
+    CH_SABOTAGE_FORGET_DONE,
+    CH_SABOTAGE_DONE_TWICE,
+    CH_SABOTAGE_START_LATE,
+    CH_SABOTAGE_SWAP_DONE,
+    CH_SABOTAGE_TELL_CLOSED,
+    CH_SABOTAGE_STOP_DRIVING,
+    CH_SABOTAGE_LOSE_ELEMENT,
+    CH_SABOTAGE_SWAP_ELEMENTS,
+    CH_SABOTAGE_WRONG_FILE,
+    CH_SABOTAGE_HARM_NEIGHBOUR,
+    CH_SABOTAGE_LOSE_EVENT,
+    CH_SABOTAGE_NO_SANDBOX,
+    CH_SABOTAGE_WRONG_ASIDE,
+    CH_SABOTAGE_LOSE_GATHERED,
+    CH_SABOTAGE_NO_DRESS,
     CH_SABOTAGES
 };
 
@@ -184,7 +223,9 @@ struct ch_host {
     bool thief;      /* a thread loops on waitpid(-1) */
     uint32_t nofile; /* its RLIMIT_NOFILE; 0: as inherited */
     enum ch_denied denied;
-    int denied_errno; /* with which; 0: ENOSYS */
+    int denied_errno;   /* with which; 0: ENOSYS */
+    bool asides;        /* libpool_call and libpool_check beside the pool */
+    bool reader_stalls; /* no event is read before the close */
     enum ch_sabotage sabotage;
 };
 
@@ -235,6 +276,9 @@ enum ch_task_kind {
     CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
     CH_TASK_HEED,          /* until it is asked to end; then works, and returns */
     CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
+    CH_TASK_EMIT,          /* sends parts of bytes each; work, end */
+    CH_TASK_HELD,          /* waits for `release` */
+    CH_TASK_TRESPASS,      /* makes a call that a sandbox forbids */
     CH_TASK_KINDS
 };
 
@@ -254,6 +298,31 @@ enum ch_grandchild_end {
     CH_END_HANG,
     CH_END_SEGV,
     CH_GRANDCHILD_ENDS
+};
+
+/* What a trespass calls. */
+enum ch_trespass {
+    CH_TRESPASS_SOCKET = 0,
+    CH_TRESPASS_EXEC,
+    CH_TRESPASS_FORK,
+    CH_TRESPASSES
+};
+
+/* How the pool gets a task's input. */
+enum ch_input {
+    CH_INPUT_COPY = 0,
+    CH_INPUT_BORROW,
+    CH_INPUT_FILE,
+    CH_INPUT_FILE_SHARED,
+    CH_INPUTS
+};
+
+/* Through libpool_map, or one by one. */
+enum ch_batch {
+    CH_BATCH_NONE = 0,
+    CH_BATCH_ANY_ORDER,
+    CH_BATCH_IN_ORDER,
+    CH_BATCHES
 };
 
 /* One `submit`: a group of equal tasks, from the load or from an action. */
@@ -281,8 +350,17 @@ struct ch_submit {
     uint32_t retry_causes; /* retry-on: as in libpool_task */
     uint32_t retry_min_ms; /* and the next: retry-pause */
     uint32_t retry_max_ms;
-    uint32_t works_at;           /* 0: no run of it does anything else */
-    uint32_t family;             /* libpool_task.kind */
+    uint32_t works_at; /* 0: no run of it does anything else */
+    uint32_t family;   /* libpool_task.kind */
+    uint32_t parts;
+    uint32_t many;  /* at a time; 0: one by one */
+    uint32_t wears; /* 0: any */
+    bool gathered;  /* taken through libpool_gather, too */
+    enum ch_trespass trespass;
+    enum ch_input input;
+    enum ch_batch batch;
+    uint32_t halt_failures;
+    bool take_late;              /* nobody takes the parts before it has ended */
     uint64_t memory_limit_bytes; /* 0: none of its own */
 };
 
@@ -315,6 +393,9 @@ enum ch_event {
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
+    CH_EVENT_PART_TAKEN,   /* written in the target; not a gate */
+    CH_EVENT_TASK_REFUSED, /* the same: libpool_submit has */
+    CH_EVENT_POOL_CLOSED,  /* the same: libpool_close has returned */
     CH_EVENTS
 };
 
@@ -473,6 +554,8 @@ enum ch_action_kind {
     CH_ACTION_NOTE,
     CH_ACTION_RECYCLE,
     CH_ACTION_DRAIN,
+    CH_ACTION_RELEASE,
+    CH_ACTION_DRESS,
     CH_ACTIONS
 };
 
@@ -530,6 +613,10 @@ struct ch_settle_action { /* SETTLE, DRAIN */
     uint64_t within_us;   /* CH_UNSET: the scenario's limit */
 };
 
+struct ch_release_action {
+    int name; /* a group of tasks */
+};
+
 struct ch_recycle_action {
     uint32_t parallel;
 };
@@ -556,6 +643,7 @@ struct ch_action {
         struct ch_settle_action settle;
         struct ch_expect_action expect;
         struct ch_recycle_action recycle;
+        struct ch_release_action release;
         uint32_t submit;  /* index into scenario.submits */
         const char *note; /* NOTE */
     };
@@ -610,6 +698,7 @@ struct ch_task_expectation {
     uint64_t code;    /* (int64_t) of it; CH_UNSET: not checked */
     uint64_t late_us; /* end minus when its timeout was due, at most; CH_UNSET: not checked */
     int certainty;    /* libpool_certainty; -1: not checked */
+    uint64_t parts;   /* taken of its last run; CH_UNSET: not checked */
 };
 
 struct ch_recovery_expectation {

@@ -153,7 +153,8 @@ extern const struct ch_key ch_keys_submit[]; /* besides those of the kind of tas
 extern const struct ch_key ch_keys_work[], ch_keys_maybe_work[], ch_keys_code[],
     ch_keys_exit_code[], ch_keys_hog[];
 extern const struct ch_key ch_keys_hog_tree[], ch_keys_leak[];
-extern const struct ch_key ch_keys_echo[], ch_keys_grandchild[], ch_keys_die[];
+extern const struct ch_key ch_keys_echo[], ch_keys_grandchild[], ch_keys_die[], ch_keys_emit[],
+    ch_keys_trespass[];
 extern const struct ch_key ch_keys_on[];
 extern const struct ch_key ch_keys_action[]; /* of every action, besides its own */
 extern const struct ch_key ch_keys_kill[], ch_keys_stop[], ch_keys_memcg[], ch_keys_pids[];
@@ -162,7 +163,7 @@ extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[], ch_keys_recycle
 extern const struct ch_key ch_keys_task[];
 
 /* Room for what any of the two below writes (its test sees to that); what is cut ends in "...". */
-#define CH_DESCRIBED_KEY_MAX 512
+#define CH_DESCRIBED_KEY_MAX 1024
 #define CH_DESCRIBED_MAX 4096
 
 /* Writes one key with its form, range and default: "min-workers=0..1024". */

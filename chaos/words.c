@@ -79,6 +79,12 @@ static const struct ch_word tasks[] = {
      "Waits until it is asked to end, works for so long, completes."},
     {"beat", CH_TASK_BEAT, 0, NULL, ch_keys_work,
      "Gives signs of life for so long, then sleeps for ever."},
+    {"emit", CH_TASK_EMIT, 0, NULL, ch_keys_emit,
+     "Sends parts; the application looks that each comes, in order, byte for byte."},
+    {"held", CH_TASK_HELD, 0, NULL, NULL,
+     "Waits until the timeline releases its group, then completes."},
+    {"trespass", CH_TASK_TRESPASS, 0, NULL, ch_keys_trespass,
+     "Makes a system call that a sandbox may forbid; it dies of SIGSYS then, or completes."},
 };
 
 static const struct ch_word triggers[] = {
@@ -138,6 +144,11 @@ static const struct ch_word events[] = {
      "A task was asked to end; its grace begins."},
     {"recycle-begun", CH_EVENT_RECYCLE_BEGUN, 0, NULL, NULL, "All workers are to be replaced."},
     {"drained", CH_EVENT_DRAINED, 0, NULL, NULL, "The last task that was left has ended."},
+    {"part-taken", CH_EVENT_PART_TAKEN, CH_EVENT_OF_TASKS, NULL, NULL,
+     "The application has taken a part that a task has sent."},
+    {"task-refused", CH_EVENT_TASK_REFUSED, CH_EVENT_OF_TASKS, NULL, NULL,
+     "libpool_submit has refused a task."},
+    {"pool-closed", CH_EVENT_POOL_CLOSED, 0, NULL, NULL, "libpool_close has returned."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)
@@ -172,8 +183,11 @@ static const struct ch_word actions[] = {
      "Waits until nothing is pending, running or starting and the pool has the strength it wants."},
     {"recycle", CH_ACTION_RECYCLE, 0, NULL, ch_keys_recycle,
      "Calls libpool_recycle: every worker is replaced."},
+    {"dress", CH_ACTION_DRESS, 0, NULL, NULL,
+     "Calls libpool_set_outfit: workers that start later wear something else; see wears=N."},
     {"drain", CH_ACTION_DRAIN, 0, NULL, ch_keys_settle,
      "Calls libpool_drain: waits until nothing is pending or running."},
+    {"release", CH_ACTION_RELEASE, 0, "release NAME", NULL, "Lets held tasks of a group go on."},
     {"note", CH_ACTION_NOTE, 0, "note \"text\"", NULL, "Writes a line into the history."},
 };
 

@@ -33,6 +33,7 @@ struct hn_case {
     uint64_t memory_limit_bytes; /* the pool's; 0: none */
     bool memory_sampled;         /* it has no cgroups for that */
     bool threads;                /* its workers are: whoever would be killed is asked */
+    bool callbacks;              /* each task has some */
 };
 
 /* I1, I5, I7: how each task ended against its kind, its start and end records and the faults. */
@@ -46,6 +47,9 @@ void hn_check_order(const struct hn_case *of, struct hn_findings *findings);
  */
 void hn_check_books(const libpool_stats *before, const libpool_stats *now,
                     struct hn_findings *findings);
+
+/* I1: what the pool told by callbacks, against what became of the tasks. */
+void hn_check_callbacks(const struct hn_case *of, struct hn_findings *findings);
 
 /* I2: a snapshot taken when all has settled, against what the target counted itself. */
 void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,

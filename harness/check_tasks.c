@@ -32,7 +32,7 @@ static bool is_harmless_signal(int number)
     return number == SIGCHLD || number == SIGURG || number == SIGWINCH || number == SIGCONT;
 }
 
-static uint32_t own_end_of_grandchild(enum hn_end end)
+static uint32_t own_end_as(enum hn_end end)
 {
     switch (end) {
     case HN_END_RETURN: return BIT(LIBPOOL_COMPLETED);
@@ -53,8 +53,10 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_ECHO:
     case HN_TASK_LEAK_FDS:
     case HN_TASK_LEAK:
+    case HN_TASK_HELD:
     case HN_TASK_HOG_TREE: return BIT(LIBPOOL_COMPLETED);
     case HN_TASK_HOG: return BIT(group->too_large ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
+    case HN_TASK_TRESPASS: return BIT(group->forbidden ? LIBPOOL_CRASH : LIBPOOL_COMPLETED);
     case HN_TASK_FAIL: return BIT(group->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_EXIT:
     case HN_TASK_EXIT_NOW: return BIT(LIBPOOL_EXIT);
@@ -70,7 +72,8 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_HEED:
     case HN_TASK_BEAT:
     case HN_TASK_BLOCK_SIGNALS: return 0;
-    case HN_TASK_GRANDCHILD: return own_end_of_grandchild(group->end);
+    case HN_TASK_EMIT:
+    case HN_TASK_GRANDCHILD: return own_end_as(group->end);
     case HN_TASK_DIE:
         if (is_harmless_signal(group->signal))
             return BIT(LIBPOOL_COMPLETED);
@@ -90,6 +93,7 @@ static int own_signal(const struct hn_group *group)
     switch (group->kind) {
     case HN_TASK_SEGV:
     case HN_TASK_STACK_OVERFLOW: return SIGSEGV;
+    case HN_TASK_TRESPASS: return group->forbidden ? SIGSYS : 0;
     case HN_TASK_ABORT: return SIGABRT;
     case HN_TASK_BUS: return SIGBUS;
     case HN_TASK_FPE: return SIGFPE;
@@ -97,6 +101,7 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_DIE: return group->signal;
     case HN_TASK_KILL_SELF: return SIGKILL;
     case HN_TASK_SCRIBBLE: return -1;
+    case HN_TASK_EMIT:
     case HN_TASK_GRANDCHILD: return group->end == HN_END_SEGV ? SIGSEGV : 0;
     case HN_TASK_NOOP:
     case HN_TASK_SLEEP:
@@ -115,6 +120,7 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_HOG_TREE:
     case HN_TASK_HEED:
     case HN_TASK_BEAT:
+    case HN_TASK_HELD:
     case HN_TASK_KINDS: break;
     }
     return 0;
@@ -180,6 +186,8 @@ static uint32_t excused(const struct view *view)
         causes |= BIT(LIBPOOL_CANCELLED);
     if (of->shut_down && hn_story_ended_ns(view->story, row) >= view->stories->shut_ns)
         causes |= BIT(LIBPOOL_SHUTDOWN);
+    if (view->group && view->group->halt_failures)
+        causes |= BIT(LIBPOOL_CANCELLED);
     if (of->may_init_fail)
         causes |= BIT(LIBPOOL_INIT_FAILED);
     if (hn_story_was_orphaned(view->stories, view->story, row))
@@ -344,6 +352,34 @@ static void check_trace(const struct view *view)
         object(view, HN_I5_ISOLATION, "a trace of its crash", "none");
 }
 
+/* Nothing is lost of who ends by itself, and no more than what was under way of who is killed. */
+static void check_parts(const struct view *view)
+{
+    const struct hn_parts *parts = &view->row->parts;
+    libpool_cause cause = view->row->cause;
+    uint32_t sent = hn_parts_sent(parts), arrived = hn_parts_arrived(parts);
+    bool whole = view->row->certainty == LIBPOOL_HAS_RUN;
+    bool kept = whole || cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT;
+    if (!view->group || view->group->kind != HN_TASK_EMIT || view->group->works_at)
+        return;
+    if (view->group->take_late && parts->runs > 1)
+        object(view, HN_I5_ISOLATION, "those that were not taken go with their run",
+               "some of %u runs", parts->runs);
+    if (!parts->over || parts->end != 0)
+        object(view, HN_I1_RESOLUTION, "its parts come to an end, told by 0", "%d", parts->end);
+    if (parts->wrong)
+        object(view, HN_I5_ISOLATION, "each part once, in order, as it was sent", "%u are not",
+               parts->wrong);
+    if (arrived < sent && kept)
+        object(view, HN_I5_ISOLATION, "what it had sent before its end", "%u of %u parts", arrived,
+               sent);
+    if (arrived > sent + !whole || parts->run > atomic_load(&parts->sent) >> 32)
+        object(view, HN_I5_ISOLATION, "no part that was not sent", "%u of %u", arrived, sent);
+    if (cause == LIBPOOL_COMPLETED && sent != view->group->parts)
+        object(view, HN_I1_RESOLUTION, "who completes has sent all", "%u of %u parts", sent,
+               view->group->parts);
+}
+
 static void check_identity(const struct view *view)
 {
     const struct hn_row *row = view->row;
@@ -361,6 +397,8 @@ static void check_identity(const struct view *view)
     if (row->echo == HN_ECHO_WRONG)
         object(view, HN_I5_ISOLATION, "the result that was sent", "%llu other bytes",
                (unsigned long long)row->data_size);
+    if (group && group->gathered && row->gathered != 1)
+        object(view, HN_I1_RESOLUTION, "gathered once", "%u times", row->gathered);
     if (row->ends != 1)
         object(view, HN_I1_RESOLUTION, "exactly one end", "%u", row->ends);
     if (row->cause == LIBPOOL_PENDING || (unsigned)row->cause >= LIBPOOL_CAUSES)
@@ -388,7 +426,7 @@ static void check_witnesses(const struct view *view)
 static void check_task(const struct view *view)
 {
     uint32_t state = atomic_load(&view->row->state);
-    if (state == HN_TASK_REFUSED) {
+    if (state == HN_TASK_REFUSED || state == HN_TASK_WITHDRAWN) {
         if (view->story->starts)
             object(view, HN_I7_CERTAINTY, "a refused task left no trace", "it was started");
         return;
@@ -399,6 +437,7 @@ static void check_task(const struct view *view)
         return;
     }
     check_identity(view);
+    check_parts(view);
     check_tail(view);
     check_trace(view);
     check_witnesses(view);

@@ -121,6 +121,34 @@ TEST(check, a_trace_has_who_crashed_and_nobody_else)
     hn_world_free(fixture.world);
 }
 
+TEST(check, I5_sees_parts_that_are_lost_or_were_never_sent)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = &fixture.world->rows[2];
+    fixture.groups[1] = (struct hn_group){
+        .count = 1, .kind = HN_TASK_EMIT, .parts = 5, .end = HN_END_SEGV, .take_late = true};
+    row->parts = (struct hn_parts){
+        .sent = UINT64_C(1) << 32 | 5, .run = 1, .taken = 5, .over = true};
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    row->parts.taken = 4; /* it has crashed: what it had sent is there */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    row->parts.taken = 7; /* one more may have been under way, two not */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    row->parts.taken = 5;
+    row->parts.wrong = 1;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    row->parts.wrong = 0;
+    row->parts.runs = 2; /* nobody took any before its end: the first run's are gone */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    row->parts.runs = 1;
+    row->parts.end = -ENOMEM;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    row->parts.end = 0;
+    row->parts.over = false;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
 TEST(check, no_clause_takes_the_room_of_another)
 {
     struct hn_findings *findings = calloc(1, sizeof *findings);

@@ -137,6 +137,9 @@ const char *hn_kind_name(uint32_t kind)
         [HN_TARGET_GONE] = "target-gone",
         [HN_NOTE] = "note",
         [HN_ERRAND] = "errand",
+        [HN_PART] = "part-taken",
+        [HN_TOLD_STARTED] = "told-started",
+        [HN_TOLD_DONE] = "told-done",
     };
     if (kind >= HN_POOL && kind < HN_KINDS)
         return libpool_event_name((libpool_event_kind)(kind - HN_POOL));
@@ -146,11 +149,20 @@ const char *hn_kind_name(uint32_t kind)
 const char *hn_call_name(enum hn_call call)
 {
     static const char *const names[HN_CALLS] = {
-        [HN_CALL_OPEN] = "libpool_open",         [HN_CALL_SUBMIT] = "libpool_submit",
-        [HN_CALL_WAIT] = "libpool_future_wait",  [HN_CALL_CANCEL] = "libpool_future_cancel",
-        [HN_CALL_SHUTDOWN] = "libpool_shutdown", [HN_CALL_CLOSE] = "libpool_close",
-        [HN_CALL_STATS] = "libpool_stats_read",  [HN_CALL_RECYCLE] = "libpool_recycle",
-        [HN_CALL_DRAIN] = "libpool_drain",       [HN_CALL_CANCEL_GROUP] = "libpool_cancel_group",
+        [HN_CALL_OPEN] = "libpool_open",
+        [HN_CALL_SUBMIT] = "libpool_submit",
+        [HN_CALL_WAIT] = "libpool_future_wait",
+        [HN_CALL_CANCEL] = "libpool_future_cancel",
+        [HN_CALL_SHUTDOWN] = "libpool_shutdown",
+        [HN_CALL_CLOSE] = "libpool_close",
+        [HN_CALL_STATS] = "libpool_stats_read",
+        [HN_CALL_RECYCLE] = "libpool_recycle",
+        [HN_CALL_DRAIN] = "libpool_drain",
+        [HN_CALL_CANCEL_GROUP] = "libpool_cancel_group",
+        [HN_CALL_DISPATCH] = "libpool_dispatch",
+        [HN_CALL_SET_OUTFIT] = "libpool_set_outfit",
+        [HN_CALL_SUBMIT_MANY] = "libpool_submit_many",
+        [HN_CALL_MAP] = "libpool_map",
     };
     return (unsigned)call < HN_CALLS ? names[call] : "?";
 }

@@ -46,6 +46,9 @@ enum hn_kind {
     HN_TARGET_GONE,  /* code, signal: how it ended */
     HN_NOTE,         /* a: the step */
     HN_ERRAND,       /* in the worker that a gate held: its errand is done; code: descriptors */
+    HN_PART,         /* in the target: a part of its was taken; b: its rank, from 1 */
+    HN_TOLD_STARTED, /* in the target: a callback; a: task id if it has ended; cause */
+    HN_TOLD_DONE,    /* the same, of an end */
     HN_POOL = 32,    /* HN_POOL + libpool_event_kind: the pool's own event; a: task id, b: number */
     HN_KINDS = HN_POOL + LIBPOOL_EVENT_KINDS
 };
@@ -62,6 +65,10 @@ enum hn_call {
     HN_CALL_RECYCLE,
     HN_CALL_DRAIN,
     HN_CALL_CANCEL_GROUP,
+    HN_CALL_DISPATCH,
+    HN_CALL_SET_OUTFIT,
+    HN_CALL_SUBMIT_MANY,
+    HN_CALL_MAP,
     HN_CALLS
 };
 

@@ -72,6 +72,19 @@ int hn_outfit_make(const struct hn_outfit *wanted, struct hn_outfit_given *given
     return wanted->deal_cpus ? add_cpus(given) : 0;
 }
 
+int hn_outfit_change(libpool *pool, const libpool_outfit *wearing, uint32_t times)
+{
+    char text[32];
+    const char *environment[HN_VARIABLES_MAX + 1];
+    libpool_outfit outfit = wearing ? *wearing : (libpool_outfit){.size = sizeof outfit};
+    for (uint32_t i = 0; i < outfit.environment_count; i++)
+        environment[i] = outfit.environment[i];
+    snprintf(text, sizeof text, HN_DRESS_VARIABLE "=%u", times);
+    environment[outfit.environment_count++] = text;
+    outfit.environment = environment;
+    return libpool_set_outfit(pool, &outfit);
+}
+
 void hn_outfit_init_failed(const struct hn_outfit *wanted, uint64_t failures)
 {
     if (!wanted->directory_late || failures != wanted->directory_late)
@@ -138,6 +151,17 @@ static bool has_variables(const struct hn_outfit_given *given)
         all = all && there && strcmp(there, value) == 0;
     }
     return all;
+}
+
+void hn_outfit_check_change(uint32_t times, struct hn_findings *findings)
+{
+    char wanted[16];
+    const char *there = getenv(HN_DRESS_VARIABLE);
+    snprintf(wanted, sizeof wanted, "%u", times);
+    if (!there || strcmp(there, wanted) != 0)
+        hn_findings_add(findings, HN_I5_ISOLATION, "the worker's environment",
+                        "what libpool_set_outfit was given", "change %s, not %s",
+                        there ? there : "none", wanted);
 }
 
 static bool is_null_device(int fd)

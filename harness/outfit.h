@@ -43,6 +43,13 @@ struct hn_outfit_given {
 /* In the target, whose memory the workers inherit. 0, or -errno. */
 int hn_outfit_make(const struct hn_outfit *wanted, struct hn_outfit_given *given);
 
+/*
+ * In the target: the same with one variable more, which tells how often it was changed. *wearing is what the
+ * workers had before, NULL for nothing.
+ */
+#define HN_DRESS_VARIABLE "CHAOS_DRESS"
+int hn_outfit_change(libpool *pool, const libpool_outfit *wearing, uint32_t times);
+
 /* In the target: an initializer has failed; the directory comes when that was the last to miss it. */
 void hn_outfit_init_failed(const struct hn_outfit *wanted, uint64_t failures);
 
@@ -51,6 +58,9 @@ void hn_outfit_put_away(const struct hn_outfit *wanted);
 
 /* In a worker whose output is kept: the task's line. */
 void hn_outfit_say(const struct hn_outfit *wanted, uint32_t task);
+
+/* In a worker: I5 when it does not wear what the pool was given at that change. */
+void hn_outfit_check_change(uint32_t times, struct hn_findings *findings);
 
 /* What a result has of it. */
 enum hn_tail {

@@ -70,9 +70,52 @@ void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call)
         call->b += 60000000000u;
 }
 
+bool hn_sabotage_part(enum hn_sabotage how, const struct hn_parts *parts)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    bool inner = how == HN_SABOTAGE_LOSE_PART && parts->taken == 1;
+    bool last = how == HN_SABOTAGE_LOSE_LAST_PART &&
+                hn_parts_arrived(parts) + 1 == hn_parts_sent(parts);
+    return (inner || last) && !atomic_flag_test_and_set(&told);
+}
+
 uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns)
 {
     return how == HN_SABOTAGE_WAKE_LATE ? woken_ns + 1000000000u : woken_ns;
+}
+
+uint64_t hn_sabotage_element(enum hn_sabotage how, uint64_t element)
+{
+    if (how == HN_SABOTAGE_LOSE_ELEMENT && element == 0)
+        return UINT64_MAX;
+    return how == HN_SABOTAGE_SWAP_ELEMENTS && element < 2 ? 1 - element : element;
+}
+
+/* Of the first task whose end is told; the callbacks come one after the other. */
+void hn_sabotage_told(enum hn_sabotage how, struct hn_history *history,
+                      const struct hn_record *record)
+{
+    static struct hn_record held;
+    static bool told;
+    bool ends = record->kind == HN_TOLD_DONE, first = ends && !told;
+    told |= first;
+    if (how == HN_SABOTAGE_START_LATE && record->kind == HN_TOLD_STARTED && !held.kind) {
+        held = *record;
+        return;
+    }
+    if (how == HN_SABOTAGE_SWAP_DONE && first) {
+        held = *record;
+        return;
+    }
+    if (how != HN_SABOTAGE_FORGET_DONE || !first)
+        hn_history_append(history, record);
+    bool late = how == HN_SABOTAGE_START_LATE && ends && record->task == held.task;
+    if ((late || (how == HN_SABOTAGE_SWAP_DONE && ends)) && held.kind) {
+        hn_history_append(history, &held);
+        held.kind = how == HN_SABOTAGE_SWAP_DONE ? 0 : held.kind;
+    }
+    if (how == HN_SABOTAGE_DONE_TWICE && first)
+        hn_history_append(history, record);
 }
 
 void hn_sabotage_open(enum hn_sabotage how)
@@ -116,7 +159,14 @@ static void take_signal(int number)
     (void)number;
 }
 
-void hn_sabotage_close(enum hn_sabotage how, const struct hn_world *world)
+static void tell_again(struct hn_history *history)
+{
+    struct hn_record record = hn_record_of(HN_TOLD_DONE);
+    record.task = 0;
+    hn_history_append(history, &record);
+}
+
+void hn_sabotage_close(enum hn_sabotage how, struct hn_world *world)
 {
     pthread_t thread;
     if (how == HN_SABOTAGE_LEAK_FD)
@@ -133,6 +183,8 @@ void hn_sabotage_close(enum hn_sabotage how, const struct hn_world *world)
         kill(world->sentinel.pid, SIGTERM);
     else if (how == HN_SABOTAGE_TAKE_SIGNAL)
         signal(SIGUSR1, take_signal);
+    else if (how == HN_SABOTAGE_TELL_CLOSED)
+        tell_again(&world->history);
     else if (how == HN_SABOTAGE_OWN_CHILD && fork() == 0)
         _exit(0);
 }

@@ -10,6 +10,8 @@
 #ifndef HARNESS_SABOTAGE_H
 #define HARNESS_SABOTAGE_H
 
+#include <stdbool.h>
+
 #include <libpool.h>
 
 #include "harness/history.h"
@@ -45,9 +47,27 @@ enum hn_sabotage {
     HN_SABOTAGE_SHAM_FAULT,      /* a fault is claimed to have struck and did nothing */
     HN_SABOTAGE_RECYCLE_ALL,     /* I3: a recycle takes all workers at once */
     HN_SABOTAGE_COUNT_RUN,       /* I7: a result tells of a run that never was */
+    HN_SABOTAGE_LOSE_PART,       /* I5: a part is missing between two others */
+    HN_SABOTAGE_LOSE_LAST_PART,  /* I5: the last one of a task is */
+    HN_SABOTAGE_FORGET_DONE,     /* I1: one end is not told by its callback */
+    HN_SABOTAGE_DONE_TWICE,      /* I1: one is told twice */
+    HN_SABOTAGE_START_LATE,      /* I1: one start is told behind the end */
+    HN_SABOTAGE_SWAP_DONE,       /* I1: two ends are told in the wrong order */
+    HN_SABOTAGE_TELL_CLOSED,     /* I1: one is told when the pool is closed */
+    HN_SABOTAGE_STOP_DRIVING,    /* I3: the application's loop sees its pool's descriptor no more */
+    HN_SABOTAGE_LOSE_ELEMENT,    /* I1: the result of one element is not handed over */
+    HN_SABOTAGE_SWAP_ELEMENTS,   /* I5: those of two are, in each other's place */
+    HN_SABOTAGE_WRONG_FILE,      /* I5: a shared input has a byte that nobody wrote */
+    HN_SABOTAGE_HARM_NEIGHBOUR,  /* I5: a task of the pool beside kills its worker */
+    HN_SABOTAGE_LOSE_EVENT,      /* I2: an event that was kept is not there */
+    HN_SABOTAGE_NO_SANDBOX,      /* I1: workers are not confined, as they are told to be */
+    HN_SABOTAGE_WRONG_ASIDE,     /* I1: a call without a pool comes to something else */
+    HN_SABOTAGE_LOSE_GATHERED,   /* I1: one end is not told by its gather */
+    HN_SABOTAGE_NO_DRESS,        /* I5: workers do not get the outfit that they are to have */
     HN_SABOTAGES
 };
 
+struct hn_parts;
 struct hn_row;
 struct hn_world;
 
@@ -56,10 +76,17 @@ void hn_sabotage_result(enum hn_sabotage how, struct hn_row *row);
 void hn_sabotage_stats(enum hn_sabotage how, libpool_stats *stats);
 void hn_sabotage_event(enum hn_sabotage how, struct hn_record *record);
 void hn_sabotage_call(enum hn_sabotage how, struct hn_record *call);
+/* Before a part is looked at: true when it is not to be. */
+bool hn_sabotage_part(enum hn_sabotage how, const struct hn_parts *parts);
 uint64_t hn_sabotage_wake(enum hn_sabotage how, uint64_t woken_ns);
+/* Whose result this is said to be; UINT64_MAX: nobody's. */
+uint64_t hn_sabotage_element(enum hn_sabotage how, uint64_t element);
+/* Writes down what a callback has told. */
+void hn_sabotage_told(enum hn_sabotage how, struct hn_history *history,
+                      const struct hn_record *record);
 /* Before open. */
 void hn_sabotage_open(enum hn_sabotage how);
 /* After close, before the judge looks for residue. */
-void hn_sabotage_close(enum hn_sabotage how, const struct hn_world *world);
+void hn_sabotage_close(enum hn_sabotage how, struct hn_world *world);
 
 #endif

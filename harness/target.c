@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <libpool_sandbox.h>
+
 #include "harness/check.h"
 #include "harness/clock.h"
 #include "harness/target_inner.h"
@@ -47,7 +49,8 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task)
     if (error != STRANGE_ERRNO)
         hn_findings_add(&world->findings, HN_I11_HOST, hn_call_name(timing->call),
                         "errno as it was", "errno %d after it returned %d", error, code);
-    if (timing->call == HN_CALL_STATS && took_ns < (uint64_t)timing->bound_ms * HN_MS)
+    bool often = timing->call == HN_CALL_STATS || timing->call == HN_CALL_DISPATCH;
+    if (often && took_ns < (uint64_t)timing->bound_ms * HN_MS)
         return; /* hundreds a second, all alike */
     struct hn_record record = hn_record_of(HN_CALL);
     record.task = task;
@@ -80,6 +83,20 @@ static int do_recycle(struct hn_target *target, uint32_t parallel)
         parallel = UINT32_MAX;
     struct hn_timing timing = hn_call_begin(target, HN_CALL_RECYCLE, SHUTDOWN_SLACK_MS);
     int rc = libpool_recycle(target->pool, parallel);
+    hn_call_end(&timing, rc, HN_NONE);
+    return rc;
+}
+
+static int do_dress(struct hn_target *target)
+{
+    const libpool_outfit *wearing = hn_outfit_is_any(&target->options->outfit)
+                                        ? &target->outfit.outfit
+                                        : NULL;
+    target->dressed++;
+    if (target->options->sabotage == HN_SABOTAGE_NO_DRESS)
+        return 0;
+    struct hn_timing timing = hn_call_begin(target, HN_CALL_SET_OUTFIT, SHUTDOWN_SLACK_MS);
+    int rc = hn_outfit_change(target->pool, wearing, target->dressed);
     hn_call_end(&timing, rc, HN_NONE);
     return rc;
 }
@@ -140,10 +157,16 @@ static void leave_pool(struct hn_target *target)
     pthread_mutex_unlock(&target->lock);
     atomic_store(&target->stopping, 1);
     hn_futex_wake(&target->stopping);
-    pthread_join(target->observer, NULL);
+    if (target->options->driven)
+        hn_target_stop_driver(target);
+    else
+        pthread_join(target->observer, NULL);
     pthread_join(target->sampler, NULL);
+    hn_target_ring(target); /* nobody else does from here on */
     if (target->options->thief)
         pthread_join(target->thief, NULL);
+    if (target->options->asides)
+        pthread_join(target->aside, NULL);
 }
 
 /* The last numbers that the pool gives are read when nobody but us uses it any more. */
@@ -161,10 +184,12 @@ static int do_close(struct hn_target *target)
         hn_check_books(any ? &last : NULL, &target->world->answer, &target->world->findings);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_CLOSE, CLOSE_BOUND_MS);
     libpool_close(target->pool);
+    target->pool = NULL; /* before it is known to be closed */
     hn_call_end(&timing, 0, HN_NONE);
+    hn_target_ring(target);
+    hn_neighbour_close(target->neighbour);
     rc = rc ? rc : libpool_governor_close(target->governor);
     target->governor = NULL;
-    target->pool = NULL;
     pthread_join(target->collector, NULL);
     for (uint32_t i = 0; i < target->waiters_count; i++)
         pthread_join(target->waiters[i], NULL);
@@ -198,6 +223,7 @@ static int perform(struct hn_target *target, const struct hn_command *command)
     case HN_COMMAND_EMPTY_FDS: return do_empty_fds(target);
     case HN_COMMAND_DRAIN: return do_drain(target, command->deadline_ns);
     case HN_COMMAND_RECYCLE: return do_recycle(target, command->nth);
+    case HN_COMMAND_DRESS: return do_dress(target);
     case HN_COMMAND_CLOSE: return do_close(target);
     case HN_COMMAND_QUIT: return do_quit(target);
     case HN_COMMANDS: break;
@@ -263,8 +289,9 @@ static int open_pool(struct hn_target *target)
     const struct hn_target_options *given = target->options;
     libpool_options options = given->pool;
     options.size = sizeof options;
-    options.event_buffer = EVENTS_KEPT;
-    options.initializer = given->initializer == HN_CALLBACK_NONE ? NULL : hn_worker_initialize;
+    options.event_buffer = given->event_buffer ? given->event_buffer : EVENTS_KEPT;
+    bool initializes = given->initializer != HN_CALLBACK_NONE || given->sandbox;
+    options.initializer = initializes ? hn_worker_initialize : NULL;
     options.finalizer = given->finalizer == HN_CALLBACK_NONE ? NULL : hn_worker_finalize;
     options.name = "target";
     if (options.start == LIBPOOL_SPAWN && hn_outfit_is_any(&given->outfit))
@@ -284,11 +311,18 @@ static int open_pool(struct hn_target *target)
         return rc;
     hn_tasks_bind(target->world, given->initializer, given->initializer_fails, given->finalizer,
                   &target->pool, given->sabotage);
+    if (given->sandbox)
+        hn_tasks_bind_sandbox(libpool_sandbox_profile, given->sandbox);
     if (given->governor_limit)
         rc = libpool_governor_open(&target->governor, given->governor_limit);
     if (rc)
         return rc;
     options.governor = target->governor;
+    if (given->neighbour)
+        rc = hn_neighbour_open(&target->neighbour, given->neighbour, target->governor,
+                               given->sabotage, &target->world->findings);
+    if (rc)
+        return rc;
     hn_sabotage_open(given->sabotage);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
     rc = libpool_open(&target->pool, &options);
@@ -314,7 +348,9 @@ static int start_waiters(struct hn_target *target)
 
 static int start_threads(struct hn_target *target)
 {
-    int rc = pthread_create(&target->observer, NULL, hn_target_observer, target);
+    int rc = target->options->driven
+                 ? hn_target_start_driver(target)
+                 : pthread_create(&target->observer, NULL, hn_target_observer, target);
     if (rc == 0)
         rc = pthread_create(&target->sampler, NULL, hn_target_sampler, target);
     if (rc == 0)
@@ -325,6 +361,10 @@ static int start_threads(struct hn_target *target)
         rc = pthread_create(&target->loader, NULL, hn_target_loader, target);
     if (rc == 0 && target->options->thief)
         rc = pthread_create(&target->thief, NULL, hn_host_thief, target);
+    target->asides = (struct hn_asides){&target->stopping, target->options->sabotage,
+                                        &target->world->findings};
+    if (rc == 0 && target->options->asides)
+        rc = pthread_create(&target->aside, NULL, hn_asides_run, &target->asides);
     return -rc;
 }
 
@@ -347,6 +387,7 @@ static void free_futures(struct hn_target *target)
     uint32_t count = atomic_load(&target->world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
         hn_target_look_again(target, task);
+        hn_target_take_input(target, task);
         libpool_future_free(target->futures[task]);
     }
 }
@@ -383,7 +424,10 @@ static int init(struct hn_target *target)
     pthread_cond_init(&target->changed, NULL);
     target->futures = calloc(HN_TASKS_MAX, sizeof *target->futures);
     target->filled_fds = calloc(HN_FDS_MAX, sizeof *target->filled_fds);
-    return target->futures && target->filled_fds ? 0 : -ENOMEM;
+    target->tellers = calloc(HN_TASKS_MAX, sizeof *target->tellers);
+    target->kept = calloc(HN_TASKS_MAX, sizeof *target->kept);
+    bool all = target->futures && target->filled_fds && target->tellers && target->kept;
+    return all ? 0 : -ENOMEM;
 }
 
 static int begin(struct hn_target *target)

@@ -22,7 +22,6 @@
 #include "harness/tasks.h"
 #include "harness/world.h"
 
-#define HN_GROUPS_MAX 64  /* with the probe's, which is the last */
 #define HN_WAITERS_MAX 64 /* tasks of groups that are awaited one by one */
 
 enum hn_disposition {
@@ -30,6 +29,14 @@ enum hn_disposition {
     HN_DISPOSITION_IGNORE,
     HN_DISPOSITION_HANDLER,
     HN_DISPOSITIONS
+};
+
+/* LIBPOOL_CALLBACKS, or those of a driven pool. */
+enum hn_telling {
+    HN_TELLING_NONE = 0,
+    HN_TELLING_ALL,
+    HN_TELLING_STALL, /* the first end that is told is held until all other tasks have ended */
+    HN_TELLINGS
 };
 
 struct hn_target_options {
@@ -48,6 +55,13 @@ struct hn_target_options {
     uint32_t groups_count;
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
+    enum hn_telling telling;
+    bool asides;           /* a thread calls what opens a pool for one moment, see asides.h */
+    const char *sandbox;   /* a profile of libpool_sandbox_profile; NULL: none */
+    bool reader_stalls;    /* nobody reads events before the pool is to be closed */
+    uint32_t event_buffer; /* 0: large enough for all */
+    uint32_t neighbour;    /* workers of a second pool; 0: there is none */
+    bool driven;           /* LIBPOOL_NO_THREAD: by an event loop of the target's */
 };
 
 enum hn_command_kind {
@@ -62,6 +76,7 @@ enum hn_command_kind {
     HN_COMMAND_CLOSE,   /* the numbers as STATS, then libpool_close */
     HN_COMMAND_DRAIN,   /* deadline_ns; reply: what it returned */
     HN_COMMAND_RECYCLE, /* nth: parallel; reply: what it returned */
+    HN_COMMAND_DRESS,   /* reply: what libpool_set_outfit returned */
     HN_COMMAND_QUIT,    /* takes the second snapshot and leaves; no reply: the target is gone */
     HN_COMMANDS
 };

@@ -6,16 +6,32 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "harness/asides.h"
+#include "harness/neighbour.h"
 #include "harness/target.h"
 
 #define HN_HANDS 4 /* threads that take commands */
 #define HN_FDS_MAX 32768
 #define HN_PIDS_MAX 4100 /* the slots of the largest pool, and the zygote's place */
 
+/* What a task's callbacks are called with. */
+struct hn_teller {
+    struct hn_target *target;
+    uint32_t task;
+};
+
+/* An input that the pool has not copied: it stays until the task has ended. */
+struct hn_kept {
+    struct hn_order *order; /* NULL: nothing is kept */
+    size_t size;
+    int fd; /* -1: it is no file */
+};
+
 struct hn_target {
     const struct hn_target_options *options;
     struct hn_world *world;
     libpool_governor *governor;
+    struct hn_neighbour *neighbour;
     libpool *pool;
     const char *object; /* with the tasks; NULL: they are functions of the target */
     int command_fd;
@@ -42,7 +58,17 @@ struct hn_target {
     _Atomic int32_t pids[HN_PIDS_MAX]; /* whom the pool has told of; the last: its zygote */
     _Atomic bool shut;                 /* a shutdown has begun: strength 0 is what the pool wants */
     struct hn_outfit_given outfit;
-    uint64_t init_failures; /* that the observer has read of */
+    uint32_t dressed;          /* changes of the outfit */
+    uint64_t init_failures;    /* that the observer has read of */
+    uint64_t events_read;      /* the number of the last one */
+    struct hn_teller *tellers; /* by row */
+    struct hn_kept *kept;      /* the same */
+    _Atomic uint32_t telling;  /* callbacks that are under way */
+    _Atomic uint32_t stalled;
+    struct hn_asides asides;
+    pthread_t aside;
+    pthread_t driver;
+    int drive_fd; /* wakes it */
 };
 
 /* One call into the pool, timed against its bound and watched for what it does to errno. */
@@ -58,6 +84,20 @@ void hn_call_end(const struct hn_timing *timing, int code, uint32_t task);
 /* target_load.c */
 /* How many of them were not offered to the pool. */
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
+/* A row for a task that is about to be offered; HN_NONE: no room. */
+uint32_t hn_target_take_row(struct hn_target *target, uint32_t group);
+struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t group, uint32_t task,
+                                      size_t *size);
+/*
+ * The task that is offered; the wrapper finds in its input what to do, and hn_target_take_input takes that
+ * back. 0, or -errno.
+ */
+int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                      uint32_t task, libpool_task *offered);
+void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc,
+                            libpool_future *future);
+void hn_target_note_collected(struct hn_target *target, uint32_t task,
+                              const libpool_result *result);
 void *hn_target_loader(void *target);
 void *hn_target_collector(void *target);
 void *hn_target_waiter(void *target);
@@ -70,6 +110,47 @@ int hn_target_probe(struct hn_target *target, uint64_t deadline_ns);
 void *hn_target_observer(void *target);
 void *hn_target_sampler(void *target);
 int hn_target_settle(struct hn_target *target, uint64_t deadline_ns);
+
+/* Reads what events there are, waiting so long for the first. False: none will come any more. */
+bool hn_target_observe(struct hn_target *target, int timeout_ms);
+/* When the pool is about to be closed: what is left. */
+void hn_target_read_kept(struct hn_target *target);
+/* Every task but that one has ended, and nobody is about to submit another. */
+bool hn_target_others_ended(struct hn_target *target, uint32_t task);
+
+/* target_batch.c */
+void hn_target_map(struct hn_target *target, uint32_t number, const struct hn_group *group);
+
+/* target_many.c */
+/* So many of a group by libpool_submit_many. The row of the first; HN_NONE: none was offered. */
+uint32_t hn_target_submit_many(struct hn_target *target, uint32_t number,
+                               const struct hn_group *what, uint32_t count);
+
+/* target_gather.c */
+/* Those of the group whose first row this is, each as it ends. */
+void hn_target_gather(struct hn_target *target, uint32_t first);
+
+/* target_input.c */
+/* Fills in the input, and keeps the order until it is taken back. 0, or -errno of a file. */
+int hn_target_give_input(struct hn_target *target, uint32_t task, const struct hn_group *what,
+                         struct hn_order *order, size_t size, libpool_task *offered);
+void hn_target_take_input(struct hn_target *target, uint32_t task);
+bool hn_target_file_is_right(struct hn_target *target, uint32_t task, bool completed);
+
+/* target_told.c */
+void hn_target_started(libpool_future *future, void *teller);
+void hn_target_done(libpool_future *future, void *teller);
+
+/* target_drive.c */
+/* 0, or an errno. */
+int hn_target_start_driver(struct hn_target *target);
+void hn_target_stop_driver(struct hn_target *target);
+/* Something has changed: whoever waits for it looks again. */
+void hn_target_ring(struct hn_target *target);
+/* As libpool_future_wait and libpool_future_part, but in a driven pool: there nothing is driven by it. */
+int hn_target_await(struct hn_target *target, libpool_future *future, uint64_t deadline_ns);
+int hn_target_next_part(struct hn_target *target, libpool_future *future, const void **data,
+                        size_t *size);
 
 /* target_host.c */
 int hn_host_prepare(const struct hn_target_options *options);

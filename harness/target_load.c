@@ -12,8 +12,7 @@
 
 /* ---- Submitting ------------------------------------------------------------------------------ */
 
-/* A row for a task that is about to be offered; HN_NONE: no room. */
-static uint32_t take_row(struct hn_target *target, uint32_t group)
+uint32_t hn_target_take_row(struct hn_target *target, uint32_t group)
 {
     struct hn_world *world = target->world;
     uint32_t index = atomic_load(&world->tasks_count);
@@ -31,8 +30,8 @@ static uint32_t take_row(struct hn_target *target, uint32_t group)
     return index;
 }
 
-static struct hn_order *make_order(const struct hn_group *what, uint32_t group, uint32_t task,
-                                   size_t *size)
+struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t group, uint32_t task,
+                                      size_t *size)
 {
     uint64_t payload = what->kind == HN_TASK_ECHO ? what->bytes : 0;
     *size = sizeof(struct hn_order) + payload;
@@ -48,21 +47,18 @@ static struct hn_order *make_order(const struct hn_group *what, uint32_t group, 
     return order;
 }
 
-/* Offers one task; the wrapper finds in its input what to do. */
-static int offer(struct hn_target *target, const struct hn_group *what, uint32_t group,
-                 uint32_t task, libpool_future **future)
+int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                      uint32_t task, libpool_task *offered)
 {
     size_t size;
-    struct hn_order *order = make_order(what, group, task, &size);
+    struct hn_order *order = hn_target_make_order(what, group, task, &size);
     if (!order)
         return -ENOMEM;
-    libpool_task offered = {
-        .size = sizeof offered,
+    *offered = (libpool_task){
+        .size = sizeof *offered,
         .function = target->object ? NULL : hn_task_run,
         .object = target->object,
         .symbol = target->object ? "chaos_task" : NULL,
-        .input = order,
-        .input_size = size,
         .priority = what->priority,
         .group = group + UINT64_C(1),
         .run_timeout_ms = what->run_timeout_ms,
@@ -77,15 +73,35 @@ static int offer(struct hn_target *target, const struct hn_group *what, uint32_t
         .kind = what->family,
         .memory_limit_bytes = what->memory_limit_bytes,
     };
+    if (target->options->telling) {
+        target->tellers[task] = (struct hn_teller){target, task};
+        offered->started = hn_target_started;
+        offered->done = hn_target_done;
+        offered->callback_arg = &target->tellers[task];
+    }
+    int error = hn_target_give_input(target, task, what, order, size, offered);
+    if (error)
+        hn_target_take_input(target, task);
+    return error;
+}
+
+static int offer(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                 uint32_t task, libpool_future **future)
+{
+    libpool_task offered;
     int bound_ms = what->wait_ms < 0 ? -1 : what->wait_ms + SUBMIT_SLACK_MS;
+    int error = hn_target_prepare(target, what, group, task, &offered);
+    if (error)
+        return error;
     struct hn_timing timing = hn_call_begin(target, HN_CALL_SUBMIT, bound_ms);
     int rc = libpool_submit(target->pool, &offered, what->wait_ms, future);
     hn_call_end(&timing, rc, task);
-    free(order);
+    if (rc || what->input == HN_INPUT_COPY)
+        hn_target_take_input(target, task);
     return rc;
 }
 
-static void note_offered(struct hn_target *target, uint32_t task, int rc, libpool_future *future)
+void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc, libpool_future *future)
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(rc ? HN_REFUSED : HN_SUBMITTED);
@@ -127,26 +143,55 @@ static uint32_t submit_one(struct hn_target *target, uint32_t number, const stru
 {
     libpool_future *future = NULL;
     pthread_mutex_lock(&target->submissions);
-    uint32_t task = take_row(target, number);
+    uint32_t task = hn_target_take_row(target, number);
     if (task != HN_NONE) {
         int rc = offer(target, what, number, task, &future);
-        note_offered(target, task, rc, future);
+        hn_target_note_offered(target, task, rc, future);
     }
     pthread_mutex_unlock(&target->submissions);
     return task;
 }
 
+/* So many at a time. A row of the first, or HN_NONE. */
+static uint32_t submit_some(struct hn_target *target, uint32_t number, const struct hn_group *what,
+                            uint32_t count)
+{
+    if (what->many == 0)
+        return submit_one(target, number, what);
+    pthread_mutex_lock(&target->submissions);
+    uint32_t task = hn_target_submit_many(target, number, what, count);
+    pthread_mutex_unlock(&target->submissions);
+    return task;
+}
+
+static int submit_batch(struct hn_target *target, uint32_t number, const struct hn_group *group)
+{
+    if (!begin_submitting(target))
+        return (int)group->count;
+    hn_target_map(target, number, group);
+    end_submitting(target);
+    return 0;
+}
+
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
 {
-    for (uint32_t i = 0; i < group->count; i++) {
+    uint32_t first = HN_NONE;
+    if (group->batch)
+        return submit_batch(target, number, group);
+    uint32_t most = group->many ? group->many : 1, some;
+    for (uint32_t i = 0; i < group->count; i += some) {
         uint32_t task = HN_NONE;
+        some = group->count - i < most ? group->count - i : most;
         if (begin_submitting(target)) {
-            task = submit_one(target, number, group);
+            task = submit_some(target, number, group, some);
             end_submitting(target);
         }
         if (task == HN_NONE)
             return (int)(group->count - i);
+        first = i == 0 ? task : first;
     }
+    if (group->gathered)
+        hn_target_gather(target, first);
     return 0;
 }
 
@@ -166,14 +211,25 @@ void *hn_target_loader(void *argument)
 
 /* ---- Collecting ------------------------------------------------------------------------------ */
 
-static void compare_echo(const struct hn_target *target, uint32_t task,
-                         const libpool_result *result)
+/* What it has written into its file, whatever it came to. */
+static void look_at_file(struct hn_target *target, uint32_t task, const libpool_result *result)
+{
+    bool completed = result->cause == LIBPOOL_COMPLETED;
+    if (result->data_size || !hn_target_file_is_right(target, task, completed))
+        target->world->rows[task].echo = HN_ECHO_WRONG;
+}
+
+static void compare_echo(struct hn_target *target, uint32_t task, const libpool_result *result)
 {
     struct hn_row *row = &target->world->rows[task];
-    if (row->group >= target->options->groups_count || result->cause != LIBPOOL_COMPLETED)
+    if (row->group >= target->options->groups_count)
         return;
     const struct hn_group *what = &target->options->groups[row->group];
     if (what->kind != HN_TASK_ECHO || what->works_at)
+        return;
+    if (what->input == HN_INPUT_FILE_SHARED)
+        look_at_file(target, task, result);
+    if (what->input == HN_INPUT_FILE_SHARED || result->cause != LIBPOOL_COMPLETED)
         return;
     bool exact = result->data_size == what->bytes &&
                  hn_payload_matches(result->data, result->data_size, task);
@@ -206,13 +262,14 @@ static enum hn_trace read_trace(const libpool_options *options, const libpool_re
     return length > 0 ? HN_TRACE_THERE : HN_TRACE_NONE;
 }
 
-static void note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)
+void hn_target_note_collected(struct hn_target *target, uint32_t task, const libpool_result *result)
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(HN_COLLECTED);
     copy_result(row, result);
     row->ends++;
     compare_echo(target, task, result);
+    hn_target_take_input(target, task);
     row->tail = hn_outfit_read_tail(&target->options->outfit, task, result);
     row->trace = read_trace(&target->options->pool, result);
     hn_sabotage_result(target->options->sabotage, row);
@@ -231,7 +288,7 @@ static void note_collected(struct hn_target *target, uint32_t task, const libpoo
 /* Waits for a future that ends sometime. */
 static void collect(struct hn_target *target, uint32_t task, libpool_future *future)
 {
-    int rc = libpool_future_wait(future, -1);
+    int rc = hn_target_await(target, future, HN_NEVER);
     const libpool_result *result = libpool_future_result(future);
     if (rc || !result) {
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_future_wait(-1)",
@@ -239,14 +296,14 @@ static void collect(struct hn_target *target, uint32_t task, libpool_future *fut
                         result ? "a result" : "no result", task);
         return;
     }
-    note_collected(target, task, result);
+    hn_target_note_collected(target, task, result);
 }
 
 /* Once more, when the pool is gone: what a future has said it says for ever. */
 void hn_target_look_again(struct hn_target *target, uint32_t task)
 {
     const struct hn_row *row = &target->world->rows[task];
-    if (atomic_load(&row->state) != HN_TASK_COLLECTED)
+    if (atomic_load(&row->state) != HN_TASK_COLLECTED || !target->futures[task])
         return;
     const libpool_result *result = libpool_future_result(target->futures[task]);
     bool same = result && result->task_id == row->task_id && result->cause == row->cause &&
@@ -331,6 +388,30 @@ static bool take_awaited(struct hn_target *target, uint32_t *task, libpool_futur
     return found;
 }
 
+static void note_part(struct hn_target *target, uint32_t task, const void *data, size_t size)
+{
+    struct hn_row *row = &target->world->rows[task];
+    if (!hn_parts_note(&row->parts, task, data, size))
+        return;
+    struct hn_record record = hn_record_of(HN_PART);
+    record.group = row->group;
+    record.task = task;
+    record.b = row->parts.taken;
+    hn_history_append(&target->world->history, &record);
+}
+
+/* All that come, to the last. */
+static void take_parts(struct hn_target *target, uint32_t task, libpool_future *future)
+{
+    struct hn_parts *parts = &target->world->rows[task].parts;
+    const void *data;
+    size_t size;
+    while ((parts->end = hn_target_next_part(target, future, &data, &size)) == 1)
+        if (!hn_sabotage_part(target->options->sabotage, parts))
+            note_part(target, task, data, size);
+    parts->over = true;
+}
+
 /* The collector waits for one after the other; what is told of time needs somebody who does not. */
 void *hn_target_waiter(void *argument)
 {
@@ -338,9 +419,14 @@ void *hn_target_waiter(void *argument)
     libpool_future *future;
     uint32_t task;
     while (take_awaited(target, &task, &future)) {
-        if (libpool_future_wait(future, -1) == 0)
+        const struct hn_group *what = &target->options->groups[target->world->rows[task].group];
+        if (what->kind == HN_TASK_EMIT && !what->take_late)
+            take_parts(target, task, future);
+        if (hn_target_await(target, future, HN_NEVER) == 0)
             target->world->rows[task].awaited_ns = hn_sabotage_wake(target->options->sabotage,
                                                                     hn_clock_ns());
+        if (what->kind == HN_TASK_EMIT && what->take_late)
+            take_parts(target, task, future);
     }
     return NULL;
 }
@@ -397,20 +483,23 @@ int hn_target_cancel(struct hn_target *target, uint32_t group, uint32_t nth)
     return cancelled;
 }
 
-static void record_cancelled(struct hn_target *target, uint32_t task)
+static void record_cancelled(struct hn_target *target, uint32_t task, int outcome)
 {
     struct hn_record record = hn_record_of(HN_CALL);
     record.task = task;
-    record.code = LIBPOOL_CANCEL_DEQUEUED;
+    record.code = outcome;
     record.signal = -1; /* told of each, timed once */
     record.a = HN_CALL_CANCEL;
     hn_history_append(&target->world->history, &record);
 }
 
-/* Each task of a group has to have ended, and as many of them as it says by this call. */
+/*
+ * Each task of a group has to have ended, and as many of them as it says by this call. Those that have a
+ * grace may go on, asked to end, and end as cancelled meanwhile. How many were cancelled or asked.
+ */
 int hn_target_cancel_group(struct hn_target *target, uint32_t group)
 {
-    int64_t before = 0, after = 0;
+    int64_t before = 0, after = 0, asked = 0;
     uint32_t count = atomic_load(&target->world->tasks_count), left = 0;
     bool asks = target->options->groups[group].grace_ms > 0; /* those may go on for so long */
     for (uint32_t task = 0; task < count; task++)
@@ -421,17 +510,21 @@ int hn_target_cancel_group(struct hn_target *target, uint32_t group)
     for (uint32_t task = 0; task < count; task++) {
         if (target->world->rows[task].group != group)
             continue;
-        left += !asks && target->futures[task] && !result_of(target, task);
-        after += is_cancelled(target, task);
-        if (is_cancelled(target, task))
-            record_cancelled(target, task);
+        bool goes_on = target->futures[task] && !result_of(target, task);
+        bool cancelled = !goes_on && is_cancelled(target, task);
+        left += goes_on && !asks;
+        asked += goes_on && asks;
+        after += cancelled;
+        if (cancelled || (goes_on && asks))
+            record_cancelled(target, task,
+                             cancelled ? LIBPOOL_CANCEL_DEQUEUED : LIBPOOL_CANCEL_ASKED);
     }
-    if (left || after - before != ended)
+    if (left || after - before < ended || (!asks && after - before != ended))
         hn_findings_add(&target->world->findings, HN_I1_RESOLUTION, "libpool_cancel_group",
                         "all have ended, as many by it as it says",
                         "%lld; %lld are cancelled now, %lld before, %u go on", (long long)ended,
                         (long long)after, (long long)before, left);
-    return (int)ended;
+    return (int)(after - before + asked);
 }
 
 /* Waits until the collector has the probe's row. Its cause, or -ETIMEDOUT. */
@@ -441,7 +534,7 @@ static int await_probe(struct hn_target *target, uint32_t task, uint64_t deadlin
     libpool_future *future = target->futures[task];
     if (row->error)
         return row->error;
-    int rc = libpool_future_wait(future, hn_clock_left_ms(deadline_ns));
+    int rc = hn_target_await(target, future, deadline_ns);
     if (rc)
         return rc;
     return (int)libpool_future_result(future)->cause;

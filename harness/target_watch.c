@@ -68,26 +68,85 @@ static void check_end(struct hn_target *target, int rc)
                         "an event, -ETIMEDOUT or -ESHUTDOWN", "%d", rc);
 }
 
+static void read_event(struct hn_target *target, const libpool_event *event)
+{
+    check_gap(target, target->events_read, event->number);
+    target->events_read = event->number;
+    note_event(target, event);
+    note_process(target, event);
+    if (event->kind == LIBPOOL_EVENT_INIT_FAILED)
+        hn_outfit_init_failed(&target->options->outfit, ++target->init_failures);
+}
+
+/* The reader that stalls: so long it does something else. */
+static bool look_away(struct hn_target *target, int timeout_ms)
+{
+    hn_futex_wait(&target->stopping, 0, hn_clock_ns() + (uint64_t)timeout_ms * HN_MS);
+    return true;
+}
+
+static void complain_of_events(struct hn_target *target, const char *expected, uint64_t read,
+                               uint64_t first, uint64_t last)
+{
+    hn_findings_add(&target->world->findings, HN_I2_BOOKS, "libpool_event_next, late", expected,
+                    "%llu, from %llu to %llu", (unsigned long long)read, (unsigned long long)first,
+                    (unsigned long long)last);
+}
+
+/*
+ * What is kept for a reader that comes late are the newest ones, as many as there is room for, without a
+ * gap; their numbers tell how many it missed. Each task alone has two: it was received, and has ended.
+ */
+static void read_kept(struct hn_target *target)
+{
+    libpool_event event = {.size = sizeof event};
+    uint64_t room = target->options->event_buffer, read = 0, first = 0, last = 0;
+    bool lies = target->options->sabotage == HN_SABOTAGE_LOSE_EVENT;
+    while (libpool_event_next(target->pool, &event, 0) == 0) {
+        if (lies && read == 1) {
+            lies = false;
+            continue;
+        }
+        if (read++ == 0)
+            first = event.number;
+        else if (event.number != last + 1)
+            complain_of_events(target, "no gap between those that are kept", read, first,
+                               event.number);
+        last = event.number;
+    }
+    if (read != (last < room || !room ? last : room))
+        complain_of_events(target, "as many as there is room for", read, first, last);
+    if (last < target->accepted * 2)
+        complain_of_events(target, "at least two for each task", read, first, last);
+}
+
+void hn_target_read_kept(struct hn_target *target)
+{
+    if (target->options->reader_stalls)
+        read_kept(target);
+    else
+        hn_target_observe(target, 0);
+}
+
+bool hn_target_observe(struct hn_target *target, int timeout_ms)
+{
+    libpool_event event = {.size = sizeof event};
+    int rc;
+    if (target->options->reader_stalls)
+        return look_away(target, timeout_ms);
+    while ((rc = libpool_event_next(target->pool, &event, timeout_ms)) == 0)
+        read_event(target, &event);
+    check_end(target, rc);
+    return rc == -ETIMEDOUT;
+}
+
 void *hn_target_observer(void *argument)
 {
     struct hn_target *target = argument;
-    uint64_t last = 0;
-    for (;;) {
-        libpool_event event = {.size = sizeof event};
-        bool stopping = atomic_load(&target->stopping);
-        int rc = libpool_event_next(target->pool, &event, stopping ? 0 : OBSERVE_MS);
-        if (rc == 0) {
-            check_gap(target, last, event.number);
-            last = event.number;
-            note_event(target, &event);
-            note_process(target, &event);
-            if (event.kind == LIBPOOL_EVENT_INIT_FAILED)
-                hn_outfit_init_failed(&target->options->outfit, ++target->init_failures);
-        } else if (rc != -ETIMEDOUT || stopping) {
-            check_end(target, rc);
-            return NULL;
-        }
-    }
+    while (!atomic_load(&target->stopping) && hn_target_observe(target, OBSERVE_MS))
+        ;
+    hn_target_read_kept(target);
+    return NULL;
 }
 
 /* ---- Numbers ---------------------------------------------------------------------------------- */
@@ -116,8 +175,7 @@ static void take_sample(struct hn_target *target, libpool_stats *last, bool *any
     hn_sample_write(&target->world->sample, &now, time_ns);
     *last = now;
     *any = true;
-    atomic_fetch_add(&target->tick, 1);
-    hn_futex_wake(&target->tick);
+    hn_target_ring(target);
 }
 
 void *hn_target_sampler(void *argument)
@@ -135,22 +193,30 @@ void *hn_target_sampler(void *argument)
 
 /* ---- Strength --------------------------------------------------------------------------------- */
 
-static bool all_collected(const struct hn_world *world)
+static bool all_collected(const struct hn_world *world, uint32_t except)
 {
     uint32_t count = atomic_load(&world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
         uint32_t state = atomic_load(&world->rows[task].state);
-        if (state == HN_TASK_OFFERED || state == HN_TASK_ACCEPTED)
+        if ((state == HN_TASK_OFFERED || state == HN_TASK_ACCEPTED) && task != except)
             return false;
     }
     return true;
+}
+
+bool hn_target_others_ended(struct hn_target *target, uint32_t task)
+{
+    pthread_mutex_lock(&target->lock);
+    bool idle = target->loaded && target->submitting == 0;
+    pthread_mutex_unlock(&target->lock);
+    return idle && all_collected(target->world, task);
 }
 
 /* A pool that has not noticed a death yet looks settled: those it holds for alive have to live. */
 static bool all_live(const struct hn_target *target, const libpool_stats *stats)
 {
     uint64_t workers = 0;
-    if (target->shut)
+    if (target->shut || target->options->reader_stalls)
         return true; /* nobody is held for alive, and no event tells that the zygote has left */
     for (uint32_t i = 0; i < HN_PIDS_MAX; i++) {
         struct hn_process process;
@@ -181,10 +247,7 @@ static bool settles_now(struct hn_target *target, uint64_t since_ns)
     uint64_t time_ns;
     if (!hn_sample_read(&target->world->sample, &stats, &time_ns) || time_ns < since_ns)
         return false;
-    pthread_mutex_lock(&target->lock);
-    bool idle = target->loaded && target->submitting == 0;
-    pthread_mutex_unlock(&target->lock);
-    return idle && all_collected(target->world) && is_settled(target, &stats) &&
+    return hn_target_others_ended(target, HN_NONE) && is_settled(target, &stats) &&
            all_live(target, &stats);
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +28,9 @@ static struct {
     libpool *const *pool;
     enum hn_sabotage sabotage;
     const struct hn_outfit *wanted;
-    const struct hn_outfit_given *given; /* NULL: nothing in particular */
+    const struct hn_outfit_given *given;                /* NULL: nothing in particular */
+    int (*confine)(libpool_worker *worker, void *name); /* NULL: to nothing */
+    const char *sandbox;
 } bound;
 
 struct run {
@@ -53,6 +56,12 @@ void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit
 {
     bound.wanted = wanted;
     bound.given = given;
+}
+
+void hn_tasks_bind_sandbox(int (*confine)(libpool_worker *worker, void *name), const char *name)
+{
+    bound.confine = confine;
+    bound.sandbox = name;
 }
 
 /* ---- Payloads and descriptors ------------------------------------------------------------- */
@@ -229,8 +238,20 @@ static int do_hog_tree(const struct run *run)
     return code;
 }
 
+/* The same again when it is run again. */
+static int turn_over(const struct run *run)
+{
+    uint8_t *bytes = (uint8_t *)(uintptr_t)run->payload;
+    hn_payload_fill(bytes, run->order->payload_size, run->order->task);
+    for (size_t i = 0; i < run->order->payload_size; i++)
+        bytes[i] = (uint8_t)~bytes[i];
+    return 0;
+}
+
 static int do_echo(const struct run *run)
 {
+    if (run->order->what.input == HN_INPUT_FILE_SHARED)
+        return turn_over(run);
     return libpool_reply(run->worker, run->payload, run->order->payload_size);
 }
 
@@ -379,10 +400,8 @@ static int do_kill_self(const struct run *run)
     hang();
 }
 
-static int do_grandchild(const struct run *run)
+static int end_as(const struct hn_group *what, int rc)
 {
-    const struct hn_group *what = &run->order->what;
-    int rc = hn_descend(&bound.world->history, run->order);
     sleep_us(what->work_us);
     switch (what->end) {
     case HN_END_RETURN: return rc;
@@ -391,6 +410,19 @@ static int do_grandchild(const struct run *run)
     case HN_ENDS: break;
     }
     return -EINVAL;
+}
+
+static int do_grandchild(const struct run *run)
+{
+    return end_as(&run->order->what, hn_descend(&bound.world->history, run->order));
+}
+
+static int do_emit(const struct run *run)
+{
+    const struct hn_order *order = run->order;
+    struct hn_parts *parts = &bound.world->rows[order->task].parts;
+    return end_as(&order->what, hn_parts_send(run->worker, parts, order->task, order->what.parts,
+                                              order->what.bytes));
 }
 
 #define LOOK_US 1000
@@ -404,15 +436,49 @@ static int do_heed(const struct run *run)
     return 0;
 }
 
+/* The last time when its work is over, not before: however long a sleep took. */
 static int do_beat(const struct run *run)
 {
-    uint64_t begun_ns = hn_clock_ns(), work_ns = run->order->what.work_us * HN_US;
-    for (uint64_t ns = 0; ns < work_ns; ns = hn_clock_ns() - begun_ns) {
+    uint64_t begun_ns = hn_clock_ns(), work_ns = run->order->what.work_us * HN_US, ns;
+    do {
+        ns = hn_clock_ns() - begun_ns;
         if (libpool_worker_progress(run->worker, ns, work_ns, "it beats"))
             return -EPROTO;
-        sleep_us(LOOK_US);
-    }
+        if (ns < work_ns)
+            sleep_us(LOOK_US);
+    } while (ns < work_ns);
     hang();
+}
+
+static int do_held(const struct run *run)
+{
+    _Atomic uint32_t *released = &bound.world->released[run->order->group % HN_GROUPS_MAX];
+    while (!atomic_load(released))
+        hn_futex_wait(released, 0, HN_NEVER);
+    return 0;
+}
+
+static int do_trespass(const struct run *run)
+{
+    pid_t child;
+    int fd;
+    switch (run->order->what.trespass) {
+    case HN_TRESPASS_SOCKET:
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0)
+            close(fd);
+        break;
+    case HN_TRESPASS_EXEC: execl("/nowhere", "nowhere", NULL); break;
+    case HN_TRESPASS_FORK:
+        child = fork();
+        if (child == 0)
+            _exit(0);
+        if (child > 0)
+            waitpid(child, NULL, 0);
+        break;
+    case HN_TRESPASSES: return -EINVAL;
+    }
+    return 0;
 }
 
 /* ---- The wrapper ----------------------------------------------------------------------------- */
@@ -447,6 +513,9 @@ static int perform(const struct run *run)
         [HN_TASK_LEAK] = do_leak,
         [HN_TASK_HEED] = do_heed,
         [HN_TASK_BEAT] = do_beat,
+        [HN_TASK_EMIT] = do_emit,
+        [HN_TASK_HELD] = do_held,
+        [HN_TASK_TRESPASS] = do_trespass,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;
@@ -505,6 +574,8 @@ int hn_task_run(libpool_worker *worker, const void *input, size_t input_size)
         hn_history_append(&bound.world->history, &start);
     if (bound.given)
         hn_outfit_check(bound.wanted, bound.given, &bound.world->findings);
+    if (order->what.wears)
+        hn_outfit_check_change(order->what.wears, &bound.world->findings);
     int code = works_now(order) ? 0 : perform(&run);
     struct hn_record end = task_event(HN_TASK_END, &run);
     end.code = code;
@@ -556,7 +627,10 @@ int hn_worker_initialize(libpool_worker *worker, void *arg)
     struct hn_record event = worker_event(HN_WORKER_INIT, worker);
     (void)arg;
     pass(&event);
-    return misbehave(bound.initializer);
+    int rc = misbehave(bound.initializer);
+    if (rc == 0 && bound.confine && bound.sabotage != HN_SABOTAGE_NO_SANDBOX)
+        rc = bound.confine(worker, (void *)(uintptr_t)bound.sandbox);
+    return rc;
 }
 
 void hn_worker_finalize(libpool_worker *worker, void *arg)

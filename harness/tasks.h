@@ -49,6 +49,9 @@ enum hn_task_kind {
     HN_TASK_LEAK,     /* touches bytes, sleeps work, keeps them */
     HN_TASK_HEED,     /* until it is asked to end; then work */
     HN_TASK_BEAT,     /* signs of life during work, then none */
+    HN_TASK_EMIT,     /* parts of bytes each, then work, then end */
+    HN_TASK_HELD,     /* until its group is released */
+    HN_TASK_TRESPASS, /* makes a system call that a sandbox forbids */
     HN_TASK_KINDS
 };
 
@@ -67,6 +70,31 @@ enum hn_end {
     HN_END_HANG,
     HN_END_SEGV,
     HN_ENDS
+};
+
+/* What TRESPASS calls. Harmless where it is allowed. */
+enum hn_trespass {
+    HN_TRESPASS_SOCKET = 0,
+    HN_TRESPASS_EXEC,
+    HN_TRESPASS_FORK,
+    HN_TRESPASSES
+};
+
+/* How the pool gets a task's input. */
+enum hn_input {
+    HN_INPUT_COPY = 0,
+    HN_INPUT_BORROW,
+    HN_INPUT_FILE,
+    HN_INPUT_FILE_SHARED, /* ECHO turns each byte over there, and replies nothing */
+    HN_INPUTS
+};
+
+/* Through libpool_map, or one by one. */
+enum hn_batch {
+    HN_BATCH_NONE = 0,
+    HN_BATCH_ANY_ORDER,
+    HN_BATCH_IN_ORDER,
+    HN_BATCHES
 };
 
 /* One submit statement: a group of equal tasks. */
@@ -92,7 +120,17 @@ struct hn_group {
     uint32_t children; /* HOG_TREE */
     uint32_t retries, retry_causes, retry_min_ms, retry_max_ms; /* as in libpool_task */
     uint32_t family;                                            /* libpool_task.kind */
-    uint32_t works_at;           /* from this run on it completes; 0: each run does the same */
+    uint32_t works_at; /* from this run on it completes; 0: each run does the same */
+    uint32_t parts;    /* EMIT */
+    enum hn_trespass trespass;
+    uint32_t many;  /* so many at a time, by libpool_submit_many; 0: one by one */
+    uint32_t wears; /* the change of outfit that its workers have to wear; 0: any */
+    bool gathered;  /* the group is taken through libpool_gather, too */
+    bool forbidden; /* TRESPASS: by the sandbox of its pool, so it dies of SIGSYS */
+    enum hn_input input;
+    enum hn_batch batch;
+    uint32_t halt_failures;      /* of a batch; 0: never */
+    bool take_late;              /* EMIT: nobody takes a part before the task has ended */
     uint64_t memory_limit_bytes; /* as in libpool_task */
 };
 
@@ -124,6 +162,9 @@ void hn_tasks_bind(struct hn_world *world, enum hn_callback initializer, uint32_
 
 /* What each task's worker has to wear: looked at before each task. */
 void hn_tasks_bind_outfit(const struct hn_outfit *wanted, const struct hn_outfit_given *given);
+
+/* In the target, too: each initializer ends with a call of it (libpool_sandbox_profile, and its name). */
+void hn_tasks_bind_sandbox(int (*confine)(libpool_worker *worker, void *name), const char *name);
 
 /* The functions for libpool_task and libpool_options. */
 int hn_task_run(libpool_worker *worker, const void *input, size_t input_size);

@@ -19,10 +19,12 @@
 #include "harness/gate.h"
 #include "harness/history.h"
 #include "harness/outfit.h"
+#include "harness/parts.h"
 #include "harness/procfs.h"
 #include "harness/snapshot.h"
 
 #define HN_TASKS_MAX 65536
+#define HN_GROUPS_MAX 64 /* with the probe's, which is the last */
 #define HN_RECORDS_MAX (1u << 20)
 #define HN_CENSUS_MAX 256
 #define HN_MEMFD_NAME "chaos-world"
@@ -33,7 +35,8 @@ enum hn_task_state {
     HN_TASK_OFFERED, /* libpool_submit is under way */
     HN_TASK_REFUSED, /* error says why */
     HN_TASK_ACCEPTED,
-    HN_TASK_COLLECTED /* its future has ended; the result is below */
+    HN_TASK_COLLECTED, /* its future has ended; the result is below */
+    HN_TASK_WITHDRAWN  /* by its batch, before the pool had it */
 };
 
 enum hn_echo {
@@ -72,6 +75,8 @@ struct hn_row {
     enum hn_tail tail;
     enum hn_trace trace;
     _Atomic uint32_t runs; /* begun, counted by the workers of a task that works at some time */
+    struct hn_parts parts;
+    uint32_t gathered; /* so often its end was told by a gather */
 };
 
 /*
@@ -112,7 +117,8 @@ struct hn_world {
     struct hn_census census; /* by the guardian: to the last `census` command */
     struct hn_process target, sentinel;
     _Atomic uint32_t initializer_runs;
-    _Atomic uint32_t tasks_count;  /* rows in use */
+    _Atomic uint32_t tasks_count;             /* rows in use */
+    _Atomic uint32_t released[HN_GROUPS_MAX]; /* futex: by the judge, what HELD tasks wait for */
     char pool_cgroup[HN_PATH_MAX]; /* by the guardian, for libpool_options.cgroup; "": default */
     uint64_t oom_kills;            /* by the guardian: counted in the workers' cgroups */
     char oom_source[160];
