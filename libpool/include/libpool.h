@@ -1062,6 +1062,7 @@ typedef struct libpool_stats {
     uint64_t admission_pauses;          /* so often there was no memory left to start tasks */
     uint32_t admission_paused;          /* gauge: 1 while tasks wait for that */
     uint32_t reserved;                  /* 0 */
+    uint64_t workers_waiting;           /* gauge: busy, in libpool_worker_call */
 } libpool_stats;
 
 /* Fills *stats. */

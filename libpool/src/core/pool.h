@@ -26,6 +26,11 @@
  * initializer or finalizer) is DYING until it has left by itself: KILL only says that it may. Nobody and
  * nothing is given up: KILLING lasts until the last one has left.
  *
+ * Waiting. A task may wait for others that it has submitted. As long as it does its worker does not count
+ * against max_workers, so there is always room for those it waits for: no more than waiting_workers wait at
+ * once, the next one is refused. Nobody waits for a place to go on: when its wait ends it counts again,
+ * though there may be as many others by then. Nothing waits in its channel: that was recalled before WAITS.
+ *
  * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
  * did not come in time.
@@ -49,6 +54,7 @@ struct lp_pool_config {
     uint32_t min_workers, max_workers;
     uint32_t spare_workers;    /* kept ready beyond those that are wanted, run nothing themselves */
     uint32_t workers_limit;    /* what a resize may raise max_workers to; at least max_workers */
+    uint32_t waiting_workers;  /* that may wait for other tasks; not if governed */
     uint32_t tasks_per_worker; /* 0: no matter how many */
     uint64_t max_age_ns;       /* 0: no matter how old */
     uint32_t jitter_percent;   /* how much less than these two a worker may be given */
@@ -123,6 +129,7 @@ struct lp_pool {
     bool made_room;                      /* in the backlog, since that was told last */
     uint64_t run_ns;                     /* how long a task takes, as far as can be foreseen */
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
+    uint32_t waiting;                    /* of the busy, those whose task waits for others */
 
     uint64_t random; /* for what workers are given */
     uint64_t retry_random;
@@ -199,6 +206,10 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
  * `parallel` workers are missing, and is replaced. -EINVAL, -ESHUTDOWN.
  */
 int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
+/* 0: the task of a busy worker may wait for others; -EDEADLK: as many do; -ESHUTDOWN; -ECANCELED. */
+int lp_pool_may_wait(const struct lp_pool *pool, uint32_t slot);
+/* 0: as many more tasks would be taken, with so much input; -EAGAIN, -E2BIG. */
+int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
 void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT, RECALLED */
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);
@@ -231,6 +242,10 @@ bool lp_pool_end_run(struct lp_pool *pool, uint32_t task, struct lp_outcome *out
 void lp_pool_blame(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
+/* Workers that run something, and don't wait for others to do so. */
+uint32_t lp_pool_active(const struct lp_pool *pool);
+/* Nothing is run but what waits. */
+bool lp_pool_runs_nothing(const struct lp_pool *pool);
 /* More are ready than are ever wanted: one of them leaves as it falls idle. */
 bool lp_pool_is_excessive(const struct lp_pool *pool);
 /* A death's classification from facts alone. */

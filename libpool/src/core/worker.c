@@ -60,6 +60,12 @@ static uint32_t take_number(struct lp_pool *pool)
     return number;
 }
 
+static void stop_waiting(struct lp_pool *pool, uint32_t slot)
+{
+    pool->waiting -= pool->workers[slot].waiting;
+    pool->workers[slot].waiting = false;
+}
+
 /* The one place where a worker changes its state. */
 static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state)
 {
@@ -74,6 +80,7 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         pool->places.overdue--;
     if (worker->state == LP_WORKER_BUSY && pool->favourite == slot)
         pool->favourite = LP_NONE;
+    stop_waiting(pool, slot);
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -146,6 +153,7 @@ static void launch(struct lp_pool *pool, uint32_t slot, uint32_t index)
     struct lp_task *task = &pool->tasks.table[index];
     pool->workers[slot].task = index;
     pool->workers[slot].launched_ns = pool->now_ns;
+    pool->workers[slot].waited_ns = 0;
     pool->workers[slot].asked = LIBPOOL_PENDING;
     pool->workers[slot].soft_signal = 0;
     if (!task->launched)
@@ -207,6 +215,7 @@ static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
 {
     struct lp_worker *worker = &pool->workers[slot];
     uint32_t task = worker->task;
+    stop_waiting(pool, slot);
     worker->task = LP_NONE;
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
@@ -704,7 +713,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
 {
     struct lp_worker *worker = &pool->workers[slot];
     struct lp_task *task = &pool->tasks.table[worker->task];
-    if (event->task_id != task->id) {
+    if (event->task_id != task->id || worker->waiting) {
         lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
         return;
     }
@@ -745,6 +754,37 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     bool recycled = worker->tasks_limit && worker->tasks_done >= worker->tasks_limit;
     if (worker->leave || recycled)
         lp_worker_retire(pool, slot);
+}
+
+/* Whoever is refused goes on: the one who told of it asks, too, and answers. */
+static void waits(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    if (event->task_id != pool->tasks.table[worker->task].id || worker->waiting || worker->queued) {
+        lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+        return;
+    }
+    if (lp_pool_may_wait(pool, slot))
+        return;
+    worker->waiting = true;
+    pool->waiting++;
+    pool->made_room = true; /* for a task that takes its place */
+}
+
+/* Its silence counts from here on. */
+static void waited(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    struct lp_worker *worker = &pool->workers[slot];
+    const struct lp_task *task = &pool->tasks.table[worker->task];
+    if (!worker->waiting)
+        return;
+    stop_waiting(pool, slot);
+    worker->waited_ns = pool->now_ns;
+    uint64_t look_ns = pool->now_ns + task->spec.heartbeat_ns;
+    if (task->spec.heartbeat_ns && worker->asked == LIBPOOL_PENDING &&
+        (!worker->deadline_ns || worker->deadline_ns > look_ns))
+        lp_worker_set_deadline(pool, slot, look_ns);
 }
 
 static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -881,6 +921,8 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, aged,    busy_overran, retire_overran, kill_overran,  untold,  unproven),
     [LP_EVENT_RECALLED]       = ROW(nothing, nothing,       nothing,      nothing, recalled,     nothing,        nothing,       nothing, nothing),
     [LP_EVENT_WEIGHED]        = ROW(nothing, nothing,       weighed,      weighed, weighed,      weighed,        nothing,       nothing, nothing),
+    [LP_EVENT_WAITS]          = ROW(nothing, corrupt,       corrupt,      corrupt, waits,        corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_WAITED]         = ROW(nothing, nothing,       nothing,      nothing, waited,       nothing,        nothing,       nothing, nothing),
 };
 #undef ROW
 // clang-format on
@@ -911,6 +953,8 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
     const struct lp_worker *worker = &pool->workers[slot];
     bool has_task = worker->state != LP_WORKER_VACANT && worker->task != LP_NONE;
     if (worker->state == LP_WORKER_BUSY && !has_task)
+        return false;
+    if (worker->waiting && (worker->state != LP_WORKER_BUSY || worker->queued))
         return false;
     if (holds_number(pool, worker->state) && !pool->numbers[worker->number])
         return false;
