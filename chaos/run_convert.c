@@ -11,7 +11,7 @@ _Static_assert((int)CH_TASK_ECHO == (int)HN_TASK_ECHO, "task kinds");
 _Static_assert((int)CH_TASK_STACK_OVERFLOW == (int)HN_TASK_STACK_OVERFLOW, "task kinds");
 _Static_assert((int)CH_TASK_GRANDCHILD == (int)HN_TASK_GRANDCHILD, "task kinds");
 _Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
-_Static_assert((int)CH_TASK_BEAT == (int)HN_TASK_BEAT, "task kinds");
+_Static_assert((int)CH_TASK_CALL == (int)HN_TASK_CALL, "task kinds");
 _Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
 _Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
 _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
@@ -50,6 +50,8 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .retry_max_ms = submit->retry_max_ms,
         .works_at = submit->works_at,
         .family = submit->family,
+        .subs = submit->subs,
+        .depth = submit->depth,
     };
 }
 
@@ -87,6 +89,7 @@ static libpool_options options_of(const struct ch_pool *pool)
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
         .spare_workers = pool->spare_workers,
+        .waiting_workers = pool->waiting_workers,
         .idle_timeout_ms = pool->idle_timeout_ms,
         .ageing_ms = pool->ageing_ms,
         .tasks_per_worker = pool->tasks_per_worker,

@@ -78,6 +78,7 @@ struct ch_pool {
     uint32_t min_workers;
     uint32_t max_workers;
     uint32_t spare_workers;
+    uint32_t waiting_workers;
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
     uint32_t idle_timeout_ms;
@@ -235,6 +236,7 @@ enum ch_task_kind {
     CH_TASK_LEAK,          /* touches bytes, sleeps work, keeps them */
     CH_TASK_HEED,          /* until it is asked to end; then works, and returns */
     CH_TASK_BEAT,          /* gives signs of life while it works, then hangs */
+    CH_TASK_CALL,          /* has other tasks work, and waits for them */
     CH_TASK_KINDS
 };
 
@@ -281,8 +283,9 @@ struct ch_submit {
     uint32_t retry_causes; /* retry-on: as in libpool_task */
     uint32_t retry_min_ms; /* and the next: retry-pause */
     uint32_t retry_max_ms;
-    uint32_t works_at; /* 0: no run of it does anything else */
-    uint32_t family;   /* libpool_task.kind */
+    uint32_t works_at;    /* 0: no run of it does anything else */
+    uint32_t family;      /* libpool_task.kind */
+    uint32_t subs, depth; /* call */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */

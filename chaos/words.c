@@ -79,6 +79,8 @@ static const struct ch_word tasks[] = {
      "Waits until it is asked to end, works for so long, completes."},
     {"beat", CH_TASK_BEAT, 0, NULL, ch_keys_work,
      "Gives signs of life for so long, then sleeps for ever."},
+    {"call", CH_TASK_CALL, 0, NULL, ch_keys_call,
+     "Has others of its pool work and waits for them; who may not wait works by itself."},
 };
 
 static const struct ch_word triggers[] = {

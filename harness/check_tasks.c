@@ -53,6 +53,7 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_ECHO:
     case HN_TASK_LEAK_FDS:
     case HN_TASK_LEAK:
+    case HN_TASK_CALL:
     case HN_TASK_HOG_TREE: return BIT(LIBPOOL_COMPLETED);
     case HN_TASK_HOG: return BIT(group->too_large ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_FAIL: return BIT(group->code ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
@@ -115,6 +116,7 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_HOG_TREE:
     case HN_TASK_HEED:
     case HN_TASK_BEAT:
+    case HN_TASK_CALL:
     case HN_TASK_KINDS: break;
     }
     return 0;

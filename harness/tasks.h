@@ -49,8 +49,11 @@ enum hn_task_kind {
     HN_TASK_LEAK,     /* touches bytes, sleeps work, keeps them */
     HN_TASK_HEED,     /* until it is asked to end; then work */
     HN_TASK_BEAT,     /* signs of life during work, then none */
+    HN_TASK_CALL,     /* has others of its pool work, `subs` of them, `depth` deep */
     HN_TASK_KINDS
 };
+
+#define HN_SUBS_MAX 64u /* of one CALL */
 
 enum hn_style {
     HN_STYLE_PLAIN = 0,
@@ -92,7 +95,8 @@ struct hn_group {
     uint32_t children; /* HOG_TREE */
     uint32_t retries, retry_causes, retry_min_ms, retry_max_ms; /* as in libpool_task */
     uint32_t family;                                            /* libpool_task.kind */
-    uint32_t works_at; /* from this run on it completes; 0: each run does the same */
+    uint32_t works_at;    /* from this run on it completes; 0: each run does the same */
+    uint32_t subs, depth; /* CALL */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

@@ -100,6 +100,13 @@ struct hn_role {
     uint32_t initializer_fails;
 };
 
+/* Of tasks that tasks have submitted: by the workers. They have no row. */
+struct hn_calls {
+    _Atomic uint64_t called; /* asked for and not refused, or still under way */
+    _Atomic uint64_t begun;
+    _Atomic uint64_t told[LIBPOOL_CAUSES_MAX]; /* how they ended, by what their callers were told */
+};
+
 struct hn_world {
     int judge_pid; /* who holds... */
     int memory_fd; /* ...a descriptor of this memory, of this number */
@@ -111,6 +118,7 @@ struct hn_world {
     libpool_stats answer;    /* by the target: to the last `stats` command */
     struct hn_census census; /* by the guardian: to the last `census` command */
     struct hn_process target, sentinel;
+    struct hn_calls calls;
     _Atomic uint32_t initializer_runs;
     _Atomic uint32_t tasks_count;  /* rows in use */
     char pool_cgroup[HN_PATH_MAX]; /* by the guardian, for libpool_options.cgroup; "": default */

@@ -116,7 +116,7 @@ static void answer(libpool *pool, uint32_t slot, const struct lp_message *call, 
 
 static int admit(libpool *pool, uint32_t slot, const struct lp_message *message)
 {
-    int error = lp_pool_may_wait(&pool->core, slot);
+    int error = lp_waiting_may(&pool->core, slot);
     if (!error)
         error = lp_pool_has_room(&pool->core, message->count, message->bytes);
     if (error == -EAGAIN || error == -ESHUTDOWN)

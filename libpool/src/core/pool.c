@@ -212,7 +212,7 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
     if (pool->tasks.table[index].state == LP_TASK_RUNNING)
         count_run(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
-    if (pool->config.admits && lp_pool_runs_nothing(pool))
+    if (pool->config.admits && lp_waiting_all(pool))
         pool->made_room = true; /* one may always run, however little memory is free */
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
@@ -306,16 +306,6 @@ static uint32_t most_ready(const struct lp_pool *pool)
     return pool->config.max_workers + pool->config.spare_workers + pool->config.waiting_workers;
 }
 
-uint32_t lp_pool_active(const struct lp_pool *pool)
-{
-    return pool->in_state[LP_WORKER_BUSY] - pool->waiting;
-}
-
-bool lp_pool_runs_nothing(const struct lp_pool *pool)
-{
-    return pool->tasks.running == pool->waiting;
-}
-
 static uint32_t ready_workers(const struct lp_pool *pool)
 {
     return pool->in_state[LP_WORKER_IDLE] + pool->in_state[LP_WORKER_BUSY];
@@ -353,7 +343,7 @@ bool lp_pool_is_excessive(const struct lp_pool *pool)
 /* An idle worker that may be given a task. */
 static bool has_free_worker(const struct lp_pool *pool)
 {
-    return pool->idle_newest != LP_NONE && lp_pool_active(pool) < pool->config.max_workers;
+    return pool->idle_newest != LP_NONE && lp_waiting_others(pool) < pool->config.max_workers;
 }
 
 static bool may_begin_one(const struct lp_pool *pool)
@@ -662,7 +652,7 @@ static void settle_overdue(struct lp_pool *pool)
 static bool uninitialisable(const struct lp_pool *pool)
 {
     return pool->initializer_failures >= pool->config.initializer_failures &&
-           pool->in_state[LP_WORKER_IDLE] == 0 && lp_pool_active(pool) == 0;
+           pool->in_state[LP_WORKER_IDLE] == 0 && lp_waiting_others(pool) == 0;
 }
 
 static void fail_uninitialisable(struct lp_pool *pool)
@@ -828,12 +818,6 @@ static void tick(struct lp_pool *pool)
 
 /* ---- the door ------------------------------------------------------------------------------- */
 
-/* What one that runs waits for is run as long as that is. */
-static bool takes_inside(const struct lp_pool *pool)
-{
-    return pool->phase <= LP_PHASE_DRAINING && !pool->cancel_pending;
-}
-
 static void settle(struct lp_pool *pool)
 {
     pool->more = pool->unsettled = false;
@@ -890,20 +874,11 @@ int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes)
     return fits ? 0 : -EAGAIN;
 }
 
-int lp_pool_may_wait(const struct lp_pool *pool, uint32_t slot)
-{
-    if (pool->workers[slot].asked != LIBPOOL_PENDING)
-        return -ECANCELED;
-    if (!takes_inside(pool))
-        return -ESHUTDOWN;
-    return pool->waiting < pool->config.waiting_workers ? 0 : -EDEADLK;
-}
-
 int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                 uint32_t *task)
 {
     pool->now_ns = now_ns;
-    if (pool->phase != LP_PHASE_OPEN && !(spec->inside && takes_inside(pool)))
+    if (pool->phase != LP_PHASE_OPEN && !(spec->inside && lp_waiting_takes(pool)))
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
@@ -929,7 +904,7 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     int error = lp_pool_add(pool, spec, now_ns, task);
     if (error)
         return error;
-    bool all_busy = lp_pool_active(pool) == pool->config.max_workers &&
+    bool all_busy = lp_waiting_others(pool) == pool->config.max_workers &&
                     !lp_pool_is_excessive(pool); /* there may be one who has not left yet */
     pool->unsettled = unsettled;
     if (!unsettled && send_on(pool))
@@ -1276,7 +1251,7 @@ static bool check_liveness(const struct lp_pool *pool)
         return true;
     if (may_begin_one(pool) && pool->phase != LP_PHASE_DOWN)
         return false;
-    return !lp_pool_runs_nothing(pool) || lp_pool_next_deadline(pool) != UINT64_MAX ||
+    return !lp_waiting_all(pool) || lp_pool_next_deadline(pool) != UINT64_MAX ||
            not_gone(pool) > pool->waiting || pool->zygote == LP_ZYGOTE_DROPPED ||
            pool->places.wanted;
 }

@@ -26,10 +26,8 @@
  * initializer or finalizer) is DYING until it has left by itself: KILL only says that it may. Nobody and
  * nothing is given up: KILLING lasts until the last one has left.
  *
- * Waiting. A task may wait for others that it has submitted. As long as it does its worker does not count
- * against max_workers, so there is always room for those it waits for: no more than waiting_workers wait at
- * once, the next one is refused. Nobody waits for a place to go on: when its wait ends it counts again,
- * though there may be as many others by then. Nothing waits in its channel: that was recalled before WAITS.
+ * Waiting (waiting.h). A worker whose task waits for others is recalled first, and then told by WAITS;
+ * nothing is sent ahead to it until WAITED.
  *
  * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
@@ -48,6 +46,7 @@
 #include "core/places.h"
 #include "core/quarantine.h"
 #include "core/tasks.h"
+#include "core/waiting.h"
 #include "core/worker.h"
 
 struct lp_pool_config {
@@ -206,8 +205,6 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
  * `parallel` workers are missing, and is replaced. -EINVAL, -ESHUTDOWN.
  */
 int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
-/* 0: the task of a busy worker may wait for others; -EDEADLK: as many do; -ESHUTDOWN; -ECANCELED. */
-int lp_pool_may_wait(const struct lp_pool *pool, uint32_t slot);
 /* 0: as many more tasks would be taken, with so much input; -EAGAIN, -E2BIG. */
 int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
@@ -242,10 +239,6 @@ bool lp_pool_end_run(struct lp_pool *pool, uint32_t task, struct lp_outcome *out
 void lp_pool_blame(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 /* It does not do what it was asked to. */
 void lp_pool_drop_zygote(struct lp_pool *pool);
-/* Workers that run something, and don't wait for others to do so. */
-uint32_t lp_pool_active(const struct lp_pool *pool);
-/* Nothing is run but what waits. */
-bool lp_pool_runs_nothing(const struct lp_pool *pool);
 /* More are ready than are ever wanted: one of them leaves as it falls idle. */
 bool lp_pool_is_excessive(const struct lp_pool *pool);
 /* A death's classification from facts alone. */

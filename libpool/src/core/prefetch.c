@@ -86,7 +86,7 @@ static uint32_t limit_of(const struct lp_pool *pool, const struct lp_worker *wor
 /* What is left of the backlog is shared by all who work. */
 static uint32_t depth_of(const struct lp_pool *pool, const struct lp_worker *worker)
 {
-    uint32_t workers = lp_pool_active(pool);
+    uint32_t workers = lp_waiting_others(pool);
     uint32_t share = (pool->tasks.pending + pool->tasks.prefetched + workers - 1) / workers;
     uint32_t limit = limit_of(pool, worker);
     return limit < share ? limit : share;

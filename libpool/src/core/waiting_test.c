@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Tasks that wait for others: transcripts of what the policy decides. */
+#include "core/waiting.h"
+
 #include <errno.h>
 #include <signal.h>
 
@@ -20,7 +22,7 @@ static void begin_to_wait(const struct lp_pool_config *config, const struct lp_t
     rig_open(&rig, config);
     rig_raise(&rig, 1);
     CU_ASSERT_EQUAL_FATAL(rig_submit(&rig, spec), 0);
-    CU_ASSERT_EQUAL(lp_pool_may_wait(&rig.pool, 0), 0);
+    CU_ASSERT_EQUAL(lp_waiting_may(&rig.pool, 0), 0);
     TELL(0, WAITS, .task_id = 1);
     rig_said(&rig);
     CU_ASSERT_EQUAL_FATAL(rig_stats(&rig).workers_waiting, 1);
@@ -77,11 +79,11 @@ TEST(waiting, no_more_wait_than_may)
     TELL(1, SPAWNED, .pid = 102);
     TELL(1, READY);
     SAID("spawn 1.1; assign 2 1.1; ");
-    CU_ASSERT_EQUAL(lp_pool_may_wait(&rig.pool, 1), -EDEADLK);
+    CU_ASSERT_EQUAL(lp_waiting_may(&rig.pool, 1), -EDEADLK);
     TELL(1, WAITS, .task_id = 2);
     CU_ASSERT_EQUAL(rig_stats(&rig).workers_waiting, 1);
     TELL(0, WAITED);
-    CU_ASSERT_EQUAL(lp_pool_may_wait(&rig.pool, 1), 0);
+    CU_ASSERT_EQUAL(lp_waiting_may(&rig.pool, 1), 0);
     SAID("");
 }
 
@@ -121,7 +123,7 @@ TEST(waiting, a_drain_takes_what_is_waited_for_and_nothing_else)
     SAID("end 2 shutdown not-started; ");
     CU_ASSERT_EQUAL(SUBMIT(.inside = true), -ESHUTDOWN);
     TELL(0, WAITED);
-    CU_ASSERT_EQUAL(lp_pool_may_wait(&rig.pool, 0), -ESHUTDOWN);
+    CU_ASSERT_EQUAL(lp_waiting_may(&rig.pool, 0), -ESHUTDOWN);
 }
 
 TEST(waiting, who_waits_is_no_hope_for_tasks_that_nobody_can_be_initialised_for)

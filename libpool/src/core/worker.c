@@ -60,12 +60,6 @@ static uint32_t take_number(struct lp_pool *pool)
     return number;
 }
 
-static void stop_waiting(struct lp_pool *pool, uint32_t slot)
-{
-    pool->waiting -= pool->workers[slot].waiting;
-    pool->workers[slot].waiting = false;
-}
-
 /* The one place where a worker changes its state. */
 static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state)
 {
@@ -80,7 +74,7 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         pool->places.overdue--;
     if (worker->state == LP_WORKER_BUSY && pool->favourite == slot)
         pool->favourite = LP_NONE;
-    stop_waiting(pool, slot);
+    lp_waiting_stop(pool, slot);
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -215,7 +209,7 @@ static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
 {
     struct lp_worker *worker = &pool->workers[slot];
     uint32_t task = worker->task;
-    stop_waiting(pool, slot);
+    lp_waiting_stop(pool, slot);
     worker->task = LP_NONE;
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
@@ -756,35 +750,16 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
         lp_worker_retire(pool, slot);
 }
 
-/* Whoever is refused goes on: the one who told of it asks, too, and answers. */
 static void waits(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
-    struct lp_worker *worker = &pool->workers[slot];
-    if (event->task_id != pool->tasks.table[worker->task].id || worker->waiting || worker->queued) {
+    if (!lp_waiting_begin(pool, slot, event))
         lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
-        return;
-    }
-    if (lp_pool_may_wait(pool, slot))
-        return;
-    worker->waiting = true;
-    pool->waiting++;
-    pool->made_room = true; /* for a task that takes its place */
 }
 
-/* Its silence counts from here on. */
 static void waited(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     (void)event;
-    struct lp_worker *worker = &pool->workers[slot];
-    const struct lp_task *task = &pool->tasks.table[worker->task];
-    if (!worker->waiting)
-        return;
-    stop_waiting(pool, slot);
-    worker->waited_ns = pool->now_ns;
-    uint64_t look_ns = pool->now_ns + task->spec.heartbeat_ns;
-    if (task->spec.heartbeat_ns && worker->asked == LIBPOOL_PENDING &&
-        (!worker->deadline_ns || worker->deadline_ns > look_ns))
-        lp_worker_set_deadline(pool, slot, look_ns);
+    lp_waiting_end(pool, slot);
 }
 
 static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
