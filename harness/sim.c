@@ -629,6 +629,23 @@ static void submit_sub(struct hn_sim *sim, struct hn_calling *calling)
         calling->subs[calling->n++] = index;
 }
 
+static bool still_waits(const struct hn_sim *sim, uint32_t slot)
+{
+    const struct hn_book_slot *book = &sim->books.slots[slot];
+    const struct hn_calling *calling = &sim->calls[slot];
+    return book->generation == calling->generation && book->waiting && book->task == calling->task;
+}
+
+/* A hostile one that waits has a result all the same, or asks again. */
+static void interrupt(struct hn_sim *sim, uint32_t slot)
+{
+    bool again = hn_random_chance(&sim->random, 50);
+    struct lp_event event = about(sim, again ? LP_EVENT_WAITS : LP_EVENT_RESULT, slot);
+    event.task_id = sim->calls[slot].task + UINT64_C(1);
+    if (hn_random_chance(&sim->random, 20))
+        tell(sim, &event);
+}
+
 /* What it had been sent ahead goes back first. If it may wait the rest follows. */
 static void hear_call(struct hn_sim *sim, struct lp_event *event)
 {
@@ -656,13 +673,8 @@ static void hear_call(struct hn_sim *sim, struct lp_event *event)
     for (uint32_t n = hn_random_between(&sim->random, 1, HN_SUBS_MAX); n && !failed(sim); n--)
         submit_sub(sim, calling);
     settle_if_needed(sim);
-}
-
-static bool still_waits(const struct hn_sim *sim, uint32_t slot)
-{
-    const struct hn_book_slot *book = &sim->books.slots[slot];
-    const struct hn_calling *calling = &sim->calls[slot];
-    return book->generation == calling->generation && book->waiting && book->task == calling->task;
+    if (hn_world_has(&sim->world, HN_FAULT_CORRUPT) && still_waits(sim, slot) && !failed(sim))
+        interrupt(sim, slot);
 }
 
 static void cancel_subs(struct hn_sim *sim, const struct hn_calling *calling)

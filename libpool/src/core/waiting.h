@@ -24,7 +24,7 @@ bool lp_waiting_takes(const struct lp_pool *pool);
 /* BUSY: it waits, if it may; false: it can't say so. Silence counts again from the end of a wait. */
 bool lp_waiting_begin(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
 void lp_waiting_end(struct lp_pool *pool, uint32_t slot);
-/* It does not run that task any more. */
+/* It is BUSY no more. */
 void lp_waiting_stop(struct lp_pool *pool, uint32_t slot);
 
 /* Workers that run something, and don't wait. */

@@ -209,7 +209,6 @@ static bool end_its_task(struct lp_pool *pool, uint32_t slot, struct lp_outcome 
 {
     struct lp_worker *worker = &pool->workers[slot];
     uint32_t task = worker->task;
-    lp_waiting_stop(pool, slot);
     worker->task = LP_NONE;
     worker->last_id = pool->tasks.table[task].id;
     outcome->slot = slot;
