@@ -85,6 +85,8 @@ const struct ch_key ch_keys_pool[] = {
      .help = "sets min-workers and max-workers"},
     {NUMBER("spare-workers", 0, 1024, ch_pool, spare_workers), .standard = "0",
      .help = "kept ready beyond those"},
+    {NUMBER("waiting-workers", 0, 1024, ch_pool, waiting_workers), .standard = "0",
+     .help = "whose tasks may wait for others at once"},
     {NUMBER("backlog", 1, 1000000, ch_pool, backlog_tasks), .standard = "1000",
      .help = "pending tasks at most"},
     {SIZE("backlog-bytes", 1, TIB, ch_pool, backlog_bytes), .standard = "256MiB",
@@ -388,6 +390,14 @@ const struct ch_key ch_keys_hog_tree[] = {
      .help = "memory that each child touches"},
     {NUMBER("children", 1, 256, ch_submit, children), .required = true, .help = "how many"},
     {WORK, .standard = "0us", .help = "how long they hold it"},
+    END,
+};
+
+const struct ch_key ch_keys_call[] = {
+    {NUMBER("subs", 1, 64, ch_submit, subs), .required = true, .help = "how many others"},
+    {NUMBER("depth", 1, 4, ch_submit, depth), .required = true,
+     .help = "1: they work; more: they call as many that are less deep"},
+    {WORK, .standard = "0us", .help = "how long each of the last works"},
     END,
 };
 

@@ -14,6 +14,7 @@ _Static_assert((int)CH_TASK_KILL_SELF == (int)HN_TASK_KILL_SELF, "task kinds");
 _Static_assert((int)CH_TASK_EMIT == (int)HN_TASK_EMIT, "task kinds");
 _Static_assert((int)CH_TASK_TRESPASS == (int)HN_TASK_TRESPASS, "task kinds");
 _Static_assert((int)CH_TRESPASS_FORK == (int)HN_TRESPASS_FORK, "trespasses");
+_Static_assert((int)CH_TASK_CALL == (int)HN_TASK_CALL, "task kinds");
 _Static_assert((int)CH_GRANDCHILD_IGNORE_TERM == (int)HN_STYLE_IGNORE_TERM, "styles");
 _Static_assert((int)CH_GRANDCHILD_HOLD_FDS == (int)HN_STYLE_HOLD_FDS, "styles");
 _Static_assert((int)CH_END_SEGV == (int)HN_END_SEGV, "ends");
@@ -66,6 +67,8 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .batch = (enum hn_batch)submit->batch,
         .halt_failures = submit->halt_failures,
         .awaited = submit->kind == CH_TASK_EMIT,
+        .subs = submit->subs,
+        .depth = submit->depth,
     };
 }
 
@@ -105,6 +108,7 @@ static libpool_options options_of(const struct ch_pool *pool)
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
         .spare_workers = pool->spare_workers,
+        .waiting_workers = pool->waiting_workers,
         .idle_timeout_ms = pool->idle_timeout_ms,
         .ageing_ms = pool->ageing_ms,
         .tasks_per_worker = pool->tasks_per_worker,

@@ -95,6 +95,7 @@ struct ch_pool {
     uint32_t min_workers;
     uint32_t max_workers;
     uint32_t spare_workers;
+    uint32_t waiting_workers;
     uint32_t backlog_tasks;
     uint64_t backlog_bytes;
     uint32_t idle_timeout_ms;
@@ -279,6 +280,7 @@ enum ch_task_kind {
     CH_TASK_EMIT,          /* sends parts of bytes each; work, end */
     CH_TASK_HELD,          /* waits for `release` */
     CH_TASK_TRESPASS,      /* makes a call that a sandbox forbids */
+    CH_TASK_CALL,          /* has other tasks work, and waits for them */
     CH_TASK_KINDS
 };
 
@@ -362,6 +364,7 @@ struct ch_submit {
     uint32_t halt_failures;
     bool take_late;              /* nobody takes the parts before it has ended */
     uint64_t memory_limit_bytes; /* 0: none of its own */
+    uint32_t subs, depth;        /* call */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */

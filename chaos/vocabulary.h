@@ -152,7 +152,7 @@ extern const struct ch_key ch_keys_pool[], ch_keys_host[];
 extern const struct ch_key ch_keys_submit[]; /* besides those of the kind of task */
 extern const struct ch_key ch_keys_work[], ch_keys_maybe_work[], ch_keys_code[],
     ch_keys_exit_code[], ch_keys_hog[];
-extern const struct ch_key ch_keys_hog_tree[], ch_keys_leak[];
+extern const struct ch_key ch_keys_hog_tree[], ch_keys_leak[], ch_keys_call[];
 extern const struct ch_key ch_keys_echo[], ch_keys_grandchild[], ch_keys_die[], ch_keys_emit[],
     ch_keys_trespass[];
 extern const struct ch_key ch_keys_on[];

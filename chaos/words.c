@@ -85,6 +85,8 @@ static const struct ch_word tasks[] = {
      "Waits until the timeline releases its group, then completes."},
     {"trespass", CH_TASK_TRESPASS, 0, NULL, ch_keys_trespass,
      "Makes a system call that a sandbox may forbid; it dies of SIGSYS then, or completes."},
+    {"call", CH_TASK_CALL, 0, NULL, ch_keys_call,
+     "Has others of its pool work and waits for them; who may not wait works by itself."},
 };
 
 static const struct ch_word triggers[] = {

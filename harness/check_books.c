@@ -133,6 +133,8 @@ struct own {
     uint64_t ended[LIBPOOL_CAUSES_MAX];
     uint64_t begun;   /* tasks that wrote a start */
     uint64_t retried; /* runs that were followed by another, by their events */
+    /* Those that tasks have called: so many at most, and at least those of which a caller was told. */
+    uint64_t called, told, told_as[LIBPOOL_CAUSES_MAX];
 };
 
 static void count_rows(const struct hn_world *world, struct own *own)
@@ -161,6 +163,27 @@ static void count_starts(const struct hn_world *world, struct own *own)
     hn_stories_free(stories);
 }
 
+static void count_calls(const struct hn_world *world, struct own *own)
+{
+    own->begun += atomic_load(&world->calls.begun);
+    own->called = atomic_load(&world->calls.called);
+    for (int cause = 0; cause < LIBPOOL_CAUSES_MAX; cause++)
+        own->told += own->told_as[cause] = atomic_load(&world->calls.told[cause]);
+}
+
+/* What the pool counts beyond the target's own is what was called. */
+static void compare_beyond(const char *name, uint64_t own, uint64_t least, uint64_t most,
+                           uint64_t pool, struct hn_findings *findings)
+{
+    if (pool < own + least || pool > own + most)
+        hn_findings_add(findings, HN_I2_BOOKS, "libpool_stats_read and the target's own count",
+                        "the same",
+                        "%s: the target counted %llu and %llu to %llu that tasks have "
+                        "called, the pool says %llu",
+                        name, (unsigned long long)own, (unsigned long long)least,
+                        (unsigned long long)most, (unsigned long long)pool);
+}
+
 static void compare(const char *name, uint64_t own, uint64_t pool, struct hn_findings *findings)
 {
     if (own != pool)
@@ -173,18 +196,22 @@ void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
                        struct hn_findings *findings)
 {
     struct own own = {0};
-    uint64_t failed = 0;
+    uint64_t failed = 0, untold;
     count_rows(of->world, &own);
     count_starts(of->world, &own);
-    compare("tasks_received", own.accepted, settled->tasks_received, findings);
+    count_calls(of->world, &own);
+    untold = own.called - own.told;
+    compare_beyond("tasks_received", own.accepted, own.told, own.called, settled->tasks_received,
+                   findings);
     compare("tasks_rejected", own.refused, settled->tasks_rejected, findings);
     for (int cause = 1; cause < LIBPOOL_CAUSES; cause++) {
         char name[64];
         const char *word = libpool_cause_name((libpool_cause)cause);
         snprintf(name, sizeof name, "tasks ended as %s", word);
-        compare(name, own.ended[cause], settled->tasks_ended[cause], findings);
+        compare_beyond(name, own.ended[cause], own.told_as[cause], own.told_as[cause] + untold,
+                       settled->tasks_ended[cause], findings);
         if (cause != LIBPOOL_COMPLETED && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN)
-            failed += own.ended[cause];
+            failed += own.called ? settled->tasks_ended[cause] : own.ended[cause];
     }
     compare("tasks_failed", failed, settled->tasks_failed, findings);
     compare("tasks_retried", own.retried, settled->tasks_retried, findings);

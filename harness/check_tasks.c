@@ -54,6 +54,7 @@ static uint32_t own_end(const struct hn_group *group)
     case HN_TASK_LEAK_FDS:
     case HN_TASK_LEAK:
     case HN_TASK_HELD:
+    case HN_TASK_CALL:
     case HN_TASK_HOG_TREE: return BIT(LIBPOOL_COMPLETED);
     case HN_TASK_HOG: return BIT(group->too_large ? LIBPOOL_ERROR : LIBPOOL_COMPLETED);
     case HN_TASK_TRESPASS: return BIT(group->forbidden ? LIBPOOL_CRASH : LIBPOOL_COMPLETED);
@@ -121,6 +122,7 @@ static int own_signal(const struct hn_group *group)
     case HN_TASK_HEED:
     case HN_TASK_BEAT:
     case HN_TASK_HELD:
+    case HN_TASK_CALL:
     case HN_TASK_KINDS: break;
     }
     return 0;

@@ -582,6 +582,30 @@ TEST(check, I2_sees_each_counter_go_back)
     CU_ASSERT_EQUAL(books(&before, &now), 1);
 }
 
+/* What tasks have called has no row: its callers were told of it, or died before. */
+TEST(check, I2_counts_what_tasks_have_called)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    libpool_stats stats = clean_stats();
+    struct hn_calls *calls = &fixture.world->calls;
+    atomic_store(&calls->called, 3);
+    atomic_store(&calls->told[LIBPOOL_COMPLETED], 2);
+    stats.tasks_received = stats.tasks_launched += 3;
+    stats.tasks_ended[LIBPOOL_COMPLETED] += 2;
+    stats.tasks_ended[LIBPOOL_CANCELLED]++;
+    hn_check_accounts(bind(&fixture), &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    stats.tasks_ended[LIBPOOL_COMPLETED]--; /* less than was told */
+    stats.tasks_ended[LIBPOOL_CANCELLED]++; /* more than is left */
+    hn_check_accounts(&fixture.of, &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 2);
+    stats = clean_stats(); /* without all of them */
+    hn_check_accounts(&fixture.of, &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 4);
+    hn_world_free(fixture.world);
+}
+
 TEST(check, I2_sees_the_pool_count_otherwise)
 {
     struct fixture fixture = new_fixture();

@@ -22,6 +22,15 @@
 #define NEVER UINT64_MAX
 #define HN_RETRIES_MAX 3u
 #define HN_PAUSE_MAX_MS 800u
+#define HN_SUBS_MAX 3u
+
+/* A task that waits for others, by the slot that it runs in. */
+struct hn_calling {
+    bool open;
+    uint64_t until_ns;         /* then it hangs up */
+    uint32_t generation, task; /* its place in the books */
+    uint32_t subs[HN_SUBS_MAX], n;
+};
 
 struct hn_sim {
     struct hn_trace trace;
@@ -49,6 +58,8 @@ struct hn_sim {
 
     uint32_t judged; /* actions that wait to be performed with those of the next settling */
     bool unsettled;  /* something was told without settling */
+
+    struct hn_calling calls[HN_BOOK_SLOTS];
 };
 
 struct hn_sim *hn_sim_new(void)
@@ -73,10 +84,10 @@ static bool failed(const struct hn_sim *sim)
 const char *hn_sim_event_name(enum lp_event_kind kind)
 {
     static const char *const names[LP_EVENTS] = {
-        "spawned",   "spawn-failed", "ready",     "init-failed",   "result",      "final-started",
-        "finalized", "corrupt",      "gone",      "exited",        "empty",       "deadline",
-        "recalled",  "weighed",      "zygote-up", "zygote-failed", "zygote-lost", "shutdown",
-        "tick",      "admission",    "places"};
+        "spawned",     "spawn-failed", "ready", "init-failed", "result",    "final-started",
+        "finalized",   "corrupt",      "gone",  "exited",      "empty",     "deadline",
+        "recalled",    "weighed",      "waits", "waited",      "zygote-up", "zygote-failed",
+        "zygote-lost", "shutdown",     "tick",  "admission",   "places"};
     return names[kind];
 }
 
@@ -105,12 +116,14 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
     case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT;
     case LP_EVENT_WEIGHED: return state != LP_WORKER_VACANT && state != LP_WORKER_SPAWNING;
+    case LP_EVENT_WAITED: return state == LP_WORKER_BUSY;
     case LP_EVENT_RECALLED: return state >= LP_WORKER_IDLE && state <= LP_WORKER_DYING;
     case LP_EVENT_READY:
     case LP_EVENT_INIT_FAILED:
     case LP_EVENT_RESULT:
     case LP_EVENT_FINAL_STARTED:
     case LP_EVENT_FINALIZED:
+    case LP_EVENT_WAITS:
     case LP_EVENT_CORRUPT: return true;
     case LP_EVENT_ZYGOTE_UP:
     case LP_EVENT_ZYGOTE_FAILED:
@@ -341,6 +354,8 @@ static uint32_t drain(struct hn_sim *sim, uint32_t slot, bool settles)
     struct hn_item *next;
     while (!failed(sim) && is_heard(sim, slot) &&
            (next = hn_world_unread(&sim->world, slot)) != NULL) {
+        if (next->event.kind == LP_EVENT_WAITS)
+            break; /* to be heard when it is its turn */
         if (next->event.kind == LP_EVENT_RESULT) {
             heard += hear_results(sim, slot, LP_RESULTS_PER_BATCH);
             if (settles)
@@ -442,8 +457,11 @@ static struct lp_retry_rule draw_rule(struct hn_sim *sim)
 /* Where all are busy there is nothing to conclude from one more task. */
 static bool submit_settles(const struct hn_sim *sim, const struct lp_task_spec *spec)
 {
-    return hn_books_in(&sim->books, LP_WORKER_BUSY) != sim->books.max_workers ||
-           hn_books_in(&sim->books, LP_WORKER_IDLE) > sim->config.spare_workers ||
+    uint32_t ready = hn_books_in(&sim->books, LP_WORKER_IDLE) +
+                     hn_books_in(&sim->books, LP_WORKER_BUSY);
+    uint32_t most = sim->books.max_workers + sim->config.spare_workers +
+                    sim->config.waiting_workers;
+    return hn_books_active(&sim->books) != sim->books.max_workers || ready > most ||
            spec->queue_timeout_ns;
 }
 
@@ -593,6 +611,114 @@ static void cancel(struct hn_sim *sim)
     uint32_t open = sim->books.n_tasks - sim->books.oldest;
     if (open)
         cancel_task(sim, sim->books.oldest + hn_random_below(&sim->random, open));
+}
+
+/* ---- tasks that wait for others ---------------------------------------------------------------- */
+
+static void submit_sub(struct hn_sim *sim, struct hn_calling *calling)
+{
+    struct lp_task_spec spec = {
+        .inside = true,
+        .priority = hn_random_below(&sim->random, 4),
+        .bytes = hn_random_below(&sim->random, 100),
+        .run_timeout_ns = draw_timeout(sim),
+        .queue_timeout_ns = draw_timeout(sim),
+    };
+    if (hn_random_chance(&sim->random, 20))
+        draw_grace(sim, &spec);
+    struct lp_retry_rule rule = draw_rule(sim);
+    spec.retry = hn_random_chance(&sim->random, sim->retry_chance) ? &rule : NULL;
+    uint32_t index = sim->books.n_tasks;
+    if (hand_over(sim, &spec, hn_random_chance(&sim->random, 50)) == 0)
+        calling->subs[calling->n++] = index;
+}
+
+static bool still_waits(const struct hn_sim *sim, uint32_t slot)
+{
+    const struct hn_book_slot *book = &sim->books.slots[slot];
+    const struct hn_calling *calling = &sim->calls[slot];
+    return book->generation == calling->generation && book->waiting && book->task == calling->task;
+}
+
+/* A hostile one that waits has a result all the same, or asks again. */
+static void interrupt(struct hn_sim *sim, uint32_t slot)
+{
+    bool again = hn_random_chance(&sim->random, 50);
+    struct lp_event event = about(sim, again ? LP_EVENT_WAITS : LP_EVENT_RESULT, slot);
+    event.task_id = sim->calls[slot].task + UINT64_C(1);
+    if (hn_random_chance(&sim->random, 20))
+        tell(sim, &event);
+}
+
+/* What it had been sent ahead goes back first. If it may wait the rest follows. */
+static void hear_call(struct hn_sim *sim, struct lp_event *event)
+{
+    uint32_t slot = event->slot;
+    const struct lp_worker *worker = &sim->pool.workers[slot];
+    struct hn_calling *calling = &sim->calls[slot];
+    bool current = is_current(sim, event);
+    if (current)
+        recall(sim, slot);
+    if (failed(sim))
+        return;
+    tell(sim, event);
+    if (failed(sim) || !current || !is_current(sim, event) || worker->state != LP_WORKER_BUSY)
+        return;
+    if (!worker->waiting) {
+        hn_world_answer(&sim->world, slot, event->task_id);
+        return;
+    }
+    *calling = (struct hn_calling){.open = true,
+                                   .generation = event->generation,
+                                   .task = (uint32_t)event->task_id - 1,
+                                   .until_ns = NEVER};
+    if (hn_random_chance(&sim->random, 30))
+        calling->until_ns = sim->trace.now_ns + draw_ms(sim, 0, 500);
+    for (uint32_t n = hn_random_between(&sim->random, 1, HN_SUBS_MAX); n && !failed(sim); n--)
+        submit_sub(sim, calling);
+    settle_if_needed(sim);
+    if (hn_world_has(&sim->world, HN_FAULT_CORRUPT) && still_waits(sim, slot) && !failed(sim))
+        interrupt(sim, slot);
+}
+
+static void cancel_subs(struct hn_sim *sim, const struct hn_calling *calling)
+{
+    for (uint32_t i = 0; i < calling->n && !failed(sim); i++)
+        if (is_open(&sim->books.tasks[calling->subs[i]])) {
+            sim->coverage->sometimes[HN_WAIT_LEFT]++;
+            cancel_task(sim, calling->subs[i]);
+        }
+}
+
+/* True: something was done, by which another call may have ended. */
+static bool settle_call(struct hn_sim *sim, uint32_t slot)
+{
+    struct hn_calling *calling = &sim->calls[slot];
+    bool asked = sim->books.tasks[calling->task].asked != LIBPOOL_PENDING, open = false;
+    bool waits = still_waits(sim, slot);
+    bool hung_up = sim->trace.now_ns >= calling->until_ns;
+    for (uint32_t i = 0; i < calling->n; i++)
+        open = open || is_open(&sim->books.tasks[calling->subs[i]]);
+    bool over = !waits || asked || hung_up;
+    if (open && !over)
+        return false;
+    calling->open = false;
+    sim->coverage->sometimes[HN_WAIT_ASKED] += waits && asked;
+    sim->coverage->sometimes[HN_WAIT_HUNG_UP] += waits && open && hung_up;
+    cancel_subs(sim, calling);
+    if (failed(sim) || !still_waits(sim, slot))
+        return true;
+    struct lp_event event = about(sim, LP_EVENT_WAITED, slot);
+    tell(sim, &event);
+    hn_world_answer(&sim->world, slot, calling->task + UINT64_C(1));
+    return true;
+}
+
+static void settle_calls(struct hn_sim *sim)
+{
+    for (uint32_t slot = 0; slot < sim->books.n_slots && !failed(sim); slot++)
+        if (sim->calls[slot].open && settle_call(sim, slot))
+            slot = UINT32_MAX; /* from the first */
 }
 
 /* How many of a group's tasks have not ended, and how many of them wait in the backlog. */
@@ -929,6 +1055,8 @@ static void call_unsettled(struct hn_sim *sim)
 /* The next thing to happen, if it happens before until_ns. false: it does not. */
 static bool turn(struct hn_sim *sim, uint64_t until_ns)
 {
+    if (!sim->books.down)
+        settle_calls(sim);
     struct hn_item *next = hn_world_next(&sim->world);
     uint64_t wake_ns = next_wake(sim);
     bool is_wake = !next || wake_ns < next->at_ns;
@@ -945,7 +1073,10 @@ static bool turn(struct hn_sim *sim, uint64_t until_ns)
     }
     struct hn_item item = hn_world_take(&sim->world, next);
     if (item.kind == HN_ITEM_EVENT) {
-        hear(sim, &item.event);
+        if (item.event.kind == LP_EVENT_WAITS)
+            hear_call(sim, &item.event);
+        else
+            hear(sim, &item.event);
         if (sim->unsettled && !sim->world.calm && hn_random_chance(&sim->random, 30))
             call_unsettled(sim);
         settle_if_needed(sim);
@@ -999,6 +1130,8 @@ static void draw_config(struct hn_sim *sim)
     config->admits = hn_random_chance(random, 20);
     config->governed = hn_random_chance(random, 20);
     config->spare_workers = config->governed ? 0 : config->spare_workers;
+    bool waits = !config->governed && hn_random_chance(random, 30);
+    config->waiting_workers = waits ? hn_random_between(random, 1, 3) : 0;
     config->notes = hn_random_chance(random, 50);
     config->quarantine_deaths = hn_random_chance(random, 80) ? 0 : hn_random_between(random, 1, 3);
     config->quarantine_ns = hn_random_chance(random, 50) ? 0 : draw_ms(sim, 1, 2000);
@@ -1077,6 +1210,8 @@ static void draw_faults(struct hn_sim *sim)
     sim->will_shut_down = hn_random_chance(&sim->random, 25);
     sim->will_resize = hn_random_chance(&sim->random, 30);
     sim->will_recycle = hn_random_chance(&sim->random, 30);
+    if (sim->config.waiting_workers)
+        world->call_percent = hn_random_between(&sim->random, 5, 30);
     if (hn_world_has(world, HN_FAULT_WAKE_LATE))
         sim->late_ns = hn_random_time_ns(&sim->random, 20 * LP_MS);
 }
@@ -1137,6 +1272,7 @@ static bool prepare(struct hn_sim *sim, const struct hn_sim_options *options,
     sim->random.state = options->seed;
     sim->late_ns = sim->wake_for_ns = sim->wake_ns = 0;
     sim->turns = sim->judged = 0;
+    memset(sim->calls, 0, sizeof sim->calls);
     sim->unsettled = false;
     hn_world_init(&sim->world, hn_random_next(&sim->random));
     draw_config(sim);

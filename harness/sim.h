@@ -153,6 +153,16 @@
     X(THREAD_LATE_INIT, "a thread finalized after a late initializer")       \
     X(THREAD_STARVED, "a thread was long in beginning its task")             \
     X(THREAD_SLOW_ZYGOTE, "threads were started or proven gone very late")   \
+    X(WAITS, "a task waits for others that it has submitted")                \
+    X(WAIT_REFUSED, "one too many wanted to wait")                           \
+    X(WAIT_NESTED, "one that is waited for waits")                           \
+    X(WAIT_ALONE, "a backlog, and all that run wait")                        \
+    X(WAIT_SURPLUS, "more run than may, because a wait has ended")           \
+    X(WAIT_DIED, "a worker died while its task waited")                      \
+    X(WAIT_LEFT, "what it waited for was cancelled")                         \
+    X(WAIT_HUNG_UP, "a task waits no longer, and what is left is cancelled") \
+    X(WAIT_ASKED, "one that waits is asked to end")                          \
+    X(WAIT_DRAINING, "a task is waited for while a shutdown drains")         \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

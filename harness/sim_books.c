@@ -70,14 +70,27 @@ uint32_t hn_books_as_strong(const struct hn_books *books)
 {
     uint32_t strong = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) +
                       books->owed;
-    uint32_t most = books->max_workers + books->config.spare_workers;
+    uint32_t most = books->max_workers + books->config.spare_workers +
+                    books->config.waiting_workers;
     return strong < most ? strong : most;
+}
+
+uint32_t hn_books_waiting(const struct hn_books *books)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        count += books->slots[i].waiting;
+    return count;
+}
+
+uint32_t hn_books_active(const struct hn_books *books)
+{
+    return hn_books_in(books, LP_WORKER_BUSY) - hn_books_waiting(books);
 }
 
 bool hn_books_has_free(const struct hn_books *books)
 {
-    return hn_books_in(books, LP_WORKER_IDLE) &&
-           hn_books_in(books, LP_WORKER_BUSY) < books->max_workers;
+    return hn_books_in(books, LP_WORKER_IDLE) && hn_books_active(books) < books->max_workers;
 }
 
 uint32_t hn_books_used(const struct hn_books *books)
@@ -97,13 +110,13 @@ bool hn_books_is_open(const struct hn_books *books)
 
 bool hn_books_admits(const struct hn_books *books)
 {
-    return hn_books_is_open(books) || hn_books_running(books) == 0;
+    return hn_books_is_open(books) || hn_books_running(books) == hn_books_waiting(books);
 }
 
 bool hn_books_admission_matters(const struct hn_books *books)
 {
     return books->config.admits && hn_books_backlog(books) && !books->killing && !books->down &&
-           hn_books_in(books, LP_WORKER_BUSY) < books->max_workers;
+           hn_books_active(books) < books->max_workers;
 }
 
 uint32_t hn_books_pending(const struct hn_books *books)
@@ -194,6 +207,7 @@ void hn_books_launch(struct hn_books *books, struct hn_book_task *task)
     task->launched = true;
     task->state = LP_TASK_RUNNING;
     task->launched_ns = books->now_ns;
+    task->waited_ns = 0;
 }
 
 /* All from a place on goes back to the backlog. */
@@ -308,9 +322,10 @@ static bool is_welcome(const struct hn_books *books, uint64_t bytes)
     return direct || has_room(books, bytes);
 }
 
-static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t bytes, int result,
-                    uint64_t kind)
+static void refused(struct hn_books *books, const struct lp_pool *pool,
+                    const struct lp_task_spec *spec, int result)
 {
+    uint64_t bytes = spec->bytes, kind = spec->kind;
     bool room = is_welcome(books, bytes), held = hn_books_holds_kind(books, kind);
     if (held ? result == -EAGAIN : result == -EKEYREJECTED)
         FAIL("submit of kind %u said %d", (unsigned)kind, result);
@@ -324,7 +339,7 @@ static void refused(struct hn_books *books, const struct lp_pool *pool, uint64_t
     if (room && unreleased(books) < pool->tasks.capacity)
         FAIL("submit refused with EAGAIN, %u pending", hn_books_pending(books));
     books->coverage->sometimes[room ? HN_TABLE_FULL : HN_BACKLOG_FULL]++;
-    if (room)
+    if (room || spec->inside) /* who is inside does not wait for it */
         return;
     books->waiting = true;
     books->waiting_bytes = bytes;
@@ -337,16 +352,26 @@ static void earn_retries(struct hn_books *books)
         books->retry_budget = 100 * LP_RETRY_SAVED;
 }
 
+/* Also while a shutdown drains, if one that runs waits for it. */
+static bool is_open_for(const struct hn_books *books, const struct lp_task_spec *spec)
+{
+    bool drains = books->shutting && !books->cancelling && !books->killing && !books->down;
+    return !books->shutting || (spec->inside && drains);
+}
+
 void hn_books_submitted(struct hn_books *books, const struct lp_pool *pool,
                         const struct lp_task_spec *spec, int result, uint32_t index)
 {
+    if (result == -ESHUTDOWN && is_open_for(books, spec))
+        FAIL("a task that one waits for is refused while draining");
     if (result != 0) {
-        refused(books, pool, spec->bytes, result, spec->kind);
+        refused(books, pool, spec, result);
         return;
     }
     if (hn_books_holds_kind(books, spec->kind))
         FAIL("submit of a kind that is held is accepted");
-    if (books->shutting || !is_welcome(books, spec->bytes))
+    books->coverage->sometimes[HN_WAIT_DRAINING] += books->shutting;
+    if (!is_open_for(books, spec) || !is_welcome(books, spec->bytes))
         FAIL("submit accepted without room or after shutdown");
     struct hn_book_task *task = &books->tasks[books->n_tasks++];
     *task = (struct hn_book_task){.index = index,
@@ -379,6 +404,8 @@ void hn_books_time(struct hn_books *books, libpool_histogram_kind kind, uint64_t
 
 static void enter(struct hn_books *books, struct hn_book_slot *slot, enum lp_worker_state state)
 {
+    books->coverage->sometimes[HN_WAIT_DIED] += slot->waiting;
+    slot->waiting = false; /* nobody enters BUSY here */
     slot->state = state;
     slot->since_ns = books->now_ns;
     if (state == LP_WORKER_IDLE)
@@ -524,7 +551,7 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     const struct lp_event *event = books->call.event;
     if (slot->state == LP_WORKER_DYING || slot->state == LP_WORKER_GONE)
         books->coverage->sometimes[HN_RESULT_IN_KILL]++;
-    if (slot->state != LP_WORKER_BUSY || event->task_id != slot->task + 1u) {
+    if (slot->state != LP_WORKER_BUSY || event->task_id != slot->task + 1u || slot->waiting) {
         hostile(books, slot);
         return;
     }
@@ -552,6 +579,35 @@ static void result(struct hn_books *books, struct hn_book_slot *slot)
     hn_books_dequeue(slot, 0);
     books->coverage->sometimes[HN_PROMOTED]++;
     books->coverage->sometimes[HN_PROMOTED_LEAVING] += slot->orphaned;
+}
+
+/* Everything that it was sent ahead was taken back before. */
+static void waits(struct hn_books *books, struct hn_book_slot *slot)
+{
+    bool is_its = slot->state == LP_WORKER_BUSY &&
+                  books->call.event->task_id == slot->task + UINT64_C(1);
+    if (!is_its || slot->waiting || slot->queued) {
+        hostile(books, slot);
+        return;
+    }
+    bool ends = books->cancelling || books->killing ||
+                books->tasks[slot->task].asked != LIBPOOL_PENDING;
+    bool full = hn_books_waiting(books) >= books->config.waiting_workers;
+    books->coverage->sometimes[HN_WAIT_REFUSED] += full;
+    if (ends || full)
+        return;
+    slot->waiting = true;
+    books->coverage->sometimes[HN_WAITS]++;
+    books->coverage->sometimes[HN_WAIT_NESTED] += books->tasks[slot->task].spec.inside;
+}
+
+static void waited(struct hn_books *books, struct hn_book_slot *slot)
+{
+    if (!slot->waiting)
+        return;
+    slot->waiting = false;
+    books->tasks[slot->task].waited_ns = books->now_ns;
+    books->coverage->sometimes[HN_WAIT_SURPLUS] += hn_books_active(books) > books->max_workers;
 }
 
 /* A thread whose initializer was late leaves with its finalizer, too. */
@@ -933,6 +989,8 @@ static void worker_event(struct hn_books *books, const struct lp_event *event)
     case LP_EVENT_DEADLINE: deadline(books, event->slot); return;
     case LP_EVENT_RECALLED: recalled(books, slot); return;
     case LP_EVENT_WEIGHED: weighed(books, slot); return;
+    case LP_EVENT_WAITS: waits(books, slot); return;
+    case LP_EVENT_WAITED: waited(books, slot); return;
     case LP_EVENT_ZYGOTE_UP:
     case LP_EVENT_ZYGOTE_FAILED:
     case LP_EVENT_ZYGOTE_LOST:
@@ -1058,7 +1116,7 @@ static void compare_causes(struct hn_books *books, const char *name,
     X(finalizers_started) X(finalizers_ok) X(finalizers_failed) X(zygotes_started)                \
     X(zygotes_lost) X(backlog_bytes) X(generation) X(worker_processes_outdated)                   \
     X(workers_outgrown) X(tasks_asked) X(tasks_retried) X(kinds_held) X(admission_pauses)          \
-    X(admission_paused)
+    X(admission_paused) X(workers_waiting)
 // clang-format on
 
 static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
@@ -1072,6 +1130,7 @@ static void compare_stats(struct hn_books *books, const struct lp_pool *pool)
                                          hn_books_in(books, LP_WORKER_SPAWNING) -
                                          hn_books_in(books, LP_WORKER_DEAD);
     ours->generation = books->edition;
+    ours->workers_waiting = hn_books_waiting(books);
     ours->admission_paused = books->scarce && hn_books_admission_matters(books);
     ours->worker_processes_outdated = 0;
     for (uint32_t i = 0; i < books->n_slots; i++)
@@ -1137,6 +1196,8 @@ static void compare_slots(struct hn_books *books, const struct lp_pool *pool)
         if (ours != theirs)
             FAIL("slot %u is %s, should be %s", i, lp_worker_state_name(theirs),
                  lp_worker_state_name(ours));
+        if (books->slots[i].waiting != pool->workers[i].waiting)
+            FAIL("slot %u %s for others", i, pool->workers[i].waiting ? "waits" : "does not wait");
         compare_queue(books, pool, i);
     }
 }
@@ -1228,7 +1289,9 @@ static void check_work(struct hn_books *books, bool more)
     if (!more && hn_books_backlog(books) && hn_books_has_free(books) && hn_books_admits(books))
         FAIL("I3: a worker is idle beside a backlog");
     bool hopeless = books->init_failures >= books->config.initializer_failures &&
-                    !hn_books_in(books, LP_WORKER_IDLE) && !hn_books_in(books, LP_WORKER_BUSY);
+                    !hn_books_in(books, LP_WORKER_IDLE) && !hn_books_active(books);
+    books->coverage->sometimes[HN_WAIT_ALONE] += hn_books_backlog(books) &&
+                                                 hn_books_waiting(books) && !hn_books_active(books);
     if (!more && hn_books_backlog(books) && hopeless)
         FAIL("no worker can be initialised, and tasks go on waiting");
     if (hn_books_pending(books) > books->config.backlog_tasks + books->n_slots)

@@ -65,6 +65,7 @@ struct hn_book_task {
     uint64_t asked_ns;
     uint64_t due_ns;        /* when it should have ended, asked for its time */
     bool silent;            /* asked for its silence */
+    uint64_t waited_ns;     /* until then it waited for others */
     bool not_started;       /* reported so */
     libpool_cause must_end; /* this call has to end it, for this reason; PENDING: it has not */
     bool must_say_how;      /* with the code and signal of the event */
@@ -86,6 +87,7 @@ struct hn_book_slot {
     libpool_cause must_kill; /* this call has to kill it, for this reason */
     bool ready, retiring, orphaned, early_ready;
     bool init_failed, final_started, finalized;
+    bool waiting;  /* what it runs waits for others */
     bool leaves;   /* it has asked to */
     bool hurried;  /* a thread, when all was to end: whatever it runs is asked to */
     bool outgrown; /* it has to, for its memory */
@@ -227,6 +229,9 @@ void hn_books_after(struct hn_books *books, const struct lp_pool *pool);
 bool hn_books_asks(const struct hn_books *books, const struct hn_book_task *task);
 /* None of this kind may be run. */
 bool hn_books_holds_kind(struct hn_books *books, uint64_t kind);
+/* Those whose task waits for others, and those who run something and don't. */
+uint32_t hn_books_waiting(const struct hn_books *books);
+uint32_t hn_books_active(const struct hn_books *books);
 /* Somebody idle may be given a task. */
 bool hn_books_has_free(const struct hn_books *books);
 /* Places of the governor's that are in use. */

@@ -27,9 +27,15 @@ static bool nobody_can_be_initialised(const struct hn_books *books)
     return books->init_failures >= books->config.initializer_failures;
 }
 
+/* Who waits for others does not count; who did so while others waited may stay for the next wait. */
+static uint32_t most_alive(const struct hn_books *books)
+{
+    return books->max_workers + books->config.spare_workers + hn_books_waiting(books);
+}
+
 static uint32_t most_ready(const struct hn_books *books)
 {
-    return books->max_workers + books->config.spare_workers;
+    return books->max_workers + books->config.spare_workers + books->config.waiting_workers;
 }
 
 static uint32_t ready(const struct hn_books *books)
@@ -50,12 +56,13 @@ static uint32_t wanted(const struct hn_books *books)
         least = 1; /* keeps probing */
     uint32_t waiting = hn_books_pending(books) - books->paused;
     if (!hn_books_is_open(books))
-        waiting = waiting && !hn_books_running(books) ? 1 : 0;
+        waiting = waiting && hn_books_running(books) == hn_books_waiting(books) ? 1 : 0;
     uint32_t demand = hn_books_in(books, LP_WORKER_BUSY) + waiting;
     if (books->killing || books->down)
         return 0;
     demand = demand < least ? least : demand;
-    demand = demand < books->max_workers ? demand : books->max_workers;
+    uint32_t most = books->max_workers + hn_books_waiting(books);
+    demand = demand < most ? demand : most;
     if (books->shutting)
         return demand;
     demand += books->config.spare_workers;
@@ -137,7 +144,7 @@ static void judge_spawn(struct hn_books *books, const struct lp_pool *pool,
     if (books->config.governed && hn_books_used(books) >= books->held)
         FAIL("spawn beyond the %u places that it has", books->held);
     check_share(books);
-    if (books->config.exclusive && occupied >= most_ready(books))
+    if (books->config.exclusive && occupied >= most_alive(books))
         FAIL("exclusive: spawn beside %u occupied slots", occupied);
     if (occupied >= most_ready(books))
         SOMETIMES(SPARE_USED);
@@ -255,7 +262,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
 {
     const struct hn_book_task *task = &books->tasks[index];
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY), idle = hn_books_in(books, LP_WORKER_IDLE);
-    uint32_t share = (hn_books_pending(books) - books->paused + busy - 1) / busy;
+    uint32_t active = hn_books_active(books) ? hn_books_active(books) : 1;
+    uint32_t share = (hn_books_pending(books) - books->paused + active - 1) / active;
     bool has_free = hn_books_has_free(books);
     uint64_t most_ns = has_free ? LP_WAKE_NS : LP_PREFETCH_NS;
     if (!hn_books_is_open(books))
@@ -267,6 +275,8 @@ static void check_ahead(struct hn_books *books, uint32_t index, const struct hn_
         FAIL("task %u is sent ahead, large or behind a large one", index + 1);
     if (task->spec.memory_limit_bytes || books->tasks[slot->task].spec.memory_limit_bytes)
         FAIL("task %u is sent ahead, and one of two has a memory limit of its own", index + 1);
+    if (slot->waiting)
+        FAIL("task %u is sent behind one that waits for others", index + 1);
     if (slot->queued >= LP_PREFETCH_MAX)
         FAIL("task %u is one too many in a channel", index + 1);
     if (slot->edition != books->edition)
@@ -327,8 +337,9 @@ static void judge_assign(struct hn_books *books, const struct lp_pool *pool,
     slot->state = LP_WORKER_BUSY;
     slot->since_ns = books->now_ns;
     uint32_t busy = hn_books_in(books, LP_WORKER_BUSY);
-    if (busy > books->max_workers)
-        FAIL("task %u makes %u workers busy, %u are allowed", index + 1, busy, books->max_workers);
+    if (hn_books_active(books) > books->max_workers)
+        FAIL("task %u makes %u workers busy, %u are allowed", index + 1, hn_books_active(books),
+             books->max_workers);
     if (busy > books->stats.max_workers_busy_concurrently)
         books->stats.max_workers_busy_concurrently = busy;
 }
@@ -460,7 +471,10 @@ static uint64_t run_ends_ns(const struct hn_book_task *task)
 static uint64_t silence_ends_ns(const struct hn_books *books, const struct hn_book_task *task)
 {
     uint64_t heartbeat_ns = task->spec.heartbeat_ns;
-    return heartbeat_ns ? hn_books_last_sign(task, books->now_ns) + heartbeat_ns : UINT64_MAX;
+    uint64_t sign_ns = hn_books_last_sign(task, books->now_ns);
+    if (!heartbeat_ns || books->slots[task->slot].waiting)
+        return UINT64_MAX;
+    return (sign_ns > task->waited_ns ? sign_ns : task->waited_ns) + heartbeat_ns;
 }
 
 static uint64_t first_ns(uint64_t a_ns, uint64_t b_ns)
@@ -573,6 +587,7 @@ static void judge_kill(struct hn_books *books, const struct lp_action *action)
     if (slot->doom == LIBPOOL_PENDING)
         slot->doom = why;
     slot->must_kill = LIBPOOL_PENDING;
+    slot->waiting = false;
     slot->killed_ns = books->now_ns;
     slot->state = LP_WORKER_DYING;
     slot->since_ns = books->now_ns;
@@ -596,7 +611,7 @@ static bool pending_may_end(struct hn_books *books, uint32_t index, libpool_caus
     books->coverage->sometimes[HN_SHUTDOWN_PAUSED] += paused && cause == LIBPOOL_SHUTDOWN;
     if (paused && cause != LIBPOOL_CANCELLED && cause != LIBPOOL_SHUTDOWN)
         return false;
-    bool nobody = hn_books_in(books, LP_WORKER_IDLE) + hn_books_in(books, LP_WORKER_BUSY) == 0;
+    bool nobody = hn_books_in(books, LP_WORKER_IDLE) + hn_books_active(books) == 0;
     if (cause == LIBPOOL_CANCELLED)
         return is_cancelled(books, index);
     if (cause == LIBPOOL_SHUTDOWN)
@@ -841,8 +856,10 @@ static void leave_place(struct hn_books *books, uint32_t index, libpool_cause ca
         if (slot->task == index && slot->state == LP_WORKER_BUSY &&
             slot->must_kill == LIBPOOL_PENDING)
             slot->must_kill = doom_due(books, task, cause);
-        if (slot->task == index)
+        if (slot->task == index) {
             slot->task = LP_NONE;
+            slot->waiting = false;
+        }
     }
 }
 
@@ -1266,6 +1283,8 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
     /* Begun before its turn was told: the time until then can't be held against anybody. */
     uint64_t since_ns = task->begun_ns > task->launched_ns ? task->begun_ns : task->launched_ns;
     uint64_t sign_ns = hn_books_last_sign(task, books->now_ns);
+    if (sign_ns < task->waited_ns)
+        sign_ns = task->waited_ns;
     if (sign_ns < since_ns) /* of one that lies about its start nothing is known before that */
         sign_ns = since_ns;
     bool threads = books->config.cooperative;
@@ -1279,7 +1298,8 @@ static void busy_lateness(struct hn_books *books, const struct hn_book_slot *slo
     }
     if (task->begun && limit_ns && late(books, since_ns, limit_ns))
         FAIL("task %u overran its run timeout", slot->task + 1);
-    if (task->begun && task->spec.heartbeat_ns && late(books, sign_ns, task->spec.heartbeat_ns))
+    if (task->begun && task->spec.heartbeat_ns && !slot->waiting &&
+        late(books, sign_ns, task->spec.heartbeat_ns))
         FAIL("task %u was silent for too long", slot->task + 1);
     bool starved = !task->begun && late(books, task->launched_ns, books->config.start_timeout_ns);
     books->coverage->sometimes[HN_THREAD_STARVED] += threads && starved;
@@ -1386,7 +1406,7 @@ void hn_judge_lateness(struct hn_books *books)
     if (is_excess(books) && hn_books_in(books, LP_WORKER_IDLE))
         FAIL("an idle worker stays beyond max_workers and its spares");
     if (books->config.exclusive && strength(books) < wanted(books) &&
-        books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= most_ready(books))
+        books->n_slots - hn_books_in(books, LP_WORKER_VACANT) >= most_alive(books))
         SOMETIMES(EXCLUSIVE_WAIT);
     for (uint32_t i = 0; i < books->n_slots; i++) {
         slot_lateness(books, &books->slots[i]);

@@ -423,8 +423,34 @@ static void enter(struct hn_world *world, uint32_t slot)
              (unsigned long long)process->task_id);
     if (!process->liar && task->slot == slot) /* else that run has failed, and it is in another */
         draw_beats(world, task);
-    if (!chance(world, HN_FAULT_TASK_HANG))
+    if (!world->calm && hn_random_chance(&world->random, world->call_percent))
+        put_for(world, HN_ITEM_CALL, slot, run_time(world))->event.task_id = process->task_id;
+    else if (!chance(world, HN_FAULT_TASK_HANG))
         put_task_end(world, slot, run_time(world));
+}
+
+/* Whoever finds that in its channel instead of an answer gives up. */
+static void give_up(struct hn_world *world, uint32_t slot)
+{
+    put_death(world, slot, &exits[1], soon(world));
+}
+
+static void call(struct hn_world *world, uint32_t slot)
+{
+    world->processes[slot].calling = true;
+    if (world->processes[slot].told_to_leave)
+        give_up(world, slot);
+    struct lp_event *event = word(world, slot, LP_EVENT_WAITS);
+    event->task_id = world->processes[slot].task_id + chance(world, HN_FAULT_CORRUPT);
+}
+
+void hn_world_answer(struct hn_world *world, uint32_t slot, uint64_t task_id)
+{
+    struct hn_process *process = &world->processes[slot];
+    if (!process->alive || process->task_id != task_id)
+        return;
+    process->calling = false;
+    put_task_end(world, slot, run_time(world));
 }
 
 /* The next of its channel was asked before it began: it is answered, not begun. */
@@ -670,8 +696,12 @@ void hn_world_happen(struct hn_world *world, const struct hn_item *item)
     case HN_ITEM_INIT_END: init_ends(world, item->event.slot); return;
     case HN_ITEM_BEGIN: begin(world, item->event.slot); return;
     case HN_ITEM_ENTER: enter_unless_asked(world, item->event.slot); return;
-    case HN_ITEM_TASK_END:
+    case HN_ITEM_CALL:
         if (process->task_id == item->event.task_id) /* else it returned when it was asked */
+            call(world, item->event.slot);
+        return;
+    case HN_ITEM_TASK_END:
+        if (process->task_id == item->event.task_id && !process->calling)
             task_ends(world, item->event.slot);
         return;
     case HN_ITEM_LEAVE: leave(world, item->event.slot); return;
@@ -782,7 +812,8 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
 static bool is_word(const struct hn_item *item)
 {
     enum lp_event_kind kind = item->event.kind;
-    return item->kind == HN_ITEM_EVENT && kind >= LP_EVENT_READY && kind <= LP_EVENT_CORRUPT;
+    bool is = (kind >= LP_EVENT_READY && kind <= LP_EVENT_CORRUPT) || kind == LP_EVENT_WAITS;
+    return item->kind == HN_ITEM_EVENT && is;
 }
 
 struct hn_item *hn_world_unread(struct hn_world *world, uint32_t slot)
@@ -883,6 +914,8 @@ static void tell_to_leave(struct hn_world *world, uint32_t slot)
 {
     struct hn_process *process = &world->processes[slot];
     process->told_to_leave = true;
+    if (process->alive && process->calling)
+        give_up(world, slot);
     if (process->alive && process->ready)
         rouse(world, slot, soon(world));
 }
@@ -1099,8 +1132,8 @@ void hn_world_hurt_zygote(struct hn_world *world)
 static enum lp_event_kind any_word(struct hn_world *world)
 {
     static const enum lp_event_kind words[] = {
-        LP_EVENT_READY,         LP_EVENT_INIT_FAILED, LP_EVENT_RESULT,
-        LP_EVENT_FINAL_STARTED, LP_EVENT_FINALIZED,   LP_EVENT_CORRUPT,
+        LP_EVENT_READY,     LP_EVENT_INIT_FAILED, LP_EVENT_RESULT, LP_EVENT_FINAL_STARTED,
+        LP_EVENT_FINALIZED, LP_EVENT_CORRUPT,     LP_EVENT_WAITS,
     };
     return *ANY_OF(world, words);
 }
@@ -1142,7 +1175,7 @@ static void calm_thread(struct hn_world *world, uint32_t slot)
         put_death(world, slot, &exits[1], soon(world));
     else if (process->hangs)
         put_for(world, process->leaving ? HN_ITEM_FINAL_END : HN_ITEM_INIT_END, slot, soon(world));
-    if (process->task_id && process->started_id == process->task_id)
+    if (process->task_id && process->started_id == process->task_id && !process->calling)
         put_task_end(world, slot, soon(world));
     else if (process->ready)
         rouse(world, slot, soon(world));

@@ -84,6 +84,7 @@ enum hn_item_kind {
     HN_ITEM_INIT_END,
     HN_ITEM_BEGIN, /* claims the next of its channel */
     HN_ITEM_ENTER, /* the function of what it has claimed */
+    HN_ITEM_CALL,  /* it wants to wait for others */
     HN_ITEM_TASK_END,
     HN_ITEM_LEAVE,
     HN_ITEM_FINAL_END,
@@ -132,6 +133,7 @@ struct hn_process {
     bool hangs;                      /* in its initializer or finalizer, until it is calm */
     bool said_no;                    /* its initializer has, and it does not leave */
     bool told_to_leave, leaving;     /* threads */
+    bool calling;                    /* its task has asked to wait, and was not answered */
     bool told;                       /* its death, by EXITED */
     bool dying;                      /* SIGKILL is under way */
     bool proven;                     /* its tree, to be empty; the report may be under way */
@@ -174,6 +176,7 @@ struct hn_world {
     uint64_t start_ns; /* initializers and finalizers, too */
     bool tiny;         /* most tasks take no longer than tiny_ns */
     uint64_t tiny_ns;
+    uint32_t call_percent; /* of the tasks wait for others that they submit */
 
     struct lp_shares shares; /* the governor, this pool's part in it, and two other pools' */
     struct lp_share ours, others[HN_OTHER_POOLS];
@@ -219,6 +222,8 @@ void hn_world_kill_worker(struct hn_world *world);
 void hn_world_hurt_zygote(struct hn_world *world);
 void hn_world_say_nonsense(struct hn_world *world); /* a living worker says any word */
 void hn_world_old_word(struct hn_world *world);     /* about a process that is no more */
+/* What a task has waited for has ended, or it may not wait: it goes on. */
+void hn_world_answer(struct hn_world *world, uint32_t slot, uint64_t task_id);
 /* The faults stop; some of the frozen and unkillable recover. */
 void hn_world_calm(struct hn_world *world);
 /* Slots that will never be empty. */

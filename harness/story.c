@@ -27,15 +27,20 @@ static void read_task_record(struct hn_stories *stories, const struct hn_record 
     }
 }
 
-/* The pool's events know its own numbers only: row_of[id] is the row of that task, plus 1. */
+/* The pool's events know its own numbers only: row_of[id] is the row of that task, plus 1; 0: it has none. */
+struct numbering {
+    uint32_t *row_of;
+    uint64_t most;
+};
+
 static void read_event(struct hn_stories *stories, const struct hn_record *record,
-                       const uint32_t *row_of)
+                       const struct numbering *numbering)
 {
     bool retried = record->kind == HN_POOL + LIBPOOL_EVENT_TASK_RETRIED;
     bool ended = record->kind == HN_POOL + LIBPOOL_EVENT_TASK_ENDED;
-    if ((!ended && !retried) || record->a > stories->count || row_of[record->a] == 0)
+    if ((!ended && !retried) || record->a > numbering->most || !numbering->row_of[record->a])
         return;
-    struct hn_story *story = &stories->list[row_of[record->a] - 1];
+    struct hn_story *story = &stories->list[numbering->row_of[record->a] - 1];
     story->retried += retried;
     if (!ended)
         return;
@@ -44,12 +49,13 @@ static void read_event(struct hn_stories *stories, const struct hn_record *recor
     story->told_ns = record->time_ns;
 }
 
-static void number_rows(const struct hn_world *world, uint32_t count, uint32_t *row_of)
+static void number_rows(const struct hn_world *world, uint32_t count,
+                        const struct numbering *numbering)
 {
     for (uint32_t task = 0; task < count; task++) {
         const struct hn_row *row = &world->rows[task];
-        if (atomic_load(&row->state) == HN_TASK_COLLECTED && row->task_id <= count)
-            row_of[row->task_id] = task + 1;
+        if (atomic_load(&row->state) == HN_TASK_COLLECTED && row->task_id <= numbering->most)
+            numbering->row_of[row->task_id] = task + 1;
     }
 }
 
@@ -100,7 +106,7 @@ static void read_call(struct hn_stories *stories, const struct hn_record *record
 /* ---- All --------------------------------------------------------------------------------------- */
 
 static void read_all(struct hn_stories *stories, const struct hn_world *world,
-                     const uint32_t *row_of)
+                     const struct numbering *numbering)
 {
     const struct hn_history *history = &world->history;
     for (uint64_t number = 1; number <= hn_history_count(history); number++) {
@@ -108,7 +114,7 @@ static void read_all(struct hn_stories *stories, const struct hn_world *world,
         if (!record)
             continue;
         read_task_record(stories, record);
-        read_event(stories, record, row_of);
+        read_event(stories, record, numbering);
         read_deed(stories, record);
         read_call(stories, record);
     }
@@ -118,19 +124,20 @@ struct hn_stories *hn_stories_read(const struct hn_world *world)
 {
     uint32_t count = atomic_load(&world->tasks_count);
     struct hn_stories *stories = calloc(1, sizeof *stories);
-    uint32_t *row_of = calloc(count + 1, sizeof *row_of);
+    struct numbering numbering = {.most = count + atomic_load(&world->calls.called)};
+    numbering.row_of = calloc(numbering.most + 1, sizeof *numbering.row_of);
     if (stories)
         stories->list = calloc(count + 1, sizeof *stories->list);
-    if (!stories || !row_of || !stories->list) {
+    if (!stories || !numbering.row_of || !stories->list) {
         hn_stories_free(stories);
-        free(row_of);
+        free(numbering.row_of);
         return NULL;
     }
     stories->count = count;
     stories->shut_ns = UINT64_MAX;
-    number_rows(world, count, row_of);
-    read_all(stories, world, row_of);
-    free(row_of);
+    number_rows(world, count, &numbering);
+    read_all(stories, world, &numbering);
+    free(numbering.row_of);
     return stories;
 }
 

@@ -481,6 +481,61 @@ static int do_trespass(const struct run *run)
     return 0;
 }
 
+/* What a task of a CALL is told: to work, or to call so many that are less deep. */
+struct sub {
+    uint64_t work_us;
+    uint32_t subs, depth;
+};
+
+static int work_or_call(libpool_worker *worker, const struct sub *what);
+
+static int run_sub(libpool_worker *worker, const void *input, size_t size)
+{
+    if (size != sizeof(struct sub))
+        return -EBADMSG;
+    atomic_fetch_add(&bound.world->calls.begun, 1);
+    return work_or_call(worker, input);
+}
+
+/* Who may not wait does it all by itself. */
+static int call_others(libpool_worker *worker, const struct sub *what)
+{
+    struct sub less = {what->work_us, what->subs, what->depth - 1};
+    struct hn_calls *calls = &bound.world->calls;
+    libpool_task tasks[HN_SUBS_MAX];
+    const libpool_result *results[HN_SUBS_MAX];
+    int error = 0;
+    for (uint32_t i = 0; i < what->subs; i++)
+        tasks[i] = (libpool_task){.size = sizeof tasks[i],
+                                  .function = run_sub,
+                                  .input = &less,
+                                  .input_size = sizeof less};
+    atomic_fetch_add(&calls->called, what->subs);
+    int code = libpool_worker_call(worker, tasks, what->subs, -1, results);
+    for (uint32_t i = 0; i < what->subs && code == 0; i++)
+        atomic_fetch_add(&calls->told[results[i]->cause], 1);
+    if (code)
+        atomic_fetch_sub(&calls->called, what->subs);
+    for (uint32_t i = 0; i < what->subs && code == -EDEADLK && !error; i++)
+        error = work_or_call(worker, &less);
+    return code == -EDEADLK ? error : code;
+}
+
+static int work_or_call(libpool_worker *worker, const struct sub *what)
+{
+    if (what->depth)
+        return call_others(worker, what);
+    sleep_us(what->work_us);
+    return 0;
+}
+
+static int do_call(const struct run *run)
+{
+    const struct hn_group *what = &run->order->what;
+    const struct sub sub = {what->work_us, what->subs, what->depth};
+    return what->subs <= HN_SUBS_MAX ? work_or_call(run->worker, &sub) : -E2BIG;
+}
+
 /* ---- The wrapper ----------------------------------------------------------------------------- */
 
 static int perform(const struct run *run)
@@ -516,6 +571,7 @@ static int perform(const struct run *run)
         [HN_TASK_EMIT] = do_emit,
         [HN_TASK_HELD] = do_held,
         [HN_TASK_TRESPASS] = do_trespass,
+        [HN_TASK_CALL] = do_call,
     };
     if ((unsigned)run->order->what.kind >= HN_TASK_KINDS)
         return -EINVAL;

@@ -52,8 +52,11 @@ enum hn_task_kind {
     HN_TASK_EMIT,     /* parts of bytes each, then work, then end */
     HN_TASK_HELD,     /* until its group is released */
     HN_TASK_TRESPASS, /* makes a system call that a sandbox forbids */
+    HN_TASK_CALL,     /* has others of its pool work, `subs` of them, `depth` deep */
     HN_TASK_KINDS
 };
+
+#define HN_SUBS_MAX 64u /* of one CALL */
 
 enum hn_style {
     HN_STYLE_PLAIN = 0,
@@ -132,6 +135,7 @@ struct hn_group {
     uint32_t halt_failures;      /* of a batch; 0: never */
     bool take_late;              /* EMIT: nobody takes a part before the task has ended */
     uint64_t memory_limit_bytes; /* as in libpool_task */
+    uint32_t subs, depth;        /* CALL */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

@@ -105,6 +105,13 @@ struct hn_role {
     uint32_t initializer_fails;
 };
 
+/* Of tasks that tasks have submitted: by the workers. They have no row. */
+struct hn_calls {
+    _Atomic uint64_t called; /* asked for and not refused, or still under way */
+    _Atomic uint64_t begun;
+    _Atomic uint64_t told[LIBPOOL_CAUSES_MAX]; /* how they ended, by what their callers were told */
+};
+
 struct hn_world {
     int judge_pid; /* who holds... */
     int memory_fd; /* ...a descriptor of this memory, of this number */
@@ -116,6 +123,7 @@ struct hn_world {
     libpool_stats answer;    /* by the target: to the last `stats` command */
     struct hn_census census; /* by the guardian: to the last `census` command */
     struct hn_process target, sentinel;
+    struct hn_calls calls;
     _Atomic uint32_t initializer_runs;
     _Atomic uint32_t tasks_count;             /* rows in use */
     _Atomic uint32_t released[HN_GROUPS_MAX]; /* futex: by the judge, what HELD tasks wait for */

@@ -304,6 +304,8 @@ typedef struct libpool_options {
     uint64_t admit_free_bytes;  /* no task starts while less memory is free; default: they do */
     uint32_t admit_pressure;    /* nor while the pressure is so high, in 1/100 %, 10000 at most */
     libpool_governor *governor; /* has the number of workers capped, see below; default: none */
+    uint32_t waiting_workers;   /* that may be in libpool_worker_call at once; default: none */
+    uint32_t reserved;          /* 0 */
 } libpool_options;
 
 /*
@@ -349,6 +351,7 @@ typedef struct libpool_options {
  *            tells, and it keeps its slot until it returns; a late initializer's finalizer runs.
  *   Inside   A worker may use its own pool, but not wait for it, lest all wait for each other: what waits
  *            returns -EDEADLK there unless its timeout is 0, libpool_submit -EAGAIN when there is no room.
+ *            libpool_worker_call is the way to wait for others.
  *   Numbers  A pid is a thread's, CPU time, too; max_rss_bytes is the application's.
  *   Threads  have 8 MiB of stack, the CPUs and the priority of the thread that opened the pool, and block
  *            all signals but those of their own faults. Beside them there is one that starts and joins them.
@@ -399,12 +402,12 @@ typedef struct libpool_options {
  */
 
 /*
- * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds
- * 6 descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + 2 slots (+ 1 when
- * workers_limit is 1), 3 with tails (4 where a worker has just died), all CLOEXEC. Full tables don't stop
- * it: a worker that can't have its pidfd is watched by the zygote alone. A limit that is too low for all
- * that is told: by -EMFILE here, by `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for
- * each slot.
+ * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds 6
+ * descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + waiting_workers + 2
+ * slots (+ 1 when workers_limit is 1), 3 with tails (4 where a worker has just died), all CLOEXEC. Full
+ * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone. A limit that is
+ * too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on. LIBPOOL_THREADS:
+ * 6, and 1 for each slot.
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
  * zygote died before it was ready), -ENOSYS (no pidfd_open: Linux 5.4 is needed, and valgrind 3.19 does not
  * know it);
@@ -437,8 +440,8 @@ uint32_t libpool_default_cores(void);
  * their share, too. Who wants more than there is waits; a place that is given back goes to whoever waits
  * for longest, first among those below their share. While one waits, idle workers of the others leave,
  * down to the reserve; while it is below its share, workers of a pool that is above leave after their task.
- * Not with spare_workers (-EINVAL). A pool with LIBPOOL_NO_THREAD gives back only when it is driven. For
- * one process: -ECHILD in a copy.
+ * Not with spare_workers or waiting_workers (-EINVAL). A pool with LIBPOOL_NO_THREAD gives back only when it
+ * is driven. For one process: -ECHILD in a copy.
  * libpool_governor_close: -EBUSY while a pool that was opened with it is; NULL is allowed.
  */
 int libpool_governor_open(libpool_governor **governor, uint32_t limit);
@@ -1018,7 +1021,7 @@ int libpool_noop(libpool_worker *worker, const void *input, size_t input_size);
 
 /*
  * For tasks, initializer and finalizer, with the libpool_worker that they are called with. The
- * functions above don't work on the pool of this worker (-EDEADLK).
+ * functions above don't work on the pool of this worker (-EDEADLK): see libpool_worker_call.
  */
 
 /*
@@ -1037,6 +1040,33 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
  */
 int libpool_emit(libpool_worker *worker, const void *data, size_t size);
 
+#define LIBPOOL_CALL_TASKS 1024 /* at most for one libpool_worker_call */
+
+/*
+ * Runs n tasks in other workers of this pool and returns when all have ended. They are tasks like any, in
+ * all counters and events, and belong to this one: what is left when it ends, in whatever way, is
+ * cancelled. Elements are as in libpool_submit_many; priority 0 is the caller's own; no callbacks, no
+ * LIBPOOL_FILE; a function by its address is one that the zygote had. results (NULL, or n places) are
+ * valid until the next call or the task's end, without tail and trace. NULL: it was cancelled, has a
+ * grace, and goes on.
+ *
+ * While it waits its worker does not count against max_workers: another is started, and what was sent
+ * ahead to it goes to others. At most options.waiting_workers wait at once and the next is refused, so
+ * nobody waits for ever for want of a worker, however deep tasks call tasks. Who is refused had better do
+ * the work by itself than try again. When a wait ends nobody makes room first: for a moment up to
+ * waiting_workers more run than max_workers; such surplus workers stay for the next call, and leave as
+ * idle ones do. The run timeout goes on, the heartbeat is not missed. A shutdown that drains lets tasks
+ * call. Only from the thread that runs the task.
+ *
+ * 0: all have ended, as their results say. -ETIMEDOUT, -ECANCELED (this task was asked to end): those that
+ * had not were cancelled, and all have their results. Else none was taken: -EDEADLK (as many wait as may),
+ * -EAGAIN (no room for all in the backlog; that is not waited for), -ESHUTDOWN, -EKEYREJECTED, -E2BIG (n,
+ * or more than the backlog ever takes), -ENAMETOOLONG, -ENOMEM (or: for a result, which is NULL), -EINVAL
+ * (also: outside a task), -ECHILD in a process that the task has forked.
+ */
+int libpool_worker_call(libpool_worker *worker, const libpool_task *tasks, size_t n, int timeout_ms,
+                        const libpool_result **results);
+
 /*
  * 1: the running task was asked to end (libpool_task.grace_ms), and had better return soon; else 0, also in a
  * process that a thread's task has forked.
@@ -1053,8 +1083,9 @@ int libpool_worker_progress(libpool_worker *worker, uint64_t done, uint64_t tota
                             const char *text);
 
 /*
- * Less than max_workers + spare_workers as that was when it was started. A replacement has it while the old
- * worker finalizes or dies; with LIBPOOL_EXCLUSIVE not before nothing is left of that.
+ * Less than max_workers + spare_workers + waiting_workers as that was when it was started. A replacement
+ * has it while the old worker finalizes or dies; with LIBPOOL_EXCLUSIVE not before nothing is left of
+ * that.
  */
 uint32_t libpool_worker_slot(const libpool_worker *worker);
 uint64_t libpool_worker_task_id(const libpool_worker *worker); /* 0 in initializer and finalizer */
@@ -1118,6 +1149,7 @@ typedef struct libpool_stats {
     uint64_t admission_pauses;          /* so often there was no memory left to start tasks */
     uint32_t admission_paused;          /* gauge: 1 while tasks wait for that */
     uint32_t reserved;                  /* 0 */
+    uint64_t workers_waiting;           /* gauge: busy, in libpool_worker_call */
 } libpool_stats;
 
 /* Fills *stats. */

@@ -58,6 +58,7 @@ struct libpool_future {
     libpool_allocator allocator;
     struct lp_callback *callback; /* NULL: nobody is to be told; released with the future */
     size_t tail_capacity;         /* of result.tail, if that is not NULL */
+    struct lp_sub *sub;           /* a task waits for it (subs.h); NULL: none */
     struct lp_gather_link *links; /* LP_FUTURE_GATHERED: who is told of its end, under the lock */
 };
 

@@ -83,6 +83,8 @@ static int check_options(const libpool_options *options)
                               LIBPOOL_PRELOAD | LIBPOOL_CALLBACKS | LIBPOOL_TRACE)) == 0;
     bool sized = options->workers_limit <= LP_WORKERS_MAX &&
                  options->spare_workers <= LP_WORKERS_MAX - options->workers_limit &&
+                 options->waiting_workers <=
+                     LP_WORKERS_MAX - options->workers_limit - options->spare_workers &&
                  options->max_workers <= options->workers_limit &&
                  options->min_workers <= options->max_workers &&
                  options->backlog_tasks <= LP_BACKLOG_MAX;
@@ -95,7 +97,8 @@ static int check_options(const libpool_options *options)
                  options->memory_limit_bytes >= LP_MEMORY_LIMIT_LEAST;
     bool placed = !options->cgroup ||
                   (options->cgroup[0] == '/' && !(options->flags & LIBPOOL_NO_CGROUP));
-    bool shared = !options->governor || options->spare_workers == 0;
+    bool shared = !options->governor ||
+                  (options->spare_workers == 0 && options->waiting_workers == 0);
     const libpool_allocator *allocator = options->allocator;
     bool paired = !allocator || !allocator->allocate == !allocator->release;
     bool told = !(options->flags & LIBPOOL_CALLBACKS) || !(options->flags & LIBPOOL_NO_THREAD);
@@ -120,7 +123,7 @@ int lp_door_options_of_one(libpool_options *options, const libpool_options *give
     int error = lp_door_options(options, given);
     options->flags = (options->flags & ~(uint32_t)LIBPOOL_CALLBACKS) | LIBPOOL_NO_THREAD;
     options->min_workers = options->max_workers = options->workers_limit = 1;
-    options->spare_workers = 0;
+    options->spare_workers = options->waiting_workers = 0;
     options->backlog_tasks = 1;
     return error;
 }

@@ -6,6 +6,7 @@
 
 #include "core/limits.h"
 #include "parts.h"
+#include "subs.h"
 
 #define PIECE_BYTES (64u * 1024)
 #define TURN_BYTES (1u << 20)            /* taken from one line in one go: others wait, too */
@@ -116,6 +117,10 @@ void lp_line_prefetch(struct lp_line *line, const libpool_future *future, uint64
 
 void lp_line_push(struct lp_line *line)
 {
+    if (line->subs) {
+        lp_subs_push(line);
+        return;
+    }
     size_t begun = line->sent;
     for (uint32_t i = 0; i < TURN_PIECES && line->sending && line->sent - begun < TURN_BYTES; i++) {
         const libpool_future *future = line->future;
@@ -136,6 +141,8 @@ void lp_line_abandon(struct lp_line *line)
     line->future = NULL;
     line->sending = false;
     drop_part(line);
+    if (line->subs)
+        lp_subs_orphan(line);
 }
 
 /* Where the payload goes that is about to come. */
@@ -143,7 +150,9 @@ static void make_room(struct lp_line *line)
 {
     libpool_future *future = line->future;
     size_t soon = line->missing < RESERVE_BYTES ? (size_t)line->missing : RESERVE_BYTES;
-    if (line->message.kind == LP_MESSAGE_PART)
+    if (line->message.kind == LP_MESSAGE_SUBTASK)
+        line->part = lp_subs_room(line->subs, (size_t)line->missing);
+    else if (line->message.kind == LP_MESSAGE_PART)
         line->part = future ? lp_part_new(future, (size_t)line->missing) : NULL;
     else if (future && !line->no_memory)
         line->no_memory = !lp_future_reserve(future, future->data_size + soon);
@@ -153,6 +162,8 @@ static void make_room(struct lp_line *line)
 static uint64_t most_of(const struct lp_line *line, uint64_t result_bytes)
 {
     enum lp_message_kind kind = (enum lp_message_kind)line->message.kind;
+    if (kind == LP_MESSAGE_SUBTASK)
+        return lp_subs_most(line->subs);
     if (kind == LP_MESSAGE_PART)
         return result_bytes;
     if (kind == LP_MESSAGE_REPLY || kind == LP_MESSAGE_RESULT)
@@ -192,7 +203,8 @@ static unsigned char *place_in_part(struct lp_line *line, size_t want)
 static int64_t take_piece(struct lp_line *line)
 {
     unsigned char scratch[SCRATCH_BYTES];
-    bool is_part = line->message.kind == LP_MESSAGE_PART;
+    uint32_t kind = line->message.kind;
+    bool is_part = kind == LP_MESSAGE_PART || kind == LP_MESSAGE_SUBTASK;
     size_t want = line->missing < PIECE_BYTES ? (size_t)line->missing : PIECE_BYTES;
     unsigned char *to = is_part ? place_in_part(line, want) : place_in_future(line, want);
     if (!to && want > sizeof scratch)
@@ -203,6 +215,18 @@ static int64_t take_piece(struct lp_line *line)
     else if (n > 0 && to)
         line->future->data_size += (size_t)n;
     return n;
+}
+
+void lp_line_put_back(struct lp_line *line)
+{
+    line->receiving = true; /* nothing is missing */
+}
+
+struct lp_part *lp_line_take_part(struct lp_line *line)
+{
+    struct lp_part *part = line->part;
+    line->part = NULL;
+    return part;
 }
 
 void lp_line_keep_part(struct lp_line *line)

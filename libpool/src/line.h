@@ -52,7 +52,8 @@ struct lp_line {
     uint64_t missing;          /* payload bytes of it still to come */
     bool receiving;
     bool no_memory;       /* for all of the result that `future` waits for */
-    struct lp_part *part; /* what a PART's payload goes into; NULL: nowhere */
+    struct lp_part *part; /* what a PART's or SUBTASK's payload goes into; NULL: nowhere */
+    struct lp_subs *subs; /* its task waits for others; then `sending` is about their results */
 };
 
 /* A new process is about to live in the slot. Nothing maps the window any more. */
@@ -73,11 +74,16 @@ void lp_line_push(struct lp_line *line);
 void lp_line_abandon(struct lp_line *line);
 
 /*
- * 1: *message is complete, a PART's payload waits for lp_line_keep_part, a REPLY's and a RESULT's is in the
- * future (code -ENOMEM: there was no memory for it). 0: nothing more for now, or enough for one turn
- * (lp_line_arm tells). -EPROTO: nonsense, or a result or part beyond result_bytes.
+ * 1: *message is complete, a PART's payload waits for lp_line_keep_part, a SUBTASK's for lp_line_take_part, a
+ * REPLY's and a RESULT's is in the future (code -ENOMEM: there was no memory for it). 0: nothing more for
+ * now, or enough for one turn (lp_line_arm tells). -EPROTO: nonsense, or a result or part beyond
+ * result_bytes.
  */
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message);
+/* What was received is received again: it is heard later. */
+void lp_line_put_back(struct lp_line *line);
+/* What has come is the caller's; NULL: there was no memory for it. */
+struct lp_part *lp_line_take_part(struct lp_line *line);
 /* The part that has come is the task's: into its future. */
 void lp_line_keep_part(struct lp_line *line);
 /* Parts that wait to be taken. With so many as `most` it is not to be read. */

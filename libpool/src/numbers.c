@@ -134,6 +134,7 @@ static const struct row rows[] = {
     ROW(ROW_GAUGE, worker_processes_still_alive, "Workers that are alive."),
     ROW(ROW_GAUGE, worker_processes_idle, "Workers that wait for a task."),
     ROW(ROW_GAUGE, worker_processes_busy, "Workers that have a task."),
+    ROW(ROW_GAUGE, workers_waiting, "Workers whose task waits for others."),
     ROW(ROW_GAUGE, worker_processes_outdated, "Workers of an older generation."),
     ROW(ROW_GAUGE, max_workers_busy_concurrently, "Most workers that were busy at once."),
     ROW(ROW_CAUSES, workers_ended, "Workers that ended, by cause."),

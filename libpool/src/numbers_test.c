@@ -355,11 +355,12 @@ static const char *const fields[] = {
     "oom_evidence",
     "memory_enforcement",
     "generation",
+    "workers_waiting",
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 
 /* Whoever appends to the struct appends to the text, and here. */
-_Static_assert(sizeof(libpool_stats) == 8 * (32 + 2 * LIBPOOL_CAUSES_MAX), "all fields are here");
+_Static_assert(sizeof(libpool_stats) == 8 * (33 + 2 * LIBPOOL_CAUSES_MAX), "all fields are here");
 
 TEST(numbers, a_text_says_how_things_are_done_as_the_struct_does)
 {

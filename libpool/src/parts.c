@@ -19,15 +19,20 @@ static bool is_refused(const libpool_future *future)
            atomic_load_explicit(&future->holders, memory_order_relaxed) == 1;
 }
 
-struct lp_part *lp_part_new(const libpool_future *future, size_t size)
+struct lp_part *lp_part_alloc(const libpool_allocator *allocator, size_t size)
 {
-    if (is_refused(future) || size > SIZE_MAX - sizeof(struct lp_part))
+    if (size > SIZE_MAX - sizeof(struct lp_part))
         return NULL;
     size_t room = size < RESERVE_BYTES ? size : RESERVE_BYTES;
-    struct lp_part *part = lp_alloc(&future->allocator, sizeof *part + room);
+    struct lp_part *part = lp_alloc(allocator, sizeof *part + room);
     if (part)
-        *part = (struct lp_part){.allocator = future->allocator, .size = size, .room = room};
+        *part = (struct lp_part){.allocator = *allocator, .size = size, .room = room};
     return part;
+}
+
+struct lp_part *lp_part_new(const libpool_future *future, size_t size)
+{
+    return is_refused(future) ? NULL : lp_part_alloc(&future->allocator, size);
 }
 
 struct lp_part *lp_part_reserve(struct lp_part *part, size_t more)

@@ -29,6 +29,8 @@ struct lp_parts {
 
 /* NULL: there is no memory, or nobody to take it. A large one gets its room as it arrives. */
 struct lp_part *lp_part_new(const libpool_future *future, size_t size);
+/* The same for whoever wants it; NULL: there is no memory. */
+struct lp_part *lp_part_alloc(const libpool_allocator *allocator, size_t size);
 /* Room for so many bytes more, of those that are to come. NULL: no memory; it is freed then. */
 struct lp_part *lp_part_reserve(struct lp_part *part, size_t more);
 void lp_part_free(struct lp_part *part); /* NULL is allowed */

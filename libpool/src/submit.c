@@ -16,6 +16,7 @@
 #include "os/load.h"
 #include "os/pages.h"
 #include "retries.h"
+#include "submit.h"
 #include "supervisor.h"
 #include "sys/sys.h"
 
@@ -86,6 +87,11 @@ static int check_task(const libpool *pool, const libpool_task *task)
     if ((task->input_size && !task->input) || (task->flags & LIBPOOL_FILE_SHARED))
         return -EINVAL;
     return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
+}
+
+int lp_submit_check(const libpool *pool, const libpool_task *task)
+{
+    return check_task(pool, task);
 }
 
 static int read_task(const libpool *pool, libpool_task *task, const libpool_task *given)
@@ -229,6 +235,17 @@ static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, lib
                     ? -EAGAIN
                     : lp_pool_add(&pool->core, &spec, now_ns, &future->task);
     return settle_shares(future, error, out);
+}
+
+int lp_submit_inside(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
+{
+    libpool_future *future = lp_future_new(pool, task, NULL);
+    if (!future)
+        return -ENOMEM;
+    struct lp_retry_rule rule;
+    struct lp_task_spec spec = make_spec(task, future, &rule);
+    spec.inside = true;
+    return settle_shares(future, lp_pool_add(&pool->core, &spec, now_ns, &future->task), out);
 }
 
 /* ---- the doors ------------------------------------------------------------------------------ */

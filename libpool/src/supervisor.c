@@ -14,6 +14,8 @@
 #include "os/death.h"
 #include "os/lifeline.h"
 #include "os/tree.h"
+#include "parts.h"
+#include "subs.h"
 #include "sys/sys.h"
 
 #define QUIT_WAIT_NS (1000 * LP_MS)
@@ -64,6 +66,13 @@ static void step(libpool *pool, struct lp_event *event)
     lp_supervisor_perform(pool);
     if (event->kind < LP_WORKER_EVENTS && pool->core.workers[event->slot].task == LP_NONE)
         lp_line_abandon(&pool->lines[event->slot]); /* its task has ended, or went to another */
+    if (pool->subs_due)
+        lp_supervisor_perform(pool);
+}
+
+void lp_supervisor_step(libpool *pool, struct lp_event *event)
+{
+    step(pool, event);
 }
 
 /* An event about the worker in a slot, with its own word on what it has begun. */
@@ -268,6 +277,8 @@ static void perform_ask(libpool *pool, const struct lp_action *action)
     struct lp_line *line = &pool->lines[action->slot];
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     lp_channel_ask(&line->channel, task->id);
+    if (line->subs)
+        lp_subs_end(line->subs, -ECANCELED);
     if (pool->core.config.cooperative) {
         line->asked = line->again = true; /* it may wait for its parts to be taken */
         leave_to_driver(pool);
@@ -341,6 +352,8 @@ static void perform_end(libpool *pool, const struct lp_action *action)
                                               task->outcome.signal, &pool->allocator);
     tell_start(pool, action->task); /* of one that was sent ahead it may be known only now */
     atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
+    if (future->sub)
+        lp_subs_ended(future);
     if (pool->callbacks.used && future->callback)
         lp_callbacks_end(pool, future);
     else
@@ -451,6 +464,8 @@ void lp_supervisor_perform(libpool *pool)
         lp_pool_step(&pool->core, &event);
         perform_batch(pool);
     }
+    if (pool->subs_due)
+        lp_subs_settle(pool);
     uint64_t next_ns = lp_pool_next_deadline(&pool->core);
     if (!pool->polling ||
         next_ns < pool->poll_ns) /* the next look is armed already, or under way */
@@ -511,8 +526,38 @@ static void hear_result(libpool *pool, struct lp_event *event, const struct lp_m
         lp_line_expect(line, pool->core.tasks.table[next].spec.user);
 }
 
+static bool is_of_call(const struct lp_message *message)
+{
+    return message->kind == LP_MESSAGE_CALL || message->kind == LP_MESSAGE_SUBTASK ||
+           message->kind == LP_MESSAGE_HANG_UP;
+}
+
+void lp_supervisor_attend(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    line->again = line->again || (line->sending && lp_line_arm(line));
+    if (line->again || line->broken)
+        leave_to_driver(pool);
+}
+
+/* Of the task that it runs; of one that is dying it does not matter any more, else it is nonsense. */
+static void hear_call(libpool *pool, uint32_t slot, const struct lp_message *message)
+{
+    const struct lp_worker *worker = &pool->core.workers[slot];
+    bool is_its = worker->state == LP_WORKER_BUSY &&
+                  pool->core.tasks.table[worker->task].id == message->task_id;
+    bool heard = is_its && lp_subs_hear(pool, slot, message);
+    if (!heard && worker->state < LP_WORKER_DYING)
+        step_worker(pool, LP_EVENT_CORRUPT, slot);
+    lp_part_free(lp_line_take_part(&pool->lines[slot])); /* of one that nobody has taken */
+}
+
 static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
 {
+    if (is_of_call(message)) {
+        hear_call(pool, slot, message);
+        return;
+    }
     static const enum lp_event_kind events[LP_MESSAGE_N] = {
         [LP_MESSAGE_TASK] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_RETIRE] = LP_EVENT_CORRUPT,
@@ -524,6 +569,12 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
         [LP_MESSAGE_PART] = LP_EVENT_CORRUPT,
         [LP_MESSAGE_FINAL_STARTED] = LP_EVENT_FINAL_STARTED,
         [LP_MESSAGE_FINALIZED] = LP_EVENT_FINALIZED,
+        [LP_MESSAGE_CALL] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_GO] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_SUBTASK] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_HANG_UP] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_SUBRESULT] = LP_EVENT_CORRUPT,
+        [LP_MESSAGE_CALLED] = LP_EVENT_CORRUPT,
     };
     bool known = message->kind > 0 && message->kind < LP_MESSAGE_N;
     struct lp_event event = worker_event(pool, known ? events[message->kind] : LP_EVENT_CORRUPT,
@@ -635,6 +686,12 @@ static void take_results(libpool *pool, uint32_t slot)
         got = hear_results(pool, slot, parts_bytes, &message, &now_ns);
         perform_batch(pool);
         tell_turn(pool, slot);
+        if (got == 1 && is_of_call(&message)) { /* it would settle: heard when all is taken back */
+            lp_line_put_back(&pool->lines[slot]);
+            pool->lines[slot].again = true;
+            leave_to_driver(pool);
+            return;
+        }
         if (got == 1 && message.kind != LP_MESSAGE_RESULT) {
             hear(pool, slot, &message); /* nothing that a busy worker can say: it is killed */
             return;
@@ -686,6 +743,9 @@ static bool pump(libpool *pool, uint32_t slot, bool arm)
     struct lp_line *line = &pool->lines[slot];
     if (line->sending)
         lp_line_push(line);
+    if (pool->subs_due)
+        lp_supervisor_perform(
+            pool); /* it may have been told all: its next word follows from that */
     int got = hear_batch(pool, slot, LIBPOOL_PARTS_BYTES);
     if (got < 0 || line->broken) {
         line->broken = false;
@@ -1332,6 +1392,7 @@ static struct lp_pool_config make_config(const libpool_options *options)
         .max_workers = options->max_workers,
         .workers_limit = options->workers_limit,
         .spare_workers = options->spare_workers,
+        .waiting_workers = options->waiting_workers,
         .tasks_per_worker = options->tasks_per_worker,
         .max_age_ns = options->max_age_ms * LP_MS,
         .jitter_percent = options->recycle_jitter_percent,
@@ -1656,6 +1717,7 @@ void lp_supervisor_close(libpool *pool, bool forked)
     }
     uint32_t slots = pool->core.slots;
     const libpool_allocator *allocator = &pool->allocator;
+    lp_subs_forget(pool);
     lp_start_release(&pool->start, slots, forked, allocator);
     lp_wardrobe_close(pool->wardrobe, forked, allocator);
     lp_release(allocator, pool->ring.events, pool->ring.capacity * sizeof(libpool_event));

@@ -99,6 +99,9 @@ struct libpool {
     bool awake;      /* the supervisor's thread looks at work_waits before it sleeps */
     bool work_waits; /* some line's `again` or `broken`, or a zygote matter */
 
+    struct lp_subs *subs_due; /* something is to be done about them (subs.h) */
+    bool settles_subs;        /* that is being done, further down the stack */
+
     struct lp_event_ring ring;
 
     struct lp_callbacks callbacks;
@@ -152,6 +155,10 @@ void lp_supervisor_perform(libpool *pool);
  * follows, or with the next of its results that is heard.
  */
 void lp_supervisor_send(libpool *pool);
+
+/* With the lock held, for subs.c: an event about a worker, and the line of one that is being told results. */
+void lp_supervisor_step(libpool *pool, struct lp_event *event);
+void lp_supervisor_attend(libpool *pool, uint32_t slot);
 
 /* With the lock held: a zygote that was stopped goes on; it is needed to end things in time. */
 void lp_supervisor_rouse(libpool *pool);

@@ -83,6 +83,11 @@ static int cancel_pending(libpool *pool, libpool_future *future)
     return done == LP_CANCEL_RECALL ? LIBPOOL_CANCEL_DONE : (int)done;
 }
 
+int lp_visit_cancel_inside(libpool *pool, libpool_future *future)
+{
+    return cancel_pending(pool, future);
+}
+
 static int cancel_in_pool(libpool *pool, libpool_future *future)
 {
     int error = lp_door_check(pool);

@@ -25,6 +25,8 @@ int lp_visit_wait(libpool_future *future, const struct lp_awaited *awaited, int 
 
 /* As libpool_future_cancel. */
 int lp_visit_cancel(libpool_future *future);
+/* The same with the pool's lock held. */
+int lp_visit_cancel_inside(libpool *pool, libpool_future *future);
 /* The same for one that has not begun; what a worker has is left to it. */
 void lp_visit_withdraw(libpool_future *future);
 

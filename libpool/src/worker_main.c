@@ -36,6 +36,7 @@
 #include "supervisor.h"
 #include "sys/sys.h"
 #include "worker.h"
+#include "worker_call.h"
 
 #define DOORBELL_FD 3
 #define IDLE_MS 250       /* large buffers are given back when no task came for so long */
@@ -86,6 +87,7 @@ struct libpool_worker {
     dev_t tail_device; /* what that is: a task may put something else there */
     ino_t tail_inode;
     uint32_t tasks_marked;
+    struct lp_calling calling;
 };
 
 /* ---- for user code -------------------------------------------------------------------------- */
@@ -185,11 +187,11 @@ static bool await_data(libpool_worker *worker, int timeout_ms)
     return there;
 }
 
-/* The bell for the last piece is the caller's. */
-static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t size)
+/* The bell for the last piece is the caller's. `last`: with it the payload ends. */
+static void send_bytes(libpool_worker *worker, const unsigned char *data, size_t size, bool last)
 {
     while (size) {
-        int64_t n = lp_channel_write(&worker->channel, data, size, true);
+        int64_t n = lp_channel_write(&worker->channel, data, size, last);
         if (n < 0)
             give_up(worker);
         data += n;
@@ -223,7 +225,7 @@ static void send_piece(libpool_worker *worker, enum lp_message_kind kind, const 
 {
     send_header(worker,
                 &(struct lp_message){.kind = kind, .task_id = worker->task_id, .size = size});
-    send_bytes(worker, data, size);
+    send_bytes(worker, data, size, true);
     lp_channel_ring(&worker->channel);
     worker->quiet_ns = 0; /* what it had not announced is now */
     libpool_worker_beat(worker);
@@ -282,6 +284,52 @@ int libpool_reply(libpool_worker *worker, const void *data, size_t data_size)
     return error;
 }
 
+/* ---- for worker_call.c ---- */
+
+struct lp_calling *lp_worker_calling(libpool_worker *worker)
+{
+    return &worker->calling;
+}
+
+int lp_worker_may_call(const libpool_worker *worker)
+{
+    if (worker->task_id == 0)
+        return -EINVAL;
+    return is_child_of_worker(worker) ? -ECHILD : 0;
+}
+
+void lp_worker_send(libpool_worker *worker, const struct lp_message *message)
+{
+    send_header(worker, message);
+}
+
+void lp_worker_send_bytes(libpool_worker *worker, const void *data, size_t size, bool last)
+{
+    send_bytes(worker, data, size, last);
+}
+
+void lp_worker_ring(libpool_worker *worker)
+{
+    lp_channel_ring(&worker->channel);
+    worker->quiet_ns = 0; /* what it had not announced is now */
+}
+
+bool lp_worker_receive(libpool_worker *worker, struct lp_message *message, int timeout_ms)
+{
+    int got;
+    while ((got = lp_channel_receive(&worker->channel, message)) == 0)
+        if (!await_data(worker, timeout_ms))
+            return false;
+    if (got < 0)
+        give_up(worker);
+    return true;
+}
+
+_Noreturn void lp_worker_give_up(libpool_worker *worker)
+{
+    give_up(worker);
+}
+
 static bool holds_much(const libpool_worker *worker)
 {
     return worker->input.capacity >= LP_BUFFER_MAPPED_BYTES ||
@@ -320,6 +368,11 @@ static void receive_bytes(libpool_worker *worker, unsigned char *to, size_t size
         to = to ? to + n : NULL;
         size -= (size_t)n;
     }
+}
+
+void lp_worker_receive_bytes(libpool_worker *worker, void *to, size_t size, bool last)
+{
+    receive_bytes(worker, to, size, last);
 }
 
 /* ---- tasks ---------------------------------------------------------------------------------- */
@@ -581,7 +634,7 @@ static void answer(libpool_worker *worker, struct lp_message *result)
     if (result->started_ns)
         look_back(worker, result);
     send_header(worker, result);
-    send_bytes(worker, worker->reply.data, worker->reply.size);
+    send_bytes(worker, worker->reply.data, worker->reply.size, true);
     ring_for_answer(worker, result->ended_ns);
 }
 
@@ -605,6 +658,8 @@ static void serve_task(libpool_worker *worker, const struct lp_message *message)
     worker->reply.size = 0;
     worker->replied_bytes = 0;
     worker->task_id = 0;
+    if (worker->calling.n)
+        lp_calling_forget(&worker->calling);
     if (worker->unread_ns >= USAGE_NS) /* so that the next long one does not answer for them */
         read_usage(worker);
 }
@@ -736,6 +791,12 @@ static void serve(libpool_worker *worker)
     case LP_MESSAGE_PART:
     case LP_MESSAGE_FINAL_STARTED:
     case LP_MESSAGE_FINALIZED:
+    case LP_MESSAGE_CALL:
+    case LP_MESSAGE_GO:
+    case LP_MESSAGE_SUBTASK:
+    case LP_MESSAGE_HANG_UP:
+    case LP_MESSAGE_SUBRESULT:
+    case LP_MESSAGE_CALLED:
     case LP_MESSAGE_N: give_up(worker);
     }
 }
@@ -824,6 +885,7 @@ static void free_worker(void *arg)
     give_memory_back(worker);
     lp_buffer_free(&worker->name);
     lp_load_forget(&worker->load);
+    lp_calling_forget(&worker->calling);
 }
 
 int lp_worker_thread(const struct lp_worker_kit *kit, int doorbell_fd, uint32_t slot,

@@ -16,6 +16,7 @@
 
 int test_echo(libpool_worker *worker, const void *input, size_t size);
 int test_is_aligned(libpool_worker *worker, const void *input, size_t size);
+int test_call(libpool_worker *worker, const void *input, size_t size);
 int test_environment(libpool_worker *worker, const void *input, size_t size);
 int test_hang(libpool_worker *worker, const void *input, size_t size);
 int test_crash(libpool_worker *worker, const void *input, size_t size);
@@ -216,4 +217,25 @@ void test_leave(libpool_worker *worker, void *arg)
 {
     (void)worker, (void)arg;
     _exit(0);
+}
+
+/* Its input is a number and this object's name. Replies a digit, and those of all smaller ones, by others. */
+int test_call(libpool_worker *worker, const void *input, size_t size)
+{
+    char less[512], n = *(const char *)input, digit = (char)('0' + n);
+    const libpool_task task = {.size = sizeof task,
+                               .object = less + 1,
+                               .symbol = "test_call",
+                               .input = less,
+                               .input_size = size};
+    memcpy(less, input, size < sizeof less ? size : sizeof less);
+    less[0]--;
+    const libpool_result *result;
+    int error = libpool_reply(worker, &digit, 1);
+    if (n == 0 || error)
+        return error;
+    error = libpool_worker_call(worker, &task, 1, -1, &result);
+    if (!error && result->cause != LIBPOOL_COMPLETED)
+        error = -EBADMSG;
+    return error ? error : libpool_reply(worker, result->data, result->data_size);
 }

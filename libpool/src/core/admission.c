@@ -12,12 +12,12 @@ bool lp_admission_is_open(const struct lp_pool *pool)
 
 bool lp_admission_admits(const struct lp_pool *pool)
 {
-    return pool->tasks.running == 0 || lp_admission_is_open(pool);
+    return lp_waiting_all(pool) || lp_admission_is_open(pool);
 }
 
 uint32_t lp_admission_share(const struct lp_pool *pool, uint32_t waiting)
 {
-    uint32_t one = waiting && pool->tasks.running == 0 ? 1 : 0;
+    uint32_t one = waiting && lp_waiting_all(pool) ? 1 : 0;
     return lp_admission_is_open(pool) ? waiting : one;
 }
 
@@ -25,7 +25,7 @@ uint32_t lp_admission_share(const struct lp_pool *pool, uint32_t waiting)
 static bool matters(const struct lp_pool *pool)
 {
     return pool->config.admits && pool->tasks.pending && pool->phase <= LP_PHASE_DRAINING &&
-           pool->in_state[LP_WORKER_BUSY] < pool->config.max_workers;
+           lp_waiting_others(pool) < pool->config.max_workers;
 }
 
 bool lp_admission_is_paused(const struct lp_pool *pool)

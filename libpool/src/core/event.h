@@ -30,6 +30,8 @@ enum lp_event_kind {
     LP_EVENT_DEADLINE,      /* the deadline lp_pool_due() told has passed; started_* */
     LP_EVENT_RECALLED,      /* it will not begin what was prefetched: all results it had are told */
     LP_EVENT_WEIGHED,       /* bytes: what its tree holds, as asked for by WEIGH; started_* */
+    LP_EVENT_WAITS,         /* its task waits for others, if lp_waiting_may: task_id */
+    LP_EVENT_WAITED,        /* it does no more: they have ended, or it gave up */
     LP_WORKER_EVENTS,
     /* About the pool. */
     LP_EVENT_ZYGOTE_UP = LP_WORKER_EVENTS, /* pid, weighs */

@@ -42,15 +42,18 @@ static uint64_t run_deadline_ns(const struct lp_pool *pool, const struct lp_task
     return believed_start_ns(pool, task, started_ns) + task->spec.run_timeout_ns;
 }
 
-/* When its silence will have been too long, as far as is known by now; 0: never. */
+/* When its silence will have been too long, as far as is known by now; 0: never, or not while it waits. */
 static uint64_t silence_deadline_ns(const struct lp_pool *pool, const struct lp_task *task,
                                     const struct lp_event *event)
 {
-    if (!task->spec.heartbeat_ns)
+    const struct lp_worker *worker = &pool->workers[event->slot];
+    if (!task->spec.heartbeat_ns || worker->waiting)
         return 0;
     uint64_t sign_ns = believed_start_ns(pool, task, event->started_ns);
     if (event->beat_ns > sign_ns && event->beat_ns <= pool->now_ns)
         sign_ns = event->beat_ns;
+    if (worker->waited_ns > sign_ns)
+        sign_ns = worker->waited_ns;
     return sign_ns + task->spec.heartbeat_ns;
 }
 

@@ -21,7 +21,8 @@ static uint32_t most_workers(const struct lp_pool_config *config)
 uint32_t lp_pool_slots(const struct lp_pool_config *config)
 {
     uint32_t most = most_workers(config);
-    return most + config->spare_workers + (most < LP_SPARES_MAX ? 1 : LP_SPARES_MAX);
+    return most + config->spare_workers + config->waiting_workers +
+           (most < LP_SPARES_MAX ? 1 : LP_SPARES_MAX);
 }
 
 static uint32_t actions_needed(const struct lp_pool_config *config)
@@ -211,7 +212,7 @@ void lp_pool_end_task(struct lp_pool *pool, uint32_t index, struct lp_outcome *o
     if (pool->tasks.table[index].state == LP_TASK_RUNNING)
         count_run(pool, index, outcome);
     lp_tasks_end(&pool->tasks, index, outcome);
-    if (pool->config.admits && pool->tasks.running == 0)
+    if (pool->config.admits && lp_waiting_all(pool))
         pool->made_room = true; /* one may always run, however little memory is free */
     pool->stats.tasks_ended[outcome->cause]++;
     if (counts_as_failed(outcome->cause))
@@ -285,10 +286,24 @@ static uint32_t least_wanted(const struct lp_pool *pool)
     return hopeless && pool->config.min_workers == 0 ? 1 : pool->config.min_workers;
 }
 
-/* As many as may run tasks, and those who stand in for one that dies. */
+/* Who waits for others takes nobody's place. */
+static uint32_t most_running(const struct lp_pool *pool)
+{
+    return pool->config.max_workers + pool->waiting;
+}
+
+static uint32_t most_alive(const struct lp_pool *pool)
+{
+    return most_running(pool) + pool->config.spare_workers;
+}
+
+/*
+ * As many as may run tasks, those who stand in for one that dies, and those who did so while others waited:
+ * the next wait needs them again, and if none comes they leave as the idle do.
+ */
 static uint32_t most_ready(const struct lp_pool *pool)
 {
-    return pool->config.max_workers + pool->config.spare_workers;
+    return pool->config.max_workers + pool->config.spare_workers + pool->config.waiting_workers;
 }
 
 static uint32_t ready_workers(const struct lp_pool *pool)
@@ -315,8 +330,7 @@ static uint32_t wanted(const struct lp_pool *pool)
     uint32_t least = open ? least_wanted(pool) : 0, spare = open ? pool->config.spare_workers : 0;
     if (demand < least)
         demand = least;
-    uint32_t want =
-        (demand < pool->config.max_workers ? (uint32_t)demand : pool->config.max_workers) + spare;
+    uint32_t want = (demand < most_running(pool) ? (uint32_t)demand : most_running(pool)) + spare;
     return open && pool->owed ? with_owed(pool, want) : want;
 }
 
@@ -329,8 +343,7 @@ bool lp_pool_is_excessive(const struct lp_pool *pool)
 /* An idle worker that may be given a task. */
 static bool has_free_worker(const struct lp_pool *pool)
 {
-    return pool->idle_newest != LP_NONE &&
-           pool->in_state[LP_WORKER_BUSY] < pool->config.max_workers;
+    return pool->idle_newest != LP_NONE && lp_waiting_others(pool) < pool->config.max_workers;
 }
 
 static bool may_begin_one(const struct lp_pool *pool)
@@ -348,7 +361,7 @@ static bool may_spawn(const struct lp_pool *pool)
 {
     if (strength(pool) >= wanted(pool) || pool->in_state[LP_WORKER_VACANT] == 0)
         return false;
-    return !pool->config.exclusive || not_gone(pool) < most_ready(pool);
+    return !pool->config.exclusive || not_gone(pool) < most_alive(pool);
 }
 
 static uint32_t lowest_vacant(const struct lp_pool *pool)
@@ -512,7 +525,7 @@ static uint32_t lacking(const struct lp_pool *pool)
     if (pool->zygote != LP_ZYGOTE_UP || !may_spawn(pool) || !spawn_is_allowed(pool))
         return 0;
     uint32_t count = wanted(pool) - strength(pool), vacant = pool->in_state[LP_WORKER_VACANT];
-    uint32_t left = pool->config.exclusive ? most_ready(pool) - not_gone(pool) : vacant;
+    uint32_t left = pool->config.exclusive ? most_alive(pool) - not_gone(pool) : vacant;
     count = count < left ? count : left;
     count = count < vacant ? count : vacant;
     return pool->spawn_backoff.failures ? 1 : count;
@@ -643,11 +656,11 @@ static void settle_overdue(struct lp_pool *pool)
     lp_pool_emit(pool, LP_ACTION_ROOM, LP_NONE);
 }
 
-/* Nobody can be initialised and nobody is left who was. */
+/* Nobody can be initialised and nobody is left who was, but for who waits for just these tasks. */
 static bool uninitialisable(const struct lp_pool *pool)
 {
     return pool->initializer_failures >= pool->config.initializer_failures &&
-           pool->in_state[LP_WORKER_IDLE] == 0 && pool->in_state[LP_WORKER_BUSY] == 0;
+           pool->in_state[LP_WORKER_IDLE] == 0 && lp_waiting_others(pool) == 0;
 }
 
 static void fail_uninitialisable(struct lp_pool *pool)
@@ -858,21 +871,29 @@ static bool send_on(struct lp_pool *pool)
     return sent;
 }
 
+int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes)
+{
+    const struct lp_pool_config *config = &pool->config;
+    uint64_t used = (uint64_t)pool->tasks.waiting + pool->tasks.pending + pool->tasks.prefetched;
+    if (tasks > config->backlog_tasks || bytes > config->backlog_bytes)
+        return -E2BIG;
+    bool fits = used + tasks <= config->backlog_tasks &&
+                pool->tasks.pending_bytes + bytes <= config->backlog_bytes;
+    return fits ? 0 : -EAGAIN;
+}
+
 int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                 uint32_t *task)
 {
     pool->now_ns = now_ns;
-    if (pool->phase != LP_PHASE_OPEN)
+    if (pool->phase != LP_PHASE_OPEN && !(spec->inside && lp_waiting_takes(pool)))
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
         return -E2BIG;
     if (spec->kind && lp_quarantine_holds(&pool->quarantine, spec->kind, now_ns))
         return -EKEYREJECTED;
     bool direct = may_begin_one(pool) && pool->tasks.pending == 0 && pool->tasks.waiting == 0;
-    bool has_room = pool->tasks.waiting + pool->tasks.pending + pool->tasks.prefetched <
-                        pool->config.backlog_tasks &&
-                    pool->tasks.pending_bytes + spec->bytes <= pool->config.backlog_bytes;
-    if (!direct && !has_room)
+    if (!direct && lp_pool_has_room(pool, 1, spec->bytes))
         return -EAGAIN;
     *task = lp_tasks_add(&pool->tasks, spec, now_ns);
     if (*task == LP_NONE)
@@ -891,7 +912,7 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     int error = lp_pool_add(pool, spec, now_ns, task);
     if (error)
         return error;
-    bool all_busy = pool->in_state[LP_WORKER_BUSY] == pool->config.max_workers &&
+    bool all_busy = lp_waiting_others(pool) == pool->config.max_workers &&
                     !lp_pool_is_excessive(pool); /* there may be one who has not left yet */
     pool->unsettled = unsettled;
     if (!unsettled && send_on(pool))
@@ -1025,7 +1046,9 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
     case LP_EVENT_EMPTY:
     case LP_EVENT_DEADLINE:
     case LP_EVENT_RECALLED:
-    case LP_EVENT_WEIGHED: lp_worker_step(pool, event->slot, event); break;
+    case LP_EVENT_WEIGHED:
+    case LP_EVENT_WAITS:
+    case LP_EVENT_WAITED: lp_worker_step(pool, event->slot, event); break;
     case LP_EVENT_ZYGOTE_UP: zygote_up(pool, event); break;
     case LP_EVENT_ZYGOTE_FAILED: zygote_failed(pool, event); break;
     case LP_EVENT_ZYGOTE_LOST: zygote_lost(pool); break;
@@ -1157,6 +1180,7 @@ void lp_pool_stats(const struct lp_pool *pool, libpool_stats *stats)
     const uint32_t *in = pool->in_state;
     stats->worker_processes_idle = in[LP_WORKER_IDLE];
     stats->worker_processes_busy = in[LP_WORKER_BUSY];
+    stats->workers_waiting = pool->waiting;
     stats->worker_processes_still_alive = (uint64_t)in[LP_WORKER_STARTING] + in[LP_WORKER_IDLE] +
                                           in[LP_WORKER_BUSY] + in[LP_WORKER_RETIRING] +
                                           in[LP_WORKER_DYING] + in[LP_WORKER_GONE];
@@ -1183,17 +1207,19 @@ static bool check_books(const struct lp_pool *pool)
 static bool check_states(const struct lp_pool *pool)
 {
     uint32_t in_state[LP_WORKER_STATES] = {0};
-    uint32_t with_task = 0, queued = 0;
+    uint32_t with_task = 0, queued = 0, waiting = 0;
     for (uint32_t slot = 0; slot < pool->slots; slot++) {
         const struct lp_worker *worker = &pool->workers[slot];
         in_state[worker->state]++;
         with_task += worker->task != LP_NONE;
         queued += worker->queued;
+        waiting += worker->waiting;
         if (!lp_worker_check(pool, slot))
             return false;
     }
     return memcmp(in_state, pool->in_state, sizeof in_state) == 0 &&
-           with_task == pool->tasks.running && queued == pool->tasks.prefetched;
+           with_task == pool->tasks.running && queued == pool->tasks.prefetched &&
+           waiting == pool->waiting && waiting <= pool->config.waiting_workers;
 }
 
 static bool check_idle_list(const struct lp_pool *pool)
@@ -1223,7 +1249,7 @@ static bool check_numbers(const struct lp_pool *pool)
     return taken == held;
 }
 
-/* I3: with a backlog somebody works, or something is due. */
+/* I3: with a backlog somebody works who does not wait for it, or something is due. */
 static bool check_liveness(const struct lp_pool *pool)
 {
     bool is_over = pool->phase == LP_PHASE_DOWN || pool->more;
@@ -1233,15 +1259,16 @@ static bool check_liveness(const struct lp_pool *pool)
         return true;
     if (may_begin_one(pool) && pool->phase != LP_PHASE_DOWN)
         return false;
-    return pool->tasks.running || lp_pool_next_deadline(pool) != UINT64_MAX ||
-           pool->in_state[LP_WORKER_VACANT] != pool->slots || pool->zygote == LP_ZYGOTE_DROPPED ||
+    return !lp_waiting_all(pool) || lp_pool_next_deadline(pool) != UINT64_MAX ||
+           not_gone(pool) > pool->waiting || pool->zygote == LP_ZYGOTE_DROPPED ||
            pool->places.wanted;
 }
 
 bool lp_pool_check(const struct lp_pool *pool)
 {
     bool bounded = pool->n_actions + 1 < pool->actions_capacity &&
-                   pool->in_state[LP_WORKER_BUSY] <= pool->config.workers_limit;
+                   pool->in_state[LP_WORKER_BUSY] <=
+                       pool->config.workers_limit + pool->config.waiting_workers;
     return bounded && check_books(pool) && check_states(pool) && check_idle_list(pool) &&
            check_numbers(pool) && check_liveness(pool) && lp_tasks_check(&pool->tasks);
 }

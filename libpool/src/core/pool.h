@@ -27,6 +27,9 @@
  * initializer or finalizer) is DYING until it has left by itself: KILL only says that it may. Nobody and
  * nothing is given up: KILLING lasts until the last one has left.
  *
+ * Waiting (waiting.h). A worker whose task waits for others is recalled first, and then told by WAITS;
+ * nothing is sent ahead to it until WAITED.
+ *
  * Phases: OPEN -> DRAINING -> (KILLING ->) DOWN. DRAINING runs or cancels what is pending, then lets
  * the workers leave; KILLING is after the deadline. DOWN: no worker is left, or its proof of death
  * did not come in time.
@@ -44,12 +47,14 @@
 #include "core/places.h"
 #include "core/quarantine.h"
 #include "core/tasks.h"
+#include "core/waiting.h"
 #include "core/worker.h"
 
 struct lp_pool_config {
     uint32_t min_workers, max_workers;
     uint32_t spare_workers;    /* kept ready beyond those that are wanted, run nothing themselves */
     uint32_t workers_limit;    /* what a resize may raise max_workers to; at least max_workers */
+    uint32_t waiting_workers;  /* that may wait for other tasks; not if governed */
     uint32_t tasks_per_worker; /* 0: no matter how many */
     uint64_t max_age_ns;       /* 0: no matter how old */
     uint32_t jitter_percent;   /* how much less than these two a worker may be given */
@@ -124,6 +129,7 @@ struct lp_pool {
     bool made_room;                      /* in the backlog, since that was told last */
     uint64_t run_ns;                     /* how long a task takes, as far as can be foreseen */
     uint32_t in_state[LP_WORKER_STATES]; /* how many workers are in each state */
+    uint32_t waiting;                    /* of the busy, those whose task waits for others */
 
     uint64_t random; /* for what workers are given */
     uint64_t retry_random;
@@ -200,6 +206,8 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
  * `parallel` workers are missing, and is replaced. -EINVAL, -ESHUTDOWN.
  */
 int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
+/* 0: as many more tasks would be taken, with so much input; -EAGAIN, -E2BIG. */
+int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
 void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT, RECALLED */
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);

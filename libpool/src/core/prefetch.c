@@ -86,7 +86,7 @@ static uint32_t limit_of(const struct lp_pool *pool, const struct lp_worker *wor
 /* What is left of the backlog is shared by all who work. */
 static uint32_t depth_of(const struct lp_pool *pool, const struct lp_worker *worker)
 {
-    uint32_t workers = pool->in_state[LP_WORKER_BUSY];
+    uint32_t workers = lp_waiting_others(pool);
     uint32_t share = (pool->tasks.pending + pool->tasks.prefetched + workers - 1) / workers;
     uint32_t limit = limit_of(pool, worker);
     return limit < share ? limit : share;
@@ -142,10 +142,10 @@ static bool send_ahead(struct lp_pool *pool, uint32_t slot)
 /* Not behind what takes long to send or to run, and not when it is to leave. */
 static bool may_be_sent_more(const struct lp_pool *pool, const struct lp_worker *worker)
 {
-    return worker->state == LP_WORKER_BUSY && !worker->leave && !worker->recalled &&
-           worker->asked == LIBPOOL_PENDING && worker->edition == pool->edition &&
-           !lp_pool_is_excessive(pool) && lp_admission_is_open(pool) &&
-           pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
+    return worker->state == LP_WORKER_BUSY && !worker->waiting && !worker->leave &&
+           !worker->recalled && worker->asked == LIBPOOL_PENDING &&
+           worker->edition == pool->edition && !lp_pool_is_excessive(pool) &&
+           lp_admission_is_open(pool) && pool->now_ns - worker->launched_ns <= LP_PREFETCH_NS &&
            may_be_prefetched(&pool->tasks.table[worker->task]);
 }
 

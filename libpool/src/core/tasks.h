@@ -80,6 +80,7 @@ struct lp_task_spec {
     uint64_t heartbeat_ns;     /* it has to give signs of life no further apart; 0: it has not */
     uint64_t grace_ns;         /* from being asked to end to its kill; 0: it is not asked */
     int soft_signal;           /* what its worker is sent when it is asked; 0: nothing */
+    bool inside;               /* one that runs waits for it: it is taken while draining, too */
     void *user;                /* the supervisor's future; not looked at */
     uint64_t group;            /* 0: none */
     const struct lp_retry_rule *retry; /* NULL: one run is all. Copied */

@@ -74,6 +74,7 @@ static void move(struct lp_pool *pool, uint32_t slot, enum lp_worker_state state
         pool->places.overdue--;
     if (worker->state == LP_WORKER_BUSY && pool->favourite == slot)
         pool->favourite = LP_NONE;
+    lp_waiting_stop(pool, slot);
     pool->in_state[worker->state]--;
     worker->state = state;
     pool->in_state[state]++;
@@ -146,6 +147,7 @@ static void launch(struct lp_pool *pool, uint32_t slot, uint32_t index)
     struct lp_task *task = &pool->tasks.table[index];
     pool->workers[slot].task = index;
     pool->workers[slot].launched_ns = pool->now_ns;
+    pool->workers[slot].waited_ns = 0;
     pool->workers[slot].asked = LIBPOOL_PENDING;
     pool->workers[slot].soft_signal = 0;
     if (!task->launched)
@@ -717,7 +719,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
 {
     struct lp_worker *worker = &pool->workers[slot];
     struct lp_task *task = &pool->tasks.table[worker->task];
-    if (event->task_id != task->id) {
+    if (event->task_id != task->id || worker->waiting) {
         lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
         return;
     }
@@ -758,6 +760,18 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     bool recycled = worker->tasks_limit && worker->tasks_done >= worker->tasks_limit;
     if (worker->leave || recycled)
         lp_worker_retire(pool, slot);
+}
+
+static void waits(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    if (!lp_waiting_begin(pool, slot, event))
+        lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+}
+
+static void waited(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    (void)event;
+    lp_waiting_end(pool, slot);
 }
 
 static void busy_overran(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -896,6 +910,8 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, aged,    busy_overran, retire_overran, kill_overran,  untold,  unproven),
     [LP_EVENT_RECALLED]       = ROW(nothing, nothing,       nothing,      nothing, recalled,     nothing,        nothing,       nothing, nothing),
     [LP_EVENT_WEIGHED]        = ROW(nothing, nothing,       weighed,      weighed, weighed,      weighed,        nothing,       nothing, nothing),
+    [LP_EVENT_WAITS]          = ROW(nothing, corrupt,       corrupt,      corrupt, waits,        corrupt,        nothing,       nothing, nothing),
+    [LP_EVENT_WAITED]         = ROW(nothing, nothing,       nothing,      nothing, waited,       nothing,        nothing,       nothing, nothing),
 };
 #undef ROW
 // clang-format on
@@ -926,6 +942,8 @@ bool lp_worker_check(const struct lp_pool *pool, uint32_t slot)
     const struct lp_worker *worker = &pool->workers[slot];
     bool has_task = worker->state != LP_WORKER_VACANT && worker->task != LP_NONE;
     if (worker->state == LP_WORKER_BUSY && !has_task)
+        return false;
+    if (worker->waiting && (worker->state != LP_WORKER_BUSY || worker->queued))
         return false;
     if (holds_number(pool, worker->state) && !pool->numbers[worker->number])
         return false;

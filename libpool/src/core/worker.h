@@ -27,7 +27,8 @@
  *             patience while others wait behind it. A task with a grace that overran or was cancelled is
  *             `asked`: nothing is sent behind it any more, and the deadline is the end of its grace. It
  *             ends as what it was asked for, however it ends; if it returns, its worker lives on.
- *             In a cooperative pool that grace has no end, and no deadline
+ *             In a cooperative pool that grace has no end, and no deadline. While its task waits for
+ *             others it has no queue, and its silence means nothing
  *   RETIRING  told to leave; no task. Deadline: finalizer timeout
  *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps tasks only if they may turn out
  *             never to have been started, and for a second at most. Deadline: then the zygote may be
@@ -77,6 +78,7 @@ struct lp_worker {
     libpool_cause asked; /* BUSY: why its task was asked to end; LIBPOOL_PENDING: it was not */
     int soft_signal;     /* it may have been sent this one, and no word came since; 0: none */
     bool silent;         /* when its task was looked at last, it had been silent for too long */
+    bool waiting;        /* BUSY: its task waits for others */
     bool assigned;       /* was handed a task */
     bool leave;          /* retire it after its task */
     bool orphaned;       /* its zygote is lost */
@@ -93,6 +95,7 @@ struct lp_worker {
     uint64_t aged_ns;                 /* it leaves from then on; 0: no matter when */
     uint64_t last_id;                 /* the last task of its that has ended; 0: none has */
     uint64_t launched_ns;             /* its task: since then nothing is before it */
+    uint64_t waited_ns;               /* until then it waited for others; 0: it has not */
     uint64_t edition;                 /* the pool's when it was spawned */
     uint64_t asked_ns;                /* it was asked for */
     uint64_t killed_ns;               /* by the pool; 0: it was not */

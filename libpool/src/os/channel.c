@@ -238,9 +238,10 @@ int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t si
 
 static bool is_expected(const struct lp_channel *channel, uint32_t kind)
 {
-    if (channel->is_host)
-        return kind >= LP_MESSAGE_READY && kind < LP_MESSAGE_N;
-    return kind == LP_MESSAGE_TASK || kind == LP_MESSAGE_RETIRE || kind == LP_MESSAGE_START;
+    const uint32_t to_worker = 1u << LP_MESSAGE_TASK | 1u << LP_MESSAGE_RETIRE |
+                               1u << LP_MESSAGE_START | 1u << LP_MESSAGE_GO |
+                               1u << LP_MESSAGE_SUBRESULT | 1u << LP_MESSAGE_CALLED;
+    return kind > 0 && kind < LP_MESSAGE_N && (to_worker >> kind & 1) == !channel->is_host;
 }
 
 int lp_channel_receive(struct lp_channel *channel, struct lp_message *message)

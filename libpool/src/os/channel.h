@@ -33,6 +33,13 @@ enum lp_message_kind {
     LP_MESSAGE_PART,   /* to the host, before the result: task_id; payload: the part */
     LP_MESSAGE_FINAL_STARTED, /* to the host */
     LP_MESSAGE_FINALIZED,     /* to the host: finalizer returned; the worker leaves now */
+    /* A task has others do something (subs.h): all with task_id and call. */
+    LP_MESSAGE_CALL,      /* to the host: it wants to wait for so many tasks: count, bytes */
+    LP_MESSAGE_GO,        /* to the worker: code; 0: it may send them */
+    LP_MESSAGE_SUBTASK,   /* to the host, each: name_size; payload: libpool_task, name, input */
+    LP_MESSAGE_HANG_UP,   /* to the host: it waits no longer */
+    LP_MESSAGE_SUBRESULT, /* to the worker: count (which); payload: libpool_result, data */
+    LP_MESSAGE_CALLED,    /* to the worker, last: code */
     LP_MESSAGE_N
 };
 
@@ -57,6 +64,11 @@ struct lp_message { /* 64 bytes: one cache line */
             uint32_t leaves;               /* the worker asks to be retired: LP_LEAVES_... */
             uint32_t max_rss_kib;
         };
+        struct {            /* CALL and what follows */
+            uint64_t call;  /* a task's calls are numbered */
+            uint64_t bytes; /* of all names and inputs */
+            uint32_t count;
+        };
         struct { /* TASK */
             uint64_t epoch;
             uint64_t mapped_size; /* 0: nothing is */
@@ -69,7 +81,7 @@ struct lp_message { /* 64 bytes: one cache line */
         struct {                 /* TASK */
             int32_t soft_signal; /* 0: none */
             uint32_t
-                name_size; /* so much of the payload, in front, is its name (load.h); 0: none */
+                name_size; /* so much of the payload is its name (load.h); 0: none. SUBTASK, too */
         };
     };
 };

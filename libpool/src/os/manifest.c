@@ -13,6 +13,7 @@ struct seal {
     char magic[16];
     uint32_t version[2];
     uint32_t request, report, message, window, place, fixed;
+    uint32_t task, result; /* libpool.h's, as they are when a task has others do something */
 };
 
 struct fixed {
@@ -31,7 +32,9 @@ static struct seal make_seal(void)
                          .message = sizeof(struct lp_message),
                          .window = (uint32_t)lp_channel_window_bytes(),
                          .place = sizeof(struct lp_cgroup_place),
-                         .fixed = sizeof(struct fixed)};
+                         .fixed = sizeof(struct fixed),
+                         .task = sizeof(libpool_task),
+                         .result = sizeof(libpool_result)};
 }
 
 /* ---- Written ----------------------------------------------------------------------------- */
