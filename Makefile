@@ -150,8 +150,8 @@ sim: $(sim)
 	$(Q)$(if $(sim),$(sim) --schedules $(SCHEDULES),echo 'sim: not there yet')
 
 chaos: chaos-command ## the scenarios against live pools, those that have to fail, a storm of kills, ends at deadlines, a mix
-	$(Q)$(BUILD)/chaos run scenarios
-	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail
+	$(Q)$(BUILD)/chaos run scenarios -j2
+	$(Q)$(BUILD)/chaos must-fail scenarios/must-fail -j2
 	$(Q)$(storm)
 	$(Q)$(edge) && $(mix)
 
