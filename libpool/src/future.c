@@ -75,7 +75,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->result.tail = NULL;
     future->result.tail_size = 0;
     future->result.trace = NULL;
-    atomic_store_explicit(&future->holders, 2, memory_order_relaxed);
+    atomic_store_explicit(&future->holders, future->callback ? 2 : 1, memory_order_relaxed);
     atomic_store_explicit(&future->state, 0, memory_order_relaxed);
     return future;
 }
@@ -90,12 +90,8 @@ static void free_input(libpool_future *future)
     future->name_size = 0;
 }
 
-void lp_future_drop(libpool_future *future)
+void lp_future_discard(libpool_future *future)
 {
-    /* The last holder needs no swap: nobody else can change the count. */
-    if (atomic_load_explicit(&future->holders, memory_order_acquire) != 1 &&
-        atomic_fetch_sub_explicit(&future->holders, 1, memory_order_acq_rel) != 1)
-        return;
     libpool_allocator allocator = future->allocator;
     free_input(future);
     free_callback(future);
@@ -106,6 +102,28 @@ void lp_future_drop(libpool_future *future)
         lp_traces_release(future->result.trace, &allocator);
     lp_release(&allocator, future->data, future->data_capacity);
     give_back(future);
+}
+
+/* The last holder needs no swap: nobody else can change the count. The pool does not count itself. */
+void lp_future_drop(libpool_future *future)
+{
+    if (atomic_load_explicit(&future->holders, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&future->holders, 1, memory_order_acq_rel) != 1)
+        return;
+    bool ended = lp_future_has_ended(future);
+    if (!ended)
+        ended = atomic_fetch_or_explicit(&future->state, LP_FUTURE_UNOWNED, memory_order_acq_rel) &
+                LP_FUTURE_ENDED;
+    if (ended)
+        lp_future_discard(future);
+}
+
+bool lp_future_is_unowned(const libpool_future *future)
+{
+    bool callback_only = future->callback &&
+                         atomic_load_explicit(&future->holders, memory_order_relaxed) == 1;
+    return callback_only ||
+           atomic_load_explicit(&future->state, memory_order_relaxed) & LP_FUTURE_UNOWNED;
 }
 
 bool lp_future_reserve(libpool_future *future, size_t size)
@@ -141,6 +159,31 @@ void lp_future_set_tail(libpool_future *future, void *data, size_t capacity, siz
     future->tail_capacity = capacity;
 }
 
+/*
+ * From here on it belongs to those who hold it, and may be gone: its word's address is all that is used.
+ * Who gathers it is told in the future itself, which is held for that; that it is gathered is said under
+ * the lock only.
+ */
+static uint32_t set_ended(libpool_future *future)
+{
+    bool gathered = atomic_load_explicit(&future->state, memory_order_relaxed) & LP_FUTURE_GATHERED;
+    if (gathered)
+        atomic_fetch_add_explicit(&future->holders, 1, memory_order_relaxed);
+    uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
+                                               memory_order_acq_rel);
+    if (before & LP_FUTURE_UNOWNED) {
+        lp_future_discard(future);
+        return before;
+    }
+    if (before & LP_AWAITED)
+        (void)lp_sys.futex_wake_all(&future->state);
+    if (gathered) {
+        lp_gather_tell(future);
+        lp_future_drop(future);
+    }
+    return before;
+}
+
 uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
                             const struct lp_outcome *outcome)
 {
@@ -171,13 +214,7 @@ uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
     if (future->name_size && !ran && result->cause == LIBPOOL_ERROR && future->data_size)
         lp_describe_refusal(result, future->data, future->data_size);
     free_input(future);
-    uint32_t before = atomic_fetch_or_explicit(&future->state, LP_FUTURE_ENDED,
-                                               memory_order_acq_rel);
-    if (before & LP_AWAITED)
-        (void)lp_sys.futex_wake_all(&future->state);
-    if (before & LP_FUTURE_GATHERED)
-        lp_gather_tell(future);
-    return before / LP_FUTURE_VISITOR;
+    return set_ended(future) / LP_FUTURE_VISITOR;
 }
 
 bool lp_future_has_ended(const libpool_future *future)

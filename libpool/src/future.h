@@ -2,9 +2,10 @@
 /*
  * future: one task as the host sees it: its input on the way in, its result on the way out.
  *
- * The caller and the pool hold it, and who gathers it; the last one frees it. The pool writes it under
- * its lock until it has ended; that bit of `state` is then set with release order and stays, so
- * readers need no lock. It outlives its pool.
+ * The caller holds it, who gathers it, and its callbacks, if any; the last one frees it, or leaves that to
+ * the pool, if it has not ended. The pool writes it under its lock until it has ended; that bit of `state` is
+ * then set with release order and stays, so readers need no lock, and the pool touches it no more. It outlives
+ * its pool.
  */
 #ifndef LP_FUTURE_H
 #define LP_FUTURE_H
@@ -28,16 +29,17 @@
 #define LP_FUTURE_PARTS 8u      /* some wait to be taken (parts.h) */
 #define LP_FUTURE_DEAF 16u      /* who could take them has let go of it */
 #define LP_FUTURE_LOST_PART 32u /* there was no memory for one */
+#define LP_FUTURE_UNOWNED 64u   /* nobody holds it any more: it is freed at its end */
 #define LP_FUTURE_VISITOR 0x100u
 
 #define LP_FUTURE_SMALL 64u
 
 struct libpool_future {
     struct lp_slab_item item;
-    _Atomic uint32_t state; /* futex word: LP_FUTURE_..., LP_AWAITED */
-    _Atomic uint32_t holders;
-    libpool *pool; /* to be touched between visit and leave only */
-    uint32_t task; /* index in the core's table; valid until ended */
+    _Atomic uint32_t state;   /* futex word: LP_FUTURE_..., LP_AWAITED */
+    _Atomic uint32_t holders; /* but for the pool */
+    libpool *pool;            /* to be touched between visit and leave only */
+    uint32_t task;            /* index in the core's table; valid until ended */
     union {
         libpool_task_function *function;
         char *name; /* if name_size: object and symbol (os/load.h); the future's own */
@@ -63,19 +65,23 @@ struct libpool_future {
 };
 
 /*
- * With the pool's lock held. Two holders: the caller and the pool. NULL: no memory. `input` is a copy of
- * the task's that becomes the future's, or NULL: a small one is copied here. A task with a symbol has
- * its name copied.
+ * With the pool's lock held. The caller holds it, and its callback if there is one. NULL: no memory. `input`
+ * is a copy of the task's that becomes the future's, or NULL: a small one is copied here. A task with a
+ * symbol has its name copied.
  */
 libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned char *input);
 void lp_future_drop(libpool_future *future);
+/* It never got as far as the pool: freed, whoever holds it. */
+void lp_future_discard(libpool_future *future);
+/* Nobody is left who could take what comes. */
+bool lp_future_is_unowned(const libpool_future *future);
 
 /* Room for `size` bytes of result in all; false: no memory. */
 bool lp_future_reserve(libpool_future *future, size_t size);
 
 /*
- * Fills in the result, sets state, wakes all who wait. The input is freed. Returns how many visitors
- * are in the pool; each will leave.
+ * Fills in the result, sets state, wakes all who wait. The input is freed, and the future, if nobody holds
+ * it: it is not the pool's from here on. Returns how many visitors are in the pool; each will leave.
  */
 uint32_t lp_future_complete(libpool_future *future, uint64_t task_id,
                             const struct lp_outcome *outcome);

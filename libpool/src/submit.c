@@ -194,14 +194,14 @@ static void count(libpool *pool, uint32_t tasks)
         (void)lp_supervisor_take(pool);
 }
 
-/* The future's two shares: the pool's, and the caller's who may not want it. */
-static int settle_shares(libpool_future *future, int error, libpool_future **out)
+/* The caller may not want it. */
+static int settle_share(libpool_future *future, int error, libpool_future **out)
 {
-    if (error)
-        lp_future_drop(future);
-    else if (!out && future->callback)
+    if (!error && !out && future->callback)
         future->callback->detached = true;
-    if (error || !out)
+    if (error)
+        lp_future_discard(future);
+    else if (!out)
         lp_future_drop(future);
     else
         *out = future;
@@ -220,7 +220,7 @@ static int submit_one(libpool *pool, const libpool_task *task, unsigned char *in
     struct lp_task_spec spec = make_spec(task, future, &rule);
     int error = hand_over(pool, &spec, patience, &future->task);
     count(pool, 1);
-    return settle_shares(future, error, out);
+    return settle_share(future, error, out);
 }
 
 /* One of a batch, if there is room; what follows is settled for the whole batch. */
@@ -234,7 +234,7 @@ static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, lib
     int error = lp_callbacks_are_full(pool, future)
                     ? -EAGAIN
                     : lp_pool_add(&pool->core, &spec, now_ns, &future->task);
-    return settle_shares(future, error, out);
+    return settle_share(future, error, out);
 }
 
 int lp_submit_inside(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
