@@ -371,8 +371,8 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     if (task->outcome.certainty != LIBPOOL_HAS_RUN)
         attach_usage(pool, action->slot, task->id, future);
     if (task->outcome.signal && action->slot != LP_NONE && pool->options.flags & LIBPOOL_TRACE)
-        future->result.trace = lp_traces_take(pool->lines[action->slot].window, task->id,
-                                              task->outcome.signal, &pool->allocator);
+        lp_future_set_trace(future, lp_traces_take(pool->lines[action->slot].window, task->id,
+                                                   task->outcome.signal, &pool->allocator));
     complete(pool, action->task);
 }
 
