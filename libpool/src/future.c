@@ -103,7 +103,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     return future;
 }
 
-static void free_input(libpool_future *future)
+static void free_large_input(libpool_future *future)
 {
     if (future->input != future->small && !future->borrows)
         lp_release(&future->allocator, (void *)(uintptr_t)future->input, future->input_size);
@@ -111,6 +111,12 @@ static void free_input(libpool_future *future)
     if (future->name_size)
         lp_release(&future->allocator, future->name, future->name_size);
     future->name_size = 0;
+}
+
+static inline void free_input(libpool_future *future)
+{
+    if (future->input != future->small || future->name_size)
+        free_large_input(future);
 }
 
 static void free_told(libpool_future *future)

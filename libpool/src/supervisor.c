@@ -246,9 +246,8 @@ static void tell_start(libpool *pool, uint32_t index)
         lp_callbacks_start(pool, future);
 }
 
-static void count_assigned(libpool *pool, uint32_t slot)
+static inline void count_assigned(libpool *pool, struct lp_line *line, uint32_t slot)
 {
-    struct lp_line *line = &pool->lines[slot];
     if (!line->scanned)
         scan_line(pool, slot);
     line->assigned = true;
@@ -258,7 +257,7 @@ static void count_assigned(libpool *pool, uint32_t slot)
 static void perform_assign(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
-    count_assigned(pool, action->slot);
+    count_assigned(pool, line, action->slot);
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     if (task->state == LP_TASK_PREFETCHED)
         perform_prefetch(pool, action->slot, task);
@@ -498,10 +497,11 @@ void lp_supervisor_send(libpool *pool, uint32_t index)
 {
     const struct lp_task *task = &pool->core.tasks.table[index];
     uint32_t slot = task->slot;
+    struct lp_line *line = &pool->lines[slot];
     bool waits = can_wait(pool, slot);
-    count_assigned(pool, slot);
+    count_assigned(pool, line, slot);
     perform_prefetch(pool, slot, task);
-    if (pool->lines[slot].broken)
+    if (line->broken)
         leave_to_driver(pool);
     if (!waits)
         ring_owed_bell(pool);

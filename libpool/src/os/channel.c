@@ -140,12 +140,12 @@ static struct ring *ring_in(const struct lp_channel *channel)
     return channel->is_host ? &channel->window->replies : &channel->window->requests;
 }
 
-/* A header, which never spans the ring's end: a copy of a size that the compiler knows. */
-static void put_line(const struct lp_channel *channel, const struct lp_message *message)
+/* Of a header, which never spans the ring's end. */
+static void *next_line(const struct lp_channel *channel)
 {
     uint8_t *ring = channel->is_host ? channel->window->request_bytes
                                      : channel->window->reply_bytes;
-    memcpy(ring + (channel->head & (RING_BYTES - LINE_BYTES)), message, LINE_BYTES);
+    return ring + (channel->head & (RING_BYTES - LINE_BYTES));
 }
 
 static void get_line(const struct lp_channel *channel, struct lp_message *message)
@@ -229,9 +229,19 @@ int lp_channel_send(struct lp_channel *channel, const struct lp_message *message
     int64_t free_bytes = room(channel, LINE_BYTES);
     if (free_bytes < (int64_t)LINE_BYTES)
         return free_bytes < 0 ? (int)free_bytes : 0;
-    put_line(channel, message);
+    memcpy(next_line(channel), message, LINE_BYTES);
     publish_head(channel, LINE_BYTES);
     return 1;
+}
+
+struct lp_message *lp_channel_place(struct lp_channel *channel)
+{
+    return room(channel, LINE_BYTES) < (int64_t)LINE_BYTES ? NULL : next_line(channel);
+}
+
+void lp_channel_send_placed(struct lp_channel *channel)
+{
+    publish_head(channel, LINE_BYTES);
 }
 
 int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last)
@@ -273,6 +283,18 @@ int lp_channel_receive(struct lp_channel *channel, struct lp_message *message)
         return -EPROTO;
     publish_tail(channel, LINE_BYTES);
     return 1;
+}
+
+bool lp_channel_receive_short(struct lp_channel *channel, uint32_t kind, struct lp_message *message)
+{
+    if (data_there(channel, LINE_BYTES) < (int64_t)LINE_BYTES || padding(channel->tail) != 0)
+        return false;
+    get_line(channel, message);
+    __asm__ volatile("" : : "r"(message) : "memory");
+    if (message->kind != kind || message->size)
+        return false; /* it is looked at again, or what is wrong is */
+    publish_tail(channel, LINE_BYTES);
+    return true;
 }
 
 int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, bool last)
