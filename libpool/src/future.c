@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/rare.h"
 #include "callbacks.h"
 #include "describe.h"
 #include "gather.h"
@@ -45,7 +46,7 @@ static void free_callback(libpool_future *future)
 }
 
 /* What is told of a task beside its end, if anything is. */
-static void wipe_told(libpool_future *future)
+static LP_RARE void wipe_told(libpool_future *future)
 {
     libpool_result *result = &future->result;
     result->user_ns = result->system_ns = result->max_rss_bytes = 0;
@@ -56,7 +57,7 @@ static void wipe_told(libpool_future *future)
 }
 
 /* One of the slab's is the same pool's for ever. */
-static void make(libpool_future *future, libpool *pool)
+static LP_RARE void make(libpool_future *future, libpool *pool)
 {
     future->allocator = pool->allocator;
     future->pool = pool;
@@ -103,7 +104,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     return future;
 }
 
-static void free_large_input(libpool_future *future)
+static LP_RARE void free_large_input(libpool_future *future)
 {
     if (future->input != future->small && !future->borrows)
         lp_release(&future->allocator, (void *)(uintptr_t)future->input, future->input_size);
@@ -119,7 +120,7 @@ static inline void free_input(libpool_future *future)
         free_large_input(future);
 }
 
-static void free_told(libpool_future *future)
+static LP_RARE void free_told(libpool_future *future)
 {
     const libpool_result *result = &future->result;
     if (result->tail)
@@ -246,7 +247,7 @@ static bool is_usual(const libpool_future *future, const struct lp_outcome *outc
 }
 
 /* What is the same for all that only complete. */
-static void fill_in_rest(libpool_future *future, const struct lp_outcome *outcome)
+static LP_RARE void fill_in_rest(libpool_future *future, const struct lp_outcome *outcome)
 {
     libpool_result *result = &future->result;
     bool ran = outcome->certainty == LIBPOOL_HAS_RUN;

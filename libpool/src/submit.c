@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/rare.h"
 #include "door.h"
 #include "os/load.h"
 #include "os/pages.h"
@@ -79,7 +80,7 @@ static int check_plain(const libpool *pool, const libpool_task *task)
     return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
 }
 
-static int check_special(const libpool *pool, const libpool_task *task)
+static LP_RARE int check_special(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
     bool threads = pool->start.method == LIBPOOL_THREADS;

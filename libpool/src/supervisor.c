@@ -10,6 +10,7 @@
 #include "admit.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/rare.h"
 #include "door.h"
 #include "os/death.h"
 #include "os/lifeline.h"
@@ -224,7 +225,7 @@ static void thin_out(libpool *pool)
 }
 
 /* Those that were handed something last will answer next. */
-static void scan_line(libpool *pool, uint32_t slot)
+static LP_RARE void scan_line(libpool *pool, uint32_t slot)
 {
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     uint32_t at = pool->next_scanned++ % LP_SCANNED_MAX;

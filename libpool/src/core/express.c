@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/express.h"
 
+#include "base/rare.h"
+
 #include "core/histogram.h"
 #include "core/pool.h"
 #include "core/prefetch.h"
@@ -9,7 +11,7 @@
 /* ---- in --------------------------------------------------------------------------------------- */
 
 /* So many, as things are: a note or a look at the memory would have to follow, or another worker. */
-static uint32_t allowance(const struct lp_pool *pool, uint64_t *until_ns)
+static LP_RARE uint32_t allowance(const struct lp_pool *pool, uint64_t *until_ns)
 {
     if (pool->phase != LP_PHASE_OPEN || pool->unsettled || pool->config.notes ||
         pool->config.admits)
