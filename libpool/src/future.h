@@ -3,9 +3,9 @@
  * future: one task as the host sees it: its input on the way in, its result on the way out.
  *
  * The caller holds it, who gathers it, and its callbacks, if any; the last one frees it, or leaves that to
- * the pool, if it has not ended. The pool writes it under its lock until it has ended; that bit of `state` is
- * then set with release order and stays, so readers need no lock, and the pool touches it no more. It outlives
- * its pool.
+ * the pool, if it has not ended. The pool writes it under its lock until it has ended; that bit of `state`
+ * is then set with release order and stays, so readers need no lock, and the pool touches it no more. It
+ * outlives its pool.
  */
 #ifndef LP_FUTURE_H
 #define LP_FUTURE_H
@@ -35,9 +35,9 @@
 #define LP_FUTURE_SMALL 64u
 
 /*
- * In the order of lines of the cache: a task that only completes, of an input that needs no room, is written in
- * the first two and in the first of its result. What else a result has is as such a task has it from the last
- * time that the future was used (`canned`), as long as nothing was told of it (`told`).
+ * In the order of lines of the cache: a task that only completes, of an input that needs no room, is written
+ * in the first two and in the first of its result. What else a result has is as such a task has it from the
+ * last time that the future was used (`canned`), as long as nothing was told of it (`told`).
  */
 struct libpool_future {
     struct lp_slab_item item;

@@ -56,7 +56,7 @@ uint32_t lp_express_submit(struct lp_pool *pool, const struct lp_task_spec *spec
 static bool goes_on(const struct lp_pool *pool, const struct lp_worker *worker)
 {
     return worker->state == LP_WORKER_BUSY && worker->queued && worker->asked == LIBPOOL_PENDING &&
-           !worker->hurried && !(worker->aged_ns && worker->aged_ns <= pool->now_ns);
+           !(worker->aged_ns && worker->aged_ns <= pool->now_ns);
 }
 
 /* It has completed, and what its worker says of the times can be true. */

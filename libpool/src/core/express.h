@@ -5,9 +5,9 @@
  *     in    sent ahead to the favourite, behind others that wait there, with the backlog empty
  *     out   a result as it should be, of a worker that goes on with the next of those
  *
- * Nothing else follows from either: no worker is wanted, changes its state or gets an earlier deadline. Of the
- * way in that is found out once for several tasks, and holds until any other call. What is done is what
- * would have been done without: only longer, through the backlog, an event, and a list of actions.
+ * Nothing else follows from either: no worker is wanted, changes its state or gets an earlier deadline. Of
+ * the way in that is found out once for several tasks, and holds until any other call. What is done is
+ * what would have been done without: only longer, through the backlog, an event, and a list of actions.
  */
 #ifndef LP_CORE_EXPRESS_H
 #define LP_CORE_EXPRESS_H

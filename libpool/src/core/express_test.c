@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes the shortest way, what does not, and that it makes no difference: a pool that emits notes goes the
- * long way always, and has to be in the same state after any calls.
+ * What goes the shortest way, what does not, and that it makes no difference: a pool that emits notes goes
+ * the long way always, and has to be in the same state after any calls.
  */
 #include <errno.h>
 #include <stdlib.h>
