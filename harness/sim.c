@@ -199,6 +199,19 @@ static void perform(struct hn_sim *sim)
         carry_out(sim);
 }
 
+/* What a call has answered instead of an action is judged as one; its caller performs it at once. */
+static void answered(struct hn_sim *sim, enum lp_action_kind kind, uint32_t slot, uint32_t task)
+{
+    struct lp_action action = {
+        .kind = kind, .slot = slot, .generation = sim->pool.workers[slot].generation, .task = task};
+    trace_action(sim, &action);
+    hn_books_action(&sim->books, &sim->pool, &action);
+    if (sim->pool.n_actions)
+        FAIL("an answer beside actions that wait to be performed");
+    if (!failed(sim))
+        hn_world_perform(&sim->world, &action);
+}
+
 static void begin_step(struct hn_sim *sim, struct lp_event *event, libpool_cause injected)
 {
     struct hn_call call = {.event = event,
@@ -279,9 +292,12 @@ static void tell_only(struct hn_sim *sim, struct lp_event *event)
     trace_event(sim, event);
     event->now_ns = sim->trace.now_ns;
     hn_books_before(&sim->books, &call);
-    lp_pool_tell(&sim->pool, event);
+    uint32_t ended = lp_pool_tell(&sim->pool, event);
     sim->coverage->calls++;
+    sim->coverage->sometimes[HN_EXPRESS_ENDED] += ended != LP_NONE;
     sim->unsettled = true;
+    if (ended != LP_NONE)
+        answered(sim, LP_ACTION_END, event->slot, ended);
     judge(sim);
 }
 
@@ -476,11 +492,16 @@ static int hand_over(struct hn_sim *sim, const struct lp_task_spec *spec, bool m
     hn_books_before(&sim->books, &call);
     int result = many ? lp_pool_add(&sim->pool, spec, sim->trace.now_ns, &index)
                       : lp_pool_submit(&sim->pool, spec, sim->trace.now_ns, &index);
+    bool sent = result == LP_POOL_SENT;
+    result = sent ? 0 : result;
     TRACE("user", "%s priority %u bytes %llu: %d, task %u", many ? "add" : "submit", spec->priority,
           (unsigned long long)spec->bytes, result, sim->books.n_tasks + (result == 0));
     hn_books_submitted(&sim->books, &sim->pool, spec, result, index);
+    sim->coverage->sometimes[many ? HN_EXPRESS_MANY : HN_EXPRESS_SENT] += sent;
+    if (sent)
+        answered(sim, LP_ACTION_ASSIGN, sim->pool.tasks.table[index].slot, index);
     if (result == 0 && many) {
-        sim->unsettled = true;
+        sim->unsettled = sim->unsettled || !sent;
         judge(sim);
     } else if (result == 0) {
         perform_all(sim);

@@ -119,6 +119,9 @@
     X(BATCH_FULL, "as many as may be told")                                  \
     X(UNSETTLED_CALL, "another call drew the conclusions")                   \
     X(SUBMITTED_MANY, "several tasks added before settling")                 \
+    X(EXPRESS_SENT, "sent ahead, as a submit's answer said")                 \
+    X(EXPRESS_MANY, "so was one that was added with others")                 \
+    X(EXPRESS_ENDED, "ended, as the answer to a result said")                \
     X(RETRIED, "a failed run is followed by another")                        \
     X(RETRIED_LAST, "the last run that was allowed failed, too")             \
     X(RETRIED_WELL, "completed after a failed run")                          \

@@ -61,7 +61,7 @@ bool lp_callbacks_are_full(const libpool *pool, const libpool_future *future);
 
 /* With the lock held. A task that has callbacks is with a worker; a second time is ignored. */
 void lp_callbacks_start(libpool *pool, libpool_future *future);
-/* It has ended: the pool's share of its future is given back after the callback. */
+/* It has ended: the callbacks' share of its future is given back after the last. */
 void lp_callbacks_end(libpool *pool, libpool_future *future);
 /* Whoever has driven the pool and calls nothing: the descriptor says that callbacks are waiting. */
 void lp_callbacks_leave(libpool *pool);

@@ -107,6 +107,72 @@ TEST_WITHIN(future, detached_ones_leave_nothing, 120000)
     CU_ASSERT_EQUAL(meter.bytes, 0);
 }
 
+/* ---- one after the other ---------------------------------------------------------------------- */
+
+enum deed {
+    DEED_NOTHING = 0,
+    DEED_REPLY,
+    DEED_FAIL,
+    DEED_TAKE_LONG,
+    DEED_CRASH,
+    DEEDS
+};
+
+static int do_deed(libpool_worker *worker, const void *input, size_t size)
+{
+    const enum deed *deed = input;
+    (void)size;
+    uint64_t end_ns = lp_supervisor_now() + 3 * LP_MS;
+    if (*deed == DEED_REPLY)
+        return libpool_reply(worker, "much", 4);
+    if (*deed == DEED_CRASH)
+        (void)raise(SIGSEGV);
+    while (*deed == DEED_TAKE_LONG && lp_supervisor_now() < end_ns)
+        continue;
+    return *deed == DEED_FAIL ? 7 : 0;
+}
+
+static void check_told(const libpool_result *result, enum deed deed)
+{
+    static const libpool_cause causes[DEEDS] = {
+        [DEED_NOTHING] = LIBPOOL_COMPLETED,   [DEED_REPLY] = LIBPOOL_COMPLETED,
+        [DEED_FAIL] = LIBPOOL_ERROR,          [DEED_CRASH] = LIBPOOL_CRASH,
+        [DEED_TAKE_LONG] = LIBPOOL_COMPLETED,
+    };
+    bool completes = causes[deed] == LIBPOOL_COMPLETED;
+    CU_ASSERT_EQUAL(result->cause, causes[deed]);
+    CU_ASSERT_EQUAL(strcmp(result->text, "completed") == 0, completes);
+    CU_ASSERT_EQUAL(result->data_size, deed == DEED_REPLY ? 4 : 0);
+    CU_ASSERT_EQUAL(result->data != NULL, deed == DEED_REPLY);
+    CU_ASSERT_EQUAL(result->code, deed == DEED_FAIL ? 7 : 0);
+    CU_ASSERT_EQUAL(result->attempts, 1);
+    CU_ASSERT_EQUAL(result->retried_cause, LIBPOOL_PENDING);
+    bool measured = deed == DEED_TAKE_LONG || deed == DEED_CRASH;
+    CU_ASSERT_EQUAL(result->max_rss_bytes != 0, measured);
+    CU_ASSERT(measured || result->user_ns + result->system_ns == 0);
+    CU_ASSERT_EQUAL(result->trace != NULL, deed == DEED_CRASH);
+    CU_ASSERT(result->tail == NULL && result->tail_size == 0 && result->memory_bytes == 0);
+}
+
+/* Each place in the slab is used by each of them, and after each of them. */
+TEST_WITHIN(future, what_was_told_of_one_task_is_not_told_of_the_next, 60000)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .flags = LIBPOOL_TRACE};
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    for (uint32_t i = 0; i < 64 * 8; i++) {
+        enum deed deed = i % 64 < 20 ? (enum deed)((i / 64 * 3 + i) % DEEDS) : DEED_NOTHING;
+        libpool_future *future = NULL;
+        libpool_task task = {
+            .size = sizeof task, .function = do_deed, .input = &deed, .input_size = sizeof deed};
+        CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+        CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, WAIT_MS), 0);
+        check_told(libpool_future_result(future), deed);
+        libpool_future_free(future);
+    }
+    libpool_close(pool);
+}
+
 /* ---- a pool in a task ------------------------------------------------------------------------ */
 
 #define INNER 3

@@ -67,20 +67,24 @@ static int64_t write_payload(struct lp_line *line, const libpool_future *future,
 
 static bool send_header(struct lp_line *line, const libpool_future *future, uint64_t task_id)
 {
-    struct lp_message message = {.kind = LP_MESSAGE_TASK,
-                                 .task_id = task_id,
-                                 .size = payload_size(future),
-                                 .name_size = future->name_size,
-                                 .mapped_size = future->mapped_size,
-                                 .mapped_fd = future->mapped_fd,
-                                 .writable = future->writable,
-                                 .epoch = line->channel.epoch,
-                                 .soft_signal = future->soft_signal};
-    if (!future->name_size)
-        message.function = (uint64_t)(uintptr_t)future->function;
-    bool sent = lp_channel_send(&line->channel, &message) == 1;
-    line->broken = line->broken || !sent;
-    return sent;
+    struct lp_message *message = lp_channel_place(&line->channel);
+    if (!message) {
+        line->broken = true;
+        return false;
+    }
+    uint64_t function = future->name_size ? 0 : (uint64_t)(uintptr_t)future->function;
+    *message = (struct lp_message){.kind = LP_MESSAGE_TASK,
+                                   .task_id = task_id,
+                                   .size = payload_size(future),
+                                   .function = function,
+                                   .name_size = future->name_size,
+                                   .mapped_size = future->mapped_size,
+                                   .mapped_fd = future->mapped_fd,
+                                   .writable = future->writable,
+                                   .epoch = line->channel.epoch,
+                                   .soft_signal = future->soft_signal};
+    lp_channel_send_placed(&line->channel);
+    return true;
 }
 
 void lp_line_expect(struct lp_line *line, libpool_future *future)
@@ -252,6 +256,9 @@ bool lp_line_is_stalled(const struct lp_line *line, uint64_t most)
 
 int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_message *message)
 {
+    if (!line->receiving && !line->no_memory &&
+        lp_channel_receive_short(&line->channel, LP_MESSAGE_RESULT, message))
+        return 1;
     int got = line->receiving ? 1 : begin_message(line, result_bytes);
     if (got != 1)
         return got;

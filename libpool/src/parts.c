@@ -16,7 +16,7 @@
 static bool is_refused(const libpool_future *future)
 {
     return atomic_load_explicit(&future->state, memory_order_relaxed) & LP_FUTURE_DEAF ||
-           atomic_load_explicit(&future->holders, memory_order_relaxed) == 1;
+           lp_future_is_unowned(future);
 }
 
 struct lp_part *lp_part_alloc(const libpool_allocator *allocator, size_t size)

@@ -7,11 +7,12 @@
 #include "base/alloc.h"
 
 #define CHUNK_ITEMS 64
-#define CHUNKS_MAX 64 /* 4,096 items: a deep window of tiny tasks; what is beyond is not tiny */
+#define LINE_BYTES 64u /* of the cache: where items begin */
+#define CHUNKS_MAX 64  /* 4,096 items: a deep window of tiny tasks; what is beyond is not tiny */
 
 struct lp_slab {
     libpool_allocator allocator;
-    size_t item_bytes;
+    size_t item_bytes, stride_bytes;
     struct lp_slab_item *free;
     char *chunks[CHUNKS_MAX];
     uint32_t n_chunks;
@@ -32,12 +33,13 @@ struct lp_slab *lp_slab_open(const libpool_allocator *allocator, size_t item_byt
         return NULL;
     slab->allocator = *allocator;
     slab->item_bytes = item_bytes;
+    slab->stride_bytes = (item_bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
     return slab;
 }
 
 static size_t chunk_bytes(const struct lp_slab *slab)
 {
-    return slab->item_bytes * CHUNK_ITEMS;
+    return slab->stride_bytes * CHUNK_ITEMS + LINE_BYTES;
 }
 
 static void free_slab(struct lp_slab *slab)
@@ -50,13 +52,15 @@ static void free_slab(struct lp_slab *slab)
 
 static void add_chunk(struct lp_slab *slab)
 {
-    char *chunk = slab->n_chunks < CHUNKS_MAX ? lp_alloc(&slab->allocator, chunk_bytes(slab))
-                                              : NULL;
+    char *chunk = NULL;
+    if (slab->n_chunks < CHUNKS_MAX)
+        chunk = lp_alloc_zeroed(&slab->allocator, chunk_bytes(slab));
     if (!chunk)
         return;
     slab->chunks[slab->n_chunks++] = chunk;
+    chunk += -(uintptr_t)chunk & (LINE_BYTES - 1);
     for (size_t i = CHUNK_ITEMS; i-- > 0;) {
-        struct lp_slab_item *item = (void *)(chunk + i * slab->item_bytes);
+        struct lp_slab_item *item = (void *)(chunk + i * slab->stride_bytes);
         *item = (struct lp_slab_item){.slab = slab, .next = slab->free};
         slab->free = item;
     }
@@ -73,10 +77,7 @@ struct lp_slab_item *lp_slab_take(struct lp_slab *slab)
         slab->free = item->next;
         return item;
     }
-    item = lp_alloc(&slab->allocator, slab->item_bytes);
-    if (item)
-        item->slab = NULL;
-    return item;
+    return lp_alloc_zeroed(&slab->allocator, slab->item_bytes); /* by itself: no slab */
 }
 
 static void leave_closed(struct lp_slab *slab, int64_t items)

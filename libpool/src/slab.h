@@ -27,7 +27,10 @@ struct lp_slab *lp_slab_open(const libpool_allocator *allocator, size_t item_byt
 /* Nothing is taken any more. */
 void lp_slab_close(struct lp_slab *slab);
 
-/* Not zeroed but for the header; NULL: no memory. One thread at a time. */
+/*
+ * Zeroed but for the header when it is new, else as it was given back; one of the slab's own begins with a
+ * line of the cache. NULL: no memory. One thread at a time.
+ */
 struct lp_slab_item *lp_slab_take(struct lp_slab *slab);
 /* From any thread; also after close. Not for one that was allocated by itself: that is released. */
 void lp_slab_give(struct lp_slab_item *item);

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #define MANY 5000 /* more than a slab keeps */
@@ -59,6 +60,21 @@ TEST(slab, what_was_given_back_is_taken_again)
     give(first);
     lp_slab_close(slab);
     CU_ASSERT_EQUAL(bytes_out, 0);
+}
+
+TEST(slab, a_new_item_is_zeroed_and_begins_with_a_line_of_the_cache)
+{
+    struct lp_slab *slab = lp_slab_open(&counting, sizeof(struct item));
+    struct item *items[100];
+    for (int i = 0; i < 100; i++) {
+        items[i] = take(slab);
+        CU_ASSERT_EQUAL(items[i]->number, 0);
+        CU_ASSERT_EQUAL((uintptr_t)items[i] % 64, 0);
+        items[i]->number = 1;
+    }
+    for (int i = 0; i < 100; i++)
+        give(items[i]);
+    lp_slab_close(slab);
 }
 
 TEST(slab, more_than_are_kept_are_allocated_one_by_one_and_freed_at_once)

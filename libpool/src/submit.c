@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/rare.h"
 #include "door.h"
 #include "os/load.h"
 #include "os/pages.h"
@@ -62,7 +63,24 @@ static int check_memory_limit(const libpool *pool, uint64_t limit_bytes)
     return limit_bytes && !pool->can_weigh ? -ENOTSUP : 0;
 }
 
-static int check_task(const libpool *pool, const libpool_task *task)
+/* It asks for nothing that needs more than a look: what most tasks are, in a fraction of the time. */
+static bool is_plain(const libpool_task *task)
+{
+    uint32_t asks = task->flags | task->grace_ms | (uint32_t)task->soft_signal | task->retries |
+                    task->retry_causes | task->retry_min_ms | task->retry_max_ms;
+    bool named = task->object || task->symbol, calls = task->started || task->done;
+    return !asks && !named && !calls && !task->memory_limit_bytes;
+}
+
+static int check_plain(const libpool *pool, const libpool_task *task)
+{
+    if (task->priority >= LIBPOOL_PRIORITIES || !task->function ||
+        (task->input_size && !task->input) || pool->start.method == LIBPOOL_SPAWN)
+        return -EINVAL;
+    return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
+}
+
+static LP_RARE int check_special(const libpool *pool, const libpool_task *task)
 {
     const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
     bool threads = pool->start.method == LIBPOOL_THREADS;
@@ -89,14 +107,28 @@ static int check_task(const libpool *pool, const libpool_task *task)
     return task->input_size > pool->options.backlog_bytes ? -E2BIG : 0;
 }
 
+static int check_task(const libpool *pool, const libpool_task *task)
+{
+    return is_plain(task) ? check_plain(pool, task) : check_special(pool, task);
+}
+
 int lp_submit_check(const libpool *pool, const libpool_task *task)
 {
     return check_task(pool, task);
 }
 
+/* Nearly always of our own size: a copy of a size that the compiler knows. */
+static int copy_task(libpool_task *task, const libpool_task *given, size_t size)
+{
+    if (size != sizeof *task)
+        return lp_door_copy(task, sizeof *task, given, size);
+    *task = *given;
+    return 0;
+}
+
 static int read_task(const libpool *pool, libpool_task *task, const libpool_task *given)
 {
-    int error = given ? lp_door_copy(task, sizeof *task, given, given->size) : -EINVAL;
+    int error = given ? copy_task(task, given, given->size) : -EINVAL;
     return error ? error : check_task(pool, task);
 }
 
@@ -174,9 +206,13 @@ static int hand_over(libpool *pool, const struct lp_task_spec *spec, struct pati
         if (full && !pool->has_thread)
             return -EAGAIN;
         int error = full ? -EAGAIN : lp_pool_submit(&pool->core, spec, lp_supervisor_now(), index);
+        if (error == LP_POOL_SENT) {
+            lp_supervisor_send(pool, *index);
+            return 0;
+        }
         if (pool->core.n_actions || pool->core.more || spec->queue_timeout_ns ||
-            pool->core.config.admits) /* which looks again when something waits */
-            lp_supervisor_send(pool); /* else there is nothing to do, and no earlier deadline */
+            pool->core.config.admits)    /* which looks again when something waits */
+            lp_supervisor_perform(pool); /* else there is nothing to do, and no earlier deadline */
         if (error != -EAGAIN)
             return error;
         if (lp_supervisor_take(pool))
@@ -194,14 +230,14 @@ static void count(libpool *pool, uint32_t tasks)
         (void)lp_supervisor_take(pool);
 }
 
-/* The future's two shares: the pool's, and the caller's who may not want it. */
-static int settle_shares(libpool_future *future, int error, libpool_future **out)
+/* The caller may not want it. */
+static int settle_share(libpool_future *future, int error, libpool_future **out)
 {
-    if (error)
-        lp_future_drop(future);
-    else if (!out && future->callback)
+    if (!error && !out && future->callback)
         future->callback->detached = true;
-    if (error || !out)
+    if (error)
+        lp_future_discard(future);
+    else if (!out)
         lp_future_drop(future);
     else
         *out = future;
@@ -220,32 +256,37 @@ static int submit_one(libpool *pool, const libpool_task *task, unsigned char *in
     struct lp_task_spec spec = make_spec(task, future, &rule);
     int error = hand_over(pool, &spec, patience, &future->task);
     count(pool, 1);
-    return settle_shares(future, error, out);
+    return settle_share(future, error, out);
 }
 
-/* One of a batch, if there is room; what follows is settled for the whole batch. */
-static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
+/* If there is room; what follows from it, if anything does, is settled for several. */
+static int add(libpool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
+               libpool_future *future)
+{
+    int error = lp_callbacks_are_full(pool, future)
+                    ? -EAGAIN
+                    : lp_pool_add(&pool->core, spec, now_ns, &future->task);
+    if (error != LP_POOL_SENT)
+        return error;
+    lp_supervisor_send(pool, future->task);
+    return 0;
+}
+
+static int add_one(libpool *pool, const libpool_task *task, bool inside, uint64_t now_ns,
+                   libpool_future **out)
 {
     libpool_future *future = lp_future_new(pool, task, NULL);
     if (!future)
         return -ENOMEM;
     struct lp_retry_rule rule;
     struct lp_task_spec spec = make_spec(task, future, &rule);
-    int error = lp_callbacks_are_full(pool, future)
-                    ? -EAGAIN
-                    : lp_pool_add(&pool->core, &spec, now_ns, &future->task);
-    return settle_shares(future, error, out);
+    spec.inside = inside;
+    return settle_share(future, add(pool, &spec, now_ns, future), out);
 }
 
 int lp_submit_inside(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
 {
-    libpool_future *future = lp_future_new(pool, task, NULL);
-    if (!future)
-        return -ENOMEM;
-    struct lp_retry_rule rule;
-    struct lp_task_spec spec = make_spec(task, future, &rule);
-    spec.inside = true;
-    return settle_shares(future, lp_pool_add(&pool->core, &spec, now_ns, &future->task), out);
+    return add_one(pool, task, true, now_ns, out);
 }
 
 /* ---- the doors ------------------------------------------------------------------------------ */
@@ -311,7 +352,7 @@ static int copy_next(const struct many *many, libpool_task *task)
     const void *next = (const char *)many->tasks + many->done * size;
     if (((const libpool_task *)next)->size != size)
         return -EINVAL;
-    return lp_door_copy(task, sizeof *task, next, size);
+    return copy_task(task, next, size);
 }
 
 /* What takes long is not done under the lock: a copy, or asking a file system that may not answer. */
@@ -341,11 +382,13 @@ static int add_batch(struct many *many)
         if (!error)
             error = check_task(pool, &task);
         if (!error)
-            error = add_one(pool, &task, now_ns, next_out(many));
+            error = add_one(pool, &task, false, now_ns, next_out(many));
         many->done += error == 0;
     }
-    lp_pool_settle(&pool->core, now_ns);
-    lp_supervisor_perform(pool);
+    if (pool->core.unsettled) { /* else all were sent */
+        lp_pool_settle(&pool->core, now_ns);
+        lp_supervisor_perform(pool);
+    }
     count(pool, added);
     pthread_mutex_unlock(&pool->lock);
     return error == -EAGAIN && added ? 0 : error; /* settling may have made room */

@@ -10,6 +10,7 @@
 #include "admit.h"
 #include "base/alloc.h"
 #include "base/fd.h"
+#include "base/rare.h"
 #include "door.h"
 #include "os/death.h"
 #include "os/lifeline.h"
@@ -224,7 +225,7 @@ static void thin_out(libpool *pool)
 }
 
 /* Those that were handed something last will answer next. */
-static void scan_line(libpool *pool, uint32_t slot)
+static LP_RARE void scan_line(libpool *pool, uint32_t slot)
 {
     uint32_t n = atomic_load_explicit(&pool->n_scanned, memory_order_relaxed);
     uint32_t at = pool->next_scanned++ % LP_SCANNED_MAX;
@@ -246,13 +247,18 @@ static void tell_start(libpool *pool, uint32_t index)
         lp_callbacks_start(pool, future);
 }
 
+static inline void count_assigned(libpool *pool, struct lp_line *line, uint32_t slot)
+{
+    if (!line->scanned)
+        scan_line(pool, slot);
+    line->assigned = true;
+    pool->assigned++;
+}
+
 static void perform_assign(libpool *pool, const struct lp_action *action)
 {
     struct lp_line *line = &pool->lines[action->slot];
-    if (!line->scanned)
-        scan_line(pool, action->slot);
-    line->assigned = true;
-    pool->assigned++;
+    count_assigned(pool, line, action->slot);
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     if (task->state == LP_TASK_PREFETCHED)
         perform_prefetch(pool, action->slot, task);
@@ -336,11 +342,28 @@ static void attach_usage(const libpool *pool, uint32_t slot, uint64_t task_id,
                         usage.max_rss_bytes);
 }
 
+/* Its future has all that there is of it. */
+static void complete(libpool *pool, uint32_t index)
+{
+    const struct lp_task *task = &pool->core.tasks.table[index];
+    libpool_future *future = task->spec.user;
+    pool->ends++;
+    tell_start(pool, index); /* of one that was sent ahead it may be known only now */
+    bool calls = pool->callbacks.used && future->callback, is_sub = future->sub != NULL;
+    uint32_t visitors = lp_future_complete(future, task->id, &task->outcome);
+    if (visitors)
+        atomic_fetch_add(&pool->visitors, visitors);
+    if (is_sub)
+        lp_subs_ended(future); /* who waits holds it */
+    if (calls)
+        lp_callbacks_end(pool, future); /* which hold it */
+    lp_pool_release(&pool->core, index);
+}
+
 static void perform_end(libpool *pool, const struct lp_action *action)
 {
     const struct lp_task *task = &pool->core.tasks.table[action->task];
     libpool_future *future = task->spec.user;
-    pool->ends++;
     if (action->slot != LP_NONE && pool->lines[action->slot].future == future)
         lp_line_abandon(&pool->lines[action->slot]);
     if (pool->tails.bytes && action->slot != LP_NONE && task->outcome.cause != LIBPOOL_COMPLETED)
@@ -348,17 +371,9 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     if (task->outcome.certainty != LIBPOOL_HAS_RUN)
         attach_usage(pool, action->slot, task->id, future);
     if (task->outcome.signal && action->slot != LP_NONE && pool->options.flags & LIBPOOL_TRACE)
-        future->result.trace = lp_traces_take(pool->lines[action->slot].window, task->id,
-                                              task->outcome.signal, &pool->allocator);
-    tell_start(pool, action->task); /* of one that was sent ahead it may be known only now */
-    atomic_fetch_add(&pool->visitors, lp_future_complete(future, task->id, &task->outcome));
-    if (future->sub)
-        lp_subs_ended(future);
-    if (pool->callbacks.used && future->callback)
-        lp_callbacks_end(pool, future);
-    else
-        lp_future_drop(future);
-    lp_pool_release(&pool->core, action->task);
+        lp_future_set_trace(future, lp_traces_take(pool->lines[action->slot].window, task->id,
+                                                   task->outcome.signal, &pool->allocator));
+    complete(pool, action->task);
 }
 
 /* What the failed run still says must not get into the future, which lives on. */
@@ -473,23 +488,24 @@ void lp_supervisor_perform(libpool *pool)
 }
 
 /* It has others before them, and will have told their results before it has done all. */
-static bool can_wait(const libpool *pool)
+static bool can_wait(const libpool *pool, uint32_t slot)
 {
-    const struct lp_action *action = &pool->core.actions[0];
-    return pool->core.n_actions == 1 && action->kind == LP_ACTION_ASSIGN &&
-           pool->core.tasks.table[action->task].state == LP_TASK_PREFETCHED && pool->has_thread &&
-           pool->held < LP_FEED_TASKS && !pool->waiters &&
-           pool->core.workers[action->slot].queued > pool->held + LP_FEED_TASKS;
+    return pool->has_thread && pool->held < LP_FEED_TASKS && !pool->waiters &&
+           pool->core.workers[slot].queued > pool->held + LP_FEED_TASKS;
 }
 
-void lp_supervisor_send(libpool *pool)
+void lp_supervisor_send(libpool *pool, uint32_t index)
 {
-    if (!can_wait(pool)) {
-        lp_supervisor_perform(pool);
-        return;
-    }
-    perform_assign(pool, &pool->core.actions[0]);
-    pool->core.n_actions = 0;
+    const struct lp_task *task = &pool->core.tasks.table[index];
+    uint32_t slot = task->slot;
+    struct lp_line *line = &pool->lines[slot];
+    bool waits = can_wait(pool, slot);
+    count_assigned(pool, line, slot);
+    perform_prefetch(pool, slot, task);
+    if (line->broken)
+        leave_to_driver(pool);
+    if (!waits)
+        ring_owed_bell(pool);
 }
 
 /* ---- what a worker says --------------------------------------------------------------------- */
@@ -518,7 +534,9 @@ static void hear_result(libpool *pool, struct lp_event *event, const struct lp_m
     if (line->future)
         lp_future_set_usage(line->future, message->user_ns, message->system_ns,
                             message->max_rss_kib * UINT64_C(1024));
-    lp_pool_tell(&pool->core, event);
+    uint32_t ended = lp_pool_tell(&pool->core, event);
+    if (ended != LP_NONE)
+        complete(pool, ended);
     uint32_t next = pool->core.workers[event->slot].task;
     if (next == LP_NONE)
         lp_line_abandon(line);
@@ -723,7 +741,7 @@ static void recall(libpool *pool, uint32_t slot)
     }
     struct lp_event event = worker_event(pool, LP_EVENT_RECALLED, slot);
     event.now_ns = lp_supervisor_now();
-    lp_pool_tell(&pool->core, &event);
+    (void)lp_pool_tell(&pool->core, &event);
 }
 
 void lp_supervisor_recall(libpool *pool, uint32_t slot)

@@ -151,10 +151,10 @@ void lp_supervisor_look(libpool *pool);
 void lp_supervisor_perform(libpool *pool);
 
 /*
- * The same after a submit. What goes to a worker that has enough to do is shown to it together with what
- * follows, or with the next of its results that is heard.
+ * After LP_POOL_SENT: sends the task. What goes to a worker that has enough to do is shown to it together
+ * with what follows, or with the next of its results that is heard.
  */
-void lp_supervisor_send(libpool *pool);
+void lp_supervisor_send(libpool *pool, uint32_t task);
 
 /* With the lock held, for subs.c: an event about a worker, and the line of one that is being told results. */
 void lp_supervisor_step(libpool *pool, struct lp_event *event);

@@ -417,8 +417,10 @@ static int call(libpool_worker *worker, libpool_task_function *function)
 static int receive_input(libpool_worker *worker, const struct lp_message *message)
 {
     size_t size = message->size - message->name_size;
-    int error = lp_buffer_reserve(&worker->input, size);
     worker->input.size = size;
+    if (size == 0)
+        return 0;
+    int error = lp_buffer_reserve(&worker->input, size);
     receive_bytes(worker, error ? NULL : worker->input.data, size, true);
     return error;
 }

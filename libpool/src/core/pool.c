@@ -320,11 +320,11 @@ static uint32_t with_owed(const struct lp_pool *pool, uint32_t want)
     return want > owed ? want : owed;
 }
 
-static uint32_t wanted(const struct lp_pool *pool)
+/* With so many tasks that wait for a worker or in a channel. */
+static uint32_t wanted_for(const struct lp_pool *pool, uint32_t waiting)
 {
     if (pool->phase > LP_PHASE_DRAINING)
         return 0;
-    uint32_t waiting = pool->tasks.pending + pool->tasks.prefetched;
     uint64_t demand = (uint64_t)pool->in_state[LP_WORKER_BUSY] + lp_admission_share(pool, waiting);
     bool open = pool->phase == LP_PHASE_OPEN;
     uint32_t least = open ? least_wanted(pool) : 0, spare = open ? pool->config.spare_workers : 0;
@@ -332,6 +332,11 @@ static uint32_t wanted(const struct lp_pool *pool)
         demand = least;
     uint32_t want = (demand < most_running(pool) ? (uint32_t)demand : most_running(pool)) + spare;
     return open && pool->owed ? with_owed(pool, want) : want;
+}
+
+static uint32_t wanted(const struct lp_pool *pool)
+{
+    return wanted_for(pool, pool->tasks.pending + pool->tasks.prefetched);
 }
 
 bool lp_pool_is_excessive(const struct lp_pool *pool)
@@ -362,6 +367,11 @@ static bool may_spawn(const struct lp_pool *pool)
     if (strength(pool) >= wanted(pool) || pool->in_state[LP_WORKER_VACANT] == 0)
         return false;
     return !pool->config.exclusive || not_gone(pool) < most_alive(pool);
+}
+
+bool lp_pool_is_strong_for(const struct lp_pool *pool, uint32_t more)
+{
+    return strength(pool) >= wanted_for(pool, pool->tasks.pending + pool->tasks.prefetched + more);
 }
 
 static uint32_t lowest_vacant(const struct lp_pool *pool)
@@ -882,10 +892,20 @@ int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes)
     return fits ? 0 : -EAGAIN;
 }
 
+/* Whatever is called may change what express has found out. */
+static void begin(struct lp_pool *pool, uint64_t now_ns)
+{
+    pool->now_ns = now_ns;
+    pool->express.left = 0;
+}
+
 int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                 uint32_t *task)
 {
-    pool->now_ns = now_ns;
+    *task = lp_express_submit(pool, spec, now_ns);
+    if (*task != LP_NONE)
+        return LP_POOL_SENT;
+    begin(pool, now_ns);
     if (pool->phase != LP_PHASE_OPEN && !(spec->inside && lp_waiting_takes(pool)))
         return -ESHUTDOWN;
     if (spec->bytes > pool->config.backlog_bytes)
@@ -911,7 +931,7 @@ int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64
     bool unsettled = pool->unsettled;
     int error = lp_pool_add(pool, spec, now_ns, task);
     if (error)
-        return error;
+        return error; /* or SENT: nothing else follows */
     bool all_busy = lp_waiting_others(pool) == pool->config.max_workers &&
                     !lp_pool_is_excessive(pool); /* there may be one who has not left yet */
     pool->unsettled = unsettled;
@@ -967,7 +987,7 @@ static enum lp_cancel cancel_task(struct lp_pool *pool, uint32_t index)
 
 enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now_ns)
 {
-    pool->now_ns = now_ns;
+    begin(pool, now_ns);
     enum lp_cancel done = cancel_task(pool, index);
     if (done != LP_CANCEL_RECALL)
         settle(pool);
@@ -976,7 +996,7 @@ enum lp_cancel lp_pool_cancel(struct lp_pool *pool, uint32_t index, uint64_t now
 
 bool lp_pool_cancel_group(struct lp_pool *pool, struct lp_group_cancel *cancel, uint64_t now_ns)
 {
-    pool->now_ns = now_ns;
+    begin(pool, now_ns);
     for (uint32_t left = LP_ENDS_PER_STEP; cancel->next < pool->tasks.untouched; cancel->next++) {
         const struct lp_task *task = &pool->tasks.table[cancel->next];
         bool open = task->state == LP_TASK_PENDING || task->state == LP_TASK_WAITING ||
@@ -1005,7 +1025,7 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
 {
     if (!lp_pool_may_resize(pool, min_workers, max_workers))
         return -EINVAL;
-    pool->now_ns = now_ns;
+    begin(pool, now_ns);
     pool->config.min_workers = min_workers;
     pool->config.max_workers = max_workers;
     pool->made_room = pool->made_room || pool->idle_newest != LP_NONE; /* a spare one may run now */
@@ -1019,7 +1039,7 @@ int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns)
         return -EINVAL;
     if (pool->phase != LP_PHASE_OPEN)
         return -ESHUTDOWN;
-    pool->now_ns = now_ns;
+    begin(pool, now_ns);
     pool->edition++;
     pool->recycling = true;
     pool->recycle_parallel = parallel;
@@ -1031,7 +1051,7 @@ int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns)
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
 {
     bool over = pool->phase == LP_PHASE_DOWN;
-    pool->now_ns = event->now_ns;
+    begin(pool, event->now_ns);
     switch (event->kind) {
     case LP_EVENT_SPAWNED:
     case LP_EVENT_SPAWN_FAILED:
@@ -1063,17 +1083,20 @@ void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
         pool->n_actions = 0; /* DOWN was the last word; late deaths are counted, no more */
 }
 
-void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event)
+uint32_t lp_pool_tell(struct lp_pool *pool, const struct lp_event *event)
 {
-    pool->now_ns = event->now_ns;
+    begin(pool, event->now_ns);
     pool->unsettled = true;
-    lp_worker_step(pool, event->slot, event);
+    uint32_t ended = event->kind == LP_EVENT_RESULT ? lp_express_end(pool, event) : LP_NONE;
+    if (ended == LP_NONE)
+        lp_worker_step(pool, event->slot, event);
+    return ended;
 }
 
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns)
 {
     bool over = pool->phase == LP_PHASE_DOWN;
-    pool->now_ns = now_ns;
+    begin(pool, now_ns);
     settle(pool);
     if (over)
         pool->n_actions = 0;
@@ -1088,6 +1111,7 @@ void lp_pool_release(struct lp_pool *pool, uint32_t task)
 
 uint32_t lp_pool_due(struct lp_pool *pool, uint64_t now_ns)
 {
+    pool->express.left = 0;
     while (lp_heap_first_key(&pool->deadlines) <= now_ns) {
         uint32_t slot = pool->deadlines.items[0].id;
         uint64_t deadline_ns = pool->workers[slot].deadline_ns;
@@ -1270,5 +1294,6 @@ bool lp_pool_check(const struct lp_pool *pool)
                    pool->in_state[LP_WORKER_BUSY] <=
                        pool->config.workers_limit + pool->config.waiting_workers;
     return bounded && check_books(pool) && check_states(pool) && check_idle_list(pool) &&
-           check_numbers(pool) && check_liveness(pool) && lp_tasks_check(&pool->tasks);
+           check_numbers(pool) && check_liveness(pool) && lp_tasks_check(&pool->tasks) &&
+           lp_express_check(pool);
 }

@@ -6,7 +6,8 @@
  * Use: call one of submit, cancel, step; then perform actions[0..n_actions) in order and set
  * n_actions to 0; as long as `more` is set, step a TICK again. Sleep until lp_pool_next_deadline().
  * RESULT, LP_RESULTS_PER_BATCH in a row at most, and RECALLED may be told instead; any of the calls
- * above, or lp_pool_settle(), draws the conclusions before anything is performed.
+ * above, or lp_pool_settle(), draws the conclusions before anything is performed. Where a call's answer is a
+ * task (express.h), what is to be done with that is done before the next call.
  *
  * Prefetching. A worker whose tasks are tiny is sent some ahead of time, LP_PREFETCH_NS worth of work
  * by what was seen last; the longest run seen counts until shorter ones have outweighed it. They may
@@ -42,6 +43,7 @@
 #include "core/admission.h"
 #include "core/backoff.h"
 #include "core/event.h"
+#include "core/express.h"
 #include "core/heap.h"
 #include "core/limits.h"
 #include "core/places.h"
@@ -124,6 +126,7 @@ struct lp_pool {
     uint32_t idle_oldest, idle_newest;
     uint32_t hungry_first, hungry_last; /* workers that may be sent tasks ahead of time */
     uint32_t prefetch_left;
+    struct lp_express express;
     uint32_t favourite;                  /* the worker that was assigned a task last, or LP_NONE */
     bool unsettled;                      /* something was told or added, conclusions are due */
     bool made_room;                      /* in the backlog, since that was told last */
@@ -178,11 +181,16 @@ size_t lp_pool_bytes(const struct lp_pool_config *config);
 void lp_pool_init(struct lp_pool *pool, const struct lp_pool_config *config, void *memory);
 uint32_t lp_pool_slots(const struct lp_pool_config *config);
 
-/* 0 and the task's index; -EAGAIN: full; -ESHUTDOWN; -E2BIG: larger than the backlog may ever be;
- * -EKEYREJECTED: its kind is held. */
+#define LP_POOL_SENT 1
+
+/*
+ * 0 and the task's index; -EAGAIN: full; -ESHUTDOWN; -E2BIG: larger than the backlog may ever be;
+ * -EKEYREJECTED: its kind is held. LP_POOL_SENT: there are no actions, nothing follows but that the task,
+ * which is PREFETCHED, is sent to the worker in its slot, as ASSIGN would have it.
+ */
 int lp_pool_submit(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                    uint32_t *task);
-/* The same without what follows from it: lp_pool_settle() once for several. */
+/* The same without what follows from it: lp_pool_settle() once for several, if not all were SENT. */
 int lp_pool_add(struct lp_pool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
                 uint32_t *task);
 /* Counts a task that was refused for good. */
@@ -209,7 +217,8 @@ int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
 /* 0: as many more tasks would be taken, with so much input; -EAGAIN, -E2BIG. */
 int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);
-void lp_pool_tell(struct lp_pool *pool, const struct lp_event *event); /* RESULT, RECALLED */
+/* RESULT, RECALLED. The index of a task that has ended by it, as if END were among the actions; LP_NONE. */
+uint32_t lp_pool_tell(struct lp_pool *pool, const struct lp_event *event);
 void lp_pool_settle(struct lp_pool *pool, uint64_t now_ns);
 /* Tasks wait in the channel of the worker in this slot, and it may live to begin them. */
 bool lp_pool_holds_prefetched(const struct lp_pool *pool, uint32_t slot);
@@ -242,6 +251,8 @@ void lp_pool_blame(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 void lp_pool_drop_zygote(struct lp_pool *pool);
 /* More are ready than are ever wanted: one of them leaves as it falls idle. */
 bool lp_pool_is_excessive(const struct lp_pool *pool);
+/* With so many more tasks it would not want more workers than it has. */
+bool lp_pool_is_strong_for(const struct lp_pool *pool, uint32_t more);
 /* A death's classification from facts alone. */
 libpool_cause lp_pool_classify(const struct lp_event *exited);
 

@@ -5,7 +5,7 @@
 
 /* ---- the queue of one worker ------------------------------------------------------------------ */
 
-static void queue_add(struct lp_pool *pool, uint32_t slot, uint32_t index)
+void lp_prefetch_add(struct lp_pool *pool, uint32_t slot, uint32_t index)
 {
     struct lp_worker *worker = &pool->workers[slot];
     struct lp_task *task = &pool->tasks.table[index];
@@ -132,7 +132,7 @@ static bool send_ahead(struct lp_pool *pool, uint32_t slot)
     if (!may_be_prefetched(&pool->tasks.table[lp_tasks_first(&pool->tasks)]))
         return false;
     uint32_t index = lp_tasks_prefetch(&pool->tasks, pool->now_ns);
-    queue_add(pool, slot, index);
+    lp_prefetch_add(pool, slot, index);
     lp_pool_emit(pool, LP_ACTION_ASSIGN, slot)->task = index;
     pool->prefetch_left--;
     pool->made_room = true;
@@ -155,12 +155,41 @@ static bool is_soon_done(const struct lp_pool *pool, const struct lp_worker *wor
            pool->tasks.prefetched < pool->config.backlog_tasks;
 }
 
-bool lp_prefetch_concentrate(struct lp_pool *pool)
+static bool favours_somebody(const struct lp_pool *pool)
 {
     uint32_t slot = pool->favourite;
-    if (slot == LP_NONE || (pool->config.driven && pool->idle_newest != LP_NONE) ||
-        !may_be_sent_more(pool, &pool->workers[slot]))
+    return slot != LP_NONE && !(pool->config.driven && pool->idle_newest != LP_NONE) &&
+           may_be_sent_more(pool, &pool->workers[slot]);
+}
+
+static uint32_t fewer(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+uint32_t lp_prefetch_allowance(const struct lp_pool *pool, uint64_t *until_ns)
+{
+    if (pool->tasks.pending || !favours_somebody(pool))
+        return 0;
+    const struct lp_worker *worker = &pool->workers[pool->favourite];
+    bool is_watched = worker->deadline_ns && worker->deadline_ns <= lp_prefetch_patience_ns(pool);
+    if (!worker->queued || !is_watched || !is_soon_done(pool, worker))
+        return 0;
+    uint64_t depth = pool->run_ns ? LP_WAKE_NS / pool->run_ns : LP_PREFETCH_MAX;
+    uint32_t most = fewer(most_of(worker),
+                          depth < LP_PREFETCH_MAX ? (uint32_t)depth : LP_PREFETCH_MAX);
+    uint32_t held = pool->tasks.prefetched + pool->tasks.waiting;
+    *until_ns = worker->launched_ns + LP_PREFETCH_NS;
+    return held < pool->config.backlog_tasks
+               ? fewer(most - worker->queued, pool->config.backlog_tasks - held)
+               : 0;
+}
+
+bool lp_prefetch_concentrate(struct lp_pool *pool)
+{
+    if (!favours_somebody(pool))
         return false;
+    uint32_t slot = pool->favourite;
     const struct lp_worker *worker = &pool->workers[slot];
     uint32_t before = worker->queued;
     while (pool->tasks.pending && pool->prefetch_left && is_soon_done(pool, worker))

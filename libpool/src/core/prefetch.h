@@ -33,10 +33,16 @@ void lp_prefetch_settle(struct lp_pool *pool);
  * no more waits than the backlog may hold, and not for long. False: nothing was sent.
  */
 bool lp_prefetch_concentrate(struct lp_pool *pool);
+/*
+ * So many tasks, one after the other, it would give the favourite if nothing but these tasks came, and not
+ * after *until_ns: with the backlog empty and others waiting there, so that it is looked after already.
+ */
+uint32_t lp_prefetch_allowance(const struct lp_pool *pool, uint64_t *until_ns);
 /* The next task is of a kind that is in quarantine. */
 bool lp_prefetch_is_held(struct lp_pool *pool);
 
-/* The queue: its first leaves it (there is one); any leaves it; all go back to the backlog. */
+/* The queue: one joins its end; its first leaves it (there is one); any does; all go back to the backlog. */
+void lp_prefetch_add(struct lp_pool *pool, uint32_t slot, uint32_t task);
 uint32_t lp_prefetch_take(struct lp_pool *pool, uint32_t slot);
 void lp_prefetch_remove(struct lp_pool *pool, uint32_t slot, uint32_t task);
 void lp_prefetch_give_back(struct lp_pool *pool, uint32_t slot);

@@ -26,6 +26,7 @@ struct rig {
     uint64_t started_id; /* what workers say they have begun when a deadline of theirs passes */
     uint64_t beat_ns;    /* and when they gave their last sign of life */
     bool told_room;
+    uint32_t answers; /* of calls, instead of actions */
     char said[RIG_SAID];
     char taken[RIG_SAID]; /* what rig_said gave */
     struct lp_text text;
@@ -132,6 +133,16 @@ static inline void rig_step(struct rig *rig, struct lp_event event)
     rig_perform(rig);
 }
 
+/* What a call has answered instead of an action. */
+static inline void rig_answered(struct rig *rig, enum lp_action_kind kind, uint32_t slot,
+                                uint32_t task)
+{
+    struct lp_action action = {.kind = kind, .slot = slot, .task = task};
+    action.generation = rig->pool.workers[slot].generation;
+    rig_say(rig, &action);
+    rig->answers++;
+}
+
 /* About the worker that is in the slot now. */
 static inline struct lp_event rig_about(const struct rig *rig, uint32_t slot, struct lp_event event)
 {
@@ -152,7 +163,11 @@ static inline void rig_tell(struct rig *rig, uint32_t slot, struct lp_event even
 static inline void rig_tell_only(struct rig *rig, uint32_t slot, struct lp_event event)
 {
     event = rig_about(rig, slot, event);
-    lp_pool_tell(&rig->pool, &event);
+    uint32_t ended = lp_pool_tell(&rig->pool, &event);
+    if (ended == LP_NONE)
+        return;
+    rig_answered(rig, LP_ACTION_END, slot, ended);
+    lp_pool_release(&rig->pool, ended);
 }
 #define RIG_TELL_ONLY(rig, slot, event_kind, ...) \
     rig_tell_only((rig), (slot), (struct lp_event){.kind = LP_EVENT_##event_kind, ##__VA_ARGS__})
@@ -172,8 +187,10 @@ static inline int rig_submit(struct rig *rig, const struct lp_task_spec *spec)
 {
     uint32_t index;
     int error = lp_pool_submit(&rig->pool, spec, rig->now_ns, &index);
+    if (error == LP_POOL_SENT)
+        rig_answered(rig, LP_ACTION_ASSIGN, rig->pool.tasks.table[index].slot, index);
     rig_perform(rig);
-    return error;
+    return error == LP_POOL_SENT ? 0 : error;
 }
 #define RIG_SUBMIT(rig, ...) rig_submit((rig), &(struct lp_task_spec){.user = NULL, ##__VA_ARGS__})
 

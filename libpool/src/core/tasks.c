@@ -82,7 +82,8 @@ static void unlink_task(struct lp_tasks *tasks, uint32_t index)
         lp_heap_remove(&tasks->queue_deadlines, index);
 }
 
-uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns)
+/* A record that is filled in, and on no list yet; LP_NONE: the table is full. */
+static uint32_t fill_in(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns)
 {
     uint32_t index = take_free(tasks);
     if (index == LP_NONE)
@@ -101,7 +102,26 @@ uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, u
             .rule = *spec->retry, .queued_ns = now_ns, .behind_id = tasks->last_id};
         task->spec.retry = &retry->rule;
     }
-    link_task(tasks, index, LP_NONE);
+    return index;
+}
+
+uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns)
+{
+    uint32_t index = fill_in(tasks, spec, now_ns);
+    if (index != LP_NONE)
+        link_task(tasks, index, LP_NONE);
+    return index;
+}
+
+uint32_t lp_tasks_add_ahead(struct lp_tasks *tasks, const struct lp_task_spec *spec,
+                            uint64_t now_ns)
+{
+    uint32_t index = fill_in(tasks, spec, now_ns);
+    if (index == LP_NONE)
+        return LP_NONE;
+    tasks->table[index].state = LP_TASK_PREFETCHED;
+    tasks->table[index].assigned_ns = now_ns;
+    tasks->prefetched++;
     return index;
 }
 

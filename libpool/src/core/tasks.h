@@ -144,6 +144,9 @@ void lp_tasks_init(struct lp_tasks *tasks, uint32_t capacity, void *memory);
 
 /* Into the backlog, at its level's end. LP_NONE: the table is full. */
 uint32_t lp_tasks_add(struct lp_tasks *tasks, const struct lp_task_spec *spec, uint64_t now_ns);
+/* The same past the backlog, which is empty: into a worker's channel. */
+uint32_t lp_tasks_add_ahead(struct lp_tasks *tasks, const struct lp_task_spec *spec,
+                            uint64_t now_ns);
 /* The next one to run leaves the backlog. LP_NONE: there is none. */
 uint32_t lp_tasks_take(struct lp_tasks *tasks, uint64_t now_ns);
 /* The same, to wait in a worker's channel; from there it is started or given back. */

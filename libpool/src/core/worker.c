@@ -715,6 +715,15 @@ static void aged(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
         lp_worker_retire(pool, slot);
 }
 
+void lp_worker_go_on(struct lp_pool *pool, uint32_t slot)
+{
+    launch_queued(pool, slot);
+    watch_task(pool, slot);
+    lp_prefetch_mark_hungry(pool, slot);
+    if (pool->favourite == LP_NONE)
+        pool->favourite = slot;
+}
+
 static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
@@ -747,11 +756,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     worker->leave = worker->leave || event->leaves || event->grown || is_aged(pool, worker) ||
                     retried;
     if (worker->queued) {
-        launch_queued(pool, slot);
-        watch_task(pool, slot);
-        lp_prefetch_mark_hungry(pool, slot);
-        if (pool->favourite == LP_NONE)
-            pool->favourite = slot;
+        lp_worker_go_on(pool, slot);
         if (worker->hurried)
             lp_ladder_ask(pool, slot, LIBPOOL_SHUTDOWN);
         return;

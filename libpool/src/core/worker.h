@@ -119,6 +119,8 @@ void lp_worker_step(struct lp_pool *pool, uint32_t slot, const struct lp_event *
 /* Commands of the pool's policy; each is legal only in the states its comment names. */
 void lp_worker_spawn(struct lp_pool *pool, uint32_t slot);  /* VACANT */
 void lp_worker_assign(struct lp_pool *pool, uint32_t slot); /* IDLE */
+void lp_worker_go_on(struct lp_pool *pool,
+                     uint32_t slot); /* BUSY: its task has ended, others wait */
 /* DYING, GONE: ends a task that it was sent ahead and may have begun. */
 void lp_worker_drop_prefetched(struct lp_pool *pool, uint32_t task, libpool_cause cause);
 void lp_worker_retire(struct lp_pool *pool, uint32_t slot); /* IDLE */

@@ -140,6 +140,21 @@ static struct ring *ring_in(const struct lp_channel *channel)
     return channel->is_host ? &channel->window->replies : &channel->window->requests;
 }
 
+/* Of a header, which never spans the ring's end. */
+static void *next_line(const struct lp_channel *channel)
+{
+    uint8_t *ring = channel->is_host ? channel->window->request_bytes
+                                     : channel->window->reply_bytes;
+    return ring + (channel->head & (RING_BYTES - LINE_BYTES));
+}
+
+static void get_line(const struct lp_channel *channel, struct lp_message *message)
+{
+    const uint8_t *ring = channel->is_host ? channel->window->reply_bytes
+                                           : channel->window->request_bytes;
+    memcpy(message, ring + (channel->tail & (RING_BYTES - LINE_BYTES)), LINE_BYTES);
+}
+
 static void copy_out(const struct lp_channel *channel, const void *data, size_t size)
 {
     uint8_t *ring = channel->is_host ? channel->window->request_bytes
@@ -214,9 +229,19 @@ int lp_channel_send(struct lp_channel *channel, const struct lp_message *message
     int64_t free_bytes = room(channel, LINE_BYTES);
     if (free_bytes < (int64_t)LINE_BYTES)
         return free_bytes < 0 ? (int)free_bytes : 0;
-    copy_out(channel, message, LINE_BYTES);
+    memcpy(next_line(channel), message, LINE_BYTES);
     publish_head(channel, LINE_BYTES);
     return 1;
+}
+
+struct lp_message *lp_channel_place(struct lp_channel *channel)
+{
+    return room(channel, LINE_BYTES) < (int64_t)LINE_BYTES ? NULL : next_line(channel);
+}
+
+void lp_channel_send_placed(struct lp_channel *channel)
+{
+    publish_head(channel, LINE_BYTES);
 }
 
 int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last)
@@ -251,13 +276,25 @@ int lp_channel_receive(struct lp_channel *channel, struct lp_message *message)
         return (int)there;
     if (there < (int64_t)LINE_BYTES || padding(channel->tail) != 0)
         return -EPROTO;
-    copy_in(channel, message, LINE_BYTES);
+    get_line(channel, message);
     /* From here on the private copy is used, not the shared memory it came from. */
     __asm__ volatile("" : : "r"(message) : "memory");
     if (!is_expected(channel, message->kind))
         return -EPROTO;
     publish_tail(channel, LINE_BYTES);
     return 1;
+}
+
+bool lp_channel_receive_short(struct lp_channel *channel, uint32_t kind, struct lp_message *message)
+{
+    if (data_there(channel, LINE_BYTES) < (int64_t)LINE_BYTES || padding(channel->tail) != 0)
+        return false;
+    get_line(channel, message);
+    __asm__ volatile("" : : "r"(message) : "memory");
+    if (message->kind != kind || message->size)
+        return false; /* it is looked at again, or what is wrong is */
+    publish_tail(channel, LINE_BYTES);
+    return true;
 }
 
 int64_t lp_channel_read(struct lp_channel *channel, void *data, size_t size, bool last)

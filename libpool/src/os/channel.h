@@ -112,6 +112,9 @@ void lp_channel_init_worker(struct lp_channel *channel, struct lp_window *window
 
 /* Header out. 1: sent; 0: no room (arm and wait); -EPROTO. */
 int lp_channel_send(struct lp_channel *channel, const struct lp_message *message);
+/* The same without a copy: its place in the ring (NULL: no room, or nonsense), and when it is filled in. */
+struct lp_message *lp_channel_place(struct lp_channel *channel);
+void lp_channel_send_placed(struct lp_channel *channel);
 /*
  * Payload out, as much as fits, a quarter of the ring at most. Bytes taken (0: none fits) or -EPROTO.
  * `last` adds the padding.
@@ -119,6 +122,9 @@ int lp_channel_send(struct lp_channel *channel, const struct lp_message *message
 int64_t lp_channel_write(struct lp_channel *channel, const void *data, size_t size, bool last);
 /* Header in. 1: got one; 0: nothing there; -EPROTO: nonsense. */
 int lp_channel_receive(struct lp_channel *channel, struct lp_message *message);
+/* The next one if it is of this kind and has no payload; false: something else, or nothing, or nonsense. */
+bool lp_channel_receive_short(struct lp_channel *channel, uint32_t kind,
+                              struct lp_message *message);
 /*
  * Payload in. Bytes given (0: nothing there yet) or -EPROTO. `last`: this read ends the payload if it
  * is filled.

@@ -343,6 +343,51 @@ TEST(channel, tells_what_was_started)
     close_line(&line);
 }
 
+TEST(channel, a_message_may_be_written_where_it_is_sent)
+{
+    struct line line = open_line();
+    struct lp_message message;
+    uint64_t sent = 0, heard = 0;
+    for (int round = 0; round < 3; round++) {
+        struct lp_message *placed;
+        while ((placed = lp_channel_place(&line.host))) {
+            *placed = (struct lp_message){.kind = LP_MESSAGE_TASK, .task_id = ++sent};
+            if (sent == 1)
+                CU_ASSERT_EQUAL(lp_channel_receive(&line.worker, &message), 0); /* not yet */
+            lp_channel_send_placed(&line.host);
+        }
+        while (lp_channel_receive(&line.worker, &message) == 1)
+            heard += message.task_id == heard + 1;
+        CU_ASSERT_EQUAL(sent, heard);
+    }
+    CU_ASSERT_EQUAL(sent, 3 * 256 * 1024 / 64);
+    close_line(&line);
+}
+
+TEST(channel, only_a_short_message_of_its_kind_is_received_so)
+{
+    struct line line = open_line();
+    const uint32_t kind = LP_MESSAGE_RESULT;
+    struct lp_message message = {.kind = kind, .task_id = 7}, got;
+    CU_ASSERT_FALSE(lp_channel_receive_short(&line.host, kind, &got));
+    lp_channel_send(&line.worker, &message);
+    CU_ASSERT_TRUE(lp_channel_receive_short(&line.host, kind, &got));
+    CU_ASSERT_EQUAL(got.task_id, 7);
+    CU_ASSERT_FALSE(lp_channel_receive_short(&line.host, kind, &got));
+    message.size = 3;
+    lp_channel_send(&line.worker, &message);
+    lp_channel_write(&line.worker, "abc", 3, true);
+    CU_ASSERT_FALSE(lp_channel_receive_short(&line.host, kind, &got));
+    CU_ASSERT_EQUAL(lp_channel_receive(&line.host, &got), 1); /* it has stayed */
+    uint8_t data[3];
+    CU_ASSERT_EQUAL(lp_channel_read(&line.host, data, 3, true), 3);
+    message = (struct lp_message){.kind = LP_MESSAGE_READY};
+    lp_channel_send(&line.worker, &message);
+    CU_ASSERT_FALSE(lp_channel_receive_short(&line.host, kind, &got));
+    CU_ASSERT_EQUAL(lp_channel_receive(&line.host, &got), 1);
+    close_line(&line);
+}
+
 /* ---- A hostile window -------------------------------------------------------------------- */
 
 #define GUARD 64
@@ -400,6 +445,15 @@ TEST(channel, message_of_a_wrong_kind_is_nonsense)
     close_line(&line);
 }
 
+static void place(struct lp_channel *channel, const struct lp_message *message)
+{
+    struct lp_message *placed = lp_channel_place(channel);
+    if (!placed)
+        return;
+    *placed = *message;
+    lp_channel_send_placed(channel);
+}
+
 /* One random operation of the host; true when it answered within its contract. */
 static bool host_step(struct lp_channel *channel, uint64_t *seed, uint8_t *data, size_t size)
 {
@@ -407,7 +461,7 @@ static bool host_step(struct lp_channel *channel, uint64_t *seed, uint8_t *data,
     size_t some = draw(seed) % (size + 1);
     bool last = draw(seed) % 2 == 0;
     int64_t got = 0;
-    switch (draw(seed) % 7) {
+    switch (draw(seed) % 9) {
     case 0: got = lp_channel_send(channel, &message); break;
     case 1: got = lp_channel_receive(channel, &message); break;
     case 2: got = lp_channel_write(channel, data, some, last); break;
@@ -415,6 +469,8 @@ static bool host_step(struct lp_channel *channel, uint64_t *seed, uint8_t *data,
     case 4: lp_channel_ring(channel); break;
     case 5: (void)lp_channel_arm(channel, last); break;
     case 6: lp_channel_hush(channel); break;
+    case 7: got = lp_channel_receive_short(channel, LP_MESSAGE_RESULT, &message); break;
+    case 8: place(channel, &message); break;
     }
     return got == -EPROTO || (got >= 0 && got <= (int64_t)(some > 1 ? some : 1));
 }
