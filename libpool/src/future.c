@@ -77,7 +77,7 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->function = task->function;
     future->name_size = 0;
     future->callback = NULL;
-    future->sub = NULL;
+    future->is_sub = false;
     if (task->started || task->done)
         future->callback = lp_callbacks_new(future, task);
     bool untold = (task->started || task->done) && !future->callback;

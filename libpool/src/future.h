@@ -56,6 +56,7 @@ struct libpool_future {
     bool made; /* its pool and allocator are there, since it was used first */
     bool canned;
     bool told;
+    bool is_sub;
     uint16_t name_size;
 
     size_t mapped_size; /* LIBPOOL_FILE; there is no other input then */
@@ -69,7 +70,7 @@ struct libpool_future {
     libpool_result result;
     libpool_allocator allocator;
     size_t tail_capacity;         /* of result.tail, if that is not NULL */
-    struct lp_sub *sub;           /* a task waits for it (subs.h); NULL: none */
+    struct lp_sub *sub;           /* if is_sub: a task waits for it (subs.h) */
     struct lp_gather_link *links; /* LP_FUTURE_GATHERED: who is told of its end, under the lock */
     unsigned char small[LP_FUTURE_SMALL]; /* an input that fits here needs no allocation */
 };

@@ -258,6 +258,7 @@ static int add(libpool *pool, struct lp_sub *sub)
     if (error)
         return error;
     sub->future->sub = sub;
+    sub->future->is_sub = true;
     sub->subs->open++;
     return 0;
 }

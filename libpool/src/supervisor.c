@@ -349,7 +349,7 @@ static void complete(libpool *pool, uint32_t index)
     libpool_future *future = task->spec.user;
     pool->ends++;
     tell_start(pool, index); /* of one that was sent ahead it may be known only now */
-    bool calls = pool->callbacks.used && future->callback, is_sub = future->sub != NULL;
+    bool calls = pool->callbacks.used && future->callback, is_sub = future->is_sub;
     uint32_t visitors = lp_future_complete(future, task->id, &task->outcome);
     if (visitors)
         atomic_fetch_add(&pool->visitors, visitors);
