@@ -485,6 +485,7 @@ static int do_trespass(const struct run *run)
 struct sub {
     uint64_t work_us;
     uint32_t subs, depth;
+    uint32_t number; /* among those of its caller: it answers with that */
 };
 
 static int work_or_call(libpool_worker *worker, const struct sub *what);
@@ -493,31 +494,50 @@ static int run_sub(libpool_worker *worker, const void *input, size_t size)
 {
     if (size != sizeof(struct sub))
         return -EBADMSG;
+    const struct sub *what = input;
     atomic_fetch_add(&bound.world->calls.begun, 1);
-    return work_or_call(worker, input);
+    int error = work_or_call(worker, what);
+    return error ? error : libpool_reply(worker, &what->number, sizeof what->number);
+}
+
+/* Of each its own, and an answer of those that have completed. */
+static bool are_told(const libpool_result *const *results, uint32_t count)
+{
+    bool told = true;
+    for (uint32_t i = 0; i < count; i++) {
+        bool completed = results[i] && results[i]->cause == LIBPOOL_COMPLETED;
+        bool own = !completed || (results[i]->data_size == sizeof i &&
+                                  memcmp(results[i]->data, &i, sizeof i) == 0);
+        told = told && results[i] && own;
+    }
+    return told;
 }
 
 /* Who may not wait does it all by itself. */
 static int call_others(libpool_worker *worker, const struct sub *what)
 {
-    struct sub less = {what->work_us, what->subs, what->depth - 1};
+    struct sub less[HN_SUBS_MAX];
     struct hn_calls *calls = &bound.world->calls;
     libpool_task tasks[HN_SUBS_MAX];
     const libpool_result *results[HN_SUBS_MAX];
     int error = 0;
-    for (uint32_t i = 0; i < what->subs; i++)
+    for (uint32_t i = 0; i < what->subs; i++) {
+        less[i] = (struct sub){what->work_us, what->subs, what->depth - 1, i};
         tasks[i] = (libpool_task){.size = sizeof tasks[i],
                                   .function = run_sub,
-                                  .input = &less,
-                                  .input_size = sizeof less};
+                                  .input = &less[i],
+                                  .input_size = sizeof less[i]};
+    }
     atomic_fetch_add(&calls->called, what->subs);
     int code = libpool_worker_call(worker, tasks, what->subs, -1, results);
+    if (code == 0 && !are_told(results, what->subs))
+        return -EBADMSG;
     for (uint32_t i = 0; i < what->subs && code == 0; i++)
         atomic_fetch_add(&calls->told[results[i]->cause], 1);
     if (code)
         atomic_fetch_sub(&calls->called, what->subs);
     for (uint32_t i = 0; i < what->subs && code == -EDEADLK && !error; i++)
-        error = work_or_call(worker, &less);
+        error = work_or_call(worker, &less[i]);
     return code == -EDEADLK ? error : code;
 }
 
@@ -532,7 +552,7 @@ static int work_or_call(libpool_worker *worker, const struct sub *what)
 static int do_call(const struct run *run)
 {
     const struct hn_group *what = &run->order->what;
-    const struct sub sub = {what->work_us, what->subs, what->depth};
+    const struct sub sub = {what->work_us, what->subs, what->depth, 0};
     return what->subs <= HN_SUBS_MAX ? work_or_call(run->worker, &sub) : -E2BIG;
 }
 
