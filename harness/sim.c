@@ -988,7 +988,7 @@ static bool has_queue_in_dying_hands(const struct hn_sim *sim)
 static void trouble(struct hn_sim *sim)
 {
     uint32_t total = 0, i = 0;
-    if (sim->will_shut_down && has_queue_in_dying_hands(sim) && hn_random_chance(&sim->random, 10))
+    if (sim->will_shut_down && has_queue_in_dying_hands(sim) && hn_random_chance(&sim->random, 60))
         shut_down(sim, LIBPOOL_WAIT, sim->trace.now_ns); /* hardly ever so by itself */
     if ((sim->deep || sim->world.tiny) && hn_random_chance(&sim->random, 25))
         fill(sim);
