@@ -328,9 +328,23 @@ static void check_batches(struct ch_parser *parser)
                            "'halt-failures' means nothing without batch=...");
         if (submit->many && submit->batch)
             ch_complain_at(parser, submit->place, "'many' and 'batch' are two ways to submit");
+        if (submit->gathered && submit->batch)
+            ch_complain_at(parser, submit->place, "a batch has no futures to gather");
         if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
             ch_complain_at(parser, submit->place,
                            "a batch takes no parts, no 'late', no callbacks and no 'input'");
+    }
+}
+
+/* What it calls is a function of the target's. */
+static void check_calls(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        if (submit->kind == CH_TASK_CALL && scenario->pool.start == LIBPOOL_SPAWN)
+            ch_complain_at(parser, submit->place,
+                           "'task=call' is for start=fork and start=threads");
     }
 }
 
@@ -379,5 +393,6 @@ void ch_check_scenario(struct ch_parser *parser)
     check_closed(parser);
     check_awaited(parser);
     check_batches(parser);
+    check_calls(parser);
     check_answers(parser);
 }
