@@ -31,7 +31,7 @@ struct share {
     libpool_allocator allocator;
     uint32_t users;
     bool replaced;
-    uint32_t min_workers, max_workers, workers_limit;
+    uint32_t workers_limit;
     char *print; /* all that has to be the same, in pieces */
     size_t print_bytes;
     struct share *next;
@@ -247,7 +247,8 @@ static void close_all(struct share *share)
 /* Else there would be no resize upwards. */
 static uint32_t room_to_grow(const libpool_options *options)
 {
-    uint32_t cpus = libpool_default_workers(), most = LP_WORKERS_MAX - options->spare_workers;
+    uint32_t cpus = libpool_default_workers(), most;
+    most = LP_WORKERS_MAX - options->spare_workers - options->waiting_workers;
     uint32_t room = cpus < most ? cpus : most;
     return room > options->max_workers ? room : options->max_workers;
 }
@@ -279,14 +280,7 @@ static int use_current(const struct page *page, const struct wish *wish, const s
     if (!share || !is_same(share, fresh->print, fresh->print_bytes) || max > share->workers_limit ||
         !is_open(share->pool))
         return 1;
-    int error = 0;
-    if (share->min_workers != min || share->max_workers != max)
-        error = libpool_resize(share->pool, min, max);
-    if (error)
-        return error;
-    share->min_workers = min;
-    share->max_workers = max;
-    return 0;
+    return libpool_resize(share->pool, min, max); /* somebody may have done so since */
 }
 
 static int replace(struct page *page, const struct wish *wish, struct share *fresh)
@@ -295,8 +289,6 @@ static int replace(struct page *page, const struct wish *wish, struct share *fre
     int error = libpool_open(&fresh->pool, &wish->options);
     if (error)
         return error;
-    fresh->min_workers = wish->options.min_workers;
-    fresh->max_workers = wish->options.max_workers;
     fresh->workers_limit = wish->options.workers_limit;
     fresh->next = page->shares;
     page->shares = fresh;

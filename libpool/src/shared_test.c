@@ -114,6 +114,30 @@ TEST(shared, other_numbers_of_workers_are_a_resize)
     CU_ASSERT_EQUAL(libpool_shared_close(&home), 0);
 }
 
+TEST(shared, what_somebody_has_resized_is_as_it_was_asked_for_again)
+{
+    libpool_shared home = LIBPOOL_SHARED_INIT;
+    libpool *pool = get(&home, of_workers(1, 1));
+    CU_ASSERT_EQUAL(libpool_resize(pool, 0, 1), 0);
+    CU_ASSERT_PTR_EQUAL(get(&home, of_workers(1, 1)), pool);
+    for (int i = 0; i < 2000 && stats_of(pool).worker_processes_idle < 1; i++)
+        (void)poll(NULL, 0, 5);
+    CU_ASSERT_EQUAL(stats_of(pool).worker_processes_idle, 1);
+    CU_ASSERT_EQUAL(libpool_shared_put(&home, pool), 0);
+    CU_ASSERT_EQUAL(libpool_shared_put(&home, pool), 0);
+    CU_ASSERT_EQUAL(libpool_shared_close(&home), 0);
+}
+
+TEST(shared, what_libpool_open_takes_is_taken)
+{
+    libpool_shared home = LIBPOOL_SHARED_INIT;
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .waiting_workers = 4095};
+    CU_ASSERT_EQUAL(libpool_shared_get(&home, &options, &pool), 0);
+    CU_ASSERT_EQUAL(libpool_shared_put(&home, pool), 0);
+    CU_ASSERT_EQUAL(libpool_shared_close(&home), 0);
+}
+
 /* Without a limit of one's own there is room for as many as there are CPUs, and no more. */
 TEST(shared, more_workers_than_there_is_room_for_are_another_pool)
 {
