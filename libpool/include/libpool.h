@@ -304,7 +304,8 @@ typedef struct libpool_options {
     uint64_t admit_free_bytes;  /* no task starts while less memory is free; default: they do */
     uint32_t admit_pressure;    /* nor while the pressure is so high, in 1/100 %, 10000 at most */
     libpool_governor *governor; /* has the number of workers capped, see below; default: none */
-    uint32_t waiting_workers;   /* that may be in libpool_worker_call at once; default: none */
+    uint32_t waiting_workers;   /* that may be in libpool_worker_call at once; default: none; with
+                                   workers_limit and spare_workers 4096 at most */
     uint32_t reserved;          /* 0 */
 } libpool_options;
 
@@ -465,7 +466,9 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
 
 /*
  * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
- * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application.
+ * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application. When workers
+ * have failed for the one before, the pause that the pool is in is still made (backoff_max_ms at most), and
+ * tasks end as INIT_FAILED until a worker has started.
  * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was
  * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP
  * (LIBPOOL_THREADS).
@@ -499,7 +502,8 @@ typedef struct libpool_shared {
  *     workers_limit;
  *   else, or when somebody has shut it down, a new one takes its place. The one before stays with its users.
  * Strings, the outfit and the allocator are compared by content, functions, their args and the governor by
- * address. A fork of the application has a pool of its own, opened when it first asks; what its parent had
+ * address; of structs all bytes, so let them begin as zeros. Who puts waits while another thread's get opens
+ * a pool. A fork of the application has a pool of its own, opened when it first asks; what its parent had
  * is not to be used there.
  * Errors: those of libpool_open and libpool_resize; all is as it was then.
  */
@@ -572,7 +576,8 @@ int libpool_dispatch(libpool *pool);
 enum {
     LIBPOOL_BORROW = 1u << 0, /* don't copy the input: it stays as it is until the task has ended */
     LIBPOOL_FILE = 1u << 1,   /* the input is input_fd, mapped into the worker; see below */
-    LIBPOOL_FILE_SHARED = 1u << 2 /* with LIBPOOL_FILE: what the task writes there is in the file */
+    LIBPOOL_FILE_SHARED = 1u << 2, /* LIBPOOL_FILE: what the task writes there is in the file */
+    LIBPOOL_DROP_PARTS = 1u << 3   /* nobody will take what it sends by libpool_emit */
 };
 
 /*
@@ -664,15 +669,15 @@ typedef struct libpool_task {
  */
 
 /*
- * A task may be named instead of pointed at; with LIBPOOL_SPAWN it must be. `object` is what dlopen(3) takes:
- * a path, or a name that is searched for. The worker loads it (RTLD_NOW, RTLD_LOCAL) before the first
- * task that names it, and keeps it ("": the worker's own program, with what it exports); `symbol` is a
- * libpool_task_function, up to 511 bytes, and with the object 4606. An object or symbol that is not there
- * ends the task as LIBPOOL_ERROR, not started, with code -ENOENT and the loader's words in `text`; the
- * worker lives. (-ENOSYS: the application is linked
- * without a loader.) Both names count as input. The object's constructors run in the worker, as part of
- * the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is linked
- * with libpool.a, only if that exports it (-rdynamic).
+ * A task may be named instead of pointed at; with LIBPOOL_SPAWN it must be. `object` is what dlopen(3)
+ * takes: a path (a relative one from the worker's directory on), or a name that is searched for. The
+ * worker loads it (RTLD_NOW, RTLD_LOCAL) before the first task that names it, and keeps it ("": the
+ * worker's own program, with what it exports); `symbol` is a libpool_task_function, up to 511 bytes, and
+ * with the object 4606. An object or symbol that is not there ends the task as LIBPOOL_ERROR, not started,
+ * with code -ENOENT and the loader's words in `text`; the worker lives. (-ENOSYS: the application is
+ * linked without a loader.) Both names count as input. The object's constructors run in the worker, as
+ * part of the task. It finds libpool_reply() in libpool-zygote; in an application of LIBPOOL_FORK that is
+ * linked with libpool.a, only if that exports it (-rdynamic).
  */
 
 /*
@@ -968,8 +973,8 @@ int libpool_map(libpool *pool, const libpool_batch *batch, libpool_batch_report 
 /*
  * Runs one task in a process of its own and returns when it has ended: *future has, and is the caller's.
  * It is a pool of one worker, opened and closed by this call and driven by this thread; options (may
- * be NULL; what libpool_open refuses is refused) are that pool's, but for the number of workers, the
- * backlog, LIBPOOL_CALLBACKS and LIBPOOL_NO_THREAD.
+ * be NULL; what libpool_open refuses is refused) are that pool's, but for the numbers of workers (those that
+ * wait, too), the backlog, LIBPOOL_CALLBACKS and LIBPOOL_NO_THREAD.
  * It costs what a pool costs: this process is forked, then its copy is. Measured 2 to 4 ms where fork()
  * and wait take 0.2 ms, and 4 times as long as those where the process holds a GiB. Nothing stays. For
  * more than a few calls open a pool.
@@ -1033,10 +1038,11 @@ int libpool_noop(libpool_worker *worker, const void *input, size_t input_size);
 int libpool_reply(libpool_worker *worker, const void *data, size_t data_size);
 
 /*
- * Sends these bytes at once, before the result (libpool_future_part), and is a sign of life. Waits for room
- * as a pipe does: as long as the application takes none. They are dropped where nobody could take them: of
- * detached tasks, of libpool_map and libpool_call. Only from the thread that runs the task. -EMSGSIZE
- * beyond result_bytes, -EINVAL outside a task, -ECHILD in a process that the task has forked.
+ * Sends these bytes at once, before the result (libpool_future_part), and is a sign of life. Waits for
+ * room as a pipe does: as long as the application takes none. They are dropped where nobody could take
+ * them: of detached tasks, with LIBPOOL_DROP_PARTS, of libpool_map, libpool_call and libpool_worker_call.
+ * Only from the thread that runs the task. -EMSGSIZE beyond result_bytes, -EINVAL outside a task, -ECHILD
+ * in a process that the task has forked.
  */
 int libpool_emit(libpool_worker *worker, const void *data, size_t size);
 

@@ -326,7 +326,7 @@ static int submit(libpool_remote_server *server, struct lpr_task *task)
     with.queue_timeout_ms = queue_time_left(task, task->handed_ns);
     with.input = task->input;
     with.input_size = task->input_size;
-    with.flags = LIBPOOL_BORROW;
+    with.flags = LIBPOOL_BORROW | LIBPOOL_DROP_PARTS;
     with.done = ended_in_pool;
     with.callback_arg = task;
     int error = libpool_submit(server->pool, &with, 0, &future);

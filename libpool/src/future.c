@@ -100,7 +100,8 @@ libpool_future *lp_future_new(libpool *pool, const libpool_task *task, unsigned 
     future->parts = NULL;
     future->data_size = future->data_capacity = 0;
     atomic_store_explicit(&future->holders, future->callback ? 2 : 1, memory_order_relaxed);
-    atomic_store_explicit(&future->state, 0, memory_order_relaxed);
+    atomic_store_explicit(&future->state, task->flags & LIBPOOL_DROP_PARTS ? LP_FUTURE_DEAF : 0,
+                          memory_order_relaxed);
     return future;
 }
 

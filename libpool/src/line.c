@@ -9,10 +9,9 @@
 #include "subs.h"
 
 #define PIECE_BYTES (64u * 1024)
-#define TURN_BYTES (1u << 20)            /* taken from one line in one go: others wait, too */
 #define RESERVE_BYTES ((size_t)64 << 20) /* a larger result has to arrive before it gets its room */
 #define SCRATCH_BYTES 4096u
-#define TURN_PIECES (TURN_BYTES / SCRATCH_BYTES) /* however small they come */
+#define TURN_PIECES (LP_LINE_TURN_BYTES / SCRATCH_BYTES) /* however small they come */
 
 /* Twice, because what was recalled lies there until the worker has dropped it. */
 static_assert(2 * (LP_PREFETCH_MAX + 1) * (LP_PREFETCH_BYTES + sizeof(struct lp_message)) <=
@@ -126,7 +125,8 @@ void lp_line_push(struct lp_line *line)
         return;
     }
     size_t begun = line->sent;
-    for (uint32_t i = 0; i < TURN_PIECES && line->sending && line->sent - begun < TURN_BYTES; i++) {
+    for (uint32_t i = 0;
+         i < TURN_PIECES && line->sending && line->sent - begun < LP_LINE_TURN_BYTES; i++) {
         const libpool_future *future = line->future;
         int64_t n = write_payload(line, future, line->sent);
         if (n <= 0) {
@@ -264,7 +264,7 @@ int lp_line_receive(struct lp_line *line, uint64_t result_bytes, struct lp_messa
         return got;
     size_t taken = 0;
     for (uint32_t i = 0; line->missing; i++) {
-        int64_t n = i < TURN_PIECES && taken < TURN_BYTES ? take_piece(line) : 0;
+        int64_t n = i < TURN_PIECES && taken < LP_LINE_TURN_BYTES ? take_piece(line) : 0;
         if (n <= 0)
             return (int)n;
         line->missing -= (uint64_t)n;

@@ -12,6 +12,8 @@
 #include "os/channel.h"
 #include "os/usage.h"
 
+#define LP_LINE_TURN_BYTES ((size_t)1 << 20) /* taken from one line in one go: others wait, too */
+
 enum lp_owed { /* requests the zygote's socket had no room for */
     LP_OWED_SPAWN = 1u << 0,
     LP_OWED_KILL = 1u << 1,

@@ -298,6 +298,12 @@ TEST(parts, where_nobody_could_take_them_they_hold_nobody_up)
     CU_ASSERT_EQUAL(part_now(future), 0);
     CU_ASSERT_EQUAL(atomic_load(&shared->sent), 4 * MANY);
     libpool_future_free(future);
+    task.flags = LIBPOOL_DROP_PARTS;
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(part_now(future), 0);
+    CU_ASSERT_EQUAL(atomic_load(&shared->sent), 5 * MANY);
+    libpool_future_free(future);
     close_pool(pool);
 }
 

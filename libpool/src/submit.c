@@ -82,7 +82,7 @@ static int check_plain(const libpool *pool, const libpool_task *task)
 
 static LP_RARE int check_special(const libpool *pool, const libpool_task *task)
 {
-    const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED;
+    const uint32_t known = LIBPOOL_BORROW | LIBPOOL_FILE | LIBPOOL_FILE_SHARED | LIBPOOL_DROP_PARTS;
     bool threads = pool->start.method == LIBPOOL_THREADS;
     if (task->priority >= LIBPOOL_PRIORITIES || (task->flags & ~known))
         return -EINVAL;

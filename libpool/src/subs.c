@@ -150,9 +150,9 @@ static bool is_name(const char *name, size_t size)
 {
     if (size == 0)
         return true;
-    const char *end = memchr(name, '\0', size);
-    return size <= LP_LOAD_NAME_BYTES && end && end + 1 < name + size &&
-           memchr(end + 1, '\0', size) == name + size - 1;
+    const char *end = memchr(name, '\0', size), *last = name + size - 1;
+    return size <= LP_LOAD_NAME_BYTES && end && end < last &&
+           memchr(end + 1, '\0', (size_t)(last - end)) == last;
 }
 
 /* One of them, as it came. False: it is none. */
@@ -254,6 +254,7 @@ static int check(libpool *pool, const struct lp_subs *subs)
 static int add(libpool *pool, struct lp_sub *sub)
 {
     libpool_task task = make_task(sub->subs, sub);
+    task.flags |= LIBPOOL_DROP_PARTS;
     int error = lp_submit_inside(pool, &task, lp_supervisor_now(), &sub->future);
     if (error)
         return error;

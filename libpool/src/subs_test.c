@@ -702,6 +702,7 @@ enum nonsense {
     TOO_SMALL,
     NAME_UNENDED,
     NAME_TOO_LONG,
+    NAME_ENDS_ONCE,
     ONE_MORE,
     ANOTHER_NUMBER,
     RESULT_MEANWHILE,
@@ -711,7 +712,8 @@ enum nonsense {
 
 static void say(libpool_worker *worker, struct lp_message message)
 {
-    static const unsigned char bytes[8192];
+    static unsigned char bytes[8192]; /* a name that ends at its second byte, and goes on */
+    memset(bytes + sizeof(libpool_task) + 2, 'x', sizeof bytes - sizeof(libpool_task) - 2);
     message.task_id = message.task_id ? message.task_id : libpool_worker_task_id(worker);
     lp_worker_send(worker, &message);
     if (message.size)
@@ -725,6 +727,7 @@ static int talk_nonsense(libpool_worker *worker, const void *input, size_t size)
     enum nonsense which = *(const enum nonsense *)input;
     uint64_t fixed = sizeof(libpool_task);
     struct lp_message call = {.kind = LP_MESSAGE_CALL, .call = 1, .count = 1, .bytes = 100};
+    call.bytes += which == NAME_ENDS_ONCE ? 2000 : 0;
     struct lp_message sub = {.kind = LP_MESSAGE_SUBTASK, .call = 1, .size = fixed};
     (void)size;
     if (which == CALL_OF_NONE)
@@ -743,6 +746,7 @@ static int talk_nonsense(libpool_worker *worker, const void *input, size_t size)
     case TOO_SMALL: sub.size = fixed - 1; break;
     case NAME_UNENDED: sub.name_size = 1, sub.size = fixed + 1; break;
     case NAME_TOO_LONG: sub.name_size = 5000; break;
+    case NAME_ENDS_ONCE: sub.name_size = 2000, sub.size = fixed + 2000; break;
     case ANOTHER_NUMBER: sub.call = 2; break;
     case RESULT_MEANWHILE: sub.kind = LP_MESSAGE_RESULT, sub.size = 0; break;
     case ANSWERS_ITSELF: sub.kind = LP_MESSAGE_GO, sub.size = 0; break;
@@ -773,6 +777,35 @@ TEST_WITHIN(subs, nonsense_costs_its_worker_alone, 60000)
     libpool_stats stats = stats_of(pool);
     CU_ASSERT_EQUAL(stats.workers_waiting, 0);
     CU_ASSERT_EQUAL(stats.tasks_ended[LIBPOOL_CORRUPT], NONSENSES);
+    close_drained(pool);
+}
+
+/* ---- what nobody could take ------------------------------------------------------------------ */
+
+static int emit_two_mib(libpool_worker *worker, const void *input, size_t size)
+{
+    static const char kib[1024];
+    int error = 0;
+    (void)input, (void)size;
+    for (int i = 0; i < 2048 && !error; i++)
+        error = libpool_emit(worker, kib, sizeof kib);
+    return error;
+}
+
+static int call_one_that_emits(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task task = task_of(emit_two_mib, NULL, 0);
+    const libpool_result *result = NULL;
+    (void)input, (void)size;
+    int error = libpool_worker_call(worker, &task, 1, -1, &result);
+    return error ? error : result->cause != LIBPOOL_COMPLETED;
+}
+
+TEST(subs, their_parts_hold_nobody_up)
+{
+    libpool *pool = open_pool(1, 1);
+    const libpool_task task = task_of(call_one_that_emits, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_COMPLETED), 0);
     close_drained(pool);
 }
 

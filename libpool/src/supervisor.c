@@ -329,12 +329,13 @@ static uint64_t less(uint64_t ns, uint64_t by)
 }
 
 /* Of one that has not come to its end: then nobody has told of it but the kernel. */
-static void attach_usage(const libpool *pool, uint32_t slot, uint64_t task_id,
-                         libpool_future *future)
+static void attach_usage(const libpool *pool, uint32_t slot, const struct lp_task *task)
 {
+    libpool_future *future = task->spec.user;
     struct lp_usage usage = {0};
     uint64_t user_ns = 0, system_ns = 0;
-    if (slot == LP_NONE || !find_usage(&pool->lines[slot], task_id, &usage))
+    if (slot == LP_NONE || task->outcome.running_ns < LP_MS ||
+        !find_usage(&pool->lines[slot], task->id, &usage))
         usage = (struct lp_usage){0};
     else
         lp_window_usage(pool->lines[slot].window, &user_ns, &system_ns);
@@ -369,7 +370,7 @@ static void perform_end(libpool *pool, const struct lp_action *action)
     if (pool->tails.bytes && action->slot != LP_NONE && task->outcome.cause != LIBPOOL_COMPLETED)
         lp_tails_attach(pool, action->slot, task->id, future);
     if (task->outcome.certainty != LIBPOOL_HAS_RUN)
-        attach_usage(pool, action->slot, task->id, future);
+        attach_usage(pool, action->slot, task);
     if (task->outcome.signal && action->slot != LP_NONE && pool->options.flags & LIBPOOL_TRACE)
         lp_future_set_trace(future, lp_traces_take(pool->lines[action->slot].window, task->id,
                                                    task->outcome.signal, &pool->allocator));
@@ -643,13 +644,17 @@ static int hear_results(libpool *pool, uint32_t slot, uint64_t parts_bytes,
                         struct lp_message *message, uint64_t *now_ns)
 {
     struct lp_event event = {.kind = LP_EVENT_RESULT, .slot = slot};
+    uint64_t replied_bytes = 0;
     *now_ns = 0;
     for (uint32_t n = 0; n < LP_RESULTS_PER_BATCH; n++) {
-        if (lp_line_is_stalled(&pool->lines[slot], parts_bytes))
+        if (lp_line_is_stalled(&pool->lines[slot], parts_bytes) ||
+            replied_bytes >= LP_LINE_TURN_BYTES) /* more than was in the ring when it began */
             return 0;
         int got = lp_line_receive(&pool->lines[slot], pool->options.result_bytes, message);
-        if (got == 1 && is_piece(message) && hear_piece(pool, slot, message))
+        if (got == 1 && is_piece(message) && hear_piece(pool, slot, message)) {
+            replied_bytes += message->kind == LP_MESSAGE_REPLY ? message->size : 0;
             continue;
+        }
         if (got != 1 || message->kind != LP_MESSAGE_RESULT)
             return got;
         if (message->ended_ns > *now_ns || *now_ns == 0)
