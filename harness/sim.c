@@ -992,6 +992,8 @@ static void trouble(struct hn_sim *sim)
         shut_down(sim, LIBPOOL_WAIT, sim->trace.now_ns); /* hardly ever so by itself */
     if ((sim->deep || sim->world.tiny) && hn_random_chance(&sim->random, 25))
         fill(sim);
+    if (sim->world.tiny && sim->will_shut_down && hn_random_chance(&sim->random, 30))
+        say_nonsense(sim);
     for (uint32_t j = 0; j < sizeof troubles / sizeof troubles[0]; j++)
         total += troubles[j].weight;
     uint32_t drawn = hn_random_below(&sim->random, total);
@@ -1179,8 +1181,8 @@ static void draw_tiny(struct hn_sim *sim)
         sim->config.tasks_per_worker = hn_random_between(random, 1, 60);
     if (hn_random_chance(random, 70))
         sim->gap_ns = hn_random_time_ns(random, 3 * LP_MS);
-    if (hn_random_chance(random, 30)) { /* what waits for who does not die */
-        sim->world.faults |= UINT64_C(1) << HN_FAULT_UNKILLABLE;
+    if (hn_random_chance(random, 30)) { /* what waits for who is killed at once, and does not die */
+        sim->world.faults |= UINT64_C(1) << HN_FAULT_UNKILLABLE | UINT64_C(1) << HN_FAULT_CORRUPT;
         sim->will_shut_down = true;
     }
 }
