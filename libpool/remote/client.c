@@ -140,7 +140,7 @@ static int prepare(libpool_remote *remote)
     return 0;
 }
 
-static int make_tables(libpool_remote *remote)
+int lpr_client_make_tables(libpool_remote *remote)
 {
     uint32_t n = remote->limits.tasks;
     libpool_remote_future **table = calloc(n, sizeof *table);
@@ -183,7 +183,7 @@ static int shake_hands(libpool_remote *remote, const libpool_remote_client_optio
     if (!error && !remote->open)
         error = -ETIMEDOUT;
     pthread_mutex_unlock(&remote->lock);
-    return error ? error : make_tables(remote);
+    return error;
 }
 
 static void free_remote(libpool_remote *remote)

@@ -72,6 +72,8 @@ void lpr_client_fail(libpool_remote *remote, int error, const char *why);
 
 /* Those who wait look again, also the one who drives. */
 void lpr_client_tell(libpool_remote *remote);
+/* As large as the limits say: 0 or -ENOMEM. */
+int lpr_client_make_tables(libpool_remote *remote);
 /* Its result is there: nothing may be done with it afterwards. */
 void lpr_client_end(libpool_remote_future *future);
 

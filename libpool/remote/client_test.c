@@ -521,3 +521,42 @@ TEST(remote_client, what_it_is_given_is_checked)
     libpool_remote_close(remote);
     rig_stop(&rig);
 }
+
+/* ---- a server that is hostile ----------------------------------------------------------------- */
+
+/* A client's session with whom the test speaks for; who hears is the other end. */
+static int open_with_bytes(const unsigned char *bytes, size_t n, libpool_remote **remote,
+                           int *server)
+{
+    int ends[2];
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    CU_ASSERT_EQUAL(write(ends[1], bytes, n), (ssize_t)n);
+    *server = ends[1];
+    return libpool_remote_open(remote, ends[0], NULL);
+}
+
+static size_t put_welcome(unsigned char *to)
+{
+    struct lpr_welcome welcome = {.version = 1, .tasks = 4, .bytes = 1000, .payload = 1000};
+    lpr_put_welcome(to, &welcome);
+    return LPR_HEAD_SIZE + LPR_WELCOME_SIZE;
+}
+
+static size_t put_result(unsigned char *to, uint64_t id)
+{
+    libpool_result result = {.cause = LIBPOOL_COMPLETED};
+    lpr_put_result(to, id, &result);
+    return LPR_HEAD_SIZE + LPR_RESULT_SIZE;
+}
+
+TEST(remote_client, a_result_right_behind_the_welcome_costs_the_session_only)
+{
+    unsigned char bytes[1000];
+    libpool_remote *remote;
+    int server;
+    size_t n = put_welcome(bytes);
+    n += put_result(bytes + n, 0);
+    CU_ASSERT_EQUAL(open_with_bytes(bytes, n, &remote, &server), -EPROTO);
+    CU_ASSERT_PTR_NULL(remote);
+    close(server);
+}

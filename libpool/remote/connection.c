@@ -58,6 +58,10 @@ static void take_welcome(libpool_remote *remote)
         lpr_client_fail(remote, -EPROTO, "the server's greeting is malformed");
         return;
     }
+    if (lpr_client_make_tables(remote)) { /* at once: what comes next may be right behind */
+        lpr_client_fail(remote, -ENOMEM, "no memory for the session's tasks");
+        return;
+    }
     remote->open = true;
     remote->reader.largest[LPR_WELCOME] = 0;
     remote->reader.largest[LPR_RESULT] = LPR_RESULT_SIZE + remote->limits.payload + LPR_TAIL_MAX +
