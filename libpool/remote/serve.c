@@ -169,6 +169,18 @@ static void handle(libpool_remote_server *server, const struct epoll_event *even
     }
 }
 
+/* Each once: who has still more to do goes to the end of the ring. */
+static void resume_halted(libpool_remote_server *server)
+{
+    const struct lpr_link *last = server->halted.before;
+    bool more = !lpr_link_is_alone(&server->halted);
+    while (more) {
+        struct lpr_link *link = server->halted.next;
+        more = link != last;
+        lpr_session_resume(LPR_OF(link, struct lpr_session, halted));
+    }
+}
+
 static void settle(libpool_remote_server *server)
 {
     while (!lpr_link_is_alone(&server->touched))
@@ -189,6 +201,7 @@ static void close_on(libpool_remote_server *server)
 void lpr_server_step(libpool_remote_server *server, int timeout_ms)
 {
     struct epoll_event events[EVENTS];
+    resume_halted(server);
     int n = epoll_wait(server->epoll_fd, events, EVENTS, timeout_ms);
     for (int i = 0; i < n; i++)
         handle(server, &events[i]); /* sessions are freed in settle() only */
@@ -200,6 +213,8 @@ void lpr_server_step(libpool_remote_server *server, int timeout_ms)
     close_on(server);
     if (server->paused && !server->resume_ns && server->strangers < STRANGERS)
         listen_again(server);
+    if (!lpr_link_is_alone(&server->halted))
+        lpr_box_wake(server->box); /* also for who drives: there is a next turn to take at once */
     arm(server);
 }
 
@@ -366,6 +381,7 @@ static libpool_remote_server *new_server(libpool *pool, const libpool_remote_opt
     lpr_link_init(&server->sessions);
     lpr_link_init(&server->touched);
     lpr_link_init(&server->ready);
+    lpr_link_init(&server->halted);
     return server;
 }
 

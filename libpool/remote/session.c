@@ -15,9 +15,10 @@
 
 #include "server.h"
 
-#define READS_A_STEP 4    /* of LPR_STAGING bytes: then it is others' turn */
-#define BYE_MS 1000       /* to be told why */
-#define NOTES (64u << 10) /* bytes of answers to pings that may wait beside results */
+#define READS_A_STEP 4      /* of LPR_STAGING bytes: then it is others' turn */
+#define VISITS_A_STEP 16384 /* of tasks, to find those of a group */
+#define BYE_MS 1000         /* to be told why */
+#define NOTES (64u << 10)   /* bytes of answers to pings that may wait beside results */
 
 static bool is_connected(const struct lpr_session *session)
 {
@@ -60,7 +61,8 @@ void lpr_session_line_up(struct lpr_session *session)
 
 static void watch(struct lpr_session *session)
 {
-    bool full = session->outbox.bytes > session->server->options.unsent_bytes + NOTES;
+    bool full = session->rest ||
+                session->outbox.bytes > session->server->options.unsent_bytes + NOTES;
     uint32_t events = (full ? 0 : (uint32_t)EPOLLIN) |
                       (session->outbox.first ? (uint32_t)EPOLLOUT : 0);
     if (events == session->watched)
@@ -71,6 +73,13 @@ static void watch(struct lpr_session *session)
 }
 
 /* ---- its end -------------------------------------------------------------------------------- */
+
+static void drop_rest(struct lpr_session *session)
+{
+    free(session->rest);
+    session->rest = NULL;
+    lpr_link_remove(&session->halted);
+}
 
 /* A copy of the descriptor in a process that is just being forked keeps nothing open. */
 static void hang_up(struct lpr_session *session)
@@ -84,6 +93,7 @@ static void hang_up(struct lpr_session *session)
     session->source.fd = -1;
     lpr_outbox_clear(&session->outbox);
     lpr_reader_clear(&session->reader);
+    drop_rest(session);
     session->lingers = !lpr_link_is_alone(&session->tasks);
     if (session->lingers)
         lpr_books_lingering(session->server, 1);
@@ -117,6 +127,7 @@ void lpr_session_end(struct lpr_session *session, libpool_remote_end reason, int
     session->deadline_ns = lpr_now_ns() + BYE_MS * LPR_MS;
     lpr_server_at(session->server, session->deadline_ns);
     lpr_reader_clear(&session->reader);
+    drop_rest(session);
     bool told = error && !session->deaf && lpr_outbox_bye(&session->outbox, error, text);
     if (was_open)
         lose_tasks(session);
@@ -193,6 +204,7 @@ static void init(struct lpr_session *session, libpool_remote_server *server, int
     lpr_link_init(&session->all);
     lpr_link_init(&session->touched);
     lpr_link_init(&session->ready);
+    lpr_link_init(&session->halted);
     lpr_link_init(&session->tasks);
     for (unsigned i = 0; i < LIBPOOL_PRIORITIES; i++)
         lpr_link_init(&session->queues[i]);
@@ -332,7 +344,8 @@ static void cancel(struct lpr_session *session, uint64_t id)
     uint32_t number = (uint32_t)id;
     struct lpr_task *task = number < session->server->options.session_tasks ? session->table[number]
                                                                             : NULL;
-    if (task && task->id == id) /* else it has ended, and its client does not know yet */
+    if (task && task->id == id &&
+        !task->cancelled) /* else it has ended, and its client does not know yet */
         lpr_task_cancel(task, false);
 }
 
@@ -342,7 +355,8 @@ static void cancel_group(struct lpr_session *session, uint64_t group)
     for (struct lpr_link *link = session->tasks.next; link != &session->tasks; link = next) {
         struct lpr_task *task = LPR_OF(link, struct lpr_task, all);
         next = link->next;
-        if (group && task->group == group)
+        session->visits++;
+        if (group && task->group == group && !task->cancelled)
             lpr_task_cancel(task, false);
     }
 }
@@ -372,9 +386,26 @@ static void take_message(struct lpr_session *session)
     violate(session, -EPROTO, "a message that a client must not send");
 }
 
+/* It has had its step: the rest is looked at in the next. */
+static void halt(struct lpr_session *session, const unsigned char *bytes, size_t n)
+{
+    session->rest = malloc(n);
+    if (!session->rest) {
+        lpr_session_end(session, LIBPOOL_REMOTE_SCARCE, -ENOMEM, "no memory for a message");
+        return;
+    }
+    memcpy(session->rest, bytes, n);
+    session->rest_size = n;
+    lpr_link_append(&session->server->halted, &session->halted);
+}
+
 static void take_bytes(struct lpr_session *session, const unsigned char *bytes, size_t n)
 {
     while (n && (session->state == LPR_GREETING || session->state == LPR_OPEN)) {
+        if (session->visits >= VISITS_A_STEP) {
+            halt(session, bytes, n);
+            return;
+        }
         size_t used;
         int complete = lpr_reader_feed(&session->reader, bytes, n, &used);
         bytes += used;
@@ -401,12 +432,25 @@ static bool receive(struct lpr_session *session)
     }
     lpr_books_bytes(session->server, (uint64_t)n, 0);
     take_bytes(session, staging, (size_t)n);
-    return (size_t)n == LPR_STAGING;
+    return (size_t)n == LPR_STAGING && !session->rest;
+}
+
+void lpr_session_resume(struct lpr_session *session)
+{
+    unsigned char *rest = session->rest;
+    session->rest = NULL;
+    session->visits = 0;
+    lpr_link_remove(&session->halted);
+    take_bytes(session, rest, session->rest_size);
+    free(rest);
+    lpr_session_touch(session);
 }
 
 void lpr_session_event(struct lpr_session *session, uint32_t events)
 {
-    bool more = is_connected(session) && (events & (EPOLLIN | EPOLLHUP | EPOLLERR));
+    bool more = is_connected(session) && !session->rest &&
+                (events & (EPOLLIN | EPOLLHUP | EPOLLERR));
+    session->visits = 0;
     for (unsigned i = 0; i < READS_A_STEP && more; i++)
         more = receive(session) && is_connected(session);
     lpr_session_touch(session);

@@ -223,6 +223,7 @@ void lpr_task_end_waiting(struct lpr_task *task, libpool_cause cause, int code, 
 void lpr_task_cancel(struct lpr_task *task, bool closing)
 {
     task->closing |= closing;
+    task->cancelled = true;
     if (task->place == LPR_WAITING && closing)
         lpr_task_end_waiting(task, LIBPOOL_SHUTDOWN, 0, "shutdown: the server was closed");
     else if (task->place == LPR_WAITING)
