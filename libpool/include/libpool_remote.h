@@ -184,7 +184,7 @@ int libpool_remote_stats_read(libpool_remote_server *server, libpool_remote_stat
 
 /*
  * A client has no thread: bytes move while a call waits, of whichever thread, and in libpool_remote_dispatch.
- * It needs three descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
+ * It needs four descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
  * NOT_STARTED what had not been sent entirely, MAY_HAVE_RUN what had. Nothing is submitted again.
  * One that makes no call while more results wait than a socket holds is gone for the server after its
  * stall_ms.
@@ -254,8 +254,8 @@ int libpool_remote_cancel_group(libpool_remote *remote, uint64_t group);
 void libpool_remote_free(libpool_remote_future *future);
 
 /*
- * For event loops: readable when libpool_remote_dispatch has work; that never blocks. 0, or the session's
- * error. Owned by the session.
+ * For event loops: readable when libpool_remote_dispatch has work, and until its next call when another call,
+ * of whichever thread, has ended a task; that never blocks. 0, or the session's error. Owned by the session.
  */
 int libpool_remote_fd(const libpool_remote *remote);
 int libpool_remote_dispatch(libpool_remote *remote);

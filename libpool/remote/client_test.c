@@ -560,3 +560,33 @@ TEST(remote_client, a_result_right_behind_the_welcome_costs_the_session_only)
     CU_ASSERT_PTR_NULL(remote);
     close(server);
 }
+
+TEST(remote_client, a_loop_hears_of_what_a_call_beside_it_has_received)
+{
+    unsigned char bytes[1000];
+    libpool_remote *remote;
+    int server;
+    size_t n = put_welcome(bytes);
+    CU_ASSERT_EQUAL_FATAL(open_with_bytes(bytes, n, &remote, &server), 0);
+    struct pollfd polled = {.fd = libpool_remote_fd(remote), .events = POLLIN};
+    libpool_remote_future *first = rig_submit(remote, "any", NULL, 0);
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 0);
+    n = put_result(bytes, first->id);
+    CU_ASSERT_EQUAL(write(server, bytes, n), (ssize_t)n);
+    libpool_remote_future *second = rig_submit(remote, "any", NULL, 0);
+    CU_ASSERT_PTR_NOT_NULL(libpool_remote_result(first)); /* it came while that was sent */
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 1);
+    CU_ASSERT_EQUAL(libpool_remote_wait(second, 20), -ETIMEDOUT); /* it leaves that to the loop */
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 1);
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), 0);
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 0);
+    n = put_result(bytes, second->id);
+    CU_ASSERT_EQUAL(write(server, bytes, n), (ssize_t)n);
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), 0);
+    CU_ASSERT_PTR_NOT_NULL(libpool_remote_result(second));
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 0); /* the loop itself has received it */
+    libpool_remote_free(first);
+    libpool_remote_free(second);
+    libpool_remote_close(remote);
+    close(server);
+}

@@ -4,6 +4,7 @@
  * socket, the others for the first, and when that one leaves the next takes its place.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -147,6 +148,28 @@ static void receive(libpool_remote *remote)
     }
 }
 
+static void ring(libpool_remote *remote)
+{
+    uint64_t one = 1;
+    if (remote->driven && !remote->rung)
+        remote->rung = write(remote->wake_fd, &one, sizeof one) == sizeof one;
+}
+
+static void ring_bell(libpool_remote *remote)
+{
+    uint64_t one = 1;
+    if (remote->ended && !remote->dispatching && !remote->bell)
+        remote->bell = write(remote->bell_fd, &one, sizeof one) == sizeof one;
+    remote->ended = false;
+}
+
+void lpr_client_answer_bell(libpool_remote *remote)
+{
+    uint64_t count;
+    if (remote->bell)
+        remote->bell = read(remote->bell_fd, &count, sizeof count) != sizeof count;
+}
+
 static void watch(libpool_remote *remote)
 {
     uint32_t events = EPOLLIN | (remote->outbox.first ? (uint32_t)EPOLLOUT : 0);
@@ -155,17 +178,17 @@ static void watch(libpool_remote *remote)
     struct epoll_event event = {.events = events};
     remote->watched = events;
     (void)epoll_ctl(remote->epoll_fd, EPOLL_CTL_MOD, remote->fd, &event);
+    ring(remote); /* whoever drives waits for what there was */
 }
 
 void lpr_client_tell(libpool_remote *remote)
 {
-    uint64_t one = 1;
     if (!remote->news)
         return;
     remote->news = false;
     pthread_cond_broadcast(&remote->changed);
-    if (remote->driven && !remote->rung)
-        remote->rung = write(remote->wake_fd, &one, sizeof one) == sizeof one;
+    ring(remote);
+    ring_bell(remote);
 }
 
 /* What came before the connection failed is looked at first: it may say why. */
@@ -221,12 +244,13 @@ static void wait_for_driver(libpool_remote *remote, uint64_t deadline_ns)
 
 static void drive(libpool_remote *remote, uint64_t deadline_ns, uint64_t look_ns)
 {
-    struct epoll_event event;
+    struct pollfd polled[] = {{.fd = remote->fd, .events = (short)remote->watched},
+                              {.fd = remote->wake_fd, .events = POLLIN}};
     uint64_t count;
     int left_ms = lpr_left_ms(deadline_ns < look_ns ? deadline_ns : look_ns, lpr_now_ns());
     remote->driven = true;
     pthread_mutex_unlock(&remote->lock);
-    (void)epoll_wait(remote->epoll_fd, &event, 1, left_ms);
+    (void)poll(polled, 2, left_ms);
     pthread_mutex_lock(&remote->lock);
     remote->driven = false;
     if (remote->rung)
