@@ -51,6 +51,7 @@ struct libpool_remote {
     int error;             /* why it is over; 0: it is not */
     char why[LPR_TEXT_MAX];
     uint64_t silence_ns, heard_ns, asked_ns; /* 0: nothing was asked */
+    uint32_t asked;                          /* questions that were not answered */
     struct lpr_welcome limits;
     struct lpr_reader reader;
     struct lpr_outbox outbox;

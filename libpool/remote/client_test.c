@@ -590,3 +590,53 @@ TEST(remote_client, a_loop_hears_of_what_a_call_beside_it_has_received)
     libpool_remote_close(remote);
     close(server);
 }
+
+TEST(remote_client, an_answer_that_nobody_asked_for_is_refused)
+{
+    unsigned char bytes[1000];
+    libpool_remote *remote;
+    int server;
+    size_t n = put_welcome(bytes);
+    CU_ASSERT_EQUAL_FATAL(open_with_bytes(bytes, n, &remote, &server), 0);
+    lpr_put_head(bytes, LPR_PONG, 0, 0);
+    CU_ASSERT_EQUAL(write(server, bytes, LPR_HEAD_SIZE), LPR_HEAD_SIZE);
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), -EPROTO);
+    libpool_remote_close(remote);
+    close(server);
+}
+
+TEST(remote_client, a_call_does_not_read_for_ever)
+{
+    enum {
+        PAYLOAD = 8 << 20 /* more than one call reads */
+    };
+    unsigned char head[LPR_HEAD_SIZE + LPR_RESULT_SIZE];
+    struct lpr_welcome welcome = {.version = 1, .tasks = 4, .bytes = PAYLOAD, .payload = PAYLOAD};
+    libpool_result result = {.cause = LIBPOOL_COMPLETED, .data_size = PAYLOAD};
+    libpool_remote *remote;
+    int server, room = PAYLOAD;
+    char *bytes = make_bytes(PAYLOAD);
+    lpr_put_welcome(head, &welcome);
+    CU_ASSERT_EQUAL_FATAL(open_with_bytes(head, LPR_HEAD_SIZE + LPR_WELCOME_SIZE, &remote, &server),
+                          0);
+    libpool_remote_future *future = rig_submit(remote, "any", NULL, 0);
+    if (setsockopt(server, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) < 0)
+        (void)setsockopt(server, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    lpr_put_result(head, future->id, &result);
+    CU_ASSERT_EQUAL(write(server, head, sizeof head), (ssize_t)sizeof head);
+    size_t sent = 0;
+    unsigned calls = 0;
+    while (!libpool_remote_result(future) && calls++ < 10000) {
+        ssize_t part;
+        while (sent < PAYLOAD &&
+               (part = send(server, bytes + sent, PAYLOAD - sent, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+            sent += (size_t)part;
+        CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), 0);
+    }
+    CU_ASSERT_PTR_NOT_NULL(libpool_remote_result(future));
+    CU_ASSERT_TRUE(calls >= 8); /* each has read a MiB at most */
+    libpool_remote_free(future);
+    libpool_remote_close(remote);
+    close(server);
+    free(bytes);
+}

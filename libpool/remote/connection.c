@@ -13,6 +13,8 @@
 
 #include "client.h"
 
+#define READS_AT_ONCE 16 /* of LPR_CLIENT_STAGING bytes: others want the lock, too */
+
 /* ---- the end of a session ------------------------------------------------------------------- */
 
 static void lose(libpool_remote_future *future, const char *why)
@@ -92,12 +94,20 @@ static void take_bye(libpool_remote *remote)
         lpr_client_fail(remote, bye.error, bye.text);
 }
 
+static void take_pong(libpool_remote *remote)
+{
+    if (!remote->asked)
+        lpr_client_fail(remote, -EPROTO, "the server answers what nobody has asked");
+    else
+        remote->asked--; /* that it was heard is all */
+}
+
 static void take_message(libpool_remote *remote)
 {
     switch ((enum lpr_type)remote->reader.head.type) {
     case LPR_WELCOME: take_welcome(remote); return;
     case LPR_RESULT: take_result(remote); return;
-    case LPR_PONG: return; /* it was heard */
+    case LPR_PONG: take_pong(remote); return;
     case LPR_BYE: take_bye(remote); return;
     case LPR_HELLO:
     case LPR_SUBMIT:
@@ -131,9 +141,10 @@ static void heard(libpool_remote *remote)
     remote->asked_ns = 0;
 }
 
-static void receive(libpool_remote *remote)
+/* true: there may be more. */
+static bool receive(libpool_remote *remote)
 {
-    while (!remote->error) {
+    for (unsigned i = 0; i < READS_AT_ONCE && !remote->error; i++) {
         ssize_t n = recv(remote->fd, remote->staging, LPR_CLIENT_STAGING, MSG_DONTWAIT);
         if (n > 0) {
             heard(remote);
@@ -141,11 +152,12 @@ static void receive(libpool_remote *remote)
         } else if (n == 0) {
             lpr_client_fail(remote, -ECONNRESET, "the server has closed the connection");
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return;
+            return false;
         } else if (errno != EINTR) {
             fail_by_errno(remote, -errno);
         }
     }
+    return !remote->error;
 }
 
 static void ring(libpool_remote *remote)
@@ -200,8 +212,8 @@ static void pump(libpool_remote *remote)
     if (sent > 0 && was_full) /* the server has read: else it may just be the socket's room */
         heard(remote);
     remote->news |= sent > 0 && was_full;
-    receive(remote);
-    if (sent < 0 && !remote->error)
+    bool more = receive(remote);
+    if (sent < 0 && !more && !remote->error)
         fail_by_errno(remote, (int)sent);
     if (!remote->error)
         watch(remote);
@@ -224,6 +236,7 @@ static uint64_t mind_the_silence(libpool_remote *remote)
         lpr_client_fail(remote, -ETIMEDOUT, "the server has been silent for too long");
     if (!remote->asked_ns && now_ns >= remote->heard_ns + remote->silence_ns) {
         remote->asked_ns = now_ns;
+        remote->asked++;
         if (!lpr_outbox_note(&remote->outbox, LPR_PING, 0))
             lpr_client_fail(remote, -ENOMEM, "no memory for a question to the server");
         else
