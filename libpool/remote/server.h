@@ -176,7 +176,7 @@ struct libpool_remote_server {
     struct lpr_link sessions, touched, ready;
     struct lpr_link halted; /* sessions that have done enough in a step, and have more to do */
     uint32_t strangers;     /* sessions that are GREETING or LEAVING */
-    uint32_t members;       /* the others */
+    uint32_t members;       /* that are OPEN, or linger */
     bool paused;            /* no more strangers for now */
     uint64_t resume_ns;     /* 0: when there are fewer */
     uint64_t retry_ns;      /* the pool was full; 0: it was not */

@@ -30,13 +30,20 @@ static bool is_stranger(const struct lpr_session *session)
     return session->state == LPR_GREETING || session->state == LPR_LEAVING;
 }
 
+/* One that was let in, as long as a task of its is left. */
+static bool is_member(const struct lpr_session *session)
+{
+    return session->state == LPR_OPEN || (session->state == LPR_GONE && session->lingers);
+}
+
 static void set_state(struct lpr_session *session, enum lpr_state state)
 {
     libpool_remote_server *server = session->server;
-    bool before = is_stranger(session);
+    server->strangers -= is_stranger(session);
+    server->members -= is_member(session);
     session->state = state;
-    server->strangers += (uint32_t)is_stranger(session) - (uint32_t)before;
-    server->members -= (uint32_t)is_stranger(session) - (uint32_t)before;
+    server->strangers += is_stranger(session);
+    server->members += is_member(session);
 }
 
 /* ---- what it is waiting for ----------------------------------------------------------------- */
@@ -86,7 +93,6 @@ static void hang_up(struct lpr_session *session)
 {
     if (!is_connected(session))
         return;
-    set_state(session, LPR_GONE);
     (void)epoll_ctl(session->server->epoll_fd, EPOLL_CTL_DEL, session->source.fd, NULL);
     (void)shutdown(session->source.fd, SHUT_RDWR);
     close(session->source.fd);
@@ -95,6 +101,7 @@ static void hang_up(struct lpr_session *session)
     lpr_reader_clear(&session->reader);
     drop_rest(session);
     session->lingers = !lpr_link_is_alone(&session->tasks);
+    set_state(session, LPR_GONE);
     if (session->lingers)
         lpr_books_lingering(session->server, 1);
     lpr_session_touch(session);
@@ -141,10 +148,8 @@ static void free_session(struct lpr_session *session)
     lpr_link_remove(&session->all);
     lpr_link_remove(&session->touched);
     lpr_link_remove(&session->ready);
-    if (is_stranger(session))
-        session->server->strangers--;
-    else
-        session->server->members--;
+    session->server->strangers -= is_stranger(session);
+    session->server->members -= is_member(session);
     lpr_reader_clear(&session->reader);
     free(session->table);
     free(session);
@@ -257,7 +262,7 @@ static uint32_t count_same_user(const struct lpr_session *session)
     uint32_t n = 0;
     for (struct lpr_link *link = all->next; link != all; link = link->next) {
         const struct lpr_session *other = LPR_OF(link, struct lpr_session, all);
-        n += !is_stranger(other) && other->peer.uid == session->peer.uid;
+        n += is_member(other) && other->peer.uid == session->peer.uid;
     }
     return n;
 }

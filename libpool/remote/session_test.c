@@ -214,6 +214,28 @@ TEST(remote_session, who_cancels_groups_without_end_holds_up_itself_only)
     rig_stop(&rig);
 }
 
+TEST(remote_session, a_stranger_that_hangs_up_is_no_member_for_a_moment)
+{
+    struct rig rig;
+    libpool_remote_options options = {
+        .size = sizeof options, .flags = LIBPOOL_REMOTE_NO_THREAD, .sessions = 1};
+    unsigned char bytes[200];
+    rig_start(&rig, 1, &options);
+    int stranger = rig_connect(&rig), client = rig_connect(&rig);
+    CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), 0);
+    CU_ASSERT_EQUAL(rig_stats(&rig).sessions_open, 2);
+    size_t n = put_hello(bytes, 0);
+    close(stranger); /* the server hears of both in one turn, of this one first */
+    CU_ASSERT_EQUAL(send(client, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+    CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), 0);
+    libpool_remote_stats stats = rig_stats(&rig);
+    CU_ASSERT_EQUAL(stats.sessions_ended[LIBPOOL_REMOTE_LEFT], 1);
+    CU_ASSERT_EQUAL(stats.sessions_ended[LIBPOOL_REMOTE_REFUSED], 0);
+    CU_ASSERT_EQUAL(stats.sessions_open, 1);
+    close(client);
+    rig_stop(&rig);
+}
+
 /* ---- slow ones ------------------------------------------------------------------------------ */
 
 TEST(remote_session, who_does_not_say_who_it_is_is_sent_away)
