@@ -142,7 +142,8 @@ int libpool_remote_server_dispatch(libpool_remote_server *server);
  * timeout_ms (-1: none) bounds the waiting: what is left then is cancelled. Then there is a second for what
  * does not end at once (a grace), and one to tell the clients. Close the server before the pool; a pool that
  * was shut down is fine: its clients' tasks end as SHUTDOWN. Returns 0, or -ETIME: somebody was not told,
- * or had been waiting. NULL is allowed.
+ * or had been waiting. Over AF_UNIX who can read it was told; over others, who has: a client that makes no
+ * call in that second was not. NULL is allowed.
  */
 int libpool_remote_server_close(libpool_remote_server *server, uint32_t flags, int timeout_ms);
 

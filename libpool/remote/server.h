@@ -114,6 +114,7 @@ struct lpr_session {
     struct lpr_link all, touched, ready, halted;
     enum lpr_state state;
     bool vouched;         /* adopted: nobody is asked */
+    bool local;           /* AF_UNIX: what was sent is there */
     bool deaf;            /* it takes nothing any more: results are dropped */
     bool half_closed;     /* LEAVING: all is said */
     bool lingers;         /* GONE, and counted as such */
@@ -151,6 +152,8 @@ void lpr_session_touch(struct lpr_session *session);
 void lpr_session_settle(struct lpr_session *session);
 /* Puts it among those whose turn comes, or takes it out, as it is. */
 void lpr_session_line_up(struct lpr_session *session);
+/* All that it is to hear has arrived, as far as can be known. */
+bool lpr_session_is_told(const struct lpr_session *session);
 /* Without ado: the server is no more. Tasks that are with the pool are left to the box. */
 void lpr_session_destroy(struct lpr_session *session);
 

@@ -179,7 +179,8 @@ static void find_peer(struct lpr_session *session)
                                           .uid = UINT32_MAX,
                                           .gid = UINT32_MAX};
     (void)getsockname(session->source.fd, (struct sockaddr *)&address, &address_size);
-    if (address.ss_family != AF_UNIX)
+    session->local = address.ss_family == AF_UNIX;
+    if (!session->local)
         return;
     if (getsockopt(session->source.fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) == 0) {
         session->peer.pid = ucred.pid;
@@ -531,9 +532,20 @@ static uint64_t sweep_queues(struct lpr_session *session, uint64_t now_ns)
     return next_ns;
 }
 
+/*
+ * Over TCP all that is on its way is lost when we close and something unread is there, or comes: so it is the
+ * client that ends the connection, and that tells.
+ */
+bool lpr_session_is_told(const struct lpr_session *session)
+{
+    bool was_member = session->table;
+    return !session->outbox.first &&
+           (session->local || session->deaf || !was_member || !is_connected(session));
+}
+
 static void give_up_telling(struct lpr_session *session)
 {
-    session->server->late |= session->server->phase == LPR_TELLING && session->outbox.first;
+    session->server->late |= session->server->phase == LPR_TELLING && !lpr_session_is_told(session);
     hang_up(session);
 }
 
