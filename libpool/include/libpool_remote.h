@@ -97,7 +97,8 @@ typedef struct libpool_remote_options {
     uint32_t sessions;        /* open at once; default 64, to 65536. One that is gone counts as
                                        long as a task of its is left */
     uint32_t session_tasks;   /* that wait, run, or were not told yet; default 1024, to 65536 */
-    uint32_t handshake_ms;    /* for a client to say who it is; default 5000 */
+    uint32_t handshake_ms;    /* for a client to say who it is; default 5000. 64 may be at it: for
+                                       one more the one that came first has to go, as STALLED */
     uint32_t stall_ms;        /* a client that takes nothing for so long is gone; default 60000 */
     uint32_t policy;          /* the most lasting libpool_remote_policy a client may ask for */
     uint64_t payload_bytes;   /* one input or result; default 16 MiB, to 2 GiB - 64 KiB */

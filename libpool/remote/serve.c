@@ -18,8 +18,9 @@
 #include "server.h"
 
 #define EVENTS 64
-#define ACCEPTS 16   /* a turn */
-#define STRANGERS 64 /* who have not said who they are, or are about to go: more have to wait */
+#define ACCEPTS 16 /* a turn */
+#define STRANGERS \
+    64 /* who have not said who they are, or are about to go: the oldest goes for another */
 #define PAUSE_MS 100 /* for want of descriptors or memory */
 #define LISTENERS 64
 #define SESSIONS 65536
@@ -111,16 +112,36 @@ static void drop_listener(const libpool_remote_server *server, struct lpr_source
     listener->fd = -1;
 }
 
+/* Who goes for another: who was told why it must, or who has been silent for longest. */
+static struct lpr_session *find_oldest_stranger(const libpool_remote_server *server)
+{
+    struct lpr_session *oldest = NULL;
+    for (struct lpr_link *at = server->sessions.next; at != &server->sessions; at = at->next) {
+        struct lpr_session *session = LPR_OF(at, struct lpr_session, all);
+        if (session->state == LPR_LEAVING && session->half_closed && lpr_session_is_told(session)) {
+            oldest = session;
+            break;
+        }
+        if (!oldest && session->state == LPR_GREETING && !session->vouched)
+            oldest = session;
+    }
+    return oldest;
+}
+
 static void accept_some(libpool_remote_server *server, int listener)
 {
     for (unsigned i = 0; i < ACCEPTS && !server->paused; i++) {
-        if (server->strangers >= STRANGERS) {
+        bool full = server->strangers >= STRANGERS;
+        struct lpr_session *oldest = full ? find_oldest_stranger(server) : NULL;
+        if (full && !oldest) {
             pause_listening(server, 0);
             return;
         }
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
+        if (fd >= 0 && oldest)
+            lpr_session_end(oldest, LIBPOOL_REMOTE_STALLED, 0, NULL);
         bool failed = fd < 0 ? !is_passing(errno) : !lpr_session_open(server, fd, false);
         if (failed)
             pause_listening(server, lpr_now_ns() + PAUSE_MS * LPR_MS);

@@ -166,13 +166,16 @@ TEST(remote_serve, more_strangers_than_it_looks_at_all_get_in)
     };
     struct rig rig;
     int fds[STRANGERS];
-    libpool_remote_options options = {.size = sizeof options, .handshake_ms = 300};
+    libpool_remote_options options = {.size = sizeof options, .handshake_ms = 60000};
+    libpool_remote_client_options client = {.size = sizeof client, .handshake_ms = 2000};
+    libpool_remote *remote;
     rig_start(&rig, 1, &options);
     for (int i = 0; i < STRANGERS; i++)
         fds[i] = rig_connect(&rig);
-    libpool_remote *remote = rig_open(&rig); /* behind them all */
+    CU_ASSERT_EQUAL_FATAL(rig_open_with(&rig, &client, &remote), 0); /* behind them all */
     CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
     CU_ASSERT_EQUAL(rig_stats(&rig).sessions_accepted, STRANGERS + 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).sessions_ended[LIBPOOL_REMOTE_STALLED], STRANGERS + 1 - 64);
     for (int i = 0; i < STRANGERS; i++)
         close(fds[i]);
     libpool_remote_close(remote);
