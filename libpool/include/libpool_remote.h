@@ -47,7 +47,8 @@ typedef enum libpool_remote_policy {
  * pool, which stays the application's and can be used beside it. The pool has to make callbacks
  * (LIBPOOL_CALLBACKS, or LIBPOOL_NO_THREAD and the application dispatches). Tasks wait in one queue for each
  * session; sessions take turns to hand one over, so that who has a thousand waiting does not delay who has
- * one, and only `window` tasks are in the pool at once. `priority` orders the tasks of one session, and what
+ * one, and only `window` tasks are in the pool at once. While the pool is full of the application's own tasks
+ * it is tried every 5 ms, then more seldom, to 200 ms: the pool counts a try as a task that was rejected. `priority` orders the tasks of one session, and what
  * is in the pool.
  */
 

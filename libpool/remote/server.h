@@ -183,6 +183,7 @@ struct libpool_remote_server {
     bool paused;            /* no more strangers for now */
     uint64_t resume_ns;     /* 0: when there are fewer */
     uint64_t retry_ns;      /* the pool was full; 0: it was not */
+    uint32_t retry_ms;      /* how long it was left alone; 0: it has taken the last */
     uint64_t next_ns, armed_ns;
     uint32_t window;
     uint64_t waiting, in_pool;
