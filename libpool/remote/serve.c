@@ -239,9 +239,19 @@ void lpr_server_step(libpool_remote_server *server, int timeout_ms)
     arm(server);
 }
 
+/* When nothing can fail any more: else they stay as they were. */
+static void make_listeners_nonblocking(const libpool_remote_server *server)
+{
+    for (uint32_t i = 0; i < server->listeners_count; i++) {
+        int flags = fcntl(server->listeners[i].fd, F_GETFL);
+        (void)fcntl(server->listeners[i].fd, F_SETFL, flags | O_NONBLOCK);
+    }
+}
+
 static void *run(void *arg)
 {
     libpool_remote_server *server = arg;
+    make_listeners_nonblocking(server);
     while (server->phase != LPR_CLOSED)
         lpr_server_step(server, -1);
     return NULL;
@@ -328,12 +338,10 @@ static int start_listening(libpool_remote_server *server)
     if (!server->listeners)
         return -ENOMEM;
     for (uint32_t i = 0; i < options->listeners_count; i++) {
-        int fd = options->listeners[i], flags = fcntl(fd, F_GETFL);
+        int fd = options->listeners[i];
         int error = check_listener(options, fd);
         if (error)
             return error;
-        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-            return -errno;
         server->listeners[i] = (struct lpr_source){LPR_SOURCE_LISTENER, fd};
         error = add_source(server, &server->listeners[i]);
         if (error)
@@ -381,9 +389,12 @@ static int start(libpool_remote_server *server)
     int error = open_descriptors(server);
     if (!error)
         error = start_listening(server);
-    if (!error && !(server->options.flags & LIBPOOL_REMOTE_NO_THREAD))
-        error = start_thread(server);
-    return error;
+    if (error)
+        return error;
+    if (!(server->options.flags & LIBPOOL_REMOTE_NO_THREAD))
+        return start_thread(server);
+    make_listeners_nonblocking(server);
+    return 0;
 }
 
 static libpool_remote_server *new_server(libpool *pool, const libpool_remote_options *options)

@@ -304,10 +304,17 @@ TEST(remote_serve, what_it_is_given_is_checked)
     CU_ASSERT_EQUAL(libpool_remote_serve(&server, rig.pool, &options), -EINVAL);
     options.policy = 0;
     int not_listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    options.listeners = &not_listening;
-    options.listeners_count = 1;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un nameless = {.sun_family = AF_UNIX};
+    CU_ASSERT_EQUAL(bind(listener, (struct sockaddr *)&nameless, sizeof(sa_family_t)), 0);
+    CU_ASSERT_EQUAL(listen(listener, 1), 0);
+    const int listeners[] = {listener, not_listening};
+    options.listeners = listeners;
+    options.listeners_count = 2;
     CU_ASSERT_EQUAL(libpool_remote_serve(&server, rig.pool, &options), -EINVAL);
-    CU_ASSERT_EQUAL(close(not_listening), 0); /* it stayed ours */
+    CU_ASSERT_EQUAL(fcntl(listener, F_GETFL) & O_NONBLOCK, 0); /* they stayed ours, as they were */
+    CU_ASSERT_EQUAL(close(listener), 0);
+    CU_ASSERT_EQUAL(close(not_listening), 0);
     CU_ASSERT_PTR_NULL(server);
     CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), -EINVAL);
     rig_stop(&rig);
