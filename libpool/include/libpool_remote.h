@@ -48,8 +48,8 @@ typedef enum libpool_remote_policy {
  * (LIBPOOL_CALLBACKS, or LIBPOOL_NO_THREAD and the application dispatches). Tasks wait in one queue for each
  * session; sessions take turns to hand one over, so that who has a thousand waiting does not delay who has
  * one, and only `window` tasks are in the pool at once. While the pool is full of the application's own tasks
- * it is tried every 5 ms, then more seldom, to 200 ms: the pool counts a try as a task that was rejected. `priority` orders the tasks of one session, and what
- * is in the pool.
+ * it is tried every 5 ms, then more seldom, to 200 ms: the pool counts a try as a task that was rejected.
+ * `priority` orders the tasks of one session, and what is in the pool.
  */
 
 /*
@@ -112,9 +112,10 @@ typedef struct libpool_remote_options {
 } libpool_remote_options;
 
 /*
- * Serves the pool. Memory of a session at most: session_bytes, a message that is coming, 64 KiB, unsent_bytes,
- * and the results of its tasks that are in the pool. Three descriptors, and one for each session. When there is
- * none left for a client it waits until there is. TCP connections are kept alive and without delay.
+ * Serves the pool. Memory of a session at most: session_bytes, a message that is coming, 64 KiB,
+ * unsent_bytes, and the results of its tasks that are in the pool. Three descriptors, and one for each
+ * session. When there is none left for a client it waits until there is. TCP connections are kept alive and
+ * without delay.
  * Errors: -EINVAL, -E2BIG (struct size), -ENOTSUP (the pool makes no callbacks), -ENOTSOCK, -EPERM (a
  * listener that is not AF_UNIX, without `admit`), -ENOMEM, -EMFILE, -EAGAIN (no thread), -EDEADLK, -ECHILD.
  * The listeners stay the application's then.
@@ -125,7 +126,7 @@ int libpool_remote_serve(libpool_remote_server **server, libpool *pool,
 /*
  * A session over a connected stream socket, such as one end of a socketpair(2): the application vouches for
  * who is at the other, `admit` is not asked. The descriptor is the server's from now on, also if this fails:
- * -ENOMEM, -ENOTSOCK, -ESHUTDOWN.
+ * -EINVAL (no stream, or no server), -ENOMEM, -ENOTSOCK, -EBADF, -ESHUTDOWN, -ECHILD.
  */
 int libpool_remote_adopt(libpool_remote_server *server, int fd);
 

@@ -11,7 +11,7 @@
 
 #include "server.h"
 
-/* A pool that is full of others' tasks does not tell when it has room, and counts who tries: ever more seldom. */
+/* A pool that is full of others' tasks does not tell when it has room, and counts each try. */
 #define RETRY_MS 5
 #define RETRY_MAX_MS 200
 
