@@ -47,8 +47,9 @@ typedef enum libpool_remote_policy {
  * pool, which stays the application's and can be used beside it. The pool has to make callbacks
  * (LIBPOOL_CALLBACKS, or LIBPOOL_NO_THREAD and the application dispatches). Tasks wait in one queue for each
  * session; sessions take turns to hand one over, so that who has a thousand waiting does not delay who has
- * one, and only `window` tasks are in the pool at once. `priority` orders the tasks of one session, and what
- * is in the pool.
+ * one, and only `window` tasks are in the pool at once. While the pool is full of the application's own tasks
+ * it is tried every 5 ms, then more seldom, to 200 ms: the pool counts a try as a task that was rejected.
+ * `priority` orders the tasks of one session, and what is in the pool.
  */
 
 /*
@@ -97,7 +98,8 @@ typedef struct libpool_remote_options {
     uint32_t sessions;        /* open at once; default 64, to 65536. One that is gone counts as
                                        long as a task of its is left */
     uint32_t session_tasks;   /* that wait, run, or were not told yet; default 1024, to 65536 */
-    uint32_t handshake_ms;    /* for a client to say who it is; default 5000 */
+    uint32_t handshake_ms;    /* for a client to say who it is; default 5000. 64 may be at it: for
+                                       one more the one that came first has to go, as STALLED */
     uint32_t stall_ms;        /* a client that takes nothing for so long is gone; default 60000 */
     uint32_t policy;          /* the most lasting libpool_remote_policy a client may ask for */
     uint64_t payload_bytes;   /* one input or result; default 16 MiB, to 2 GiB - 64 KiB */
@@ -110,9 +112,10 @@ typedef struct libpool_remote_options {
 } libpool_remote_options;
 
 /*
- * Serves the pool. Memory of a session at most: session_bytes, a message that is coming, unsent_bytes, and
- * the results of its tasks that are in the pool. Three descriptors, and one for each session. When there is
- * none left for a client it waits until there is. TCP connections are kept alive and without delay.
+ * Serves the pool. Memory of a session at most: session_bytes, a message that is coming, 64 KiB,
+ * unsent_bytes, and the results of its tasks that are in the pool. Three descriptors, and one for each
+ * session. When there is none left for a client it waits until there is. TCP connections are kept alive and
+ * without delay.
  * Errors: -EINVAL, -E2BIG (struct size), -ENOTSUP (the pool makes no callbacks), -ENOTSOCK, -EPERM (a
  * listener that is not AF_UNIX, without `admit`), -ENOMEM, -EMFILE, -EAGAIN (no thread), -EDEADLK, -ECHILD.
  * The listeners stay the application's then.
@@ -123,7 +126,7 @@ int libpool_remote_serve(libpool_remote_server **server, libpool *pool,
 /*
  * A session over a connected stream socket, such as one end of a socketpair(2): the application vouches for
  * who is at the other, `admit` is not asked. The descriptor is the server's from now on, also if this fails:
- * -ENOMEM, -ENOTSOCK, -ESHUTDOWN.
+ * -EINVAL (no stream, or no server), -ENOMEM, -ENOTSOCK, -EBADF, -ESHUTDOWN, -ECHILD.
  */
 int libpool_remote_adopt(libpool_remote_server *server, int fd);
 
@@ -142,7 +145,8 @@ int libpool_remote_server_dispatch(libpool_remote_server *server);
  * timeout_ms (-1: none) bounds the waiting: what is left then is cancelled. Then there is a second for what
  * does not end at once (a grace), and one to tell the clients. Close the server before the pool; a pool that
  * was shut down is fine: its clients' tasks end as SHUTDOWN. Returns 0, or -ETIME: somebody was not told,
- * or had been waiting. NULL is allowed.
+ * or had been waiting. Over AF_UNIX who can read it was told; over others, who has: a client that makes no
+ * call in that second was not. NULL is allowed.
  */
 int libpool_remote_server_close(libpool_remote_server *server, uint32_t flags, int timeout_ms);
 
@@ -184,7 +188,7 @@ int libpool_remote_stats_read(libpool_remote_server *server, libpool_remote_stat
 
 /*
  * A client has no thread: bytes move while a call waits, of whichever thread, and in libpool_remote_dispatch.
- * It needs three descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
+ * It needs four descriptors. When the connection is lost, its tasks end as LIBPOOL_LOST: with certainty
  * NOT_STARTED what had not been sent entirely, MAY_HAVE_RUN what had. Nothing is submitted again.
  * One that makes no call while more results wait than a socket holds is gone for the server after its
  * stall_ms.
@@ -254,8 +258,8 @@ int libpool_remote_cancel_group(libpool_remote *remote, uint64_t group);
 void libpool_remote_free(libpool_remote_future *future);
 
 /*
- * For event loops: readable when libpool_remote_dispatch has work; that never blocks. 0, or the session's
- * error. Owned by the session.
+ * For event loops: readable when libpool_remote_dispatch has work, and until its next call when another call,
+ * of whichever thread, has ended a task; that never blocks. 0, or the session's error. Owned by the session.
  */
 int libpool_remote_fd(const libpool_remote *remote);
 int libpool_remote_dispatch(libpool_remote *remote);

@@ -32,6 +32,7 @@ void lpr_client_end(libpool_remote_future *future)
         free_future(future);
     else
         atomic_store_explicit(&future->ended, true, memory_order_release);
+    remote->ended = true;
 }
 
 /* Sent entirely, or never. */
@@ -131,16 +132,17 @@ static int prepare(libpool_remote *remote)
     if (!remote->staging)
         return -ENOMEM;
     remote->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    remote->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     remote->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (remote->epoll_fd < 0 || remote->wake_fd < 0 ||
-        epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, remote->wake_fd, &event) < 0 ||
+    if (remote->epoll_fd < 0 || remote->wake_fd < 0 || remote->bell_fd < 0 ||
+        epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, remote->bell_fd, &event) < 0 ||
         epoll_ctl(remote->epoll_fd, EPOLL_CTL_ADD, remote->fd, &event) < 0)
         return -errno;
     remote->watched = EPOLLIN;
     return 0;
 }
 
-static int make_tables(libpool_remote *remote)
+int lpr_client_make_tables(libpool_remote *remote)
 {
     uint32_t n = remote->limits.tasks;
     libpool_remote_future **table = calloc(n, sizeof *table);
@@ -183,7 +185,7 @@ static int shake_hands(libpool_remote *remote, const libpool_remote_client_optio
     if (!error && !remote->open)
         error = -ETIMEDOUT;
     pthread_mutex_unlock(&remote->lock);
-    return error ? error : make_tables(remote);
+    return error;
 }
 
 static void free_remote(libpool_remote *remote)
@@ -192,6 +194,8 @@ static void free_remote(libpool_remote *remote)
         close(remote->epoll_fd);
     if (remote->wake_fd >= 0)
         close(remote->wake_fd);
+    if (remote->bell_fd >= 0)
+        close(remote->bell_fd);
     close(remote->fd);
     lpr_reader_clear(&remote->reader);
     pthread_cond_destroy(&remote->changed);
@@ -213,7 +217,7 @@ static int open_remote(libpool_remote **out, int fd, const libpool_remote_client
         return error ? error : -ENOMEM;
     }
     remote->fd = fd;
-    remote->epoll_fd = remote->wake_fd = -1;
+    remote->epoll_fd = remote->wake_fd = remote->bell_fd = -1;
     remote->owner = getpid();
     lpr_outbox_init(&remote->outbox, remote);
     init_lock(remote);
@@ -461,7 +465,10 @@ int libpool_remote_dispatch(libpool_remote *remote)
     int saved_errno = errno, error = check(remote);
     if (!error) {
         pthread_mutex_lock(&remote->lock);
+        lpr_client_answer_bell(remote);
+        remote->dispatching = true;
         lpr_client_pump(remote);
+        remote->dispatching = false;
         error = remote->error;
         pthread_mutex_unlock(&remote->lock);
     }
@@ -489,6 +496,7 @@ static void close_copy(const libpool_remote *remote)
 {
     close(remote->epoll_fd);
     close(remote->wake_fd);
+    close(remote->bell_fd);
     close(remote->fd);
 }
 

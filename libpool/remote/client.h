@@ -36,16 +36,22 @@ struct libpool_remote {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something has ended, there is room, or nobody drives */
     pid_t owner;
-    int fd, epoll_fd, wake_fd; /* the last is in the epoll, too: for whoever drives */
-    uint32_t watched;          /* by epoll */
-    bool driven;               /* somebody waits for the connection */
-    bool rung;                 /* for whoever does */
-    bool full;                 /* the socket did not take all */
-    bool news;                 /* something that somebody may wait for has happened */
-    bool open;                 /* welcome */
-    int error;                 /* why it is over; 0: it is not */
+    int fd;
+    int wake_fd;           /* for whoever drives */
+    int epoll_fd, bell_fd; /* for the application's loop: the last is in the epoll, too */
+    uint32_t watched;      /* by epoll */
+    bool driven;           /* somebody waits for the connection */
+    bool rung;             /* for whoever does */
+    bool ended;            /* a future has, since somebody was told */
+    bool dispatching;      /* the loop itself receives, and will look */
+    bool bell;             /* is to be read by the loop */
+    bool full;             /* the socket did not take all */
+    bool news;             /* something that somebody may wait for has happened */
+    bool open;             /* welcome */
+    int error;             /* why it is over; 0: it is not */
     char why[LPR_TEXT_MAX];
     uint64_t silence_ns, heard_ns, asked_ns; /* 0: nothing was asked */
+    uint32_t asked;                          /* questions that were not answered */
     struct lpr_welcome limits;
     struct lpr_reader reader;
     struct lpr_outbox outbox;
@@ -60,6 +66,8 @@ struct libpool_remote {
 
 /* Sends and receives what can be without waiting. */
 void lpr_client_pump(libpool_remote *remote);
+/* The loop looks, at whatever it was told of. */
+void lpr_client_answer_bell(libpool_remote *remote);
 /*
  * The same, and waits for what is to come, once; the lock is let go meanwhile. false: the deadline was
  * over before.
@@ -70,8 +78,10 @@ void lpr_client_fail(libpool_remote *remote, int error, const char *why);
 
 /* ---- client.c ------------------------------------------------------------------------------- */
 
-/* Those who wait look again, also the one who drives. */
+/* Those who wait look again, also the one who drives, and the loop. */
 void lpr_client_tell(libpool_remote *remote);
+/* As large as the limits say: 0 or -ENOMEM. */
+int lpr_client_make_tables(libpool_remote *remote);
 /* Its result is there: nothing may be done with it afterwards. */
 void lpr_client_end(libpool_remote_future *future);
 

@@ -521,3 +521,122 @@ TEST(remote_client, what_it_is_given_is_checked)
     libpool_remote_close(remote);
     rig_stop(&rig);
 }
+
+/* ---- a server that is hostile ----------------------------------------------------------------- */
+
+/* A client's session with whom the test speaks for; who hears is the other end. */
+static int open_with_bytes(const unsigned char *bytes, size_t n, libpool_remote **remote,
+                           int *server)
+{
+    int ends[2];
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    CU_ASSERT_EQUAL(write(ends[1], bytes, n), (ssize_t)n);
+    *server = ends[1];
+    return libpool_remote_open(remote, ends[0], NULL);
+}
+
+static size_t put_welcome(unsigned char *to)
+{
+    struct lpr_welcome welcome = {.version = 1, .tasks = 4, .bytes = 1000, .payload = 1000};
+    lpr_put_welcome(to, &welcome);
+    return LPR_HEAD_SIZE + LPR_WELCOME_SIZE;
+}
+
+static size_t put_result(unsigned char *to, uint64_t id)
+{
+    libpool_result result = {.cause = LIBPOOL_COMPLETED};
+    lpr_put_result(to, id, &result);
+    return LPR_HEAD_SIZE + LPR_RESULT_SIZE;
+}
+
+TEST(remote_client, a_result_right_behind_the_welcome_costs_the_session_only)
+{
+    unsigned char bytes[1000];
+    libpool_remote *remote;
+    int server;
+    size_t n = put_welcome(bytes);
+    n += put_result(bytes + n, 0);
+    CU_ASSERT_EQUAL(open_with_bytes(bytes, n, &remote, &server), -EPROTO);
+    CU_ASSERT_PTR_NULL(remote);
+    close(server);
+}
+
+TEST(remote_client, a_loop_hears_of_what_a_call_beside_it_has_received)
+{
+    unsigned char bytes[1000];
+    libpool_remote *remote;
+    int server;
+    size_t n = put_welcome(bytes);
+    CU_ASSERT_EQUAL_FATAL(open_with_bytes(bytes, n, &remote, &server), 0);
+    struct pollfd polled = {.fd = libpool_remote_fd(remote), .events = POLLIN};
+    libpool_remote_future *first = rig_submit(remote, "any", NULL, 0);
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 0);
+    n = put_result(bytes, first->id);
+    CU_ASSERT_EQUAL(write(server, bytes, n), (ssize_t)n);
+    libpool_remote_future *second = rig_submit(remote, "any", NULL, 0);
+    CU_ASSERT_PTR_NOT_NULL(libpool_remote_result(first)); /* it came while that was sent */
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 1);
+    CU_ASSERT_EQUAL(libpool_remote_wait(second, 20), -ETIMEDOUT); /* it leaves that to the loop */
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 1);
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), 0);
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 0);
+    n = put_result(bytes, second->id);
+    CU_ASSERT_EQUAL(write(server, bytes, n), (ssize_t)n);
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), 0);
+    CU_ASSERT_PTR_NOT_NULL(libpool_remote_result(second));
+    CU_ASSERT_EQUAL(poll(&polled, 1, 0), 0); /* the loop itself has received it */
+    libpool_remote_free(first);
+    libpool_remote_free(second);
+    libpool_remote_close(remote);
+    close(server);
+}
+
+TEST(remote_client, an_answer_that_nobody_asked_for_is_refused)
+{
+    unsigned char bytes[1000];
+    libpool_remote *remote;
+    int server;
+    size_t n = put_welcome(bytes);
+    CU_ASSERT_EQUAL_FATAL(open_with_bytes(bytes, n, &remote, &server), 0);
+    lpr_put_head(bytes, LPR_PONG, 0, 0);
+    CU_ASSERT_EQUAL(write(server, bytes, LPR_HEAD_SIZE), LPR_HEAD_SIZE);
+    CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), -EPROTO);
+    libpool_remote_close(remote);
+    close(server);
+}
+
+TEST(remote_client, a_call_does_not_read_for_ever)
+{
+    enum {
+        PAYLOAD = 8 << 20 /* more than one call reads */
+    };
+    unsigned char head[LPR_HEAD_SIZE + LPR_RESULT_SIZE];
+    struct lpr_welcome welcome = {.version = 1, .tasks = 4, .bytes = PAYLOAD, .payload = PAYLOAD};
+    libpool_result result = {.cause = LIBPOOL_COMPLETED, .data_size = PAYLOAD};
+    libpool_remote *remote;
+    int server, room = PAYLOAD;
+    char *bytes = make_bytes(PAYLOAD);
+    lpr_put_welcome(head, &welcome);
+    CU_ASSERT_EQUAL_FATAL(open_with_bytes(head, LPR_HEAD_SIZE + LPR_WELCOME_SIZE, &remote, &server),
+                          0);
+    libpool_remote_future *future = rig_submit(remote, "any", NULL, 0);
+    if (setsockopt(server, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) < 0)
+        (void)setsockopt(server, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    lpr_put_result(head, future->id, &result);
+    CU_ASSERT_EQUAL(write(server, head, sizeof head), (ssize_t)sizeof head);
+    size_t sent = 0;
+    unsigned calls = 0;
+    while (!libpool_remote_result(future) && calls++ < 10000) {
+        ssize_t part;
+        while (sent < PAYLOAD &&
+               (part = send(server, bytes + sent, PAYLOAD - sent, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+            sent += (size_t)part;
+        CU_ASSERT_EQUAL(libpool_remote_dispatch(remote), 0);
+    }
+    CU_ASSERT_PTR_NOT_NULL(libpool_remote_result(future));
+    CU_ASSERT_TRUE(calls >= 8); /* each has read a MiB at most */
+    libpool_remote_free(future);
+    libpool_remote_close(remote);
+    close(server);
+    free(bytes);
+}

@@ -62,7 +62,7 @@ static void end_sessions(libpool_remote_server *server, bool strangers)
 static bool all_are_told(const libpool_remote_server *server)
 {
     for (struct lpr_link *at = server->sessions.next; at != &server->sessions; at = at->next)
-        if (LPR_OF(at, struct lpr_session, all)->outbox.first)
+        if (!lpr_session_is_told(LPR_OF(at, struct lpr_session, all)))
             return false;
     return true;
 }

@@ -2,6 +2,9 @@
 /* How a server ends: what waits and runs as told, in time, and everybody hears of it. */
 #include "server.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "rig.h"
@@ -130,6 +133,72 @@ TEST(remote_close, who_does_not_read_delays_it_by_a_second)
     CU_ASSERT_EQUAL(libpool_remote_result(future)->cause, LIBPOOL_LOST);
     CU_ASSERT_EQUAL(libpool_remote_result(future)->certainty, LIBPOOL_MAY_HAVE_RUN);
     libpool_remote_free(future);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+static int admit_all(void *arg, const libpool_remote_peer *peer)
+{
+    (void)arg, (void)peer;
+    return 0;
+}
+
+/* A server on TCP, and a session with it. */
+static libpool_remote *start_tcp(struct rig *rig)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    libpool_remote *remote = NULL;
+    *rig = (struct rig){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    libpool_remote_options options = {.size = sizeof options, .admit = admit_all};
+    CU_ASSERT_TRUE_FATAL(rig_share());
+    CU_ASSERT_TRUE_FATAL(bind(rig->listener, (struct sockaddr *)&address, size) == 0 &&
+                         listen(rig->listener, 8) == 0 &&
+                         getsockname(rig->listener, (struct sockaddr *)&address, &size) == 0);
+    CU_ASSERT_EQUAL_FATAL(rig_serve(rig, 1, &options), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&address, size), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_remote_open(&remote, fd, NULL), 0);
+    return remote;
+}
+
+/* What was given to TCP has not arrived: only the client's end of the connection tells that. */
+TEST(remote_close, over_tcp_who_has_not_heard_was_not_told)
+{
+    struct rig rig;
+    libpool_remote *remote = start_tcp(&rig);
+    libpool_remote_future *future = rig_submit(remote, "echo", "1", 1);
+    CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).tasks_ended[LIBPOOL_COMPLETED] == 1));
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, 0), -ETIME);
+    CU_ASSERT_EQUAL(rig_end(future), LIBPOOL_COMPLETED);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+/* To the farewell. */
+static void *hear_it_out(void *arg)
+{
+    struct pollfd polled = {.fd = libpool_remote_fd(arg), .events = POLLIN};
+    while (libpool_remote_dispatch(arg) == 0 && poll(&polled, 1, RIG_MS) == 1)
+        ;
+    return NULL;
+}
+
+TEST(remote_close, over_tcp_who_listens_hears_and_delays_nothing)
+{
+    struct rig rig;
+    pthread_t thread;
+    libpool_remote *remote = start_tcp(&rig);
+    libpool_remote_future *future = rig_submit(remote, "gate", NULL, 0),
+                          *second = rig_submit(remote, "gate", NULL, 0);
+    CU_ASSERT_TRUE(RIG_AWAIT(rig_stats(&rig).tasks_received == 2));
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, hear_it_out, remote), 0);
+    int64_t begun_ms = rig_now_ms();
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, 0), 0);
+    CU_ASSERT_TRUE(rig_now_ms() - begun_ms < 900);
+    CU_ASSERT_EQUAL(pthread_join(thread, NULL), 0);
+    CU_ASSERT_EQUAL(rig_end(future), LIBPOOL_SHUTDOWN);
+    CU_ASSERT_EQUAL(rig_end(second), LIBPOOL_SHUTDOWN);
     libpool_remote_close(remote);
     stop_pool(&rig);
 }

@@ -4,6 +4,7 @@
  * socket, the others for the first, and when that one leaves the next takes its place.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include "client.h"
+
+#define READS_AT_ONCE 16 /* of LPR_CLIENT_STAGING bytes: others want the lock, too */
 
 /* ---- the end of a session ------------------------------------------------------------------- */
 
@@ -58,6 +61,10 @@ static void take_welcome(libpool_remote *remote)
         lpr_client_fail(remote, -EPROTO, "the server's greeting is malformed");
         return;
     }
+    if (lpr_client_make_tables(remote)) { /* at once: what comes next may be right behind */
+        lpr_client_fail(remote, -ENOMEM, "no memory for the session's tasks");
+        return;
+    }
     remote->open = true;
     remote->reader.largest[LPR_WELCOME] = 0;
     remote->reader.largest[LPR_RESULT] = LPR_RESULT_SIZE + remote->limits.payload + LPR_TAIL_MAX +
@@ -87,12 +94,20 @@ static void take_bye(libpool_remote *remote)
         lpr_client_fail(remote, bye.error, bye.text);
 }
 
+static void take_pong(libpool_remote *remote)
+{
+    if (!remote->asked)
+        lpr_client_fail(remote, -EPROTO, "the server answers what nobody has asked");
+    else
+        remote->asked--; /* that it was heard is all */
+}
+
 static void take_message(libpool_remote *remote)
 {
     switch ((enum lpr_type)remote->reader.head.type) {
     case LPR_WELCOME: take_welcome(remote); return;
     case LPR_RESULT: take_result(remote); return;
-    case LPR_PONG: return; /* it was heard */
+    case LPR_PONG: take_pong(remote); return;
     case LPR_BYE: take_bye(remote); return;
     case LPR_HELLO:
     case LPR_SUBMIT:
@@ -126,9 +141,10 @@ static void heard(libpool_remote *remote)
     remote->asked_ns = 0;
 }
 
-static void receive(libpool_remote *remote)
+/* true: there may be more. */
+static bool receive(libpool_remote *remote)
 {
-    while (!remote->error) {
+    for (unsigned i = 0; i < READS_AT_ONCE && !remote->error; i++) {
         ssize_t n = recv(remote->fd, remote->staging, LPR_CLIENT_STAGING, MSG_DONTWAIT);
         if (n > 0) {
             heard(remote);
@@ -136,11 +152,34 @@ static void receive(libpool_remote *remote)
         } else if (n == 0) {
             lpr_client_fail(remote, -ECONNRESET, "the server has closed the connection");
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return;
+            return false;
         } else if (errno != EINTR) {
             fail_by_errno(remote, -errno);
         }
     }
+    return !remote->error;
+}
+
+static void ring(libpool_remote *remote)
+{
+    uint64_t one = 1;
+    if (remote->driven && !remote->rung)
+        remote->rung = write(remote->wake_fd, &one, sizeof one) == sizeof one;
+}
+
+static void ring_bell(libpool_remote *remote)
+{
+    uint64_t one = 1;
+    if (remote->ended && !remote->dispatching && !remote->bell)
+        remote->bell = write(remote->bell_fd, &one, sizeof one) == sizeof one;
+    remote->ended = false;
+}
+
+void lpr_client_answer_bell(libpool_remote *remote)
+{
+    uint64_t count;
+    if (remote->bell)
+        remote->bell = read(remote->bell_fd, &count, sizeof count) != sizeof count;
 }
 
 static void watch(libpool_remote *remote)
@@ -151,17 +190,17 @@ static void watch(libpool_remote *remote)
     struct epoll_event event = {.events = events};
     remote->watched = events;
     (void)epoll_ctl(remote->epoll_fd, EPOLL_CTL_MOD, remote->fd, &event);
+    ring(remote); /* whoever drives waits for what there was */
 }
 
 void lpr_client_tell(libpool_remote *remote)
 {
-    uint64_t one = 1;
     if (!remote->news)
         return;
     remote->news = false;
     pthread_cond_broadcast(&remote->changed);
-    if (remote->driven && !remote->rung)
-        remote->rung = write(remote->wake_fd, &one, sizeof one) == sizeof one;
+    ring(remote);
+    ring_bell(remote);
 }
 
 /* What came before the connection failed is looked at first: it may say why. */
@@ -173,8 +212,8 @@ static void pump(libpool_remote *remote)
     if (sent > 0 && was_full) /* the server has read: else it may just be the socket's room */
         heard(remote);
     remote->news |= sent > 0 && was_full;
-    receive(remote);
-    if (sent < 0 && !remote->error)
+    bool more = receive(remote);
+    if (sent < 0 && !more && !remote->error)
         fail_by_errno(remote, (int)sent);
     if (!remote->error)
         watch(remote);
@@ -197,6 +236,7 @@ static uint64_t mind_the_silence(libpool_remote *remote)
         lpr_client_fail(remote, -ETIMEDOUT, "the server has been silent for too long");
     if (!remote->asked_ns && now_ns >= remote->heard_ns + remote->silence_ns) {
         remote->asked_ns = now_ns;
+        remote->asked++;
         if (!lpr_outbox_note(&remote->outbox, LPR_PING, 0))
             lpr_client_fail(remote, -ENOMEM, "no memory for a question to the server");
         else
@@ -217,12 +257,13 @@ static void wait_for_driver(libpool_remote *remote, uint64_t deadline_ns)
 
 static void drive(libpool_remote *remote, uint64_t deadline_ns, uint64_t look_ns)
 {
-    struct epoll_event event;
+    struct pollfd polled[] = {{.fd = remote->fd, .events = (short)remote->watched},
+                              {.fd = remote->wake_fd, .events = POLLIN}};
     uint64_t count;
     int left_ms = lpr_left_ms(deadline_ns < look_ns ? deadline_ns : look_ns, lpr_now_ns());
     remote->driven = true;
     pthread_mutex_unlock(&remote->lock);
-    (void)epoll_wait(remote->epoll_fd, &event, 1, left_ms);
+    (void)poll(polled, 2, left_ms);
     pthread_mutex_lock(&remote->lock);
     remote->driven = false;
     if (remote->rung)

@@ -18,8 +18,9 @@
 #include "server.h"
 
 #define EVENTS 64
-#define ACCEPTS 16   /* a turn */
-#define STRANGERS 64 /* who have not said who they are, or are about to go: more have to wait */
+#define ACCEPTS 16 /* a turn */
+#define STRANGERS \
+    64 /* who have not said who they are, or are about to go: the oldest goes for another */
 #define PAUSE_MS 100 /* for want of descriptors or memory */
 #define LISTENERS 64
 #define SESSIONS 65536
@@ -111,16 +112,36 @@ static void drop_listener(const libpool_remote_server *server, struct lpr_source
     listener->fd = -1;
 }
 
+/* Who goes for another: who was told why it must, or who has been silent for longest. */
+static struct lpr_session *find_oldest_stranger(const libpool_remote_server *server)
+{
+    struct lpr_session *oldest = NULL;
+    for (struct lpr_link *at = server->sessions.next; at != &server->sessions; at = at->next) {
+        struct lpr_session *session = LPR_OF(at, struct lpr_session, all);
+        if (session->state == LPR_LEAVING && session->half_closed && lpr_session_is_told(session)) {
+            oldest = session;
+            break;
+        }
+        if (!oldest && session->state == LPR_GREETING && !session->vouched)
+            oldest = session;
+    }
+    return oldest;
+}
+
 static void accept_some(libpool_remote_server *server, int listener)
 {
     for (unsigned i = 0; i < ACCEPTS && !server->paused; i++) {
-        if (server->strangers >= STRANGERS) {
+        bool full = server->strangers >= STRANGERS;
+        struct lpr_session *oldest = full ? find_oldest_stranger(server) : NULL;
+        if (full && !oldest) {
             pause_listening(server, 0);
             return;
         }
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
+        if (fd >= 0 && oldest)
+            lpr_session_end(oldest, LIBPOOL_REMOTE_STALLED, 0, NULL);
         bool failed = fd < 0 ? !is_passing(errno) : !lpr_session_open(server, fd, false);
         if (failed)
             pause_listening(server, lpr_now_ns() + PAUSE_MS * LPR_MS);
@@ -169,6 +190,18 @@ static void handle(libpool_remote_server *server, const struct epoll_event *even
     }
 }
 
+/* Each once: who has still more to do goes to the end of the ring. */
+static void resume_halted(libpool_remote_server *server)
+{
+    const struct lpr_link *last = server->halted.before;
+    bool more = !lpr_link_is_alone(&server->halted);
+    while (more) {
+        struct lpr_link *link = server->halted.next;
+        more = link != last;
+        lpr_session_resume(LPR_OF(link, struct lpr_session, halted));
+    }
+}
+
 static void settle(libpool_remote_server *server)
 {
     while (!lpr_link_is_alone(&server->touched))
@@ -189,6 +222,7 @@ static void close_on(libpool_remote_server *server)
 void lpr_server_step(libpool_remote_server *server, int timeout_ms)
 {
     struct epoll_event events[EVENTS];
+    resume_halted(server);
     int n = epoll_wait(server->epoll_fd, events, EVENTS, timeout_ms);
     for (int i = 0; i < n; i++)
         handle(server, &events[i]); /* sessions are freed in settle() only */
@@ -200,12 +234,24 @@ void lpr_server_step(libpool_remote_server *server, int timeout_ms)
     close_on(server);
     if (server->paused && !server->resume_ns && server->strangers < STRANGERS)
         listen_again(server);
+    if (!lpr_link_is_alone(&server->halted))
+        lpr_box_wake(server->box); /* also for who drives: there is a next turn to take at once */
     arm(server);
+}
+
+/* When nothing can fail any more: else they stay as they were. */
+static void make_listeners_nonblocking(const libpool_remote_server *server)
+{
+    for (uint32_t i = 0; i < server->listeners_count; i++) {
+        int flags = fcntl(server->listeners[i].fd, F_GETFL);
+        (void)fcntl(server->listeners[i].fd, F_SETFL, flags | O_NONBLOCK);
+    }
 }
 
 static void *run(void *arg)
 {
     libpool_remote_server *server = arg;
+    make_listeners_nonblocking(server);
     while (server->phase != LPR_CLOSED)
         lpr_server_step(server, -1);
     return NULL;
@@ -292,12 +338,10 @@ static int start_listening(libpool_remote_server *server)
     if (!server->listeners)
         return -ENOMEM;
     for (uint32_t i = 0; i < options->listeners_count; i++) {
-        int fd = options->listeners[i], flags = fcntl(fd, F_GETFL);
+        int fd = options->listeners[i];
         int error = check_listener(options, fd);
         if (error)
             return error;
-        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-            return -errno;
         server->listeners[i] = (struct lpr_source){LPR_SOURCE_LISTENER, fd};
         error = add_source(server, &server->listeners[i]);
         if (error)
@@ -345,9 +389,12 @@ static int start(libpool_remote_server *server)
     int error = open_descriptors(server);
     if (!error)
         error = start_listening(server);
-    if (!error && !(server->options.flags & LIBPOOL_REMOTE_NO_THREAD))
-        error = start_thread(server);
-    return error;
+    if (error)
+        return error;
+    if (!(server->options.flags & LIBPOOL_REMOTE_NO_THREAD))
+        return start_thread(server);
+    make_listeners_nonblocking(server);
+    return 0;
 }
 
 static libpool_remote_server *new_server(libpool *pool, const libpool_remote_options *options)
@@ -366,6 +413,7 @@ static libpool_remote_server *new_server(libpool *pool, const libpool_remote_opt
     lpr_link_init(&server->sessions);
     lpr_link_init(&server->touched);
     lpr_link_init(&server->ready);
+    lpr_link_init(&server->halted);
     return server;
 }
 

@@ -166,13 +166,16 @@ TEST(remote_serve, more_strangers_than_it_looks_at_all_get_in)
     };
     struct rig rig;
     int fds[STRANGERS];
-    libpool_remote_options options = {.size = sizeof options, .handshake_ms = 300};
+    libpool_remote_options options = {.size = sizeof options, .handshake_ms = 60000};
+    libpool_remote_client_options client = {.size = sizeof client, .handshake_ms = 2000};
+    libpool_remote *remote;
     rig_start(&rig, 1, &options);
     for (int i = 0; i < STRANGERS; i++)
         fds[i] = rig_connect(&rig);
-    libpool_remote *remote = rig_open(&rig); /* behind them all */
+    CU_ASSERT_EQUAL_FATAL(rig_open_with(&rig, &client, &remote), 0); /* behind them all */
     CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "count", NULL, 0)), LIBPOOL_COMPLETED);
     CU_ASSERT_EQUAL(rig_stats(&rig).sessions_accepted, STRANGERS + 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).sessions_ended[LIBPOOL_REMOTE_STALLED], STRANGERS + 1 - 64);
     for (int i = 0; i < STRANGERS; i++)
         close(fds[i]);
     libpool_remote_close(remote);
@@ -301,10 +304,17 @@ TEST(remote_serve, what_it_is_given_is_checked)
     CU_ASSERT_EQUAL(libpool_remote_serve(&server, rig.pool, &options), -EINVAL);
     options.policy = 0;
     int not_listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    options.listeners = &not_listening;
-    options.listeners_count = 1;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un nameless = {.sun_family = AF_UNIX};
+    CU_ASSERT_EQUAL(bind(listener, (struct sockaddr *)&nameless, sizeof(sa_family_t)), 0);
+    CU_ASSERT_EQUAL(listen(listener, 1), 0);
+    const int listeners[] = {listener, not_listening};
+    options.listeners = listeners;
+    options.listeners_count = 2;
     CU_ASSERT_EQUAL(libpool_remote_serve(&server, rig.pool, &options), -EINVAL);
-    CU_ASSERT_EQUAL(close(not_listening), 0); /* it stayed ours */
+    CU_ASSERT_EQUAL(fcntl(listener, F_GETFL) & O_NONBLOCK, 0); /* they stayed ours, as they were */
+    CU_ASSERT_EQUAL(close(listener), 0);
+    CU_ASSERT_EQUAL(close(not_listening), 0);
     CU_ASSERT_PTR_NULL(server);
     CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), -EINVAL);
     rig_stop(&rig);

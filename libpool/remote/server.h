@@ -40,7 +40,8 @@ struct lpr_task {
     struct lpr_box *box;
     const libpool_remote_offer *offer;
     enum lpr_place place;
-    bool closing; /* cancelled because the server is being closed */
+    bool closing;   /* cancelled because the server is being closed */
+    bool cancelled; /* at least asked for */
     uint64_t id, group;
     uint32_t priority, run_timeout_ms;
     uint64_t arrived_ns, handed_ns;
@@ -110,9 +111,10 @@ enum lpr_state {
 struct lpr_session {
     struct lpr_source source; /* first */
     libpool_remote_server *server;
-    struct lpr_link all, touched, ready;
+    struct lpr_link all, touched, ready, halted;
     enum lpr_state state;
     bool vouched;         /* adopted: nobody is asked */
+    bool local;           /* AF_UNIX: what was sent is there */
     bool deaf;            /* it takes nothing any more: results are dropped */
     bool half_closed;     /* LEAVING: all is said */
     bool lingers;         /* GONE, and counted as such */
@@ -122,6 +124,9 @@ struct lpr_session {
     libpool_remote_policy policy;
     libpool_remote_peer peer;
     struct lpr_reader reader;
+    uint32_t visits;     /* of tasks, in this step, at the client's word */
+    unsigned char *rest; /* what it has sent and its next step will look at */
+    size_t rest_size;
     struct lpr_outbox outbox;
     struct lpr_task **table; /* by the lower half of the id: those not told yet */
     struct lpr_link tasks;
@@ -134,6 +139,8 @@ struct lpr_session {
 /* Takes over the descriptor. NULL: no memory, or the descriptor can't be watched; it is closed. */
 struct lpr_session *lpr_session_open(libpool_remote_server *server, int fd, bool vouched);
 void lpr_session_event(struct lpr_session *session, uint32_t events);
+/* Goes on where a step has ended for it. */
+void lpr_session_resume(struct lpr_session *session);
 /* Ends it. error 0: at once; else the client is told that, and why. */
 void lpr_session_end(struct lpr_session *session, libpool_remote_end reason, int error,
                      const char *text);
@@ -145,6 +152,8 @@ void lpr_session_touch(struct lpr_session *session);
 void lpr_session_settle(struct lpr_session *session);
 /* Puts it among those whose turn comes, or takes it out, as it is. */
 void lpr_session_line_up(struct lpr_session *session);
+/* All that it is to hear has arrived, as far as can be known. */
+bool lpr_session_is_told(const struct lpr_session *session);
 /* Without ado: the server is no more. Tasks that are with the pool are left to the box. */
 void lpr_session_destroy(struct lpr_session *session);
 
@@ -168,11 +177,13 @@ struct libpool_remote_server {
     uint32_t listeners_count;
     struct lpr_box *box;
     struct lpr_link sessions, touched, ready;
-    uint32_t strangers; /* sessions that are GREETING or LEAVING */
-    uint32_t members;   /* the others */
-    bool paused;        /* no more strangers for now */
-    uint64_t resume_ns; /* 0: when there are fewer */
-    uint64_t retry_ns;  /* the pool was full; 0: it was not */
+    struct lpr_link halted; /* sessions that have done enough in a step, and have more to do */
+    uint32_t strangers;     /* sessions that are GREETING or LEAVING */
+    uint32_t members;       /* that are OPEN, or linger */
+    bool paused;            /* no more strangers for now */
+    uint64_t resume_ns;     /* 0: when there are fewer */
+    uint64_t retry_ns;      /* the pool was full; 0: it was not */
+    uint32_t retry_ms;      /* how long it was left alone; 0: it has taken the last */
     uint64_t next_ns, armed_ns;
     uint32_t window;
     uint64_t waiting, in_pool;

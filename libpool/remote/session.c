@@ -15,9 +15,10 @@
 
 #include "server.h"
 
-#define READS_A_STEP 4    /* of LPR_STAGING bytes: then it is others' turn */
-#define BYE_MS 1000       /* to be told why */
-#define NOTES (64u << 10) /* bytes of answers to pings that may wait beside results */
+#define READS_A_STEP 4      /* of LPR_STAGING bytes: then it is others' turn */
+#define VISITS_A_STEP 16384 /* of tasks, to find those of a group */
+#define BYE_MS 1000         /* to be told why */
+#define NOTES (64u << 10)   /* bytes of answers to pings that may wait beside results */
 
 static bool is_connected(const struct lpr_session *session)
 {
@@ -29,13 +30,20 @@ static bool is_stranger(const struct lpr_session *session)
     return session->state == LPR_GREETING || session->state == LPR_LEAVING;
 }
 
+/* One that was let in, as long as a task of its is left. */
+static bool is_member(const struct lpr_session *session)
+{
+    return session->state == LPR_OPEN || (session->state == LPR_GONE && session->lingers);
+}
+
 static void set_state(struct lpr_session *session, enum lpr_state state)
 {
     libpool_remote_server *server = session->server;
-    bool before = is_stranger(session);
+    server->strangers -= is_stranger(session);
+    server->members -= is_member(session);
     session->state = state;
-    server->strangers += (uint32_t)is_stranger(session) - (uint32_t)before;
-    server->members -= (uint32_t)is_stranger(session) - (uint32_t)before;
+    server->strangers += is_stranger(session);
+    server->members += is_member(session);
 }
 
 /* ---- what it is waiting for ----------------------------------------------------------------- */
@@ -60,7 +68,8 @@ void lpr_session_line_up(struct lpr_session *session)
 
 static void watch(struct lpr_session *session)
 {
-    bool full = session->outbox.bytes > session->server->options.unsent_bytes + NOTES;
+    bool full = session->rest ||
+                session->outbox.bytes > session->server->options.unsent_bytes + NOTES;
     uint32_t events = (full ? 0 : (uint32_t)EPOLLIN) |
                       (session->outbox.first ? (uint32_t)EPOLLOUT : 0);
     if (events == session->watched)
@@ -72,19 +81,27 @@ static void watch(struct lpr_session *session)
 
 /* ---- its end -------------------------------------------------------------------------------- */
 
+static void drop_rest(struct lpr_session *session)
+{
+    free(session->rest);
+    session->rest = NULL;
+    lpr_link_remove(&session->halted);
+}
+
 /* A copy of the descriptor in a process that is just being forked keeps nothing open. */
 static void hang_up(struct lpr_session *session)
 {
     if (!is_connected(session))
         return;
-    set_state(session, LPR_GONE);
     (void)epoll_ctl(session->server->epoll_fd, EPOLL_CTL_DEL, session->source.fd, NULL);
     (void)shutdown(session->source.fd, SHUT_RDWR);
     close(session->source.fd);
     session->source.fd = -1;
     lpr_outbox_clear(&session->outbox);
     lpr_reader_clear(&session->reader);
+    drop_rest(session);
     session->lingers = !lpr_link_is_alone(&session->tasks);
+    set_state(session, LPR_GONE);
     if (session->lingers)
         lpr_books_lingering(session->server, 1);
     lpr_session_touch(session);
@@ -117,6 +134,7 @@ void lpr_session_end(struct lpr_session *session, libpool_remote_end reason, int
     session->deadline_ns = lpr_now_ns() + BYE_MS * LPR_MS;
     lpr_server_at(session->server, session->deadline_ns);
     lpr_reader_clear(&session->reader);
+    drop_rest(session);
     bool told = error && !session->deaf && lpr_outbox_bye(&session->outbox, error, text);
     if (was_open)
         lose_tasks(session);
@@ -130,10 +148,8 @@ static void free_session(struct lpr_session *session)
     lpr_link_remove(&session->all);
     lpr_link_remove(&session->touched);
     lpr_link_remove(&session->ready);
-    if (is_stranger(session))
-        session->server->strangers--;
-    else
-        session->server->members--;
+    session->server->strangers -= is_stranger(session);
+    session->server->members -= is_member(session);
     lpr_reader_clear(&session->reader);
     free(session->table);
     free(session);
@@ -163,7 +179,8 @@ static void find_peer(struct lpr_session *session)
                                           .uid = UINT32_MAX,
                                           .gid = UINT32_MAX};
     (void)getsockname(session->source.fd, (struct sockaddr *)&address, &address_size);
-    if (address.ss_family != AF_UNIX)
+    session->local = address.ss_family == AF_UNIX;
+    if (!session->local)
         return;
     if (getsockopt(session->source.fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size) == 0) {
         session->peer.pid = ucred.pid;
@@ -193,6 +210,7 @@ static void init(struct lpr_session *session, libpool_remote_server *server, int
     lpr_link_init(&session->all);
     lpr_link_init(&session->touched);
     lpr_link_init(&session->ready);
+    lpr_link_init(&session->halted);
     lpr_link_init(&session->tasks);
     for (unsigned i = 0; i < LIBPOOL_PRIORITIES; i++)
         lpr_link_init(&session->queues[i]);
@@ -245,7 +263,7 @@ static uint32_t count_same_user(const struct lpr_session *session)
     uint32_t n = 0;
     for (struct lpr_link *link = all->next; link != all; link = link->next) {
         const struct lpr_session *other = LPR_OF(link, struct lpr_session, all);
-        n += !is_stranger(other) && other->peer.uid == session->peer.uid;
+        n += is_member(other) && other->peer.uid == session->peer.uid;
     }
     return n;
 }
@@ -332,7 +350,8 @@ static void cancel(struct lpr_session *session, uint64_t id)
     uint32_t number = (uint32_t)id;
     struct lpr_task *task = number < session->server->options.session_tasks ? session->table[number]
                                                                             : NULL;
-    if (task && task->id == id) /* else it has ended, and its client does not know yet */
+    if (task && task->id == id &&
+        !task->cancelled) /* else it has ended, and its client does not know yet */
         lpr_task_cancel(task, false);
 }
 
@@ -342,7 +361,8 @@ static void cancel_group(struct lpr_session *session, uint64_t group)
     for (struct lpr_link *link = session->tasks.next; link != &session->tasks; link = next) {
         struct lpr_task *task = LPR_OF(link, struct lpr_task, all);
         next = link->next;
-        if (group && task->group == group)
+        session->visits++;
+        if (group && task->group == group && !task->cancelled)
             lpr_task_cancel(task, false);
     }
 }
@@ -372,9 +392,26 @@ static void take_message(struct lpr_session *session)
     violate(session, -EPROTO, "a message that a client must not send");
 }
 
+/* It has had its step: the rest is looked at in the next. */
+static void halt(struct lpr_session *session, const unsigned char *bytes, size_t n)
+{
+    session->rest = malloc(n);
+    if (!session->rest) {
+        lpr_session_end(session, LIBPOOL_REMOTE_SCARCE, -ENOMEM, "no memory for a message");
+        return;
+    }
+    memcpy(session->rest, bytes, n);
+    session->rest_size = n;
+    lpr_link_append(&session->server->halted, &session->halted);
+}
+
 static void take_bytes(struct lpr_session *session, const unsigned char *bytes, size_t n)
 {
     while (n && (session->state == LPR_GREETING || session->state == LPR_OPEN)) {
+        if (session->visits >= VISITS_A_STEP) {
+            halt(session, bytes, n);
+            return;
+        }
         size_t used;
         int complete = lpr_reader_feed(&session->reader, bytes, n, &used);
         bytes += used;
@@ -401,12 +438,25 @@ static bool receive(struct lpr_session *session)
     }
     lpr_books_bytes(session->server, (uint64_t)n, 0);
     take_bytes(session, staging, (size_t)n);
-    return (size_t)n == LPR_STAGING;
+    return (size_t)n == LPR_STAGING && !session->rest;
+}
+
+void lpr_session_resume(struct lpr_session *session)
+{
+    unsigned char *rest = session->rest;
+    session->rest = NULL;
+    session->visits = 0;
+    lpr_link_remove(&session->halted);
+    take_bytes(session, rest, session->rest_size);
+    free(rest);
+    lpr_session_touch(session);
 }
 
 void lpr_session_event(struct lpr_session *session, uint32_t events)
 {
-    bool more = is_connected(session) && (events & (EPOLLIN | EPOLLHUP | EPOLLERR));
+    bool more = is_connected(session) && !session->rest &&
+                (events & (EPOLLIN | EPOLLHUP | EPOLLERR));
+    session->visits = 0;
     for (unsigned i = 0; i < READS_A_STEP && more; i++)
         more = receive(session) && is_connected(session);
     lpr_session_touch(session);
@@ -482,9 +532,20 @@ static uint64_t sweep_queues(struct lpr_session *session, uint64_t now_ns)
     return next_ns;
 }
 
+/*
+ * Over TCP all that is on its way is lost when we close and something unread is there, or comes: so it is the
+ * client that ends the connection, and that tells.
+ */
+bool lpr_session_is_told(const struct lpr_session *session)
+{
+    bool was_member = session->table;
+    return !session->outbox.first &&
+           (session->local || session->deaf || !was_member || !is_connected(session));
+}
+
 static void give_up_telling(struct lpr_session *session)
 {
-    session->server->late |= session->server->phase == LPR_TELLING && session->outbox.first;
+    session->server->late |= session->server->phase == LPR_TELLING && !lpr_session_is_told(session);
     hang_up(session);
 }
 

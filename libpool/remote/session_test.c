@@ -162,6 +162,80 @@ TEST(remote_session, noise_costs_nobody_else_anything)
     rig_stop(&rig);
 }
 
+/* Walks through all its tasks, for nothing, 4096 times in one go; a task is behind that. */
+static void send_groups(int fd, uint64_t tasks)
+{
+    static unsigned char bytes[4096 * LPR_HEAD_SIZE + 200];
+    size_t n = 0;
+    for (uint64_t i = 0; i < 4096; i++, n += LPR_HEAD_SIZE)
+        lpr_put_head(bytes + n, LPR_CANCEL_GROUP, 1 + i, 0);
+    n += put_task(bytes + n, tasks, "gate", 0);
+    CU_ASSERT_EQUAL(send(fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+/* Turns of the server's until so many tasks were received; it says itself that there is one more. */
+static unsigned count_turns(struct rig *rig, uint64_t received)
+{
+    struct pollfd polled = {.fd = libpool_remote_server_fd(rig->server), .events = POLLIN};
+    unsigned turns = 0;
+    while (rig_stats(rig).tasks_received < received && poll(&polled, 1, RIG_MS) == 1) {
+        CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig->server), 0);
+        turns++;
+    }
+    CU_ASSERT_EQUAL(rig_stats(rig).tasks_received, received);
+    return turns;
+}
+
+TEST(remote_session, who_cancels_groups_without_end_holds_up_itself_only)
+{
+    enum {
+        MANY = 1000
+    };
+    struct rig rig;
+    libpool_remote_options options = {.size = sizeof options, .flags = LIBPOOL_REMOTE_NO_THREAD};
+    unsigned char bytes[200];
+    rig_start(&rig, 1, &options);
+    int attacker = rig_connect(&rig), victim = rig_connect(&rig);
+    size_t n = put_hello(bytes, 0);
+    CU_ASSERT_EQUAL(send(attacker, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+    CU_ASSERT_EQUAL(send(victim, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+    for (uint64_t i = 0; i < MANY; i++) {
+        n = put_task(bytes, i, "gate", 0);
+        CU_ASSERT_EQUAL(send(attacker, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+        (void)count_turns(&rig, i + 1);
+    }
+    send_groups(attacker, MANY);
+    n = put_task(bytes, 0, "gate", 0);
+    CU_ASSERT_EQUAL(send(victim, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+    CU_ASSERT_TRUE(count_turns(&rig, MANY + 1) <= 3);  /* that is the victim's, */
+    CU_ASSERT_TRUE(count_turns(&rig, MANY + 2) > 100); /* for this one's is behind millions */
+    close(attacker);
+    close(victim);
+    rig_stop(&rig);
+}
+
+TEST(remote_session, a_stranger_that_hangs_up_is_no_member_for_a_moment)
+{
+    struct rig rig;
+    libpool_remote_options options = {
+        .size = sizeof options, .flags = LIBPOOL_REMOTE_NO_THREAD, .sessions = 1};
+    unsigned char bytes[200];
+    rig_start(&rig, 1, &options);
+    int stranger = rig_connect(&rig), client = rig_connect(&rig);
+    CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), 0);
+    CU_ASSERT_EQUAL(rig_stats(&rig).sessions_open, 2);
+    size_t n = put_hello(bytes, 0);
+    close(stranger); /* the server hears of both in one turn, of this one first */
+    CU_ASSERT_EQUAL(send(client, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+    CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), 0);
+    libpool_remote_stats stats = rig_stats(&rig);
+    CU_ASSERT_EQUAL(stats.sessions_ended[LIBPOOL_REMOTE_LEFT], 1);
+    CU_ASSERT_EQUAL(stats.sessions_ended[LIBPOOL_REMOTE_REFUSED], 0);
+    CU_ASSERT_EQUAL(stats.sessions_open, 1);
+    close(client);
+    rig_stop(&rig);
+}
+
 /* ---- slow ones ------------------------------------------------------------------------------ */
 
 TEST(remote_session, who_does_not_say_who_it_is_is_sent_away)

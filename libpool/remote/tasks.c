@@ -11,7 +11,9 @@
 
 #include "server.h"
 
-#define RETRY_MS 5 /* a pool that is full of others' tasks does not tell when it has room */
+/* A pool that is full of others' tasks does not tell when it has room, and counts each try. */
+#define RETRY_MS 5
+#define RETRY_MAX_MS 200
 
 /* ---- the box ------------------------------------------------------------------------------ */
 
@@ -223,6 +225,7 @@ void lpr_task_end_waiting(struct lpr_task *task, libpool_cause cause, int code, 
 void lpr_task_cancel(struct lpr_task *task, bool closing)
 {
     task->closing |= closing;
+    task->cancelled = true;
     if (task->place == LPR_WAITING && closing)
         lpr_task_end_waiting(task, LIBPOOL_SHUTDOWN, 0, "shutdown: the server was closed");
     else if (task->place == LPR_WAITING)
@@ -364,18 +367,27 @@ static bool hand_over_one(libpool_remote_server *server, struct lpr_session *ses
     return true;
 }
 
+static void try_later(libpool_remote_server *server)
+{
+    uint32_t retry_ms = server->retry_ms ? 2 * server->retry_ms : RETRY_MS;
+    server->retry_ms = retry_ms < RETRY_MAX_MS ? retry_ms : RETRY_MAX_MS;
+    server->retry_ns = lpr_now_ns() + server->retry_ms * LPR_MS;
+    lpr_server_at(server, server->retry_ns);
+}
+
 void lpr_tasks_hand_over(libpool_remote_server *server)
 {
     if (server->retry_ns)
         return;
     while (server->in_pool < server->window && !lpr_link_is_alone(&server->ready)) {
         struct lpr_session *session = LPR_OF(server->ready.next, struct lpr_session, ready);
-        lpr_link_append(&server->ready, &session->ready); /* whose turn comes again last */
         if (!hand_over_one(server, session)) {
-            server->retry_ns = lpr_now_ns() + RETRY_MS * LPR_MS;
-            lpr_server_at(server, server->retry_ns);
+            try_later(server);
             return;
         }
+        server->retry_ms = 0;
+        if (!lpr_link_is_alone(&session->ready))
+            lpr_link_append(&server->ready, &session->ready); /* whose turn comes again last */
     }
 }
 

@@ -141,7 +141,11 @@ TEST(remote_tasks, a_pool_that_is_full_of_others_tasks_is_waited_for)
     libpool_remote_future *futures[3];
     for (int i = 0; i < 3; i++)
         futures[i] = rig_submit(remote, "count", NULL, 0);
-    CU_ASSERT_EQUAL(libpool_remote_wait(futures[0], 30), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(libpool_remote_wait(futures[0], 500), -ETIMEDOUT);
+    libpool_stats pool = {.size = sizeof pool};
+    CU_ASSERT_EQUAL(libpool_stats_read(rig.pool, &pool), 0);
+    CU_ASSERT_TRUE(pool.tasks_rejected >= 2);
+    CU_ASSERT_TRUE(pool.tasks_rejected <= 10); /* more and more seldom */
     CU_ASSERT_EQUAL(rig_stats(&rig).tasks_waiting, 3);
     rig_open_gate(2);
     CU_ASSERT_EQUAL(libpool_remote_wait(futures[0], 2000), 0); /* nothing else wakes the server */

@@ -170,10 +170,8 @@ int lpr_get_submit(const unsigned char *body, size_t size, struct lpr_submit *su
     return 0;
 }
 
-static bool is_sane_result(const libpool_result *result, uint32_t cause, uint32_t certainty,
-                           uint32_t retried_cause)
+static bool is_sane_result(uint32_t cause, uint32_t certainty, uint32_t retried_cause)
 {
-    (void)result;
     return cause > LIBPOOL_PENDING && cause < LIBPOOL_CAUSES_MAX && certainty <= LIBPOOL_HAS_RUN &&
            retried_cause < LIBPOOL_CAUSES_MAX;
 }
@@ -205,7 +203,7 @@ int lpr_get_result(const unsigned char *body, size_t size, libpool_result *resul
     get_numbers(&at, result);
     uint32_t retried_cause = get32(&at), text_size = get32(&at), tail_size = get32(&at);
     size_t rest = size - LPR_RESULT_SIZE;
-    if (!is_sane_result(result, cause, certainty, retried_cause) || text_size >= LPR_TEXT_MAX ||
+    if (!is_sane_result(cause, certainty, retried_cause) || text_size >= LPR_TEXT_MAX ||
         tail_size > LPR_TAIL_MAX || (size_t)text_size + tail_size > rest)
         return -EPROTO;
     result->cause = (libpool_cause)cause;
