@@ -205,33 +205,25 @@ struct lp_part *lp_subs_room(const struct lp_subs *subs, size_t size)
 
 /* ---- into the core ---------------------------------------------------------------------------- */
 
-/* Only what may come from a worker: no pointer, and nothing that is a number in the application. */
+/* As it was said, but for what may not come from a worker: pointers, files, flags. */
 static libpool_task make_task(const struct lp_subs *subs, const struct lp_sub *sub)
 {
-    libpool_task said;
-    memcpy(&said, sub->part->data, sizeof said);
-    const char *name = (const char *)sub->part->data + sizeof said;
-    libpool_task task = {.size = sizeof task,
-                         .input = name + sub->name_size,
-                         .input_size = sub->part->size - sizeof said - sub->name_size,
-                         .flags = LIBPOOL_BORROW,
-                         .priority = said.priority ? said.priority : subs->priority,
-                         .run_timeout_ms = said.run_timeout_ms,
-                         .queue_timeout_ms = said.queue_timeout_ms,
-                         .grace_ms = said.grace_ms,
-                         .soft_signal = said.soft_signal,
-                         .heartbeat_timeout_ms = said.heartbeat_timeout_ms,
-                         .group = said.group,
-                         .retries = said.retries,
-                         .retry_causes = said.retry_causes,
-                         .retry_min_ms = said.retry_min_ms,
-                         .retry_max_ms = said.retry_max_ms,
-                         .kind = said.kind};
+    libpool_task task;
+    memcpy(&task, sub->part->data, sizeof task);
+    const char *name = (const char *)sub->part->data + sizeof task;
+    task.size = sizeof task;
+    task.input = name + sub->name_size;
+    task.input_size = sub->part->size - sizeof task - sub->name_size;
+    task.flags = LIBPOOL_BORROW;
+    task.input_fd = 0;
+    task.priority = task.priority ? task.priority : subs->priority;
+    task.started = task.done = NULL;
+    task.callback_arg = NULL;
+    task.object = task.symbol = NULL;
     if (sub->name_size) {
+        task.function = NULL;
         task.object = name;
         task.symbol = name + strlen(name) + 1;
-    } else {
-        task.function = said.function;
     }
     return task;
 }

@@ -458,6 +458,35 @@ TEST(subs, the_caller_is_told_how_each_ended)
     close_drained(pool);
 }
 
+static int eat_and_hang(libpool_worker *worker, const void *input, size_t size)
+{
+    volatile unsigned char *bytes = malloc(256 * MIB);
+    if (!bytes)
+        return -ENOMEM;
+    for (size_t i = 0; i < 256 * MIB; i += 4096)
+        bytes[i] = 1;
+    return hang(worker, input, size);
+}
+
+static int eat_in_another(libpool_worker *worker, const void *input, size_t size)
+{
+    libpool_task task = task_of(eat_and_hang, NULL, 0);
+    const libpool_result *result;
+    (void)input, (void)size;
+    task.memory_limit_bytes = 64 * MIB;
+    task.run_timeout_ms = DEADLINE_MS / 2;
+    int error = libpool_worker_call(worker, &task, 1, -1, &result);
+    return error ? error : (int)result->cause;
+}
+
+TEST(subs, a_memory_limit_of_their_own_is_kept)
+{
+    libpool *pool = open_pool(1, 1);
+    const libpool_task task = task_of(eat_in_another, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), LIBPOOL_MEMORY);
+    close_drained(pool);
+}
+
 /* The caller and what it waits for run, and one more of those is pending. */
 static libpool_future *begin_to_hang(libpool *pool)
 {
