@@ -243,10 +243,30 @@ static int check(libpool *pool, const struct lp_subs *subs)
     return error ? error : lp_pool_has_room(&pool->core, subs->count, bytes);
 }
 
+/* What may fail, before the first is taken. */
+static int make_futures(libpool *pool, struct lp_subs *subs)
+{
+    for (uint32_t i = 0; i < subs->count; i++) {
+        libpool_task task = make_task(subs, &subs->subs[i]);
+        subs->subs[i].future = lp_future_new(pool, &task, NULL);
+        if (!subs->subs[i].future)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static void discard_futures(struct lp_subs *subs, uint32_t from)
+{
+    for (uint32_t i = from; i < subs->count && subs->subs[i].future; i++) {
+        lp_future_discard(subs->subs[i].future);
+        subs->subs[i].future = NULL;
+    }
+}
+
 static int add(libpool *pool, struct lp_sub *sub)
 {
     libpool_task task = make_task(sub->subs, sub);
-    int error = lp_submit_inside(pool, &task, lp_supervisor_now(), &sub->future);
+    int error = lp_submit_inside(pool, &task, lp_supervisor_now(), sub->future);
     if (error)
         return error;
     sub->future->sub = sub;
@@ -255,23 +275,23 @@ static int add(libpool *pool, struct lp_sub *sub)
     return 0;
 }
 
-static void settle_core(libpool *pool)
-{
-    lp_pool_settle(&pool->core, lp_supervisor_now());
-    lp_supervisor_perform(pool);
-}
-
 static void take(libpool *pool, struct lp_subs *subs)
 {
+    uint32_t added = 0;
     int error = check(pool, subs);
-    for (uint32_t i = 0; i < subs->count && !error; i++) {
-        error = add(pool, &subs->subs[i]);
-        if ((i + 1) % LP_ADDS_PER_BATCH == 0)
-            settle_core(pool);
+    if (!error)
+        error = make_futures(pool, subs);
+    while (added < subs->count && !error) {
+        error = add(pool, &subs->subs[added]);
+        added += !error;
+        if (added % LP_ADDS_PER_BATCH == 0)
+            lp_supervisor_perform(pool); /* what was noted of them: none is begun before all are there */
     }
-    settle_core(pool);
+    discard_futures(subs, added);
+    lp_pool_settle(&pool->core, lp_supervisor_now());
+    lp_supervisor_perform(pool);
     if (error == -EAGAIN || error == -ESHUTDOWN || error == -EKEYREJECTED)
-        lp_pool_reject(&pool->core, subs->count);
+        lp_pool_reject(&pool->core, subs->count - added);
     if (error)
         lp_subs_end(subs, error);
 }

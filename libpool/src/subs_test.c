@@ -425,6 +425,53 @@ TEST(subs, a_backlog_without_room_is_told)
     close_drained(full);
 }
 
+/* Fails for the 91st name of this size. */
+static _Atomic int names_taken;
+
+static void *take_but_one(void *context, size_t size)
+{
+    (void)context;
+    return size == sizeof "libm.so.6" + sizeof "cbrt" && ++names_taken == 91 ? NULL : malloc(size);
+}
+
+static void give(void *context, void *pointer, size_t size)
+{
+    (void)context, (void)size;
+    free(pointer);
+}
+
+static int call_hundred_named(libpool_worker *worker, const void *input, size_t size)
+{
+    libpool_task tasks[100];
+    (void)input, (void)size;
+    for (int i = 0; i < 100; i++) {
+        tasks[i] = task_of(NULL, NULL, 0);
+        tasks[i].object = "libm.so.6";
+        tasks[i].symbol = "cbrt";
+    }
+    return libpool_worker_call(worker, tasks, 100, -1, NULL);
+}
+
+TEST(subs, none_is_taken_when_there_is_no_memory_for_one)
+{
+    const libpool_allocator allocator = {NULL, take_but_one, give};
+    const libpool_options options = {.size = sizeof options,
+                                     .max_workers = 2,
+                                     .waiting_workers = 1,
+                                     .flags = LIBPOOL_NO_CGROUP,
+                                     .allocator = &allocator};
+    libpool *pool;
+    names_taken = 0;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    const libpool_task task = task_of(call_hundred_named, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), -ENOMEM);
+    CU_ASSERT_EQUAL(names_taken, 91);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_received, 1);
+    const libpool_task once = task_of(call_once, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &once, LIBPOOL_COMPLETED), 0);
+    close_drained(pool);
+}
+
 /* ---- what goes wrong ------------------------------------------------------------------------ */
 
 static int call_bad_ones(libpool_worker *worker, const void *input, size_t size)
