@@ -168,8 +168,6 @@ static bool keep(struct lp_subs *subs, const struct lp_message *message, struct 
     subs->bytes_left -= message->size - sizeof(libpool_task);
     if (subs->received == subs->count)
         make_due(subs);
-    if (!part)
-        lp_subs_end(subs, -ENOMEM);
     return !part || is_name((const char *)part->data + sizeof(libpool_task), sub->name_size);
 }
 
@@ -228,12 +226,14 @@ static libpool_task make_task(const struct lp_subs *subs, const struct lp_sub *s
     return task;
 }
 
-/* All can be taken, or none is. */
+/* All can be taken, or none is. There may have been no memory for one that came. */
 static int check(libpool *pool, const struct lp_subs *subs)
 {
     uint64_t bytes = 0, now_ns = lp_supervisor_now();
     int error = 0;
     for (uint32_t i = 0; i < subs->count && !error; i++) {
+        if (!subs->subs[i].part)
+            return -ENOMEM;
         libpool_task task = make_task(subs, &subs->subs[i]);
         error = lp_submit_check(pool, &task);
         if (!error && task.kind && lp_quarantine_holds(&pool->core.quarantine, task.kind, now_ns))
@@ -292,8 +292,10 @@ static void take(libpool *pool, struct lp_subs *subs)
     lp_supervisor_perform(pool);
     if (error == -EAGAIN || error == -ESHUTDOWN || error == -EKEYREJECTED)
         lp_pool_reject(&pool->core, subs->count - added);
-    if (error)
+    if (error) {
+        subs->code = error; /* whatever it was to be told: there are no results */
         lp_subs_end(subs, error);
+    }
 }
 
 /* Who has a grace is only asked, and goes on without anybody who waits. */
@@ -397,7 +399,7 @@ static void settle_orphaned(libpool *pool, struct lp_subs *subs)
 static void settle(libpool *pool, struct lp_subs *subs)
 {
     bool complete = subs->received == subs->count;
-    if (complete && !subs->over && !subs->taken) {
+    if (complete && !subs->orphaned && !subs->taken) { /* also if it is over: each has its result */
         subs->taken = true;
         take(pool, subs);
     }

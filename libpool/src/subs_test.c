@@ -635,9 +635,39 @@ TEST(subs, what_is_left_when_time_is_up_is_cancelled)
     close_drained(pool);
 }
 
+/* None of these is time enough: each has a result all the same. */
+static int wait_not_at_all(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task tasks[] = {task_of(hang, NULL, 0), task_of(hang, NULL, 0)};
+    (void)input, (void)size;
+    for (int i = 0; i < 20; i++) {
+        const libpool_result *results[2];
+        int error = libpool_worker_call(worker, tasks, 2, 0, results);
+        if (error != -ETIMEDOUT || !results[0] || results[0]->cause != LIBPOOL_CANCELLED ||
+            !results[1] || results[1]->cause != LIBPOOL_CANCELLED)
+            return error ? error : -EBADMSG;
+    }
+    return 0;
+}
+
+TEST(subs, without_any_time_all_are_cancelled_and_have_results)
+{
+    libpool *pool = open_pool(2, 1);
+    const libpool_task task = task_of(wait_not_at_all, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_COMPLETED), 0);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_ended[LIBPOOL_CANCELLED], 40);
+    close_drained(pool);
+}
+
 static int reply_code_of_call(libpool_worker *worker, const void *input, size_t size)
 {
-    int code = hang_in_others(worker, input, size);
+    const libpool_task tasks[] = {task_of(hang, NULL, 0), task_of(hang, NULL, 0)};
+    const libpool_result *results[2];
+    (void)input, (void)size;
+    int code = libpool_worker_call(worker, tasks, 2, -1, results);
+    for (int i = 0; i < 2; i++)
+        if (!results[i] || results[i]->cause != LIBPOOL_CANCELLED)
+            code = -EBADMSG;
     return libpool_reply(worker, &code, sizeof code);
 }
 
@@ -793,6 +823,69 @@ static void say(libpool_worker *worker, struct lp_message message)
     if (message.size)
         lp_worker_send_bytes(worker, bytes, message.size, true);
     lp_worker_ring(worker);
+}
+
+static void say_task(libpool_worker *worker, const libpool_task *task)
+{
+    const struct lp_message message = {.kind = LP_MESSAGE_SUBTASK,
+                                       .task_id = libpool_worker_task_id(worker),
+                                       .call = 1,
+                                       .size = sizeof *task + task->input_size};
+    lp_worker_send(worker, &message);
+    lp_worker_send_bytes(worker, task, sizeof *task, !task->input_size);
+    lp_worker_send_bytes(worker, task->input, task->input_size, true);
+    lp_worker_ring(worker);
+}
+
+/* The next result of a call that was said; the code that it ends with: 1. */
+static int hear_result(libpool_worker *worker, libpool_result *result)
+{
+    struct lp_message message;
+    char data;
+    (void)lp_worker_receive(worker, &message, -1);
+    if (message.kind == LP_MESSAGE_CALLED)
+        return message.code ? message.code : 1;
+    uint64_t rest = message.size - sizeof *result;
+    if (message.kind != LP_MESSAGE_SUBRESULT || rest > 1)
+        return -EBADMSG;
+    lp_worker_receive_bytes(worker, result, sizeof *result, !rest);
+    lp_worker_receive_bytes(worker, &data, rest, true);
+    return 0;
+}
+
+static void say_call(libpool_worker *worker, uint32_t count)
+{
+    struct lp_message go;
+    say(worker, (struct lp_message){
+                    .kind = LP_MESSAGE_CALL, .call = 1, .count = count, .bytes = count});
+    (void)lp_worker_receive(worker, &go, -1);
+}
+
+/* It hangs up before they have come. */
+static int hang_up_early(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task task = task_of(hang, NULL, 0);
+    libpool_result results[2], none;
+    (void)input, (void)size;
+    say_call(worker, 2);
+    say_task(worker, &task);
+    say(worker, (struct lp_message){.kind = LP_MESSAGE_HANG_UP, .call = 1});
+    say_task(worker, &task);
+    for (int i = 0; i < 2; i++) {
+        int error = hear_result(worker, &results[i]);
+        if (error || results[i].cause != LIBPOOL_CANCELLED)
+            return error ? error : -EBADMSG;
+    }
+    return hear_result(worker, &none);
+}
+
+TEST(subs, who_hangs_up_before_they_have_come_has_their_results)
+{
+    libpool *pool = open_pool(2, 1);
+    const libpool_task task = task_of(hang_up_early, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_ended[LIBPOOL_CANCELLED], 2);
+    close_drained(pool);
 }
 
 /* Its call is admitted; then it says what it may not. */
