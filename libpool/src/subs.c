@@ -308,12 +308,18 @@ static void cancel_open(libpool *pool, struct lp_subs *subs)
 
 /* ---- results ---------------------------------------------------------------------------------- */
 
+/* The addresses are the application's, and no worker's business. */
 static int64_t write_result(struct lp_line *line, const libpool_result *result, size_t sent)
 {
     size_t fixed = sizeof *result;
-    if (sent < fixed)
-        return lp_channel_write(&line->channel, (const char *)result + sent, fixed - sent,
+    if (sent < fixed) {
+        libpool_result told = *result;
+        told.data = told.tail = NULL;
+        told.tail_size = 0;
+        told.trace = NULL;
+        return lp_channel_write(&line->channel, (const char *)&told + sent, fixed - sent,
                                 result->data_size == 0);
+    }
     sent -= fixed;
     return lp_channel_write(&line->channel, (const char *)result->data + sent,
                             result->data_size - sent, true);

@@ -888,6 +888,30 @@ TEST(subs, who_hangs_up_before_they_have_come_has_their_results)
     close_drained(pool);
 }
 
+/* What is written of a result, as it comes. */
+static int look_for_addresses(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task task = task_of(echo, "x", 1);
+    libpool_result result, none;
+    (void)input, (void)size;
+    say_call(worker, 1);
+    say_task(worker, &task);
+    int error = hear_result(worker, &result);
+    if (error || result.cause != LIBPOOL_COMPLETED || result.data_size != 1)
+        return error ? error : -EBADMSG;
+    if (result.data || result.tail || result.trace)
+        return -EFAULT;
+    return hear_result(worker, &none);
+}
+
+TEST(subs, no_address_of_the_application_is_told)
+{
+    libpool *pool = open_pool(1, 1);
+    const libpool_task task = task_of(look_for_addresses, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), 1);
+    close_drained(pool);
+}
+
 /* Its call is admitted; then it says what it may not. */
 static int talk_nonsense(libpool_worker *worker, const void *input, size_t size)
 {
