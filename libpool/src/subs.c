@@ -136,6 +136,8 @@ static bool begin(libpool *pool, uint32_t slot, const struct lp_message *message
     lp_supervisor_recall(pool, slot);
     if (worker->state != LP_WORKER_BUSY)
         return true; /* it was found to have written nonsense */
+    if (line->sending)
+        return false; /* it had claimed nothing: what it says it runs is being sent again */
     int error = admit(pool, slot, message);
     struct lp_event event = {.kind = error ? LP_EVENT_TICK : LP_EVENT_WAITS,
                              .slot = slot,
