@@ -287,7 +287,8 @@ static void take(libpool *pool, struct lp_subs *subs)
         error = add(pool, &subs->subs[added]);
         added += !error;
         if (added % LP_ADDS_PER_BATCH == 0)
-            lp_supervisor_perform(pool); /* what was noted of them: none is begun before all are there */
+            lp_supervisor_perform(
+                pool); /* what was noted of them: none is begun before all are there */
     }
     discard_futures(subs, added);
     lp_pool_settle(&pool->core, lp_supervisor_now());

@@ -856,8 +856,8 @@ static int hear_result(libpool_worker *worker, libpool_result *result)
 static void say_call(libpool_worker *worker, uint32_t count)
 {
     struct lp_message go;
-    say(worker, (struct lp_message){
-                    .kind = LP_MESSAGE_CALL, .call = 1, .count = count, .bytes = count});
+    say(worker,
+        (struct lp_message){.kind = LP_MESSAGE_CALL, .call = 1, .count = count, .bytes = count});
     (void)lp_worker_receive(worker, &go, -1);
 }
 
