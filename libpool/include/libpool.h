@@ -1054,7 +1054,7 @@ int libpool_emit(libpool_worker *worker, const void *data, size_t size);
  * cancelled. Elements are as in libpool_submit_many; priority 0 is the caller's own; no callbacks, no
  * LIBPOOL_FILE; a function by its address is one that the zygote had. results (NULL, or n places) are
  * valid until the next call or the task's end, without tail and trace. NULL: it was cancelled, has a
- * grace, and goes on.
+ * grace, and goes on; or none was taken, or there was no memory for it.
  *
  * While it waits its worker does not count against max_workers: another is started, and what was sent
  * ahead to it goes to others. At most options.waiting_workers wait at once and the next is refused, so
@@ -1062,13 +1062,15 @@ int libpool_emit(libpool_worker *worker, const void *data, size_t size);
  * the work by itself than try again. When a wait ends nobody makes room first: for a moment up to
  * waiting_workers more run than max_workers; such surplus workers stay for the next call, and leave as
  * idle ones do. The run timeout goes on, the heartbeat is not missed. A shutdown that drains lets tasks
- * call. Only from the thread that runs the task.
+ * call. Until a set is taken it is no part of the backlog: for each that waits backlog_bytes more may be
+ * held. timeout_ms counts from the call, but what is sent waits first behind parts that nobody takes
+ * (libpool_emit), however long. Only from the thread that runs the task.
  *
  * 0: all have ended, as their results say. -ETIMEDOUT, -ECANCELED (this task was asked to end): those that
- * had not were cancelled, and all have their results. Else none was taken: -EDEADLK (as many wait as may),
- * -EAGAIN (no room for all in the backlog; that is not waited for), -ESHUTDOWN, -EKEYREJECTED, -E2BIG (n,
- * or more than the backlog ever takes), -ENAMETOOLONG, -ENOMEM (or: for a result, which is NULL), -EINVAL
- * (also: outside a task), -ECHILD in a process that the task has forked.
+ * had not were cancelled, also before any could begin, and say so. Else none was taken: -EDEADLK (as many
+ * wait as may), -EAGAIN (no room for all in the backlog; that is not waited for), -ESHUTDOWN,
+ * -EKEYREJECTED, -E2BIG (n, or more than the backlog ever takes), -ENAMETOOLONG, -ENOMEM (or: for a
+ * result, which is NULL), -EINVAL (also: outside a task), -ECHILD in a process that the task has forked.
  */
 int libpool_worker_call(libpool_worker *worker, const libpool_task *tasks, size_t n, int timeout_ms,
                         const libpool_result **results);

@@ -272,21 +272,23 @@ static int add(libpool *pool, const struct lp_task_spec *spec, uint64_t now_ns,
     return 0;
 }
 
-static int add_one(libpool *pool, const libpool_task *task, bool inside, uint64_t now_ns,
-                   libpool_future **out)
+static int add_one(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
 {
     libpool_future *future = lp_future_new(pool, task, NULL);
     if (!future)
         return -ENOMEM;
     struct lp_retry_rule rule;
     struct lp_task_spec spec = make_spec(task, future, &rule);
-    spec.inside = inside;
     return settle_share(future, add(pool, &spec, now_ns, future), out);
 }
 
-int lp_submit_inside(libpool *pool, const libpool_task *task, uint64_t now_ns, libpool_future **out)
+int lp_submit_inside(libpool *pool, const libpool_task *task, uint64_t now_ns,
+                     libpool_future *future)
 {
-    return add_one(pool, task, true, now_ns, out);
+    struct lp_retry_rule rule;
+    struct lp_task_spec spec = make_spec(task, future, &rule);
+    spec.inside = true;
+    return add(pool, &spec, now_ns, future);
 }
 
 /* ---- the doors ------------------------------------------------------------------------------ */
@@ -382,7 +384,7 @@ static int add_batch(struct many *many)
         if (!error)
             error = check_task(pool, &task);
         if (!error)
-            error = add_one(pool, &task, false, now_ns, next_out(many));
+            error = add_one(pool, &task, now_ns, next_out(many));
         many->done += error == 0;
     }
     if (pool->core.unsettled) { /* else all were sent */

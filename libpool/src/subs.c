@@ -136,6 +136,8 @@ static bool begin(libpool *pool, uint32_t slot, const struct lp_message *message
     lp_supervisor_recall(pool, slot);
     if (worker->state != LP_WORKER_BUSY)
         return true; /* it was found to have written nonsense */
+    if (line->sending)
+        return false; /* it had claimed nothing: what it says it runs is being sent again */
     int error = admit(pool, slot, message);
     struct lp_event event = {.kind = error ? LP_EVENT_TICK : LP_EVENT_WAITS,
                              .slot = slot,
@@ -168,8 +170,6 @@ static bool keep(struct lp_subs *subs, const struct lp_message *message, struct 
     subs->bytes_left -= message->size - sizeof(libpool_task);
     if (subs->received == subs->count)
         make_due(subs);
-    if (!part)
-        lp_subs_end(subs, -ENOMEM);
     return !part || is_name((const char *)part->data + sizeof(libpool_task), sub->name_size);
 }
 
@@ -205,43 +205,37 @@ struct lp_part *lp_subs_room(const struct lp_subs *subs, size_t size)
 
 /* ---- into the core ---------------------------------------------------------------------------- */
 
-/* Only what may come from a worker: no pointer, and nothing that is a number in the application. */
+/* As it was said, but for what may not come from a worker: pointers, files, flags. */
 static libpool_task make_task(const struct lp_subs *subs, const struct lp_sub *sub)
 {
-    libpool_task said;
-    memcpy(&said, sub->part->data, sizeof said);
-    const char *name = (const char *)sub->part->data + sizeof said;
-    libpool_task task = {.size = sizeof task,
-                         .input = name + sub->name_size,
-                         .input_size = sub->part->size - sizeof said - sub->name_size,
-                         .flags = LIBPOOL_BORROW,
-                         .priority = said.priority ? said.priority : subs->priority,
-                         .run_timeout_ms = said.run_timeout_ms,
-                         .queue_timeout_ms = said.queue_timeout_ms,
-                         .grace_ms = said.grace_ms,
-                         .soft_signal = said.soft_signal,
-                         .heartbeat_timeout_ms = said.heartbeat_timeout_ms,
-                         .group = said.group,
-                         .retries = said.retries,
-                         .retry_causes = said.retry_causes,
-                         .retry_min_ms = said.retry_min_ms,
-                         .retry_max_ms = said.retry_max_ms,
-                         .kind = said.kind};
+    libpool_task task;
+    memcpy(&task, sub->part->data, sizeof task);
+    const char *name = (const char *)sub->part->data + sizeof task;
+    task.size = sizeof task;
+    task.input = name + sub->name_size;
+    task.input_size = sub->part->size - sizeof task - sub->name_size;
+    task.flags = LIBPOOL_BORROW | LIBPOOL_DROP_PARTS;
+    task.input_fd = 0;
+    task.priority = task.priority ? task.priority : subs->priority;
+    task.started = task.done = NULL;
+    task.callback_arg = NULL;
+    task.object = task.symbol = NULL;
     if (sub->name_size) {
+        task.function = NULL;
         task.object = name;
         task.symbol = name + strlen(name) + 1;
-    } else {
-        task.function = said.function;
     }
     return task;
 }
 
-/* All can be taken, or none is. */
+/* All can be taken, or none is. There may have been no memory for one that came. */
 static int check(libpool *pool, const struct lp_subs *subs)
 {
     uint64_t bytes = 0, now_ns = lp_supervisor_now();
     int error = 0;
     for (uint32_t i = 0; i < subs->count && !error; i++) {
+        if (!subs->subs[i].part)
+            return -ENOMEM;
         libpool_task task = make_task(subs, &subs->subs[i]);
         error = lp_submit_check(pool, &task);
         if (!error && task.kind && lp_quarantine_holds(&pool->core.quarantine, task.kind, now_ns))
@@ -251,11 +245,30 @@ static int check(libpool *pool, const struct lp_subs *subs)
     return error ? error : lp_pool_has_room(&pool->core, subs->count, bytes);
 }
 
+/* What may fail, before the first is taken. */
+static int make_futures(libpool *pool, struct lp_subs *subs)
+{
+    for (uint32_t i = 0; i < subs->count; i++) {
+        libpool_task task = make_task(subs, &subs->subs[i]);
+        subs->subs[i].future = lp_future_new(pool, &task, NULL);
+        if (!subs->subs[i].future)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static void discard_futures(struct lp_subs *subs, uint32_t from)
+{
+    for (uint32_t i = from; i < subs->count && subs->subs[i].future; i++) {
+        lp_future_discard(subs->subs[i].future);
+        subs->subs[i].future = NULL;
+    }
+}
+
 static int add(libpool *pool, struct lp_sub *sub)
 {
     libpool_task task = make_task(sub->subs, sub);
-    task.flags |= LIBPOOL_DROP_PARTS;
-    int error = lp_submit_inside(pool, &task, lp_supervisor_now(), &sub->future);
+    int error = lp_submit_inside(pool, &task, lp_supervisor_now(), sub->future);
     if (error)
         return error;
     sub->future->sub = sub;
@@ -264,25 +277,27 @@ static int add(libpool *pool, struct lp_sub *sub)
     return 0;
 }
 
-static void settle_core(libpool *pool)
-{
-    lp_pool_settle(&pool->core, lp_supervisor_now());
-    lp_supervisor_perform(pool);
-}
-
 static void take(libpool *pool, struct lp_subs *subs)
 {
+    uint32_t added = 0;
     int error = check(pool, subs);
-    for (uint32_t i = 0; i < subs->count && !error; i++) {
-        error = add(pool, &subs->subs[i]);
-        if ((i + 1) % LP_ADDS_PER_BATCH == 0)
-            settle_core(pool);
+    if (!error)
+        error = make_futures(pool, subs);
+    while (added < subs->count && !error) {
+        error = add(pool, &subs->subs[added]);
+        added += !error;
+        if (added % LP_ADDS_PER_BATCH == 0)
+            lp_supervisor_perform(pool); /* what was noted of them */
     }
-    settle_core(pool);
+    discard_futures(subs, added);
+    lp_pool_settle(&pool->core, lp_supervisor_now());
+    lp_supervisor_perform(pool);
     if (error == -EAGAIN || error == -ESHUTDOWN || error == -EKEYREJECTED)
-        lp_pool_reject(&pool->core, subs->count);
-    if (error)
+        lp_pool_reject(&pool->core, subs->count - added);
+    if (error) {
+        subs->code = error; /* whatever it was to be told: there are no results */
         lp_subs_end(subs, error);
+    }
 }
 
 /* Who has a grace is only asked, and goes on without anybody who waits. */
@@ -295,12 +310,18 @@ static void cancel_open(libpool *pool, struct lp_subs *subs)
 
 /* ---- results ---------------------------------------------------------------------------------- */
 
+/* The addresses are the application's, and no worker's business. */
 static int64_t write_result(struct lp_line *line, const libpool_result *result, size_t sent)
 {
     size_t fixed = sizeof *result;
-    if (sent < fixed)
-        return lp_channel_write(&line->channel, (const char *)result + sent, fixed - sent,
+    if (sent < fixed) {
+        libpool_result told = *result;
+        told.data = told.tail = NULL;
+        told.tail_size = 0;
+        told.trace = NULL;
+        return lp_channel_write(&line->channel, (const char *)&told + sent, fixed - sent,
                                 result->data_size == 0);
+    }
     sent -= fixed;
     return lp_channel_write(&line->channel, (const char *)result->data + sent,
                             result->data_size - sent, true);
@@ -386,7 +407,7 @@ static void settle_orphaned(libpool *pool, struct lp_subs *subs)
 static void settle(libpool *pool, struct lp_subs *subs)
 {
     bool complete = subs->received == subs->count;
-    if (complete && !subs->over && !subs->taken) {
+    if (complete && !subs->orphaned && !subs->taken) { /* also if it is over: each has its result */
         subs->taken = true;
         take(pool, subs);
     }

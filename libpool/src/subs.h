@@ -15,6 +15,8 @@
  * it has none and the last has ended. All from the worker is untrusted: what does not fit the announced
  * count and bytes costs it, and nothing is taken from it before it may wait. All under the pool's lock.
  *
+ * A set of LIBPOOL_CALL_TASKS at most is taken, and cancelled, under one hold of the lock.
+ *
  * What is to be done about a set may follow from anything that is performed, so it is put into a list, and
  * done when that has been (lp_subs_settle).
  */

@@ -425,6 +425,53 @@ TEST(subs, a_backlog_without_room_is_told)
     close_drained(full);
 }
 
+/* Fails for the 91st name of this size. */
+static _Atomic int names_taken;
+
+static void *take_but_one(void *context, size_t size)
+{
+    (void)context;
+    return size == sizeof "libm.so.6" + sizeof "cbrt" && ++names_taken == 91 ? NULL : malloc(size);
+}
+
+static void give(void *context, void *pointer, size_t size)
+{
+    (void)context, (void)size;
+    free(pointer);
+}
+
+static int call_hundred_named(libpool_worker *worker, const void *input, size_t size)
+{
+    libpool_task tasks[100];
+    (void)input, (void)size;
+    for (int i = 0; i < 100; i++) {
+        tasks[i] = task_of(NULL, NULL, 0);
+        tasks[i].object = "libm.so.6";
+        tasks[i].symbol = "cbrt";
+    }
+    return libpool_worker_call(worker, tasks, 100, -1, NULL);
+}
+
+TEST(subs, none_is_taken_when_there_is_no_memory_for_one)
+{
+    const libpool_allocator allocator = {NULL, take_but_one, give};
+    const libpool_options options = {.size = sizeof options,
+                                     .max_workers = 2,
+                                     .waiting_workers = 1,
+                                     .flags = LIBPOOL_NO_CGROUP,
+                                     .allocator = &allocator};
+    libpool *pool;
+    names_taken = 0;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    const libpool_task task = task_of(call_hundred_named, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), -ENOMEM);
+    CU_ASSERT_EQUAL(names_taken, 91);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_received, 1);
+    const libpool_task once = task_of(call_once, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &once, LIBPOOL_COMPLETED), 0);
+    close_drained(pool);
+}
+
 /* ---- what goes wrong ------------------------------------------------------------------------ */
 
 static int call_bad_ones(libpool_worker *worker, const void *input, size_t size)
@@ -455,6 +502,35 @@ TEST(subs, the_caller_is_told_how_each_ended)
     CU_ASSERT_EQUAL_FATAL(result->data_size, sizeof causes);
     CU_ASSERT_EQUAL(memcmp(result->data, causes, sizeof causes), 0);
     libpool_future_free(future);
+    close_drained(pool);
+}
+
+static int eat_and_hang(libpool_worker *worker, const void *input, size_t size)
+{
+    volatile unsigned char *bytes = malloc(256 * MIB);
+    if (!bytes)
+        return -ENOMEM;
+    for (size_t i = 0; i < 256 * MIB; i += 4096)
+        bytes[i] = 1;
+    return hang(worker, input, size);
+}
+
+static int eat_in_another(libpool_worker *worker, const void *input, size_t size)
+{
+    libpool_task task = task_of(eat_and_hang, NULL, 0);
+    const libpool_result *result;
+    (void)input, (void)size;
+    task.memory_limit_bytes = 64 * MIB;
+    task.run_timeout_ms = DEADLINE_MS / 2;
+    int error = libpool_worker_call(worker, &task, 1, -1, &result);
+    return error ? error : (int)result->cause;
+}
+
+TEST(subs, a_memory_limit_of_their_own_is_kept)
+{
+    libpool *pool = open_pool(1, 1);
+    const libpool_task task = task_of(eat_in_another, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), LIBPOOL_MEMORY);
     close_drained(pool);
 }
 
@@ -559,9 +635,39 @@ TEST(subs, what_is_left_when_time_is_up_is_cancelled)
     close_drained(pool);
 }
 
+/* None of these is time enough: each has a result all the same. */
+static int wait_not_at_all(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task tasks[] = {task_of(hang, NULL, 0), task_of(hang, NULL, 0)};
+    (void)input, (void)size;
+    for (int i = 0; i < 20; i++) {
+        const libpool_result *results[2];
+        int error = libpool_worker_call(worker, tasks, 2, 0, results);
+        if (error != -ETIMEDOUT || !results[0] || results[0]->cause != LIBPOOL_CANCELLED ||
+            !results[1] || results[1]->cause != LIBPOOL_CANCELLED)
+            return error ? error : -EBADMSG;
+    }
+    return 0;
+}
+
+TEST(subs, without_any_time_all_are_cancelled_and_have_results)
+{
+    libpool *pool = open_pool(2, 1);
+    const libpool_task task = task_of(wait_not_at_all, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_COMPLETED), 0);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_ended[LIBPOOL_CANCELLED], 40);
+    close_drained(pool);
+}
+
 static int reply_code_of_call(libpool_worker *worker, const void *input, size_t size)
 {
-    int code = hang_in_others(worker, input, size);
+    const libpool_task tasks[] = {task_of(hang, NULL, 0), task_of(hang, NULL, 0)};
+    const libpool_result *results[2];
+    (void)input, (void)size;
+    int code = libpool_worker_call(worker, tasks, 2, -1, results);
+    for (int i = 0; i < 2; i++)
+        if (!results[i] || results[i]->cause != LIBPOOL_CANCELLED)
+            code = -EBADMSG;
     return libpool_reply(worker, &code, sizeof code);
 }
 
@@ -719,6 +825,93 @@ static void say(libpool_worker *worker, struct lp_message message)
     if (message.size)
         lp_worker_send_bytes(worker, bytes, message.size, true);
     lp_worker_ring(worker);
+}
+
+static void say_task(libpool_worker *worker, const libpool_task *task)
+{
+    const struct lp_message message = {.kind = LP_MESSAGE_SUBTASK,
+                                       .task_id = libpool_worker_task_id(worker),
+                                       .call = 1,
+                                       .size = sizeof *task + task->input_size};
+    lp_worker_send(worker, &message);
+    lp_worker_send_bytes(worker, task, sizeof *task, !task->input_size);
+    lp_worker_send_bytes(worker, task->input, task->input_size, true);
+    lp_worker_ring(worker);
+}
+
+/* The next result of a call that was said; the code that it ends with: 1. */
+static int hear_result(libpool_worker *worker, libpool_result *result)
+{
+    struct lp_message message;
+    char data;
+    (void)lp_worker_receive(worker, &message, -1);
+    if (message.kind == LP_MESSAGE_CALLED)
+        return message.code ? message.code : 1;
+    uint64_t rest = message.size - sizeof *result;
+    if (message.kind != LP_MESSAGE_SUBRESULT || rest > 1)
+        return -EBADMSG;
+    lp_worker_receive_bytes(worker, result, sizeof *result, !rest);
+    lp_worker_receive_bytes(worker, &data, rest, true);
+    return 0;
+}
+
+static void say_call(libpool_worker *worker, uint32_t count)
+{
+    struct lp_message go;
+    say(worker,
+        (struct lp_message){.kind = LP_MESSAGE_CALL, .call = 1, .count = count, .bytes = count});
+    (void)lp_worker_receive(worker, &go, -1);
+}
+
+/* It hangs up before they have come. */
+static int hang_up_early(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task task = task_of(hang, NULL, 0);
+    libpool_result results[2], none;
+    (void)input, (void)size;
+    say_call(worker, 2);
+    say_task(worker, &task);
+    say(worker, (struct lp_message){.kind = LP_MESSAGE_HANG_UP, .call = 1});
+    say_task(worker, &task);
+    for (int i = 0; i < 2; i++) {
+        int error = hear_result(worker, &results[i]);
+        if (error || results[i].cause != LIBPOOL_CANCELLED)
+            return error ? error : -EBADMSG;
+    }
+    return hear_result(worker, &none);
+}
+
+TEST(subs, who_hangs_up_before_they_have_come_has_their_results)
+{
+    libpool *pool = open_pool(2, 1);
+    const libpool_task task = task_of(hang_up_early, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), -ETIMEDOUT);
+    CU_ASSERT_EQUAL(stats_of(pool).tasks_ended[LIBPOOL_CANCELLED], 2);
+    close_drained(pool);
+}
+
+/* What is written of a result, as it comes. */
+static int look_for_addresses(libpool_worker *worker, const void *input, size_t size)
+{
+    const libpool_task task = task_of(echo, "x", 1);
+    libpool_result result, none;
+    (void)input, (void)size;
+    say_call(worker, 1);
+    say_task(worker, &task);
+    int error = hear_result(worker, &result);
+    if (error || result.cause != LIBPOOL_COMPLETED || result.data_size != 1)
+        return error ? error : -EBADMSG;
+    if (result.data || result.tail || result.trace)
+        return -EFAULT;
+    return hear_result(worker, &none);
+}
+
+TEST(subs, no_address_of_the_application_is_told)
+{
+    libpool *pool = open_pool(1, 1);
+    const libpool_task task = task_of(look_for_addresses, NULL, 0);
+    CU_ASSERT_EQUAL(run(pool, &task, LIBPOOL_ERROR), 1);
+    close_drained(pool);
 }
 
 /* Its call is admitted; then it says what it may not. */
