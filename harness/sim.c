@@ -767,23 +767,37 @@ static uint32_t asked_in_group(const struct hn_sim *sim, uint64_t group)
     return asked;
 }
 
-/* Those that a cancel ends by itself: who runs with a grace is asked. */
+/* It ends when a cancel comes: who runs with a grace is asked. */
+static bool is_endable(const struct hn_sim *sim, uint64_t group, const struct hn_book_task *task)
+{
+    bool is_asked = task->state == LP_TASK_RUNNING && hn_books_asks(&sim->books, task) &&
+                    sim->books.slots[task->slot].state == LP_WORKER_BUSY;
+    return task->spec.group == group && is_open(task) && !is_asked;
+}
+
 static uint32_t endable_in_group(const struct hn_sim *sim, uint64_t group)
 {
     uint32_t endable = 0;
-    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++) {
-        const struct hn_book_task *task = &sim->books.tasks[i];
-        bool is_asked = task->state == LP_TASK_RUNNING && hn_books_asks(&sim->books, task) &&
-                        sim->books.slots[task->slot].state == LP_WORKER_BUSY;
-        endable += task->spec.group == group && is_open(task) && !is_asked;
-    }
+    for (uint32_t i = sim->books.oldest; i < sim->books.n_tasks; i++)
+        endable += is_endable(sim, group, &sim->books.tasks[i]);
+    return endable;
+}
+
+/* Without those that it has passed: who is held by what was sent ahead is not ended, and tried again later. */
+static uint32_t endable_ahead(const struct hn_sim *sim, const struct lp_group_cancel *cancel)
+{
+    const struct lp_tasks *tasks = &sim->pool.tasks;
+    uint32_t endable = 0;
+    for (uint32_t i = cancel->next; i < tasks->untouched; i++)
+        endable += tasks->table[i].id && is_endable(sim, cancel->group,
+                                                    &sim->books.tasks[tasks->table[i].id - 1]);
     return endable;
 }
 
 /* One batch; nothing is settled before the last. */
 static bool cancel_batch(struct hn_sim *sim, struct lp_group_cancel *cancel)
 {
-    uint32_t open = endable_in_group(sim, cancel->group);
+    uint32_t open = endable_ahead(sim, cancel);
     bool last = open <= LP_ENDS_PER_STEP;
     struct hn_call call = {.settles = last,
                            .submitted = LP_NONE,
