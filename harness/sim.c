@@ -783,14 +783,14 @@ static uint32_t endable_in_group(const struct hn_sim *sim, uint64_t group)
     return endable;
 }
 
-/* Without those that it has passed: who is held by what was sent ahead is not ended, and tried again later. */
+/* Without those that it has passed: who is held by what was sent ahead is tried again later. */
 static uint32_t endable_ahead(const struct hn_sim *sim, const struct lp_group_cancel *cancel)
 {
     const struct lp_tasks *tasks = &sim->pool.tasks;
     uint32_t endable = 0;
     for (uint32_t i = cancel->next; i < tasks->untouched; i++)
-        endable += tasks->table[i].id && is_endable(sim, cancel->group,
-                                                    &sim->books.tasks[tasks->table[i].id - 1]);
+        endable += tasks->table[i].id &&
+                   is_endable(sim, cancel->group, &sim->books.tasks[tasks->table[i].id - 1]);
     return endable;
 }
 

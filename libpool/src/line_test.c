@@ -93,6 +93,72 @@ TEST(line, a_word_that_is_found_at_the_deadline_costs_the_worker_only)
     CU_ASSERT_EQUAL(cause_of_evil(say_ready_and_hang, 50), LIBPOOL_CORRUPT);
 }
 
+/* Ends for the pool while it runs on, and writes nonsense when its worker has been handed the next task. */
+static int forge(libpool_worker *worker, const void *input, size_t size)
+{
+    _Atomic bool *handed;
+    memcpy(&handed, input, size);
+    struct lp_message result = {.kind = LP_MESSAGE_RESULT,
+                                .task_id = libpool_worker_task_id(worker),
+                                .started_ns = 1,
+                                .ended_ns = 2};
+    (void)lp_channel_send(channel_of(worker), &result);
+    lp_channel_ring(channel_of(worker));
+    while (!atomic_load(handed))
+        sched_yield();
+    (void)lp_channel_send(channel_of(worker), &(struct lp_message){.kind = LP_MESSAGE_READY});
+    lp_channel_ring(channel_of(worker));
+    return hang();
+}
+
+TEST(line, a_task_that_a_liar_never_began_is_done_by_another)
+{
+    _Atomic bool *handed = mmap(NULL, sizeof *handed, PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CU_ASSERT_FATAL(handed != MAP_FAILED);
+    libpool_options options = {.size = sizeof options, .min_workers = 1, .max_workers = 1};
+    libpool *pool = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_task task = {
+        .size = sizeof task, .function = forge, .input = &handed, .input_size = sizeof handed};
+    libpool_future *forged = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &forged), 0);
+    CU_ASSERT_EQUAL(cause_of(forged), LIBPOOL_COMPLETED);
+    libpool_future *innocent = submit(pool, noop, 0);
+    atomic_store(handed, true);
+    CU_ASSERT_EQUAL(cause_of(innocent), LIBPOOL_COMPLETED);
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+    CU_ASSERT_EQUAL(stats.tasks_returned, 1);
+    CU_ASSERT_EQUAL(stats.workers_ended[LIBPOOL_CORRUPT], 1);
+    libpool_close(pool);
+    munmap(handed, sizeof *handed);
+}
+
+static int answer_for_another(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)input, (void)size;
+    struct lp_message result = {
+        .kind = LP_MESSAGE_RESULT, .task_id = libpool_worker_task_id(worker) + 1, .started_ns = 1};
+    (void)lp_channel_send(channel_of(worker), &result);
+    lp_channel_ring(channel_of(worker));
+    return hang();
+}
+
+TEST(line, a_result_for_another_task_is_held_against_the_one_that_runs)
+{
+    libpool_options options = {
+        .size = sizeof options, .max_workers = 1, .quarantine_deaths = 1, .quarantine_ms = 60000};
+    libpool *pool = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    libpool_task task = {.size = sizeof task, .function = answer_for_another, .kind = 7};
+    libpool_future *future = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_submit(pool, &task, -1, &future), 0);
+    CU_ASSERT_EQUAL(cause_of(future), LIBPOOL_CORRUPT);
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, -1, &future), -EKEYREJECTED);
+    libpool_close(pool);
+}
+
 /* A result that never comes to its end, byte by byte, with a bell for each. */
 static int trickle(libpool_worker *worker, const void *input, size_t size)
 {

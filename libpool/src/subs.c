@@ -143,6 +143,7 @@ static bool begin(libpool *pool, uint32_t slot, const struct lp_message *message
                              .slot = slot,
                              .generation = line->generation,
                              .task_id = message->task_id};
+    lp_channel_read_started(&line->channel, &event.started_id, &event.started_ns);
     answer(pool, slot, message, error);
     lp_supervisor_step(pool, &event);
     return true;

@@ -519,6 +519,13 @@ static void tell_turn(libpool *pool, uint32_t slot)
         tell_start(pool, task);
 }
 
+/* Of a task that it does not run, it is nonsense: that says nothing of what it has begun. */
+static bool is_of_its_task(const libpool *pool, uint32_t slot, const struct lp_message *message)
+{
+    uint32_t task = pool->core.workers[slot].task;
+    return task != LP_NONE && pool->core.tasks.table[task].id == message->task_id;
+}
+
 /* What the core decides of it follows with the next settling. `event`: about the slot, to be filled in. */
 static void hear_result(libpool *pool, struct lp_event *event, const struct lp_message *message)
 {
@@ -529,6 +536,8 @@ static void hear_result(libpool *pool, struct lp_event *event, const struct lp_m
     event->started_id = message->started_ns ? message->task_id : 0;
     event->started_ns = message->started_ns;
     event->ended_ns = message->ended_ns;
+    if (__builtin_expect(!is_of_its_task(pool, event->slot, message), 0))
+        lp_channel_read_started(&line->channel, &event->started_id, &event->started_ns);
     event->leaves = message->leaves != 0;
     event->grown = message->leaves == LP_LEAVES_OUTGROWN;
     line->results++;

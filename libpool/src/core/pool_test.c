@@ -270,7 +270,7 @@ TEST(pool, a_result_for_another_task_is_nonsense)
     OPEN(.min_workers = 1, .max_workers = 1);
     rig_raise(&rig, 1);
     SUBMIT();
-    TELL(0, RESULT, .task_id = 2);
+    TELL(0, RESULT, .task_id = 2, .started_id = 1);
     SAID("assign 1 0.1; end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
 }
 

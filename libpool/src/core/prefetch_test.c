@@ -405,7 +405,7 @@ TEST(prefetch, the_event_stream_tells_of_the_turn_not_of_the_sending)
 TEST(prefetch, a_result_out_of_turn_is_nonsense)
 {
     open_queue(3);
-    TELL(0, RESULT, .task_id = 2);
+    TELL(0, RESULT, .task_id = 2, .started_id = 1);
     SAID("end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
     CU_ASSERT_EQUAL(QUEUED(0), 2);
 }
@@ -596,7 +596,7 @@ TEST(prefetch, only_the_busy_are_recalled_from)
     TELL(0, RECALLED, .started_id = 2);
     CU_ASSERT_EQUAL(QUEUED(0), 2);
     open_queue(3);
-    TELL(0, CORRUPT);
+    TELL(0, CORRUPT, .started_id = 1);
     CU_ASSERT_FALSE(lp_pool_holds_prefetched(&rig.pool, 0));
     TELL(0, RECALLED, .started_id = 2); /* begun after the kill was sent: not to be begun twice */
     CU_ASSERT_EQUAL(QUEUED(0), 2);
@@ -646,7 +646,7 @@ TEST(prefetch, the_cancel_of_one_in_dead_hands_ends_that_one)
 TEST(prefetch, what_may_have_begun_before_a_cancelled_one_is_not_run_again)
 {
     open_queue(5);
-    TELL(0, CORRUPT);
+    TELL(0, CORRUPT, .started_id = 1);
     CU_ASSERT_EQUAL(rig_cancel(&rig, 4), LP_CANCEL_KILLED);
     rig_said(&rig);
     TELL(0, EXITED, .signal = SIGKILL, .started_id = 4);
@@ -657,7 +657,7 @@ TEST(prefetch, what_may_have_begun_before_a_cancelled_one_is_not_run_again)
 TEST(prefetch, a_word_on_what_it_was_killed_for_leaves_no_doubt)
 {
     open_queue(5);
-    TELL(0, CORRUPT);
+    TELL(0, CORRUPT, .started_id = 1);
     rig_cancel(&rig, 4);
     rig_said(&rig);
     TELL(0, EXITED, .signal = SIGKILL, .started_id = 1);
@@ -668,7 +668,7 @@ TEST(prefetch, a_word_on_what_it_was_killed_for_leaves_no_doubt)
 TEST(prefetch, a_word_on_one_that_it_still_has_leaves_no_doubt)
 {
     open_queue(5);
-    TELL(0, CORRUPT);
+    TELL(0, CORRUPT, .started_id = 1);
     rig_cancel(&rig, 4);
     rig_said(&rig);
     TELL(0, EXITED, .signal = SIGKILL, .started_id = 2);
@@ -738,7 +738,7 @@ TEST(prefetch, the_longest_queue_may_end_in_one_step)
 TEST(prefetch, a_killed_worker_keeps_its_queue_until_its_death_tells)
 {
     open_queue(4);
-    TELL(0, CORRUPT);
+    TELL(0, CORRUPT, .started_id = 1);
     SAID("end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
     CU_ASSERT_EQUAL(QUEUED(0), 3);
     TELL(0, RESULT, .task_id = 1); /* it crosses the kill */
@@ -750,7 +750,7 @@ TEST(prefetch, a_killed_worker_keeps_its_queue_until_its_death_tells)
 TEST(prefetch, if_it_does_not_die_its_queue_ends_after_a_second)
 {
     open_queue(3);
-    TELL(0, CORRUPT);
+    TELL(0, CORRUPT, .started_id = 1);
     rig_said(&rig);
     TELL(1, SPAWNED, .pid = 102);
     TELL(1, READY);

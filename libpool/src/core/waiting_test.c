@@ -90,7 +90,7 @@ TEST(waiting, no_more_wait_than_may)
 TEST(waiting, what_cant_be_said_costs_the_worker)
 {
     WAIT(.spare_workers = 0);
-    TELL(0, WAITS, .task_id = 1); /* again */
+    TELL(0, WAITS, .task_id = 1, .started_id = 1); /* again */
     SAID("end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
     CU_ASSERT_EQUAL(rig_stats(&rig).workers_waiting, 0);
     WAIT(.spare_workers = 0);
@@ -100,7 +100,7 @@ TEST(waiting, what_cant_be_said_costs_the_worker)
     rig_raise(&rig, 1);
     SUBMIT();
     rig_said(&rig);
-    TELL(0, WAITS, .task_id = 2); /* of another */
+    TELL(0, WAITS, .task_id = 2, .started_id = 1); /* of another */
     SAID("end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
 }
 

@@ -724,12 +724,27 @@ void lp_worker_go_on(struct lp_pool *pool, uint32_t slot)
         pool->favourite = slot;
 }
 
+/*
+ * What it runs has said this, and ends now. Of one that it has not begun it keeps the task until its death
+ * tells whether it has: what runs there has forged its own result.
+ */
+static void corrupt(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    const struct lp_worker *worker = &pool->workers[slot];
+    bool unbegun = worker->state == LP_WORKER_BUSY && worker->asked == LIBPOOL_PENDING &&
+                   pool->tasks.table[worker->task].id != event->started_id;
+    if (unbegun)
+        kill_process(pool, slot, LIBPOOL_CORRUPT);
+    else
+        lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+}
+
 static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     struct lp_worker *worker = &pool->workers[slot];
     struct lp_task *task = &pool->tasks.table[worker->task];
     if (event->task_id != task->id || worker->waiting) {
-        lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+        corrupt(pool, slot, event);
         return;
     }
     struct lp_outcome outcome = {
@@ -770,7 +785,7 @@ static void result(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
 static void waits(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     if (!lp_waiting_begin(pool, slot, event))
-        lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
+        corrupt(pool, slot, event);
 }
 
 static void waited(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
@@ -870,12 +885,6 @@ static void retire_overran(struct lp_pool *pool, uint32_t slot, const struct lp_
 {
     (void)event;
     kill_process(pool, slot, LIBPOOL_FINAL_FAILED);
-}
-
-static void corrupt(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
-{
-    (void)event;
-    lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);
 }
 
 static void nothing(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)

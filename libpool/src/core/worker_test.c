@@ -50,6 +50,8 @@ static struct lp_event make(enum lp_event_kind kind)
         event.task_id = 1;
     if (kind == LP_EVENT_EXITED)
         event.signal = SIGKILL;
+    else
+        event.started_id = 1;
     return event;
 }
 
@@ -136,6 +138,34 @@ TEST(worker, each_cell_of_the_table)
             CU_ASSERT_EQUAL(rig.pool.workers[0].state, found ? cells[i].next : state);
             CU_ASSERT_STRING_EQUAL(rig_said(&rig), found ? cells[i].said : "");
         }
+}
+
+/* What has forged a result of its own runs on: the task after it has written nothing. */
+TEST(worker, nonsense_before_it_has_begun_its_task_does_not_end_that)
+{
+    for (uint32_t kind = 0; kind < LP_WORKER_EVENTS; kind++) {
+        size_t i;
+        if (!listed(LP_WORKER_BUSY, (enum lp_event_kind)kind, &i) ||
+            cells[i].next != LP_WORKER_DYING)
+            continue;
+        reach(LP_WORKER_BUSY);
+        struct lp_event event = make((enum lp_event_kind)kind);
+        event.started_id = 0;
+        rig_tell(&rig, 0, event);
+        CU_ASSERT_STRING_EQUAL(rig_said(&rig), "kill 0.1; spawn 1.1; ");
+        RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+        CU_ASSERT_EQUAL(rig.pool.tasks.pending, 1);
+        CU_ASSERT_EQUAL(rig_stats(&rig).tasks_returned, 1);
+    }
+}
+
+TEST(worker, a_task_begun_between_nonsense_and_death_ends_with_it)
+{
+    reach(LP_WORKER_BUSY);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 7, .started_id = 6);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "kill 0.1; spawn 1.1; ");
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL, .started_id = 1);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 corrupt may-have-run; ");
 }
 
 TEST(worker, words_about_an_old_process_are_ignored_in_each_state)
