@@ -207,9 +207,10 @@ typedef struct libpool_remote_client_options {
 
 /*
  * Opens a session over a connected stream socket; options may be NULL. The descriptor is the session's from
- * now on, also if this fails: -EINVAL, -E2BIG (struct size), -ENOMEM, -EMFILE, -ETIMEDOUT (handshake_ms),
- * -EPROTO (that is no server), -ECONNRESET..., or what the server says: -EACCES (not admitted) or what its
- * `admit` returned, -EPERM (policy), -EBUSY (too many sessions), -EPROTONOSUPPORT, -ESHUTDOWN.
+ * now on (one of TCP is made to send without delay), also if this fails: -EINVAL, -E2BIG (struct size),
+ * -ENOMEM, -EMFILE, -ETIMEDOUT (handshake_ms), -EPROTO (that is no server), -ECONNRESET..., or what the
+ * server says: -EACCES (not admitted) or what its `admit` returned, -EPERM (policy), -EBUSY (too many
+ * sessions), -EPROTONOSUPPORT, -ESHUTDOWN.
  */
 int libpool_remote_open(libpool_remote **remote, int fd,
                         const libpool_remote_client_options *options);

@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 uint64_t lpr_now_ns(void)
@@ -28,6 +31,12 @@ int lpr_left_ms(uint64_t deadline_ns, uint64_t now_ns)
         return 0;
     uint64_t left_ms = (deadline_ns - now_ns + LPR_MS - 1) / LPR_MS;
     return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+}
+
+void lpr_send_at_once(int fd)
+{
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 int lpr_copy(void *ours, size_t our_size, const void *theirs)

@@ -18,6 +18,9 @@ uint64_t lpr_deadline(int timeout_ms); /* absolute; negative: LPR_NEVER */
 /* What is left until then, rounded up, for poll(2): -1 is for ever. */
 int lpr_left_ms(uint64_t deadline_ns, uint64_t now_ns);
 
+/* A small message does not wait for the answer to the one before it (TCP; else there is no such delay). */
+void lpr_send_at_once(int fd);
+
 /*
  * Copies a caller's struct into ours, which is zero where the caller's is shorter. -EINVAL: it has no size;
  * -E2BIG: it has set what we don't know.

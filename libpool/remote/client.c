@@ -128,6 +128,7 @@ static int prepare(libpool_remote *remote)
         return -EINVAL;
     if (fcntl(remote->fd, F_SETFD, flags | FD_CLOEXEC) < 0)
         return -errno;
+    lpr_send_at_once(remote->fd);
     remote->staging = malloc(LPR_CLIENT_STAGING);
     if (!remote->staging)
         return -ENOMEM;

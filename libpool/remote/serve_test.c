@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -121,6 +122,44 @@ TEST(remote_serve, tcp_needs_somebody_who_decides)
     CU_ASSERT_EQUAL(rig_end(future), LIBPOOL_COMPLETED);
     free(bytes);
     libpool_remote_close(remote);
+    rig_stop(&rig);
+}
+
+static int is_without_delay(int fd)
+{
+    int on = 0;
+    socklen_t size = sizeof on;
+    return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size) < 0 ? -errno : on != 0;
+}
+
+static int look_at_the_delay(void *arg, const libpool_remote_peer *peer)
+{
+    *(int *)arg = is_without_delay(peer->fd);
+    return 0;
+}
+
+TEST(remote_serve, over_tcp_neither_end_delays_small_messages)
+{
+    struct rig rig = {.listener = -1};
+    struct sockaddr_in address;
+    int servers = -1;
+    CU_ASSERT_TRUE_FATAL(rig_share());
+    int listener = listen_on_loopback(&address);
+    CU_ASSERT_TRUE_FATAL(listener >= 0);
+    libpool_remote_options options = {.size = sizeof options,
+                                      .listeners = &listener,
+                                      .listeners_count = 1,
+                                      .admit = look_at_the_delay,
+                                      .admit_arg = &servers};
+    CU_ASSERT_EQUAL_FATAL(rig_serve(&rig, 1, &options), 0);
+    libpool_remote *remote;
+    int fd = connect_to(&address), clients = dup(fd);
+    CU_ASSERT_EQUAL(is_without_delay(clients), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_remote_open(&remote, fd, NULL), 0);
+    CU_ASSERT_EQUAL(is_without_delay(clients), 1);
+    CU_ASSERT_EQUAL(servers, 1);
+    libpool_remote_close(remote);
+    close(clients);
     rig_stop(&rig);
 }
 

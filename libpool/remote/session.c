@@ -5,8 +5,6 @@
  * is its policy's matter. A session that is gone stays as long as a task of its is left.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -189,12 +187,10 @@ static void find_peer(struct lpr_session *session)
     }
 }
 
-/* What fails here is no TCP. */
-static void tune(int fd)
+static void keep_alive(int fd)
 {
     int on = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 static void init(struct lpr_session *session, libpool_remote_server *server, int fd, bool vouched)
@@ -240,7 +236,8 @@ struct lpr_session *lpr_session_open(libpool_remote_server *server, int fd, bool
         close(fd);
         return NULL;
     }
-    tune(fd);
+    keep_alive(fd);
+    lpr_send_at_once(fd);
     init(session, server, fd, vouched);
     lpr_books_accepted(server);
     lpr_server_at(server, session->deadline_ns);
