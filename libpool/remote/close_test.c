@@ -68,6 +68,31 @@ TEST(remote_close, at_once_ends_all_and_tells)
     stop_pool(&rig);
 }
 
+/* What each is told of a close that ends all. */
+TEST(remote_close, the_reason_is_said_as_it_is)
+{
+    struct rig rig;
+    unsigned ran = 0, waited = 0;
+    libpool_remote_future *futures[TASKS];
+    libpool_remote *remote = fill(&rig, futures);
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, -1), 0);
+    for (int i = 0; i < TASKS; i++) {
+        CU_ASSERT_EQUAL_FATAL(libpool_remote_wait(futures[i], RIG_MS), 0);
+        const libpool_result *result = libpool_remote_result(futures[i]);
+        bool begun = result->certainty == LIBPOOL_MAY_HAVE_RUN;
+        CU_ASSERT_STRING_EQUAL(result->text, begun
+                                                 ? "shutdown: the server was closed while it ran"
+                                                 : "shutdown: the server was closed before it ran");
+        ran += begun;
+        waited += result->certainty == LIBPOOL_NOT_STARTED;
+        libpool_remote_free(futures[i]);
+    }
+    CU_ASSERT_EQUAL(ran, 1);
+    CU_ASSERT_EQUAL(waited, TASKS - 1);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
 static void *open_gate_later(void *arg)
 {
     struct rig *rig = arg;
@@ -87,6 +112,50 @@ TEST(remote_close, waiting_lets_all_finish)
     CU_ASSERT_EQUAL(pthread_join(opener, NULL), 0);
     expect_ends(futures, TASKS);
     expect_farewell(remote);
+    libpool_remote_close(remote);
+    stop_pool(&rig);
+}
+
+static void *open_gate_when_both_are_asked(void *arg)
+{
+    const struct rig *rig = arg;
+    libpool_event event = {.size = sizeof event};
+    for (int asked = 0; asked < 2 && libpool_event_next(rig->pool, &event, RIG_MS) == 0;)
+        asked += event.kind == LIBPOOL_EVENT_TASK_ASKED;
+    rig_open_gate(2);
+    return NULL;
+}
+
+/* One of them by its client, before anybody closed. */
+TEST(remote_close, what_its_client_had_cancelled_was_cancelled)
+{
+    static const libpool_remote_offer offer = {
+        "patient", {.size = sizeof(libpool_task), .function = rig_gate, .grace_ms = RIG_MS}};
+    struct rig rig;
+    pthread_t opener;
+    libpool_options pool_options = {.size = sizeof pool_options,
+                                    .flags = LIBPOOL_CALLBACKS,
+                                    .max_workers = 2,
+                                    .event_buffer = 100};
+    libpool_remote_options options = {.size = sizeof options, .offers = &offer, .offers_count = 1};
+    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(&rig));
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&rig.pool, &pool_options), 0);
+    CU_ASSERT_EQUAL_FATAL(rig_serve(&rig, 2, &options), 0);
+    libpool_remote *remote = rig_open(&rig);
+    libpool_remote_future *first = rig_submit(remote, "patient", NULL, 0),
+                          *second = rig_submit(remote, "patient", NULL, 0);
+    CU_ASSERT_TRUE(RIG_AWAIT(atomic_load(&rig_shared->begun) == 2));
+    CU_ASSERT_EQUAL(libpool_remote_cancel(first), 0);
+    CU_ASSERT_EQUAL(rig_end(rig_submit(remote, "unknown", NULL, 0)), LIBPOOL_ERROR); /* behind it */
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&opener, NULL, open_gate_when_both_are_asked, &rig), 0);
+    CU_ASSERT_EQUAL(libpool_remote_server_close(rig.server, 0, 0), 0);
+    CU_ASSERT_EQUAL(pthread_join(opener, NULL), 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_remote_wait(second, RIG_MS), 0);
+    CU_ASSERT_EQUAL(libpool_remote_result(second)->cause, LIBPOOL_SHUTDOWN);
+    CU_ASSERT_STRING_EQUAL(libpool_remote_result(second)->text,
+                           "shutdown: the server was closed, it returned when asked to");
+    CU_ASSERT_EQUAL(rig_end(first), LIBPOOL_CANCELLED);
+    libpool_remote_free(second);
     libpool_remote_close(remote);
     stop_pool(&rig);
 }

@@ -40,7 +40,7 @@ struct lpr_task {
     struct lpr_box *box;
     const libpool_remote_offer *offer;
     enum lpr_place place;
-    bool closing;   /* cancelled because the server is being closed */
+    bool closing;   /* cancelled because the server is being closed, and for nothing else */
     bool cancelled; /* at least asked for */
     uint64_t id, group;
     uint32_t priority, run_timeout_ms;

@@ -142,6 +142,16 @@ static void tell(struct lpr_task *task, const libpool_result *result, const char
     }
 }
 
+/* The pool says that it was cancelled, and knows no more. A literal. */
+static const char *describe_closing(libpool_certainty certainty)
+{
+    if (certainty == LIBPOOL_NOT_STARTED)
+        return "shutdown: the server was closed before it ran";
+    return certainty == LIBPOOL_HAS_RUN
+               ? "shutdown: the server was closed, it returned when asked to"
+               : "shutdown: the server was closed while it ran";
+}
+
 static void ended(struct lpr_task *task)
 {
     static const char too_large[] = "the result is larger than this server sends";
@@ -150,15 +160,20 @@ static void ended(struct lpr_task *task)
     libpool_result told = *result;
     const char *text = result->text;
     told.pending_ns += task->handed_ns - task->arrived_ns;
-    if (task->closing && told.cause == LIBPOOL_CANCELLED)
+    if (task->closing && told.cause == LIBPOOL_CANCELLED) {
         told.cause = LIBPOOL_SHUTDOWN;
+        text = describe_closing(told.certainty);
+    }
     if (told.data_size > session->server->options.payload_bytes) {
         told.cause = LIBPOOL_ERROR;
         told.code = -EMSGSIZE;
         told.data = NULL;
         told.data_size = 0;
-        memcpy(told.text, too_large, sizeof too_large);
         text = too_large;
+    }
+    if (text != result->text) {
+        told.text[0] = 0;
+        lpr_say(told.text, sizeof told.text, text);
     }
     session->in_pool--;
     lpr_books_ended(session->server, LPR_IN_POOL, told.cause);
@@ -224,10 +239,11 @@ void lpr_task_end_waiting(struct lpr_task *task, libpool_cause cause, int code, 
 
 void lpr_task_cancel(struct lpr_task *task, bool closing)
 {
-    task->closing |= closing;
+    task->closing |= closing && !task->cancelled;
     task->cancelled = true;
     if (task->place == LPR_WAITING && closing)
-        lpr_task_end_waiting(task, LIBPOOL_SHUTDOWN, 0, "shutdown: the server was closed");
+        lpr_task_end_waiting(task, LIBPOOL_SHUTDOWN, 0,
+                             "shutdown: the server was closed before it ran");
     else if (task->place == LPR_WAITING)
         lpr_task_end_waiting(task, LIBPOOL_CANCELLED, 0, "cancelled while it was waiting");
     else if (task->place == LPR_IN_POOL)
