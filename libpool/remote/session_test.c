@@ -214,6 +214,89 @@ TEST(remote_session, who_cancels_groups_without_end_holds_up_itself_only)
     rig_stop(&rig);
 }
 
+/* Says which one it is, in the order in which they run. */
+static int sign(libpool_worker *worker, const void *input, size_t size)
+{
+    unsigned line = atomic_fetch_add(&rig_shared->counted, 1);
+    (void)worker, (void)size;
+    if (line < 4)
+        atomic_store(&rig_shared->word[line], *(const unsigned char *)input);
+    return 0;
+}
+
+static void send_signature(int fd, unsigned char name)
+{
+    unsigned char bytes[200];
+    size_t n = put_task(bytes, 0, "sign", 1);
+    bytes[n - 1] = name;
+    CU_ASSERT_EQUAL(send(fd, bytes, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+static uint64_t count_rejected(const struct rig *rig)
+{
+    libpool_stats stats = {.size = sizeof stats};
+    CU_ASSERT_EQUAL(libpool_stats_read(rig->pool, &stats), 0);
+    return stats.tasks_rejected;
+}
+
+/* Until the pool was tried once when so many wait. */
+static void await_try(struct rig *rig, uint64_t waiting)
+{
+    struct pollfd polled = {.fd = libpool_remote_server_fd(rig->server), .events = POLLIN};
+    for (bool tried = false; !tried && poll(&polled, 1, RIG_MS) == 1;) {
+        uint64_t before = count_rejected(rig);
+        CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig->server), 0);
+        tried = rig_stats(rig).tasks_waiting == waiting && count_rejected(rig) > before;
+    }
+}
+
+/* One worker, and one place behind it: both are taken. */
+static void fill_the_pool(struct rig *rig)
+{
+    libpool_task own = {.size = sizeof own, .function = rig_gate};
+    CU_ASSERT_EQUAL(libpool_submit(rig->pool, &own, RIG_MS, NULL), 0);
+    CU_ASSERT_TRUE(RIG_AWAIT(atomic_load(&rig_shared->begun) == 1));
+    CU_ASSERT_EQUAL(libpool_submit(rig->pool, &own, RIG_MS, NULL), 0);
+}
+
+TEST(remote_session, a_full_pool_costs_nobody_its_turn)
+{
+    static const libpool_remote_offer offer = {"sign",
+                                               {.size = sizeof(libpool_task), .function = sign}};
+    struct rig rig;
+    libpool_options pool_options = {.size = sizeof pool_options,
+                                    .flags = LIBPOOL_CALLBACKS,
+                                    .max_workers = 1,
+                                    .backlog_tasks = 1};
+    libpool_remote_options options = {.size = sizeof options,
+                                      .flags = LIBPOOL_REMOTE_NO_THREAD,
+                                      .offers = &offer,
+                                      .offers_count = 1};
+    unsigned char hello[200];
+    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(&rig));
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&rig.pool, &pool_options), 0);
+    CU_ASSERT_EQUAL_FATAL(rig_serve(&rig, 1, &options), 0);
+    fill_the_pool(&rig);
+    int fds[2] = {rig_connect(&rig), rig_connect(&rig)};
+    size_t n = put_hello(hello, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(send(fds[i], hello, n, MSG_NOSIGNAL), (ssize_t)n);
+        send_signature(fds[i], (unsigned char)('1' + i));
+        (void)count_turns(&rig, i + 1);
+    }
+    await_try(&rig, 2); /* with the task of the first, whose turn it is */
+    rig_open_gate(2);
+    CU_ASSERT_EQUAL(libpool_drain(rig.pool, RIG_MS), 0);
+    struct pollfd polled = {.fd = libpool_remote_server_fd(rig.server), .events = POLLIN};
+    while (rig_stats(&rig).tasks_ended[LIBPOOL_COMPLETED] < 2 && poll(&polled, 1, RIG_MS) == 1)
+        CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), 0);
+    CU_ASSERT_EQUAL(atomic_load(&rig_shared->word[0]), '1');
+    CU_ASSERT_EQUAL(atomic_load(&rig_shared->word[1]), '2');
+    close(fds[0]);
+    close(fds[1]);
+    rig_stop(&rig);
+}
+
 TEST(remote_session, a_stranger_that_hangs_up_is_no_member_for_a_moment)
 {
     struct rig rig;
