@@ -110,7 +110,7 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
                  $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(parts) | $(zygote) $(test_object) $(test_openmp)
 	$(call say,LD,$@)
-	$(link) -fno-lto $(exporting) -lcunit $(SECCOMP)
+	$(link) -fno-lto $(exporting) $(wrapping) -lcunit $(SECCOMP)
 
 $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib_objects)
 	$(call say,LD,$@)

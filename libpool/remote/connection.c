@@ -126,7 +126,9 @@ static void take_bytes(libpool_remote *remote, const unsigned char *bytes, size_
         int complete = lpr_reader_feed(&remote->reader, bytes, n, &used);
         bytes += used;
         n -= used;
-        if (complete < 0)
+        if (complete == -ENOMEM)
+            lpr_client_fail(remote, complete, "no memory for the server's message");
+        else if (complete < 0)
             lpr_client_fail(remote, complete, "the server's message is malformed, or too large");
         else if (complete)
             take_message(remote);

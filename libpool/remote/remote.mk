@@ -6,6 +6,8 @@ remote     := $(BUILD)/libpool_remote.a
 test_src   += $(sort $(wildcard libpool/remote/*_test.c))
 tested     += $(remote_src)
 all_src    += $(remote_src) $(wildcard libpool/remote/*_test.c)
+# Their memory is what base_test.c says.
+wrapping   := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc free)
 
 all: $(remote)
 

@@ -47,6 +47,23 @@ struct rig {
 /* One test at a time. */
 static struct rig_shared *rig_shared;
 
+/*
+ * What a thread of the tests takes of memory (base_test.c): each thread its own, and nothing may be to be had
+ * from the n-th time on, or then only. What the libraries of the system take is not seen.
+ */
+struct rig_memory {
+    int64_t calls, fail_at; /* 0: never */
+    bool for_good;
+    int64_t bytes,
+        most_bytes; /* taken and not given back by this thread; the most since it was set */
+};
+
+extern _Thread_local struct rig_memory rig_memory;
+/* By all threads, taken and not given back. */
+int64_t rig_blocks(void);
+/* For a pool whose own memory is not to be counted; it is refused as all else is. */
+extern const libpool_allocator rig_uncounted;
+
 /* ---- tasks -------------------------------------------------------------------------------- */
 
 static inline int rig_echo(libpool_worker *worker, const void *input, size_t size)
