@@ -112,10 +112,10 @@ typedef struct libpool_remote_options {
 } libpool_remote_options;
 
 /*
- * Serves the pool. Memory of a session at most: session_bytes, a message that is coming, 64 KiB,
- * unsent_bytes, and the results of its tasks that are in the pool. Three descriptors, and one for each
- * session. When there is none left for a client it waits until there is. TCP connections are kept alive and
- * without delay.
+ * Serves the pool. Memory of a session at most: session_bytes, 1 KiB for each of session_tasks, a message
+ * that is coming, 128 KiB, unsent_bytes, and the results of its tasks that are in the pool. Three
+ * descriptors, and one for each session. When there is none left for a client it waits until there is. TCP
+ * connections are kept alive and without delay.
  * Errors: -EINVAL, -E2BIG (struct size), -ENOTSUP (the pool makes no callbacks), -ENOTSOCK, -EPERM (a
  * listener that is not AF_UNIX, without `admit`), -ENOMEM, -EMFILE, -EAGAIN (no thread), -EDEADLK, -ECHILD.
  * The listeners stay the application's then.

@@ -117,20 +117,31 @@ void lpr_outbox_clear(struct lpr_outbox *outbox)
 
 struct note {
     struct lpr_parcel parcel; /* first: a parcel is its note */
+    struct lpr_outbox *outbox;
     unsigned char bytes[];
 };
 
-static void free_note(struct lpr_parcel *parcel, void *arg)
+/* With what an allocator needs for itself. */
+static size_t cost_of(size_t size)
 {
-    (void)arg;
-    free(parcel);
+    return sizeof(struct note) + size + 16;
 }
 
-static struct note *new_note(size_t size)
+static void free_note(struct lpr_parcel *parcel, void *arg)
+{
+    struct note *note = (struct note *)(void *)parcel;
+    (void)arg;
+    note->outbox->notes -= cost_of(parcel->size);
+    free(note);
+}
+
+static struct note *new_note(struct lpr_outbox *outbox, size_t size)
 {
     struct note *note = calloc(1, sizeof *note + size);
     if (!note)
         return NULL;
+    outbox->notes += cost_of(size);
+    note->outbox = outbox;
     note->parcel.pieces[0].data = note->bytes;
     note->parcel.pieces[0].size = size;
     note->parcel.gone = free_note;
@@ -139,7 +150,7 @@ static struct note *new_note(size_t size)
 
 bool lpr_outbox_note(struct lpr_outbox *outbox, enum lpr_type type, uint64_t id)
 {
-    struct note *note = new_note(LPR_HEAD_SIZE);
+    struct note *note = new_note(outbox, LPR_HEAD_SIZE);
     if (!note)
         return false;
     lpr_put_head(note->bytes, type, id, 0);
@@ -149,7 +160,7 @@ bool lpr_outbox_note(struct lpr_outbox *outbox, enum lpr_type type, uint64_t id)
 
 bool lpr_outbox_hello(struct lpr_outbox *outbox, const struct lpr_hello *hello)
 {
-    struct note *note = new_note(LPR_HEAD_SIZE + LPR_HELLO_SIZE + hello->credential_size);
+    struct note *note = new_note(outbox, LPR_HEAD_SIZE + LPR_HELLO_SIZE + hello->credential_size);
     if (!note)
         return false;
     lpr_put_hello(note->bytes, hello);
@@ -162,7 +173,7 @@ bool lpr_outbox_hello(struct lpr_outbox *outbox, const struct lpr_hello *hello)
 
 bool lpr_outbox_welcome(struct lpr_outbox *outbox, const struct lpr_welcome *welcome)
 {
-    struct note *note = new_note(LPR_HEAD_SIZE + LPR_WELCOME_SIZE);
+    struct note *note = new_note(outbox, LPR_HEAD_SIZE + LPR_WELCOME_SIZE);
     if (!note)
         return false;
     lpr_put_welcome(note->bytes, welcome);
@@ -173,7 +184,7 @@ bool lpr_outbox_welcome(struct lpr_outbox *outbox, const struct lpr_welcome *wel
 bool lpr_outbox_bye(struct lpr_outbox *outbox, int error, const char *text)
 {
     size_t text_size = strnlen(text, LPR_TEXT_MAX - 1);
-    struct note *note = new_note(LPR_HEAD_SIZE + LPR_BYE_SIZE + text_size);
+    struct note *note = new_note(outbox, LPR_HEAD_SIZE + LPR_BYE_SIZE + text_size);
     if (!note)
         return false;
     lpr_put_bye(note->bytes, error, text_size);

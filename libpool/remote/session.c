@@ -13,10 +13,10 @@
 
 #include "server.h"
 
-#define READS_A_STEP 4      /* of LPR_STAGING bytes: then it is others' turn */
-#define VISITS_A_STEP 16384 /* of tasks, to find those of a group */
-#define BYE_MS 1000         /* to be told why */
-#define NOTES (64u << 10)   /* bytes of answers to pings that may wait beside results */
+#define READS_A_STEP 4          /* of LPR_STAGING bytes: then it is others' turn */
+#define VISITS_A_STEP 16384     /* of tasks, to find those of a group */
+#define BYE_MS 1000             /* to be told why */
+#define NOTES_BYTES (64u << 10) /* of memory, for answers that it has not read */
 
 static bool is_connected(const struct lpr_session *session)
 {
@@ -66,9 +66,7 @@ void lpr_session_line_up(struct lpr_session *session)
 
 static void watch(struct lpr_session *session)
 {
-    bool full = session->rest ||
-                session->outbox.bytes > session->server->options.unsent_bytes + NOTES;
-    uint32_t events = (full ? 0 : (uint32_t)EPOLLIN) |
+    uint32_t events = (session->rest ? 0 : (uint32_t)EPOLLIN) |
                       (session->outbox.first ? (uint32_t)EPOLLOUT : 0);
     if (events == session->watched)
         return;
@@ -389,26 +387,32 @@ static void take_message(struct lpr_session *session)
     violate(session, -EPROTO, "a message that a client must not send");
 }
 
-/* It has had its step: the rest is looked at in the next. */
-static void halt(struct lpr_session *session, const unsigned char *bytes, size_t n)
+/* It has to read what it has asked for, before it is heard any further. */
+static bool is_glutted(const struct lpr_session *session)
 {
-    session->rest = malloc(n);
-    if (!session->rest) {
-        lpr_session_end(session, LIBPOOL_REMOTE_SCARCE, -ENOMEM, "no memory for a message");
-        return;
-    }
-    memcpy(session->rest, bytes, n);
-    session->rest_size = n;
-    lpr_link_append(&session->server->halted, &session->halted);
+    return session->outbox.notes >= NOTES_BYTES;
 }
 
-static void take_bytes(struct lpr_session *session, const unsigned char *bytes, size_t n)
+/* The rest is looked at in the next step, or when it has read. */
+static void go_on(struct lpr_session *session)
+{
+    if (session->rest && !is_glutted(session) && lpr_link_is_alone(&session->halted))
+        lpr_link_append(&session->server->halted, &session->halted);
+}
+
+static void keep_rest(struct lpr_session *session, unsigned char *rest, size_t n)
+{
+    session->rest = rest;
+    session->rest_size = n;
+    go_on(session);
+}
+
+/* What is left, because it is not to be looked at any further for now; 0 when the session is over. */
+static size_t take_bytes(struct lpr_session *session, const unsigned char *bytes, size_t n)
 {
     while (n && (session->state == LPR_GREETING || session->state == LPR_OPEN)) {
-        if (session->visits >= VISITS_A_STEP) {
-            halt(session, bytes, n);
-            return;
-        }
+        if (session->visits >= VISITS_A_STEP || is_glutted(session))
+            return n;
         size_t used;
         int complete = lpr_reader_feed(&session->reader, bytes, n, &used);
         bytes += used;
@@ -419,6 +423,19 @@ static void take_bytes(struct lpr_session *session, const unsigned char *bytes, 
             violate(session, complete, "a message of an impossible type or size");
         else if (complete)
             take_message(session);
+    }
+    return 0;
+}
+
+static void take_received(struct lpr_session *session, const unsigned char *bytes, size_t n)
+{
+    size_t left = take_bytes(session, bytes, n);
+    unsigned char *rest = left ? malloc(left) : NULL;
+    if (rest) {
+        memcpy(rest, bytes + n - left, left);
+        keep_rest(session, rest, left);
+    } else if (left) {
+        lpr_session_end(session, LIBPOOL_REMOTE_SCARCE, -ENOMEM, "no memory for a message");
     }
 }
 
@@ -434,7 +451,7 @@ static bool receive(struct lpr_session *session)
         return false;
     }
     lpr_books_bytes(session->server, (uint64_t)n, 0);
-    take_bytes(session, staging, (size_t)n);
+    take_received(session, staging, (size_t)n);
     return (size_t)n == LPR_STAGING && !session->rest;
 }
 
@@ -444,8 +461,13 @@ void lpr_session_resume(struct lpr_session *session)
     session->rest = NULL;
     session->visits = 0;
     lpr_link_remove(&session->halted);
-    take_bytes(session, rest, session->rest_size);
-    free(rest);
+    size_t left = take_bytes(session, rest, session->rest_size);
+    if (left) {
+        memmove(rest, rest + session->rest_size - left, left);
+        keep_rest(session, rest, left);
+    } else {
+        free(rest);
+    }
     lpr_session_touch(session);
 }
 
@@ -497,6 +519,7 @@ void lpr_session_settle(struct lpr_session *session)
     lpr_link_remove(&session->touched);
     if (is_connected(session))
         send_some(session, lpr_now_ns());
+    go_on(session);
     if (is_connected(session))
         watch(session);
     lpr_session_line_up(session);

@@ -400,6 +400,86 @@ TEST(remote_session, who_asks_and_never_reads_is_not_answered_without_end)
     rig_stop(&rig);
 }
 
+/* It asks and asks, and reads nothing, until it is hung up. */
+static int ask_without_end(const struct rig *rig)
+{
+    unsigned char bytes[LPR_HEAD_SIZE * 1024];
+    int fd = rig_connect(rig);
+    size_t n = put_hello(bytes, 0);
+    if (fd < 0 || send(fd, bytes, n, MSG_NOSIGNAL) != (ssize_t)n)
+        return 1;
+    for (size_t i = 0; i < 1024; i++)
+        lpr_put_head(bytes + i * LPR_HEAD_SIZE, LPR_PING, i, 0);
+    while (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+        ;
+    return 0;
+}
+
+/* An answer takes eight times as much memory as it has bytes; who drives the server takes it all. */
+TEST(remote_session, answers_that_nobody_reads_take_little_memory)
+{
+    struct rig rig;
+    libpool_remote_options options = {.size = sizeof options,
+                                      .flags = LIBPOOL_REMOTE_NO_THREAD,
+                                      .stall_ms = 300,
+                                      .session_tasks = 16,
+                                      .unsent_bytes = 4 << 20};
+    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(&rig));
+    pid_t client = rig_fork(ask_without_end, &rig);
+    CU_ASSERT_EQUAL_FATAL(rig_serve(&rig, 1, &options), 0);
+    struct pollfd polled = {.fd = libpool_remote_server_fd(rig.server), .events = POLLIN};
+    rig_memory = (struct rig_memory){0};
+    while (rig_stats(&rig).sessions_ended[LIBPOOL_REMOTE_STALLED] == 0 &&
+           poll(&polled, 1, RIG_MS) == 1)
+        CU_ASSERT_EQUAL(libpool_remote_server_dispatch(rig.server), 0);
+    CU_ASSERT_TRUE(rig_memory.most_bytes > 64 << 10); /* else there was nothing to bound */
+    CU_ASSERT_TRUE(rig_memory.most_bytes < 160 << 10);
+    CU_ASSERT_EQUAL(rig_reap(client), TEST_EXIT(0));
+    rig_stop(&rig);
+}
+
+/* It begins to read when no more can be sent for a while. 0: each question was answered. */
+static int ask_much_and_read(const struct rig *rig)
+{
+    enum {
+        QUESTIONS = 100000
+    };
+    unsigned char bytes[1 << 16];
+    size_t asked = 0, got = 0, n = put_hello(bytes, 0);
+    size_t all = LPR_HEAD_SIZE + LPR_WELCOME_SIZE + (size_t)QUESTIONS * LPR_HEAD_SIZE;
+    int fd = rig_connect(rig), wait_ms = 100;
+    if (fd < 0 || send(fd, bytes, n, MSG_NOSIGNAL) != (ssize_t)n)
+        return 1;
+    while (got < all) {
+        struct pollfd polled = {.fd = fd, .events = asked < QUESTIONS ? POLLOUT : 0};
+        if (wait_ms == RIG_MS)
+            polled.events |= POLLIN;
+        if (poll(&polled, 1, wait_ms) == 0 && wait_ms == RIG_MS)
+            return 2;
+        if (!polled.revents)
+            wait_ms = RIG_MS; /* from now on it reads, too */
+        if (polled.revents & POLLOUT) {
+            lpr_put_head(bytes, LPR_PING, asked, 0);
+            asked += send(fd, bytes, LPR_HEAD_SIZE, MSG_NOSIGNAL | MSG_DONTWAIT) == LPR_HEAD_SIZE;
+        }
+        ssize_t part = polled.revents & POLLIN ? recv(fd, bytes, sizeof bytes, 0) : 0;
+        if (part < 0 || (part == 0 && polled.revents & POLLIN))
+            return 3;
+        got += (size_t)part;
+    }
+    return got == all ? 0 : 4;
+}
+
+TEST(remote_session, who_reads_late_has_all_its_answers)
+{
+    struct rig rig;
+    CU_ASSERT_TRUE_FATAL(rig_share() && rig_listen(&rig));
+    pid_t client = rig_fork(ask_much_and_read, &rig);
+    CU_ASSERT_EQUAL_FATAL(rig_serve(&rig, 1, NULL), 0);
+    CU_ASSERT_EQUAL(rig_reap(client), TEST_EXIT(0));
+    rig_stop(&rig);
+}
+
 /* ---- dead ones ------------------------------------------------------------------------------ */
 
 /* Has so many gates under way, says so, and is killed. */

@@ -151,6 +151,7 @@ struct lpr_parcel {
 struct lpr_outbox {
     struct lpr_parcel *first, **last;
     size_t bytes; /* that wait */
+    size_t notes; /* what the small ones of them take of memory: they are made for the asking */
     void *arg;    /* for gone() */
 };
 
