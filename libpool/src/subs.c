@@ -126,18 +126,25 @@ static int admit(libpool *pool, uint32_t slot, const struct lp_message *message)
     return error;
 }
 
+/* It has claimed what it says it runs: that is not sent to it once more. */
+static bool has_begun(const struct lp_line *line)
+{
+    return lp_channel_claimed(&line->channel) - line->results == 1;
+}
+
 /* What it had been sent ahead must not wait behind it. */
 static bool begin(libpool *pool, uint32_t slot, const struct lp_message *message)
 {
     struct lp_line *line = &pool->lines[slot];
     const struct lp_worker *worker = &pool->core.workers[slot];
-    if (line->subs || line->sending || !message->count || message->count > LIBPOOL_CALL_TASKS)
+    if (line->subs || line->sending || !has_begun(line) || !message->count ||
+        message->count > LIBPOOL_CALL_TASKS)
         return false;
     lp_supervisor_recall(pool, slot);
     if (worker->state != LP_WORKER_BUSY)
         return true; /* it was found to have written nonsense */
     if (line->sending)
-        return false; /* it had claimed nothing: what it says it runs is being sent again */
+        return false; /* it has taken the claim back since, and is being sent it again */
     int error = admit(pool, slot, message);
     struct lp_event event = {.kind = error ? LP_EVENT_TICK : LP_EVENT_WAITS,
                              .slot = slot,

@@ -973,6 +973,40 @@ TEST_WITHIN(subs, nonsense_costs_its_worker_alone, 60000)
     close_drained(pool);
 }
 
+/* Its own task has ended, it says, and the next one calls: which it has got, and has not begun. */
+static int call_for_the_next(libpool_worker *worker, const void *input, size_t size)
+{
+    struct lp_message next = {.kind = LP_MESSAGE_RESULT};
+    int error = hold(worker, input, size);
+    if (error)
+        return error;
+    say(worker, next);
+    (void)lp_worker_receive(worker, &next, -1);
+    say(worker, (struct lp_message){
+                    .kind = LP_MESSAGE_CALL, .task_id = next.task_id, .call = 1, .count = 1});
+    return hang(worker, NULL, 0);
+}
+
+TEST(subs, who_calls_for_a_task_that_it_has_not_begun_talks_nonsense)
+{
+    int gate[2];
+    CU_ASSERT_EQUAL_FATAL(pipe(gate), 0);
+    libpool *pool = open_pool(1, 1);
+    const libpool_task task = task_of(call_for_the_next, &gate[0], sizeof(int));
+    const libpool_task none = task_of(nothing, NULL, 0);
+    libpool_future *caller = submit(pool, &task);
+    await_event(pool, LIBPOOL_EVENT_TASK_LAUNCHED, 1);
+    libpool_future *next = submit(pool, &none);
+    CU_ASSERT_EQUAL(write(gate[1], "!", 1), 1);
+    CU_ASSERT_EQUAL(await(caller)->cause, LIBPOOL_COMPLETED);
+    CU_ASSERT_EQUAL(await(next)->cause, LIBPOOL_CORRUPT);
+    libpool_future_free(caller);
+    libpool_future_free(next);
+    (void)close(gate[0]);
+    (void)close(gate[1]);
+    close_drained(pool);
+}
+
 /* ---- what nobody could take ------------------------------------------------------------------ */
 
 static int emit_two_mib(libpool_worker *worker, const void *input, size_t size)

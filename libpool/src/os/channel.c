@@ -521,6 +521,11 @@ int lp_channel_recall(struct lp_channel *channel, uint32_t *claimed)
     return before >> 32 == channel->epoch++ ? 0 : -EPROTO;
 }
 
+uint32_t lp_channel_claimed(const struct lp_channel *channel)
+{
+    return (uint32_t)atomic_load_explicit(&channel->window->gate, memory_order_relaxed);
+}
+
 void lp_channel_mark_started(struct lp_channel *channel, uint64_t task_id, uint64_t now_ns)
 {
     struct lp_window *window = channel->window;

@@ -177,6 +177,8 @@ void lp_channel_settle_bell(struct lp_channel *channel);
  */
 bool lp_channel_claim(struct lp_channel *channel, const struct lp_message *message);
 int lp_channel_recall(struct lp_channel *channel, uint32_t *claimed);
+/* As that tells, and nothing is recalled. */
+uint32_t lp_channel_claimed(const struct lp_channel *channel);
 
 /*
  * The worker's own word on what it has begun: written before the task's function is entered, read by
