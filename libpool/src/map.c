@@ -19,7 +19,6 @@
 #include "describe.h"
 #include "door.h"
 #include "gather.h"
-#include "parts.h"
 #include "visit.h"
 
 #define PLACES_LEAST 64u /* by default: enough for tiny tasks to be sent ahead */
@@ -193,7 +192,6 @@ static int settle_in(struct map *map, uint32_t n)
     uint32_t *places = &map->free_places[map->n_free - n];
     for (uint32_t i = 0; i < n; i++) {
         map->futures[places[i]] = map->fresh[i];
-        lp_parts_refuse(map->fresh[i]); /* nobody else has it to take them */
         map->elements[places[i]] = map->submitted++;
     }
     map->n_free -= n;
@@ -330,7 +328,7 @@ static void prepare(struct map *map)
     each->priority = batch->priority;
     each->run_timeout_ms = batch->run_timeout_ms;
     each->queue_timeout_ms = batch->queue_timeout_ms;
-    each->flags = batch->flags & LIBPOOL_BORROW;
+    each->flags = (batch->flags & LIBPOOL_BORROW) | LIBPOOL_DROP_PARTS; /* nobody has the futures */
     for (uint32_t i = 0; i < map->chunk; i++)
         map->tasks[i] = *each;
 }
