@@ -1142,7 +1142,7 @@ static struct lp_manifest make_manifest(const libpool *pool)
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .preloads = start->preloads,
         .traces = pool->options.flags & LIBPOOL_TRACE,
-        .files_of = pool->files_of,
+        .files_of = pool->pid,
         .result_bytes = pool->options.result_bytes,
         .memory_limit_bytes = pool->options.memory_limit_bytes,
         .recycle_bytes = pool->options.recycle_bytes,
@@ -1175,7 +1175,6 @@ static void start_zygote(libpool *pool)
     pool->start_zygote = false;
     kill_remains(pool);
     name_heirs(pool);
-    pool->kit.files_of = pool->files_of;
     struct lp_manifest manifest = make_manifest(pool);
     if (pool->start.method == LIBPOOL_SPAWN)
         lp_start_tell(&pool->start, &manifest);
@@ -1353,7 +1352,6 @@ static void *supervise(void *arg)
 {
     libpool *pool = arg;
     bool down = false, awake = false;
-    pool->files_of = gettid(); /* the first thread's are gone from /proc when it has ended */
     while (!down) {
         lp_supervisor_turn(pool, awake ? 0 : -1, true);
         pthread_mutex_lock(&pool->lock);
@@ -1579,6 +1577,7 @@ static void describe_worker(libpool *pool)
     const libpool_options *options = &pool->options;
     pool->kit = (struct lp_worker_kit){
         .alive = pool->alive,
+        .files_of = pool->pid,
         .windows = pool->windows,
         .slots = pool->core.slots,
         .window_bytes = lp_channel_window_bytes(),
