@@ -1565,10 +1565,13 @@ int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *ar
     return error;
 }
 
+/* The zygote may be there already, and have something to say to the new thread. */
 static int start_thread(libpool *pool)
 {
+    pthread_mutex_lock(&pool->lock);
     int error = lp_supervisor_start_thread(&pool->thread, supervise, pool);
     pool->has_thread = error == 0;
+    pthread_mutex_unlock(&pool->lock);
     return error;
 }
 
@@ -1675,6 +1678,17 @@ static int open_zygote(libpool *pool)
     return error;
 }
 
+/*
+ * Once there was a thread, glibc's fork() takes locks, and so does that of the zygote and of what it forks:
+ * 5 pages more of each worker are copied. So an application without threads has its first zygote forked
+ * before the pool's thread. From a stack that is about as large as that one's: it is what tasks have.
+ */
+static bool forks_first(const libpool *pool)
+{
+    return pool->start.method == LIBPOOL_FORK && !lp_sys.has_threads() &&
+           lp_sys.stack_left() >= STACK_BYTES / 8 * 7;
+}
+
 static void stop(libpool *pool)
 {
     pthread_mutex_lock(&pool->lock);
@@ -1711,11 +1725,14 @@ int lp_supervisor_open(libpool *pool)
         return error;
     describe_worker(pool);
     describe_zygote(pool);
-    if (!(pool->options.flags & LIBPOOL_NO_THREAD))
+    bool threads = !(pool->options.flags & LIBPOOL_NO_THREAD);
+    if (threads && !forks_first(pool))
         error = start_thread(pool);
     if (error)
         return error;
     error = open_zygote(pool);
+    if (!error && threads && !pool->has_thread)
+        error = start_thread(pool);
     if (!error)
         error = lp_tails_open(pool);
     if (!error)
