@@ -1629,6 +1629,8 @@ static void describe_zygote(libpool *pool)
         .program = pool->start.method == LIBPOOL_SPAWN ? &pool->start.program : NULL,
     };
     lend_memory(pool);
+    for (uint32_t i = 0; i < LP_ZYGOTE_NUMBERS && i < pool->core.slots; i++)
+        pool->zygote_options.numbers[i] = pool->lines[i].doorbell_fd;
     pool->threads.body = enter_thread;
     pool->threads.context = pool;
     pool->threads.name = pool->name;
