@@ -311,9 +311,9 @@ typedef struct libpool_options {
 
 /*
  * LIBPOOL_FORK copies the application as it is when the pool is opened (or when a lost zygote is replaced):
- * cheap, and all its memory is there. What its other threads were in the middle of is there, too: a task
- * that needs a lock which one of them held waits for ever, and what does not bear a fork (OpenMP, CUDA,
- * gRPC in use) breaks.
+ * cheap, and all its memory is there (thread-local variables may be a new thread's). What its other
+ * threads were in the middle of is there, too: a task that needs a lock which one of them held waits for
+ * ever, and what does not bear a fork (OpenMP, CUDA, gRPC in use) breaks.
  *
  * LIBPOOL_SPAWN executes a small program, libpool-zygote, which is installed with the library: no lock,
  * thread state or heap of the application is in its workers, and opening takes as long however large the

@@ -149,7 +149,7 @@ static libpool *new_pool(const libpool_options *options)
         return NULL;
     pool->allocator = allocator;
     pool->options = *options;
-    pool->pid = pool->files_of = getpid();
+    pool->pid = getpid();
     pool->start = LP_START_NULL;
     strncpy(pool->name, options->name, sizeof pool->name - 1);
     pool->alive = lp_sys.map(PAGE_BYTES);

@@ -1142,7 +1142,7 @@ static struct lp_manifest make_manifest(const libpool *pool)
         .keep_stdin = lp_outfit_keeps_stdin(pool->outfit),
         .preloads = start->preloads,
         .traces = pool->options.flags & LIBPOOL_TRACE,
-        .files_of = pool->files_of,
+        .files_of = pool->pid,
         .result_bytes = pool->options.result_bytes,
         .memory_limit_bytes = pool->options.memory_limit_bytes,
         .recycle_bytes = pool->options.recycle_bytes,
@@ -1175,7 +1175,6 @@ static void start_zygote(libpool *pool)
     pool->start_zygote = false;
     kill_remains(pool);
     name_heirs(pool);
-    pool->kit.files_of = pool->files_of;
     struct lp_manifest manifest = make_manifest(pool);
     if (pool->start.method == LIBPOOL_SPAWN)
         lp_start_tell(&pool->start, &manifest);
@@ -1353,7 +1352,6 @@ static void *supervise(void *arg)
 {
     libpool *pool = arg;
     bool down = false, awake = false;
-    pool->files_of = gettid(); /* the first thread's are gone from /proc when it has ended */
     while (!down) {
         lp_supervisor_turn(pool, awake ? 0 : -1, true);
         pthread_mutex_lock(&pool->lock);
@@ -1567,10 +1565,13 @@ int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *ar
     return error;
 }
 
+/* The zygote may be there already, and have something to say to the new thread. */
 static int start_thread(libpool *pool)
 {
+    pthread_mutex_lock(&pool->lock);
     int error = lp_supervisor_start_thread(&pool->thread, supervise, pool);
     pool->has_thread = error == 0;
+    pthread_mutex_unlock(&pool->lock);
     return error;
 }
 
@@ -1579,6 +1580,7 @@ static void describe_worker(libpool *pool)
     const libpool_options *options = &pool->options;
     pool->kit = (struct lp_worker_kit){
         .alive = pool->alive,
+        .files_of = pool->pid,
         .windows = pool->windows,
         .slots = pool->core.slots,
         .window_bytes = lp_channel_window_bytes(),
@@ -1627,6 +1629,8 @@ static void describe_zygote(libpool *pool)
         .program = pool->start.method == LIBPOOL_SPAWN ? &pool->start.program : NULL,
     };
     lend_memory(pool);
+    for (uint32_t i = 0; i < LP_ZYGOTE_NUMBERS && i < pool->core.slots; i++)
+        pool->zygote_options.numbers[i] = pool->lines[i].doorbell_fd;
     pool->threads.body = enter_thread;
     pool->threads.context = pool;
     pool->threads.name = pool->name;
@@ -1676,6 +1680,17 @@ static int open_zygote(libpool *pool)
     return error;
 }
 
+/*
+ * Once there was a thread, glibc's fork() takes locks, and so does that of the zygote and of what it forks:
+ * 5 pages more of each worker are copied. So an application without threads has its first zygote forked
+ * before the pool's thread. From a stack that is about as large as that one's: it is what tasks have.
+ */
+static bool forks_first(const libpool *pool)
+{
+    return pool->start.method == LIBPOOL_FORK && !lp_sys.has_threads() &&
+           lp_sys.stack_left() >= STACK_BYTES / 8 * 7;
+}
+
 static void stop(libpool *pool)
 {
     pthread_mutex_lock(&pool->lock);
@@ -1712,11 +1727,14 @@ int lp_supervisor_open(libpool *pool)
         return error;
     describe_worker(pool);
     describe_zygote(pool);
-    if (!(pool->options.flags & LIBPOOL_NO_THREAD))
+    bool threads = !(pool->options.flags & LIBPOOL_NO_THREAD);
+    if (threads && !forks_first(pool))
         error = start_thread(pool);
     if (error)
         return error;
     error = open_zygote(pool);
+    if (!error && threads && !pool->has_thread)
+        error = start_thread(pool);
     if (!error)
         error = lp_tails_open(pool);
     if (!error)

@@ -52,8 +52,7 @@ struct libpool {
     libpool_allocator allocator;
     struct lp_outfit *outfit; /* a copy of options.outfit, which is NULL here */
     char name[LP_NAME_BYTES];
-    pid_t pid;      /* of the process that opened it */
-    pid_t files_of; /* whose descriptors in /proc are the process's: the pool's thread, if any */
+    pid_t pid; /* of the process that opened it */
 
     pthread_mutex_t lock;
     pthread_cond_t

@@ -11,9 +11,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -368,6 +370,122 @@ TEST(supervisor, a_thread_with_a_small_stack_drives)
     if (TEST_THREAD_SANITIZER)
         TEST_SKIP("ThreadSanitizer itself wants 900 KiB of every stack");
     CU_ASSERT_EQUAL(hn_test_child(drive_on_a_small_stack, NULL, 20000), TEST_EXIT(0));
+}
+
+/* ---- The zygote before the thread ------------------------------------------------------------ */
+
+static pid_t opener;
+static uint64_t threads_at_fork;
+
+static uint64_t count_threads(void)
+{
+    char path[32], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)opener);
+    return lp_file_read(AT_FDCWD, path, text, sizeof text) > 0 ? lp_file_number(text, "Threads:", 0)
+                                                               : 0;
+}
+
+/* In the host's memory. */
+static pid_t count_and_fork(void)
+{
+    threads_at_fork = count_threads();
+    return lp_sys_kernel.fork();
+}
+
+static int never_had_threads(void)
+{
+    return 0;
+}
+
+static int had_threads(void)
+{
+    return 1;
+}
+
+static size_t have_little_stack(void)
+{
+    return (size_t)1024 * 1024;
+}
+
+/* How many of the pool's threads were there when its zygote was forked. */
+static uint64_t threads_before_zygote(void)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 2, .min_workers = 1};
+    opener = getpid();
+    lp_sys.fork = count_and_fork;
+    uint64_t before = count_threads();
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_TRUE(pool->has_thread);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+    lp_sys.fork = lp_sys_kernel.fork;
+    return threads_at_fork - before;
+}
+
+TEST(supervisor, a_zygote_comes_before_the_first_thread)
+{
+    lp_sys.has_threads = never_had_threads;
+    CU_ASSERT_EQUAL(threads_before_zygote(), 0);
+    lp_sys.has_threads = had_threads;
+    CU_ASSERT_EQUAL(threads_before_zygote(), 1);
+    lp_sys.has_threads = lp_sys_kernel.has_threads;
+}
+
+TEST(supervisor, tasks_have_as_much_stack_as_the_pools_thread)
+{
+    lp_sys.has_threads = never_had_threads;
+    lp_sys.stack_left = have_little_stack;
+    CU_ASSERT_EQUAL(threads_before_zygote(), 1);
+    lp_sys.has_threads = lp_sys_kernel.has_threads;
+    lp_sys.stack_left = lp_sys_kernel.stack_left;
+}
+
+static void *stay(void *unused)
+{
+    for (;;)
+        (void)pause();
+    return unused;
+}
+
+/* Not of what is mapped anew, nor of what the libc has kept. */
+static int leave_no_stack_of(size_t size)
+{
+    char text[128];
+    pthread_t thread;
+    pthread_attr_t attributes;
+    if (lp_file_read(AT_FDCWD, "/proc/self/statm", text, sizeof text) <= 0)
+        return -1;
+    rlim_t bytes = strtoul(text, NULL, 10) * 4096 + size;
+    const struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, size);
+    int error = setrlimit(RLIMIT_AS, &limit);
+    while (error == 0 && pthread_create(&thread, &attributes, stay, NULL) == 0)
+        continue;
+    return error;
+}
+
+/* Whoever a zygote leaves behind would be ours. */
+static int open_without_a_thread(void *unused)
+{
+    libpool *pool = NULL;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .min_workers = 1};
+    (void)unused;
+    lp_sys.has_threads = never_had_threads;
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (leave_no_stack_of((size_t)4 << 20) != 0)
+        return 1;
+    if (libpool_open(&pool, &options) != -EAGAIN)
+        return 2;
+    return waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD ? 0 : 3;
+}
+
+TEST(supervisor, a_thread_that_can_not_be_started_leaves_no_zygote)
+{
+    if (TEST_THREAD_SANITIZER || TEST_ADDRESS_SANITIZER)
+        TEST_SKIP("sanitizers want memory themselves");
+    CU_ASSERT_EQUAL(hn_test_child(open_without_a_thread, NULL, 20000), TEST_EXIT(0));
 }
 
 /* ---- A fork bomb ---------------------------------------------------------------------------- */

@@ -30,6 +30,7 @@
 #include "buffer.h"
 #include "growth.h"
 #include "os/channel.h"
+#include "os/file.h"
 #include "os/load.h"
 #include "os/maps.h"
 #include "os/tree.h"
@@ -380,10 +381,8 @@ void lp_worker_receive_bytes(libpool_worker *worker, void *to, size_t size, bool
 /* By its name in the host: a descriptor can be passed without a socket for each worker. */
 static int map_input(libpool_worker *worker, const struct lp_message *message)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)worker->kit->files_of,
-                   message->mapped_fd);
-    int fd = lp_sys.openat(AT_FDCWD, path, (message->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    int fd = lp_file_reopen(worker->kit->files_of, message->mapped_fd,
+                            message->writable ? O_RDWR : O_RDONLY);
     if (fd < 0)
         return fd;
     int error = lp_sys.map_file(fd, message->mapped_size, (int)message->writable, &worker->mapped);

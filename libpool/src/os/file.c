@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,52 @@ int lp_file_each(int directory_fd, int (*act)(void *context, const char *name), 
                 return result;
         }
     }
+}
+
+struct wanted {
+    int tasks_fd, number, flags;
+    int fd; /* what came of it last */
+};
+
+static int reopen_in(int directory_fd, const char *task, const struct wanted *wanted)
+{
+    char path[64];
+    struct lp_text text = lp_text_begin(path, sizeof(path));
+    lp_text_add(&text, task);
+    lp_text_add(&text, "/fd/");
+    lp_text_add_number(&text, wanted->number);
+    return lp_sys.openat(directory_fd, path, wanted->flags);
+}
+
+/* One that has ended has no descriptors, and they are root's. */
+static bool is_gone(const struct wanted *wanted)
+{
+    return wanted->fd == -ENOENT || wanted->fd == -EACCES;
+}
+
+static int reopen_in_thread(void *context, const char *thread)
+{
+    struct wanted *wanted = context;
+    wanted->fd = reopen_in(wanted->tasks_fd, thread, wanted);
+    return !is_gone(wanted);
+}
+
+int lp_file_reopen(pid_t process, int number, int flags)
+{
+    char path[40];
+    struct wanted wanted = {.number = number, .flags = flags};
+    struct lp_text text = lp_text_begin(path, sizeof(path));
+    lp_text_add(&text, "/proc/");
+    lp_text_add_number(&text, process);
+    wanted.fd = reopen_in(AT_FDCWD, path, &wanted);
+    if (!is_gone(&wanted))
+        return wanted.fd;
+    lp_text_add(&text, "/task");
+    lp_fd_auto int tasks_fd = lp_sys.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+    wanted.tasks_fd = tasks_fd;
+    if (tasks_fd >= 0)
+        (void)lp_file_each(tasks_fd, reopen_in_thread, &wanted);
+    return wanted.fd;
 }
 
 uint64_t lp_file_number(const char *text, const char *name, uint64_t absent)

@@ -21,6 +21,12 @@ int lp_file_each(int directory_fd, int (*act)(void *context, const char *name), 
 /* 0 or -errno. */
 int lp_file_write(int directory_fd, const char *path, const char *text);
 
+/*
+ * A new open file of what stands on that number in another process. Where that shows no descriptors its first
+ * thread may have ended: then its other threads are looked at. A descriptor, or -errno.
+ */
+int lp_file_reopen(pid_t process, int number, int flags);
+
 /* The number behind "name " (or a tab) at the beginning of a line; `absent` when there is none. */
 uint64_t lp_file_number(const char *text, const char *name, uint64_t absent);
 

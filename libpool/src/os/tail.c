@@ -5,7 +5,7 @@
 #include <fcntl.h>
 
 #include "base/fd.h"
-#include "base/text.h"
+#include "os/file.h"
 #include "sys/sys.h"
 
 #define PAGE_BYTES 4096u
@@ -120,16 +120,8 @@ void lp_tail_cut(int fd, uint64_t cut)
 
 int lp_tail_reopen(const struct lp_tail *tail, pid_t host)
 {
-    char path[64];
     uint32_t number = atomic_load_explicit(&tail->number, memory_order_relaxed);
-    if (number == 0)
-        return -ENOENT;
-    struct lp_text text = lp_text_begin(path, sizeof path);
-    lp_text_add(&text, "/proc/");
-    lp_text_add_number(&text, host);
-    lp_text_add(&text, "/fd/");
-    lp_text_add_number(&text, (int64_t)number - 1);
-    return lp_sys.openat(AT_FDCWD, path, O_WRONLY | O_APPEND);
+    return number ? lp_file_reopen(host, (int)number - 1, O_WRONLY | O_APPEND) : -ENOENT;
 }
 
 void lp_tail_mark(struct lp_tail *tail, uint32_t n, uint64_t task_id, uint64_t from)

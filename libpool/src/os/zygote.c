@@ -30,6 +30,7 @@
 
 #include <libpool.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdalign.h>
@@ -93,6 +94,8 @@ enum {
     FD_BELL,
     FD_HEIRS
 };
+
+static_assert(FD_HEIRS == LP_ZYGOTE_NUMBERS, "a number for each");
 
 /* ---- Births ------------------------------------------------------------------------------ */
 
@@ -616,6 +619,9 @@ static int allocate(struct zygote *zygote)
  * number, long after they were closed here. So what a worker needs of its zygote stands on numbers that
  * nobody else in the host takes for his: its own from there, or what was free when all others were open.
  * A table that is full leaves none free: then it has to do without.
+ *
+ * Each fork copies the table as far as it goes, and each worker looks through it: as soon as all others are
+ * closed what is left moves down to the pool's first numbers.
  */
 static void hold_places(struct zygote *zygote, const struct lp_zygote_birth *birth)
 {
@@ -629,6 +635,15 @@ static void take_place(int place, int *fd)
         return;
     lp_fd_close(fd);
     *fd = place;
+}
+
+static void move_down(struct zygote *zygote)
+{
+    for (int i = 0; i < FD_HEIRS; i++) {
+        int number = zygote->options->numbers[i];
+        if (number > STDERR_FILENO && number < zygote->fds[i])
+            take_place(number, &zygote->fds[i]);
+    }
 }
 
 static void leave_places(struct zygote *zygote)
@@ -665,6 +680,7 @@ static int settle_fds(struct zygote *zygote, const struct lp_zygote_birth *birth
         return error;
     lp_fds_settle_standard(options->keep_stdin);
     error = lp_fds_keep_in_place(zygote->fds, n);
+    move_down(zygote);
     size_t heirs = FD_HEIRS;
     for (uint32_t i = 0; i < options->slots; i++) {
         struct slot *slot = &zygote->slots[i];

@@ -97,6 +97,8 @@ struct lp_zygote_memory {
     size_t bytes;
 };
 
+#define LP_ZYGOTE_NUMBERS 6
+
 struct lp_zygote_options {
     uint32_t slots;
     void (*begin)(
@@ -124,6 +126,9 @@ struct lp_zygote_options {
      * forks has it in its child as well, so what lies there is never believed.
      */
     struct lp_zygote_memory lent[2];
+    int numbers
+        [LP_ZYGOTE_NUMBERS]; /* of descriptors that the pool holds for as long as it is open: the
+                                       zygote may have its own there; 0: none */
 };
 
 struct lp_zygote_link {

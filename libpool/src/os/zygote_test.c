@@ -1720,6 +1720,48 @@ TEST(zygote, starts_in_a_host_without_standard_descriptors)
     CU_ASSERT_EQUAL(hn_test_child(start_without_standard_fds, NULL, WAIT_MS), TEST_EXIT(0));
 }
 
+/* ---- In a host with many descriptors -------------------------------------------------------- */
+
+static int highest_fd(pid_t pid)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *handle = opendir(path);
+    int highest = -1;
+    for (struct dirent *entry; handle != NULL && (entry = readdir(handle)) != NULL;)
+        highest = atoi(entry->d_name) > highest ? atoi(entry->d_name) : highest;
+    if (handle != NULL)
+        closedir(handle);
+    return highest;
+}
+
+static void open_many(int *fds, int n)
+{
+    for (int i = 0; i < n; i++)
+        fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+TEST(zygote, stands_on_numbers_of_the_pool)
+{
+    struct pool pool;
+    int others[200];
+    set_up(&pool, leave_with_7, true);
+    open_many(pool.options.numbers, LP_ZYGOTE_NUMBERS);
+    open_many(others, 200);
+    CU_ASSERT_EQUAL(start(&pool), 0);
+    struct lp_report hello = expect_report(&pool, LP_REPORT_HELLO, 0);
+    CU_ASSERT(highest_fd(hello.pid) <= pool.options.numbers[LP_ZYGOTE_NUMBERS - 1]);
+    ask(&pool, LP_REQUEST_SPAWN, 0, 1);
+    expect_report(&pool, LP_REPORT_SPAWNED, 0);
+    CU_ASSERT_EQUAL(expect_report(&pool, LP_REPORT_EXITED, 0).code, 7);
+    expect_report(&pool, LP_REPORT_EMPTY, 0);
+    for (int i = 0; i < LP_ZYGOTE_NUMBERS; i++)
+        close(pool.options.numbers[i]);
+    for (int i = 0; i < 200; i++)
+        close(others[i]);
+    close_pool(&pool);
+}
+
 /* ---- A directory that was given to the pool ------------------------------------------------- */
 
 static bool has_entry(const char *directory, const char *wanted)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 #ifdef __GLIBC__
 #include <sys/rseq.h>
+#include <sys/single_threaded.h>
 #endif
 
 /* _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info) of the first published size, 64 bytes. */
@@ -229,6 +230,16 @@ static int sys_register_rseq(void)
 }
 #endif
 
+/* Another libc (musl) forgets in a child of fork() that there were others. */
+static int sys_has_threads(void)
+{
+#ifdef __GLIBC__
+    return !__libc_single_threaded;
+#else
+    return 1;
+#endif
+}
+
 static void sys_exit_group(int code)
 {
     (void)syscall(SYS_exit_group, code);
@@ -339,6 +350,7 @@ static size_t sys_stack_left(void)
         .ftruncate = sys_ftruncate, .punch_hole = sys_punch_hole, .execve = sys_execve,           \
         .getrusage = sys_getrusage, .map_own = sys_map_own, .signal_again = sys_signal_again,     \
         .signal_stack = sys_signal_stack, .set_inherited = sys_set_inherited,                     \
+        .has_threads = sys_has_threads,                                                           \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

@@ -70,6 +70,8 @@ struct lp_sys {
 
     /* processes */
     pid_t (*fork)(void); /* glibc's: takes malloc's and stdio's locks */
+    int (*has_threads)(
+        void); /* has ever had, for all that the libc knows: then fork() costs more */
     pid_t (*clone)(int (*body)(void *), void *stack_top, int flags, void *arg);
     int (*execve)(const char *path, char *const *argv, char *const *envp);
     void (*exit_group)(int code); /* raw: no handler, no buffer */
