@@ -113,23 +113,6 @@ static void check_retries(struct ch_parser *parser)
     }
 }
 
-/* Its loop would be held by it, and the pool with it. */
-static void check_callbacks(struct ch_parser *parser)
-{
-    const struct ch_pool *pool = &parser->scenario->pool;
-    if (pool->driven && pool->telling == CH_TELLING_STALL)
-        ch_complain_at(parser, pool->place,
-                       "'callbacks=stall' would hold the loop that drives the pool");
-}
-
-/* It is bound in the target, whose memory only a forked worker has. */
-static void check_sandbox(struct ch_parser *parser)
-{
-    const struct ch_pool *pool = &parser->scenario->pool;
-    if (pool->sandbox != CH_SANDBOX_NONE && pool->start != LIBPOOL_FORK)
-        ch_complain_at(parser, pool->place, "'sandbox' is for start=fork");
-}
-
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -323,29 +306,32 @@ static void check_batches(struct ch_parser *parser)
     const struct ch_scenario *scenario = parser->scenario;
     for (size_t i = 0; i < scenario->submits_count; i++) {
         const struct ch_submit *submit = &scenario->submits[i];
-        if (submit->halt_failures && !submit->batch)
+        if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling))
             ch_complain_at(parser, submit->place,
-                           "'halt-failures' means nothing without batch=...");
-        if (submit->many && submit->batch)
-            ch_complain_at(parser, submit->place, "'many' and 'batch' are two ways to submit");
-        if (submit->gathered && submit->batch)
-            ch_complain_at(parser, submit->place, "a batch has no futures to gather");
-        if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
-            ch_complain_at(parser, submit->place,
-                           "a batch takes no parts, no 'late', no callbacks and no 'input'");
+                           "a batch takes no parts, no 'late' and no callbacks");
     }
 }
 
-/* What it calls is a function of the target's. */
-static void check_calls(struct ch_parser *parser)
+/* What each kind of worker can't be given; a call is of a function of the target's. */
+static void check_starts(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
+    bool spawn = scenario->pool.start == LIBPOOL_SPAWN;
+    bool threads = scenario->pool.start == LIBPOOL_THREADS;
     for (size_t i = 0; i < scenario->submits_count; i++) {
         const struct ch_submit *submit = &scenario->submits[i];
-        if (submit->kind == CH_TASK_CALL && scenario->pool.start == LIBPOOL_SPAWN)
+        if (submit->kind == CH_TASK_CALL && spawn)
             ch_complain_at(parser, submit->place,
                            "'task=call' is for start=fork and start=threads");
+        bool file = submit->input == CH_INPUT_FILE || submit->input == CH_INPUT_FILE_SHARED;
+        if (threads && (submit->soft_signal != 0 || submit->memory_limit_bytes != 0 || file))
+            ch_complain_at(parser, submit->place,
+                           "'soft-signal', 'memory-limit' and a file as 'input' are for start=fork "
+                           "and start=spawn");
     }
+    for (size_t i = 0; i < scenario->steps_count; i++)
+        if (scenario->steps[i].action.kind == CH_ACTION_DRESS && (spawn || threads))
+            ch_complain_at(parser, scenario->steps[i].action.place, "'dress' is for start=fork");
 }
 
 /* Each of them has a thread that waits for it, or takes its parts. */
@@ -384,8 +370,6 @@ void ch_check_scenario(struct ch_parser *parser)
     check_host(parser);
     check_user(parser);
     check_retries(parser);
-    check_callbacks(parser);
-    check_sandbox(parser);
     check_sizes(parser);
     check_groups(parser);
     check_times(parser);
@@ -393,6 +377,6 @@ void ch_check_scenario(struct ch_parser *parser)
     check_closed(parser);
     check_awaited(parser);
     check_batches(parser);
-    check_calls(parser);
+    check_starts(parser);
     check_answers(parser);
 }

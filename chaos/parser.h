@@ -151,6 +151,12 @@ void ch_read_keys(struct ch_parser *parser, const struct ch_token *at,
 const struct ch_token *ch_given(const struct ch_key_set *set, const char *word);
 const struct ch_token *ch_given_value(const struct ch_key_set *set, const char *word);
 
+/* ---- Keys that do not go together: exclusions.c ------------------------------------------- */
+
+/* Of a line's keys, once they are read. */
+void ch_check_pool_keys(struct ch_parser *parser, const struct ch_key_set *set);
+void ch_check_submit_keys(struct ch_parser *parser, const struct ch_key_set *set);
+
 /* ---- Statement families ------------------------------------------------------------------ */
 
 /* `at` stands behind the statement's word; tokens are those of the whole line. */
