@@ -312,6 +312,37 @@ static void check_batches(struct ch_parser *parser)
     }
 }
 
+/* A part waits with some bytes beside it; more of them than these hold up their task. */
+#define BESIDE_A_PART 64
+
+static bool may_be_ended(const struct ch_scenario *scenario, const struct ch_submit *submit)
+{
+    bool ends = submit->run_timeout_ms != 0 || submit->heartbeat_timeout_ms != 0;
+    for (size_t i = 0; i < scenario->steps_count && !ends; i++) {
+        const struct ch_action *action = &scenario->steps[i].action;
+        ends = action->kind == CH_ACTION_CANCEL || action->kind == CH_ACTION_SHUTDOWN ||
+               action->kind == CH_ACTION_CLOSE ||
+               (action->kind == CH_ACTION_KILL && action->signal.process != CH_PROCESS_ZYGOTE);
+    }
+    return ends;
+}
+
+/* Who waits for the end before it takes anything waits for ever, when the task waits for it. */
+static void check_parts(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        uint64_t most = (LIBPOOL_PARTS_BYTES - 1) / (submit->bytes + BESIDE_A_PART);
+        if (submit->take_late && submit->parts > most && !may_be_ended(scenario, submit))
+            ch_complain_at(
+                parser, submit->place,
+                "with take=at-the-end, parts=%u would wait for ever for somebody to take "
+                "them: %llu of these at most, or a run-timeout",
+                submit->parts, (unsigned long long)most);
+    }
+}
+
 /* What each kind of worker can't be given; a call is of a function of the target's. */
 static void check_starts(struct ch_parser *parser)
 {
@@ -378,5 +409,6 @@ void ch_check_scenario(struct ch_parser *parser)
     check_awaited(parser);
     check_batches(parser);
     check_starts(parser);
+    check_parts(parser);
     check_answers(parser);
 }

@@ -421,6 +421,16 @@ TEST(diagnostic, what_could_not_be_answered_is_not_asked)
         {"  at 5ms : close\n  at 1ms : submit 1 task=noop", "  host alive", NULL},
         {"  at 5ms : submit 65 task=hang run-timeout=1s as many",
          "  task many cause=timeout late <= 1s", "64 tasks that emit or are in groups with 'late'"},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end", "  host alive",
+         "parts=16 would wait for ever for somebody to take them: 15 of these at most"},
+        {"  at 5ms : submit 1 task=emit parts=15 bytes=64KiB take=at-the-end", "  host alive",
+         NULL},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB", "  host alive", NULL},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end run-timeout=1s",
+         "  host alive", NULL},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end as e\n  +1s : cancel "
+         "e",
+         "  host alive", NULL},
         {"  at 5ms : submit 65 task=emit parts=1 bytes=16B", "  host alive",
          "64 tasks that emit or are in groups with 'late'"},
     };

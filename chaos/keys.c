@@ -444,7 +444,7 @@ const struct ch_key ch_keys_emit[] = {
     {NUMBER("parts", 1, 1000000, ch_submit, parts), .required = true, .help = "how many"},
     {SIZE("bytes", 16, GIB, ch_submit, bytes), .required = true, .help = "of each"},
     {CHOICE("take", takes, ch_submit, take_late), .standard = "at-once",
-     .help = "when the application takes them"},
+     .help = "when the application takes them; at-the-end: less than 1MiB, or a timeout ends it"},
     {WORK, .standard = "0us", .help = "how long it goes on when they are sent"},
     {CHOICE("end", ends, ch_submit, end), .standard = "return", .help = "how it ends then"},
     END,
