@@ -194,6 +194,13 @@ tsan:
 describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
     libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
 
+# Before anything is built: the shell would take apart what is no single word, and install elsewhere.
+install_path = $(if $(and $(filter 1,$(words x$($(1))x)),$(filter $(2),x$($(1)))),,$(error $(1) is '$($(1))': expected $(3)))
+ifneq ($(filter install,$(MAKECMDGOALS)),)
+$(foreach name,PREFIX LIBDIR,$(call install_path,$(name),x/%,an absolute path without spaces$(comma) such as /usr/local))
+$(call install_path,DESTDIR,x%,a path without spaces)
+endif
+
 install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, zygote, poolrun, chaos, pkg-config (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 libpool/include/libpool.h $(DESTDIR)$(PREFIX)/include
