@@ -41,6 +41,7 @@ struct hn_target {
 
     pthread_mutex_t lock; /* guards what follows, and the order of submissions */
     pthread_cond_t changed;
+    bool opened;  /* the pool is there */
     bool loaded;  /* the loader is done */
     bool leaving; /* no row will be added any more */
     bool closed;
