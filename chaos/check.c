@@ -381,6 +381,15 @@ static void check_awaited(struct ch_parser *parser)
     }
 }
 
+/* All its runs would be the same, whatever the title says. */
+static void check_matrix(struct ch_parser *parser)
+{
+    if (parser->matrix.name != NULL && !parser->matrix_used && parser->complaints == 0)
+        ch_complain_at(parser, parser->first[CH_STATEMENT_MATRIX],
+                       "no line does anything with the matrix: write $%s where its value is meant",
+                       parser->matrix.name);
+}
+
 /* The group that must-fail names has to be there. */
 static void check_must_fail(struct ch_parser *parser)
 {
@@ -411,4 +420,5 @@ void ch_check_scenario(struct ch_parser *parser)
     check_starts(parser);
     check_parts(parser);
     check_answers(parser);
+    check_matrix(parser);
 }

@@ -402,6 +402,23 @@ TEST(diagnostic, a_matrix_mistake_is_told_once_and_with_its_value)
     free(printed);
 }
 
+TEST(diagnostic, a_matrix_that_changes_nothing_is_a_mistake)
+{
+    static const char text[] = "chaos 1\n"
+                               "scenario \"x, by $start\"\n"
+                               "matrix start = fork | spawn\n"
+                               "pool p workers=1\n"
+                               "expect\n"
+                               "  invariant all\n";
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    CU_ASSERT_EQUAL(count, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed,
+                                  "x.chaos:3:1: error: no line does anything with the matrix: "
+                                  "write $start where its value is meant"));
+    free(printed);
+}
+
 TEST(diagnostic, what_could_not_be_answered_is_not_asked)
 {
     static const struct {

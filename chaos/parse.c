@@ -339,6 +339,8 @@ static void parse_body(struct ch_parser *parser, const struct ch_line *line)
 
 static void parse_line(struct ch_parser *parser, const struct ch_line *line)
 {
+    for (size_t i = 0; i < line->count; i++)
+        parser->matrix_used |= line->tokens[i].substituted && line->tokens[i].kind == CH_TOKEN_WORD;
     if (!line->indented)
         parse_statement(parser, line);
     else if (parser->in_section)

@@ -34,6 +34,7 @@ struct ch_parser {
     struct ch_place first[CH_STATEMENTS]; /* where each statement stands; line 0: nowhere */
     const struct ch_word *event;          /* of the trigger being read; or NULL */
     bool event_unknown;                   /* it was misspelt: nothing is known of what it has */
+    bool matrix_used;                     /* its value stands somewhere, not only in a text */
 };
 
 /* ---- Complaints -------------------------------------------------------------------------- */
