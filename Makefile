@@ -52,7 +52,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 include libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
-include libpool/poolrun/poolrun.mk libpool/remote/remote.mk
+include libpool/poolrun/poolrun.mk libpool/remote/remote.mk libpool/install.mk
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
@@ -193,13 +193,6 @@ tsan:
 # What tells other tools where libpool is.
 describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
     libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
-
-# Before anything is built: the shell would take apart what is no single word, and install elsewhere.
-install_path = $(if $(and $(filter 1,$(words x$($(1))x)),$(filter $(2),x$($(1)))),,$(error $(1) is '$($(1))': expected $(3)))
-ifneq ($(filter install,$(MAKECMDGOALS)),)
-$(foreach name,PREFIX LIBDIR,$(call install_path,$(name),x/%,an absolute path without spaces$(comma) such as /usr/local))
-$(call install_path,DESTDIR,x%,a path without spaces)
-endif
 
 install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, zygote, poolrun, chaos, pkg-config (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin

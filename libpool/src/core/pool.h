@@ -216,8 +216,8 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
  */
 int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
 /*
- * Workers are given another outfit from now on. What has failed in the one before says nothing of it: no pause
- * is made any more, and failures in a row count anew.
+ * Workers are given another outfit from now on. What has failed in the one before says nothing of it: no
+ * pause is made any more, and failures in a row count anew.
  */
 void lp_pool_dress(struct lp_pool *pool, uint64_t now_ns);
 /* 0: as many more tasks would be taken, with so much input; -EAGAIN, -E2BIG. */
