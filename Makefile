@@ -52,7 +52,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 include libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
-include libpool/poolrun/poolrun.mk libpool/remote/remote.mk
+include libpool/poolrun/poolrun.mk libpool/remote/remote.mk libpool/install.mk
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean

@@ -113,23 +113,6 @@ static void check_retries(struct ch_parser *parser)
     }
 }
 
-/* Its loop would be held by it, and the pool with it. */
-static void check_callbacks(struct ch_parser *parser)
-{
-    const struct ch_pool *pool = &parser->scenario->pool;
-    if (pool->driven && pool->telling == CH_TELLING_STALL)
-        ch_complain_at(parser, pool->place,
-                       "'callbacks=stall' would hold the loop that drives the pool");
-}
-
-/* It is bound in the target, whose memory only a forked worker has. */
-static void check_sandbox(struct ch_parser *parser)
-{
-    const struct ch_pool *pool = &parser->scenario->pool;
-    if (pool->sandbox != CH_SANDBOX_NONE && pool->start != LIBPOOL_FORK)
-        ch_complain_at(parser, pool->place, "'sandbox' is for start=fork");
-}
-
 static void check_user(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
@@ -323,29 +306,63 @@ static void check_batches(struct ch_parser *parser)
     const struct ch_scenario *scenario = parser->scenario;
     for (size_t i = 0; i < scenario->submits_count; i++) {
         const struct ch_submit *submit = &scenario->submits[i];
-        if (submit->halt_failures && !submit->batch)
+        if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling))
             ch_complain_at(parser, submit->place,
-                           "'halt-failures' means nothing without batch=...");
-        if (submit->many && submit->batch)
-            ch_complain_at(parser, submit->place, "'many' and 'batch' are two ways to submit");
-        if (submit->gathered && submit->batch)
-            ch_complain_at(parser, submit->place, "a batch has no futures to gather");
-        if (submit->batch && (is_awaited(scenario, i) || scenario->pool.telling || submit->input))
-            ch_complain_at(parser, submit->place,
-                           "a batch takes no parts, no 'late', no callbacks and no 'input'");
+                           "a batch takes no parts, no 'late' and no callbacks");
     }
 }
 
-/* What it calls is a function of the target's. */
-static void check_calls(struct ch_parser *parser)
+/* A part waits with some bytes beside it; more of them than these hold up their task. */
+#define BESIDE_A_PART 64
+
+static bool may_be_ended(const struct ch_scenario *scenario, const struct ch_submit *submit)
+{
+    bool ends = submit->run_timeout_ms != 0 || submit->heartbeat_timeout_ms != 0;
+    for (size_t i = 0; i < scenario->steps_count && !ends; i++) {
+        const struct ch_action *action = &scenario->steps[i].action;
+        ends = action->kind == CH_ACTION_CANCEL || action->kind == CH_ACTION_SHUTDOWN ||
+               action->kind == CH_ACTION_CLOSE ||
+               (action->kind == CH_ACTION_KILL && action->signal.process != CH_PROCESS_ZYGOTE);
+    }
+    return ends;
+}
+
+/* Who waits for the end before it takes anything waits for ever, when the task waits for it. */
+static void check_parts(struct ch_parser *parser)
 {
     const struct ch_scenario *scenario = parser->scenario;
     for (size_t i = 0; i < scenario->submits_count; i++) {
         const struct ch_submit *submit = &scenario->submits[i];
-        if (submit->kind == CH_TASK_CALL && scenario->pool.start == LIBPOOL_SPAWN)
+        uint64_t most = (LIBPOOL_PARTS_BYTES - 1) / (submit->bytes + BESIDE_A_PART);
+        if (submit->take_late && submit->parts > most && !may_be_ended(scenario, submit))
+            ch_complain_at(
+                parser, submit->place,
+                "with take=at-the-end, parts=%u would wait for ever for somebody to take "
+                "them: %llu of these at most, or a run-timeout",
+                submit->parts, (unsigned long long)most);
+    }
+}
+
+/* What each kind of worker can't be given; a call is of a function of the target's. */
+static void check_starts(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    bool spawn = scenario->pool.start == LIBPOOL_SPAWN;
+    bool threads = scenario->pool.start == LIBPOOL_THREADS;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        if (submit->kind == CH_TASK_CALL && spawn)
             ch_complain_at(parser, submit->place,
                            "'task=call' is for start=fork and start=threads");
+        bool file = submit->input == CH_INPUT_FILE || submit->input == CH_INPUT_FILE_SHARED;
+        if (threads && (submit->soft_signal != 0 || submit->memory_limit_bytes != 0 || file))
+            ch_complain_at(parser, submit->place,
+                           "'soft-signal', 'memory-limit' and a file as 'input' are for start=fork "
+                           "and start=spawn");
     }
+    for (size_t i = 0; i < scenario->steps_count; i++)
+        if (scenario->steps[i].action.kind == CH_ACTION_DRESS && (spawn || threads))
+            ch_complain_at(parser, scenario->steps[i].action.place, "'dress' is for start=fork");
 }
 
 /* Each of them has a thread that waits for it, or takes its parts. */
@@ -362,6 +379,15 @@ static void check_awaited(struct ch_parser *parser)
                            "a scenario has %d tasks that emit or are in groups with 'late' at most",
                            CH_SCENARIO_AWAITED);
     }
+}
+
+/* All its runs would be the same, whatever the title says. */
+static void check_matrix(struct ch_parser *parser)
+{
+    if (parser->matrix.name != NULL && !parser->matrix_used && parser->complaints == 0)
+        ch_complain_at(parser, parser->first[CH_STATEMENT_MATRIX],
+                       "no line does anything with the matrix: write $%s where its value is meant",
+                       parser->matrix.name);
 }
 
 /* The group that must-fail names has to be there. */
@@ -384,8 +410,6 @@ void ch_check_scenario(struct ch_parser *parser)
     check_host(parser);
     check_user(parser);
     check_retries(parser);
-    check_callbacks(parser);
-    check_sandbox(parser);
     check_sizes(parser);
     check_groups(parser);
     check_times(parser);
@@ -393,6 +417,8 @@ void ch_check_scenario(struct ch_parser *parser)
     check_closed(parser);
     check_awaited(parser);
     check_batches(parser);
-    check_calls(parser);
+    check_starts(parser);
+    check_parts(parser);
     check_answers(parser);
+    check_matrix(parser);
 }

@@ -108,6 +108,24 @@ static const struct bad_line bad_lines[] = {
     {REPLACE, 4, "pool p exclusive=maybe initializer=ok", 4, 18, "'exclusive' can't be 'maybe'"},
     {REPLACE, 4, "pool p finalizer-timeout=1s initializer=ok", 4, 8,
      "means nothing without finalizer=..."},
+    {REPLACE, 4, "pool p initializer=ok quarantine=1s", 4, 23,
+     "'quarantine' means nothing without quarantine-deaths=..."},
+    {REPLACE, 4, "pool p recycle-jitter=5 initializer=ok", 4, 8,
+     "means nothing without max-age=... or tasks-per-worker=..."},
+    {REPLACE, 4, "pool p initializer=ok start=threads trace=yes", 4, 37,
+     "'trace=yes' and 'start=threads' exclude each other: that is for start=fork and start=spawn"},
+    {REPLACE, 4, "pool p memory-limit=64MiB initializer=ok start=threads", 4, 42,
+     "'memory-limit=64MiB' and 'start=threads' exclude each other"},
+    {REPLACE, 4, "pool p nice=1 start=spawn initializer=ok", 4, 15,
+     "'nice=1' and 'start=spawn' exclude each other: that is for start=fork"},
+    {REPLACE, 4, "pool p sandbox=compute start=spawn initializer=ok", 4, 24,
+     "'sandbox=compute' and 'start=spawn' exclude each other"},
+    {REPLACE, 4, "pool p governor=9 spare-workers=1 initializer=ok", 4, 19,
+     "'governor=9' and 'spare-workers=1' exclude each other: a governor has no places"},
+    {REPLACE, 4, "pool p callbacks=stall driven=yes initializer=ok", 4, 24,
+     "'callbacks=stall' and 'driven=yes' exclude each other: it would hold the loop"},
+    {REPLACE, 4, "pool p min-workers=3 governor=4 neighbour=2 initializer=ok", 4, 31,
+     "governor=4 is less than what is reserved: 3 for this pool, 2 for its neighbour"},
     {AFTER, 4, "host", 5, 5, "'host' needs at least one key"},
     {AFTER, 4, "host deny=clone3", 5, 1, "write 'needs seccomp'"},
     {AFTER, 4, "host deny-errno=EPERM", 5, 1, "means nothing without deny=..."},
@@ -131,6 +149,20 @@ static const struct bad_line bad_lines[] = {
     {AFTER, 6, "  submit 1 task=noop as", 7, 24, "expected a value behind 'as'"},
     {AFTER, 6, "  submit 1 task=die signal=SIGKILL", 7, 28, "'SIGKILL' is not a signal"},
     {AFTER, 6, "  submit 64999 task=noop", 7, 3, "a scenario has 65000 tasks at most"},
+    {AFTER, 6, "  submit 1 task=noop gather=yes batch=any-order", 7, 33,
+     "'gather=yes' and 'batch=any-order' exclude each other: a batch has no futures to gather"},
+    {AFTER, 6, "  submit 4 task=noop batch=in-order many=2", 7, 37,
+     "'many=2' and 'batch=in-order' exclude each other: one way to submit"},
+    {AFTER, 6, "  submit 1 task=noop wait=0ms batch=in-order", 7, 31,
+     "'wait=0ms' and 'batch=in-order' exclude each other: a batch waits for room by itself"},
+    {AFTER, 6, "  submit 1 task=noop input=borrow batch=in-order", 7, 35,
+     "'input=borrow' and 'batch=in-order' exclude each other"},
+    {AFTER, 6, "  submit 1 task=emit parts=1 bytes=16B batch=any-order", 7, 3,
+     "a batch takes no parts, no 'late' and no callbacks"},
+    {AFTER, 6, "  submit 1 task=noop halt-failures=2", 7, 22,
+     "'halt-failures' means nothing without batch=..."},
+    {AFTER, 6, "  submit 1 task=hang soft-signal=TERM", 7, 22,
+     "'soft-signal' means nothing without grace=..."},
 
     /* timeline */
     {AFTER, 9, "  at 5ms kill worker=one signal=KILL", 10, 37, "expected ' : ' and an action"},
@@ -370,6 +402,23 @@ TEST(diagnostic, a_matrix_mistake_is_told_once_and_with_its_value)
     free(printed);
 }
 
+TEST(diagnostic, a_matrix_that_changes_nothing_is_a_mistake)
+{
+    static const char text[] = "chaos 1\n"
+                               "scenario \"x, by $start\"\n"
+                               "matrix start = fork | spawn\n"
+                               "pool p workers=1\n"
+                               "expect\n"
+                               "  invariant all\n";
+    size_t count;
+    char *printed = diagnose(text, sizeof(text) - 1, &count);
+    CU_ASSERT_EQUAL(count, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed,
+                                  "x.chaos:3:1: error: no line does anything with the matrix: "
+                                  "write $start where its value is meant"));
+    free(printed);
+}
+
 TEST(diagnostic, what_could_not_be_answered_is_not_asked)
 {
     static const struct {
@@ -389,6 +438,16 @@ TEST(diagnostic, what_could_not_be_answered_is_not_asked)
         {"  at 5ms : close\n  at 1ms : submit 1 task=noop", "  host alive", NULL},
         {"  at 5ms : submit 65 task=hang run-timeout=1s as many",
          "  task many cause=timeout late <= 1s", "64 tasks that emit or are in groups with 'late'"},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end", "  host alive",
+         "parts=16 would wait for ever for somebody to take them: 15 of these at most"},
+        {"  at 5ms : submit 1 task=emit parts=15 bytes=64KiB take=at-the-end", "  host alive",
+         NULL},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB", "  host alive", NULL},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end run-timeout=1s",
+         "  host alive", NULL},
+        {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end as e\n  +1s : cancel "
+         "e",
+         "  host alive", NULL},
         {"  at 5ms : submit 65 task=emit parts=1 bytes=16B", "  host alive",
          "64 tasks that emit or are in groups with 'late'"},
     };
@@ -403,6 +462,38 @@ TEST(diagnostic, what_could_not_be_answered_is_not_asked)
         bool right = rows[i].words == NULL ? count == 0
                                            : count == 1 && strstr(printed, rows[i].words) != NULL;
         CU_assertImplementation(right, __LINE__, rows[i].timeline, __FILE__, "", CU_FALSE);
+        free(printed);
+    }
+}
+
+TEST(diagnostic, what_a_kind_of_worker_can_not_do_is_not_asked_of_it)
+{
+    static const struct {
+        const char *start, *line, *words; /* NULL: it is fine */
+    } rows[] = {
+        {"fork", "task=call subs=1 depth=1", NULL},
+        {"threads", "task=call subs=1 depth=1", NULL},
+        {"spawn", "task=call subs=1 depth=1", "6:3: error: 'task=call' is for start=fork and"},
+        {"spawn", "task=heed grace=1s soft-signal=TERM", NULL},
+        {"threads", "task=heed grace=1s soft-signal=TERM", "are for start=fork and start=spawn"},
+        {"threads", "task=noop memory-limit=8MiB", "are for start=fork and start=spawn"},
+        {"threads", "task=echo bytes=1KiB input=file", "are for start=fork and start=spawn"},
+        {"threads", "task=echo bytes=1KiB input=borrow", NULL},
+        {"fork", "task=noop\ntimeline\n  at 1ms : dress", NULL},
+        {"spawn", "task=noop\ntimeline\n  at 1ms : dress", "'dress' is for start=fork"},
+        {"threads", "task=noop\ntimeline\n  at 1ms : dress", "'dress' is for start=fork"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t count;
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "chaos 1\nscenario \"x\"\n  limit 20s\npool p start=%s\nload\n  submit 1 %s\n"
+                 "expect\n  host alive\n",
+                 rows[i].start, rows[i].line);
+        char *printed = diagnose(text, strlen(text), &count);
+        bool right = rows[i].words == NULL ? count == 0
+                                           : count == 1 && strstr(printed, rows[i].words) != NULL;
+        CU_assertImplementation(right, __LINE__, rows[i].line, __FILE__, "", CU_FALSE);
         free(printed);
     }
 }

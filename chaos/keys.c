@@ -136,7 +136,8 @@ const struct ch_key ch_keys_pool[] = {
     {SIZE("limit-as", MIB, TIB, ch_pool, limit_as), .standard = "no limit",
      .help = "RLIMIT_AS of each worker; a hog of as much fails"},
     {NUMBER("directory-late", 1, 1000000, ch_pool, directory_late), .standard = "not set",
-     .help = "a working directory that is missing until so many initializers have failed"},
+     .help = "a working directory that is missing until so many initializers have failed, or a "
+             "`dress`"},
     {SIZE("memory-limit", MIB, TIB, ch_pool, memory_limit_bytes), .standard = "none",
      .help = "of a worker and all it starts"},
     {SIZE("recycle", 1, TIB, ch_pool, recycle_bytes), .standard = "never",
@@ -444,7 +445,7 @@ const struct ch_key ch_keys_emit[] = {
     {NUMBER("parts", 1, 1000000, ch_submit, parts), .required = true, .help = "how many"},
     {SIZE("bytes", 16, GIB, ch_submit, bytes), .required = true, .help = "of each"},
     {CHOICE("take", takes, ch_submit, take_late), .standard = "at-once",
-     .help = "when the application takes them"},
+     .help = "when the application takes them; at-the-end: less than 1MiB, or a timeout ends it"},
     {WORK, .standard = "0us", .help = "how long it goes on when they are sent"},
     {CHOICE("end", ends, ch_submit, end), .standard = "return", .help = "how it ends then"},
     END,

@@ -219,39 +219,21 @@ static void find_matrix(const char *text, size_t size, struct ch_arena *arena,
 
 /* ---- pool, host --------------------------------------------------------------------------- */
 
-static void check_workers(struct ch_parser *parser, const struct ch_key_set *set,
+/* Each pool has its least number reserved there, or one worker. */
+static void check_numbers(struct ch_parser *parser, const struct ch_key_set *set,
                           const struct ch_pool *pool)
 {
-    const struct ch_token *both = ch_given(set, "workers"), *least = ch_given(set, "min-workers");
-    const struct ch_token *most = ch_given(set, "max-workers");
-    if (both != NULL && (least != NULL || most != NULL)) {
-        const struct ch_token *other = least != NULL ? least : most;
-        ch_complain(parser, both > other ? both : other, "'workers' and '%s' exclude each other",
-                    other->text);
-    } else if (least != NULL && most != NULL && pool->min_workers > pool->max_workers &&
-               pool->max_workers != 0) {
-        ch_complain(parser, ch_given_value(set, "min-workers"),
-                    "min-workers=%u is more than max-workers=%u", pool->min_workers,
+    uint32_t least = pool->min_workers != 0 ? pool->min_workers : 1;
+    const struct ch_token *governor = ch_given_value(set, "governor");
+    const struct ch_token *fewest = ch_given_value(set, "min-workers");
+    if (fewest != NULL && pool->min_workers > pool->max_workers && pool->max_workers != 0)
+        ch_complain(parser, fewest, "min-workers=%u is more than max-workers=%u", pool->min_workers,
                     pool->max_workers);
-    }
-}
-
-static void check_timeouts_have_callbacks(struct ch_parser *parser, const struct ch_key_set *set,
-                                          const struct ch_pool *pool)
-{
-    static const struct {
-        const char *key;
-        bool finalizer;
-    } rows[] = {{"initializer-timeout", false},
-                {"initializer-failures", false},
-                {"finalizer-timeout", true}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        const char *callback = rows[i].finalizer ? "finalizer" : "initializer";
-        enum ch_callback does = rows[i].finalizer ? pool->finalizer : pool->initializer;
-        const struct ch_token *given = ch_given(set, rows[i].key);
-        if (given != NULL && does == CH_CALLBACK_NONE && ch_given(set, callback) == NULL)
-            ch_complain(parser, given, "'%s' means nothing without %s=...", rows[i].key, callback);
-    }
+    if (governor != NULL && pool->governor != 0 && least + pool->neighbour > pool->governor)
+        ch_complain(parser, governor,
+                    "governor=%u is less than what is reserved: %u for this pool, %u for its "
+                    "neighbour",
+                    pool->governor, least, pool->neighbour);
 }
 
 static void parse_pool(struct ch_parser *parser, const struct ch_token *statement)
@@ -270,8 +252,8 @@ static void parse_pool(struct ch_parser *parser, const struct ch_token *statemen
         at++;
     }
     ch_read_keys(parser, at, statement, "pool", &set, 1);
-    check_workers(parser, &set, pool);
-    check_timeouts_have_callbacks(parser, &set, pool);
+    ch_check_pool_keys(parser, &set);
+    check_numbers(parser, &set, pool);
 }
 
 static void parse_host(struct ch_parser *parser, const struct ch_token *statement)
@@ -357,6 +339,8 @@ static void parse_body(struct ch_parser *parser, const struct ch_line *line)
 
 static void parse_line(struct ch_parser *parser, const struct ch_line *line)
 {
+    for (size_t i = 0; i < line->count; i++)
+        parser->matrix_used |= line->tokens[i].substituted && line->tokens[i].kind == CH_TOKEN_WORD;
     if (!line->indented)
         parse_statement(parser, line);
     else if (parser->in_section)

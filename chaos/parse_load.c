@@ -54,6 +54,7 @@ void ch_parse_submit(struct ch_parser *parser, const struct ch_token *statement,
     const char *name = task == NULL ? "submit"
                                     : ch_arena_format(parser->arena, "submit task=%s", task->word);
     ch_read_keys(parser, at, statement, name, sets, 2);
+    ch_check_submit_keys(parser, &sets[0]);
     submit->name = ch_name_bind(parser, ch_given_value(&sets[0], "as"), CH_NAME_TASKS, *index);
 }
 

@@ -34,6 +34,7 @@ struct ch_parser {
     struct ch_place first[CH_STATEMENTS]; /* where each statement stands; line 0: nowhere */
     const struct ch_word *event;          /* of the trigger being read; or NULL */
     bool event_unknown;                   /* it was misspelt: nothing is known of what it has */
+    bool matrix_used;                     /* its value stands somewhere, not only in a text */
 };
 
 /* ---- Complaints -------------------------------------------------------------------------- */
@@ -150,6 +151,12 @@ void ch_read_keys(struct ch_parser *parser, const struct ch_token *at,
 /* The token of a key, if it was given, and the one of its value. */
 const struct ch_token *ch_given(const struct ch_key_set *set, const char *word);
 const struct ch_token *ch_given_value(const struct ch_key_set *set, const char *word);
+
+/* ---- Keys that do not go together: exclusions.c ------------------------------------------- */
+
+/* Of a line's keys, once they are read. */
+void ch_check_pool_keys(struct ch_parser *parser, const struct ch_key_set *set);
+void ch_check_submit_keys(struct ch_parser *parser, const struct ch_key_set *set);
 
 /* ---- Statement families ------------------------------------------------------------------ */
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chaos/scenario.h"
+#include "chaos/words.h"
 #include "harness/test.h"
 
 /* Each value below count has a word, and no word has another value. */
@@ -116,6 +117,63 @@ TEST(vocabulary, explain_knows_every_word_and_key)
     CU_ASSERT_EQUAL(error, -ENOENT);
     CU_ASSERT_STRING_EQUAL(nothing, "");
     free(nothing);
+}
+
+/* No two lines that follow each other come again: a word and what is said of it. */
+static bool says_once(char *text)
+{
+    enum {
+        LINES_MAX = 400
+    };
+    char *lines[LINES_MAX], *rest = text;
+    size_t count = 0;
+    while (count < LINES_MAX && (lines[count] = strsep(&rest, "\n")) != NULL)
+        if (lines[count][0] != '\0')
+            count++;
+    for (size_t i = 0; i + 1 < count; i++)
+        for (size_t j = i + 1; j + 1 < count; j++)
+            if (strcmp(lines[i], lines[j]) == 0 && strcmp(lines[i + 1], lines[j + 1]) == 0)
+                return false;
+    return count < LINES_MAX;
+}
+
+static void check_explained_once(const char *word)
+{
+    int error;
+    char *text = explain(word, &error);
+    CU_assertImplementation(error == 0 && says_once(text), __LINE__, word != NULL ? word : "all",
+                            __FILE__, "", CU_FALSE);
+    free(text);
+}
+
+TEST(vocabulary, explain_says_nothing_twice)
+{
+    check_explained_once(NULL);
+    for (int family = 0; family < CH_FAMILIES; family++) {
+        size_t count;
+        const struct ch_word *words = ch_vocabulary_words((enum ch_family)family, &count);
+        check_explained_once(ch_words[family].name);
+        for (size_t i = 0; i < count; i++) {
+            check_explained_once(words[i].word);
+            for (const struct ch_key *key = words[i].keys; key != NULL && key->word != NULL; key++)
+                check_explained_once(key->word);
+        }
+    }
+    for (const struct ch_key *key = ch_keys_action; key->word != NULL; key++)
+        check_explained_once(key->word);
+}
+
+TEST(vocabulary, explain_names_all_who_take_a_key)
+{
+    int error;
+    char *text = explain("code", &error);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "code is a key of fail\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "code is a key of exit, _exit\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "code is a key of task\n"));
+    free(text);
+    text = explain("optional", &error);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "optional is a key of every action\n"));
+    free(text);
 }
 
 TEST(vocabulary, values_are_described_in_the_largest_unit)

@@ -3,8 +3,6 @@
  * check_callbacks: I1. Each task is told of as it ended: once, in the order of the pool's own events, its
  * start before its end, and nothing any more when the pool is closed.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "harness/check.h"
@@ -26,18 +24,9 @@ struct told {
     bool closed;
 };
 
-__attribute__((format(printf, 4, 5))) static void object(const struct told *told, uint32_t task,
-                                                         const char *expected, const char *format,
-                                                         ...)
-{
-    char text[160];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    hn_findings_add(told->findings, HN_I1_RESOLUTION, "the callbacks of the pool", expected,
-                    "task %u: %s", task, text);
-}
+#define OBJECT(told, task, expected, format, ...)                                              \
+    hn_findings_add((told)->findings, HN_I1_RESOLUTION, "the callbacks of the pool", expected, \
+                    "task %u: " format, task, ##__VA_ARGS__)
 
 /* ---- One pass over the history ---------------------------------------------------------------- */
 
@@ -62,7 +51,7 @@ static void read_call(struct told *told, const struct hn_record *record)
         return;
     struct telling *telling = &told->list[record->task];
     if (told->closed)
-        object(told, record->task, "none when libpool_close has returned", "one");
+        OBJECT(told, record->task, "none when libpool_close has returned", "one");
     if (record->kind == HN_TOLD_STARTED) {
         telling->started++;
         telling->start_is_late |= telling->done > 0;
@@ -83,7 +72,7 @@ static void compare_order(struct told *told)
         uint32_t next = told->ends[told->ends_seen++];
         if (record->task == next)
             continue;
-        object(told, record->task, "ends are told as they come", "it is told where task %u is due",
+        OBJECT(told, record->task, "ends are told as they come", "it is told where task %u is due",
                next);
         return;
     }
@@ -97,20 +86,20 @@ static void check_task(const struct told *told, uint32_t task)
     const struct telling *telling = &told->list[task];
     uint32_t state = atomic_load(&row->state);
     if (state == HN_TASK_REFUSED && telling->started + telling->done)
-        object(told, task, "nothing is told of who was refused", "%u starts, %u ends",
+        OBJECT(told, task, "nothing is told of who was refused", "%u starts, %u ends",
                telling->started, telling->done);
     if (state != HN_TASK_COLLECTED)
         return;
     if (telling->done != 1)
-        object(told, task, "its end is told once", "%u times", telling->done);
+        OBJECT(told, task, "its end is told once", "%u times", telling->done);
     if (telling->started > 1 || telling->start_is_late)
-        object(told, task, "its start is told once, before its end", "%u times%s", telling->started,
+        OBJECT(told, task, "its start is told once, before its end", "%u times%s", telling->started,
                telling->start_is_late ? ", behind it" : "");
     if (telling->done && telling->cause != (int32_t)row->cause)
-        object(told, task, "its result is there when its end is told", "cause %d, it is %d",
+        OBJECT(told, task, "its result is there when its end is told", "cause %d, it is %d",
                telling->cause, (int)row->cause);
     if (told->of->settled && telling->launched != (telling->started > 0))
-        object(told, task, "started is who was handed to a worker", "handed %d, told %u",
+        OBJECT(told, task, "started is who was handed to a worker", "handed %d, told %u",
                telling->launched, telling->started);
 }
 

@@ -6,6 +6,7 @@
 #include "harness/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,81 @@ TEST(check, I1_sees_a_timeout_before_its_time)
 {
     struct fixture fixture = new_fixture();
     fixture.world->rows[4].running_ns = 20 * HN_MS;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_codes_that_nobody_returned)
+{
+    struct fixture fixture = new_fixture();
+    fixture.groups[1] = (struct hn_group){.count = 1, .kind = HN_TASK_EXIT, .code = 3};
+    struct hn_row *row = &fixture.world->rows[2];
+    *row = (struct hn_row){.group = 1,
+                           .ends = 1,
+                           .task_id = 3,
+                           .cause = LIBPOOL_EXIT,
+                           .pid = row->pid,
+                           .attempts = 1,
+                           .code = 3,
+                           .certainty = LIBPOOL_MAY_HAVE_RUN};
+    atomic_store(&row->state, HN_TASK_COLLECTED);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    row->code = 4;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    fixture.groups[1] = (struct hn_group){.count = 1, .kind = HN_TASK_FAIL, .code = 3};
+    row->cause = LIBPOOL_ERROR;
+    row->certainty = LIBPOOL_HAS_RUN;
+    write_task(fixture.world, HN_TASK_END, 2, 1, 3);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    row->code = 3;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_a_queue_timeout_before_its_time)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = &fixture.world->rows[4];
+    fixture.groups[3].queue_timeout_ms = 50;
+    row->cause = LIBPOOL_QUEUE_TIMEOUT;
+    row->pending_ns = 50 * HN_MS;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    row->pending_ns = 20 * HN_MS;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_another_slot_a_future_gathered_twice_and_no_cause)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = &fixture.world->rows[0];
+    row->slot = 5;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    row->slot = 0;
+    fixture.groups[0].gathered = true;
+    fixture.world->rows[1].gathered = 1;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1); /* lost */
+    row->gathered = 2;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
+    row->gathered = 1;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    struct hn_findings findings = {0};
+    row->cause = LIBPOOL_CAUSES;
+    hn_check_tasks(&fixture.of, &findings);
+    CU_ASSERT(hn_findings_count(&findings, HN_I1_RESOLUTION) > 0);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I1_sees_one_complete_that_has_not_sent_all)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = &fixture.world->rows[0];
+    fixture.groups[0] = (struct hn_group){.count = 1, .kind = HN_TASK_EMIT, .parts = 5};
+    fixture.world->rows[1].group = 2; /* an echo, as the other one */
+    row->parts = (struct hn_parts){
+        .sent = UINT64_C(1) << 32 | 5, .run = 1, .taken = 5, .over = true};
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    fixture.groups[0].parts = 6;
     CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 1);
     hn_world_free(fixture.world);
 }
@@ -472,6 +548,33 @@ TEST(check, I7_sees_a_result_without_a_run)
     hn_world_free(fixture.world);
 }
 
+TEST(check, I7_sees_a_run_that_left_no_end)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *row = add_row(&fixture, 0, LIBPOOL_CRASH); /* writes a start only */
+    row->cause = LIBPOOL_COMPLETED;
+    row->certainty = LIBPOOL_HAS_RUN;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I5_sees_last_words_that_are_missing_or_somebody_elses)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_row *good = &fixture.world->rows[0], *crashed = &fixture.world->rows[2];
+    good->tail = HN_TAIL_NONE;
+    crashed->tail = HN_TAIL_OWN;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    crashed->tail = HN_TAIL_NONE;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    crashed->tail = HN_TAIL_OTHER;
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    crashed->tail = HN_TAIL_OWN;
+    good->tail = HN_TAIL_OWN; /* it has not failed */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1);
+    hn_world_free(fixture.world);
+}
+
 TEST(check, I7_sees_a_refused_task_run)
 {
     struct fixture fixture = new_fixture();
@@ -620,6 +723,19 @@ TEST(check, I2_sees_the_pool_count_otherwise)
     hn_world_free(fixture.world);
 }
 
+TEST(check, I2_sees_a_refusal_and_a_retry_that_nobody_counts)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    libpool_stats stats = clean_stats();
+    stats.tasks_rejected++;
+    stats.tasks_retried++;
+    stats.tasks_failed++;
+    hn_check_accounts(bind(&fixture), &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 3);
+    hn_world_free(fixture.world);
+}
+
 /* ---- I4, I8, I11 ------------------------------------------------------------------------------- */
 
 TEST(check, I4_sees_a_process_left)
@@ -667,6 +783,31 @@ TEST(check, a_snapshot_with_a_part_missing_is_no_clean_one)
     after.error = -EMFILE;
     hn_check_residue(&before, &after, &findings);
     CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_HARNESS), 1);
+}
+
+TEST(check, I11_sees_a_descriptor_taken_or_replaced_and_another_directory)
+{
+    static struct hn_snapshot before, after;
+    struct hn_findings findings = {0};
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CU_ASSERT_FATAL(fd >= 0);
+    hn_snapshot_take(&before);
+    close(fd);
+    hn_snapshot_take(&after);
+    hn_check_residue(&before, &after, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I11_HOST), 1);
+    after = before;
+    after.fds[0].flags ^= FD_CLOEXEC;
+    hn_check_residue(&before, &after, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I11_HOST), 2);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 2);
+    struct hn_findings moved = {0};
+    before.children = after.children = -ECHILD;
+    hn_check_host(&before, &after, &moved);
+    CU_ASSERT_EQUAL(hn_findings_total(&moved), 0);
+    after.directory[0] = 0;
+    hn_check_host(&before, &after, &moved);
+    CU_ASSERT_EQUAL(hn_findings_count(&moved, HN_I11_HOST), 1);
 }
 
 static void ignore(int number)
@@ -793,6 +934,38 @@ TEST(check, I10_sees_a_second_finalizer_and_a_slow_one)
     hn_history_append(&fixture.world->history, &final);
     hn_check_finalizers(&fixture.of, &findings);
     CU_ASSERT(hn_findings_count(&findings, HN_I10_FINALIZER) >= 3);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I10_sees_a_task_after_the_finalizer)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_record final = of_worker(HN_WORKER_FINAL, 1 * HN_S);
+    hn_history_append(&fixture.world->history, &final);
+    hn_check_finalizers(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    struct hn_record start = of_worker(HN_TASK_START, 2 * HN_S);
+    hn_history_append(&fixture.world->history, &start);
+    hn_check_finalizers(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I10_FINALIZER), 1);
+    hn_world_free(fixture.world);
+}
+
+TEST(check, I6_sees_a_finalizer_that_was_let_into_its_pool)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_record call = of_worker(HN_REENTERED, 1 * HN_S);
+    call.a = HN_CALL_SUBMIT;
+    call.code = -EDEADLK;
+    hn_history_append(&fixture.world->history, &call);
+    hn_check_finalizers(bind(&fixture), &findings);
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    call.code = 0;
+    hn_history_append(&fixture.world->history, &call);
+    hn_check_finalizers(&fixture.of, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I6_BOUNDED), 1);
     hn_world_free(fixture.world);
 }
 

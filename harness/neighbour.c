@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,18 +50,9 @@ static int die(libpool_worker *worker, const void *input, size_t input_size)
 
 /* ---- In the target ---------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static void object(struct hn_neighbour *neighbour,
-                                                         const char *expected, const char *format,
-                                                         ...)
-{
-    char text[160];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    hn_findings_add(neighbour->findings, HN_I5_ISOLATION, "the pool beside the one under test",
-                    expected, "%s", text);
-}
+#define OBJECT(neighbour, expected, ...)                                                          \
+    hn_findings_add((neighbour)->findings, HN_I5_ISOLATION, "the pool beside the one under test", \
+                    expected, __VA_ARGS__)
 
 static libpool_future *submit(struct hn_neighbour *neighbour)
 {
@@ -77,7 +66,7 @@ static libpool_future *submit(struct hn_neighbour *neighbour)
     hn_payload_fill(input, sizeof input, neighbour->submitted);
     int rc = libpool_submit(neighbour->pool, &task, PATIENCE_MS, &future);
     if (rc)
-        object(neighbour, "it takes a task", "%d", rc);
+        OBJECT(neighbour, "it takes a task", "%d", rc);
     neighbour->submitted += rc == 0;
     return future;
 }
@@ -88,12 +77,12 @@ static void collect(struct hn_neighbour *neighbour, libpool_future *future, uint
     int rc = libpool_future_wait(future, PATIENCE_MS);
     const libpool_result *result = libpool_future_result(future);
     if (rc || !result)
-        object(neighbour, "its tasks end", "%d for task %u", rc, task);
+        OBJECT(neighbour, "its tasks end", "%d for task %u", rc, task);
     else if (result->cause != LIBPOOL_COMPLETED)
-        object(neighbour, "its tasks complete", "task %u: %s", task, result->text);
+        OBJECT(neighbour, "its tasks complete", "task %u: %s", task, result->text);
     else if (result->data_size != INPUT_BYTES ||
              !hn_payload_matches(result->data, result->data_size, task))
-        object(neighbour, "its results are its own", "another one for task %u", task);
+        OBJECT(neighbour, "its results are its own", "another one for task %u", task);
     else
         neighbour->completed++;
     libpool_future_free(future);
@@ -150,7 +139,7 @@ static void compare(struct hn_neighbour *neighbour, const char *name, uint64_t a
                     uint64_t wanted)
 {
     if (actual != wanted)
-        object(neighbour, "its numbers are those of a pool to which nothing was done",
+        OBJECT(neighbour, "its numbers are those of a pool to which nothing was done",
                "%s is %llu, not %llu", name, (unsigned long long)actual,
                (unsigned long long)wanted);
 }
@@ -160,7 +149,7 @@ static void check_numbers(struct hn_neighbour *neighbour)
     libpool_stats stats = {.size = sizeof stats};
     int rc = libpool_stats_read(neighbour->pool, &stats);
     if (rc)
-        object(neighbour, "it gives its numbers", "%d", rc);
+        OBJECT(neighbour, "it gives its numbers", "%d", rc);
     hn_check_books(NULL, &stats, neighbour->findings);
     compare(neighbour, "tasks_received", stats.tasks_received, neighbour->submitted);
     compare(neighbour, "ended.completed", stats.tasks_ended[LIBPOOL_COMPLETED],

@@ -79,6 +79,7 @@ int hn_outfit_change(libpool *pool, const libpool_outfit *wearing, uint32_t time
     libpool_outfit outfit = wearing ? *wearing : (libpool_outfit){.size = sizeof outfit};
     for (uint32_t i = 0; i < outfit.environment_count; i++)
         environment[i] = outfit.environment[i];
+    outfit.directory = outfit.directory ? "/" : NULL; /* the one that is late leads there, too */
     snprintf(text, sizeof text, HN_DRESS_VARIABLE "=%u", times);
     environment[outfit.environment_count++] = text;
     outfit.environment = environment;

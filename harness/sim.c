@@ -52,6 +52,7 @@ struct hn_sim {
     bool will_shut_down; /* in the middle of it all */
     bool will_resize;
     bool will_recycle;
+    bool will_dress;
     uint32_t retry_chance;   /* percent of the tasks that are submitted one by one */
     uint32_t limited_chance; /* percent of those that have a memory limit of their own */
     bool deep;               /* a large backlog, filled again and again */
@@ -961,6 +962,18 @@ static void recycle(struct hn_sim *sim)
         perform_all(sim);
 }
 
+static void dress(struct hn_sim *sim)
+{
+    struct hn_call call = {.settles = true, .submitted = LP_NONE, .cancelled = LP_NONE};
+    if (!sim->will_dress)
+        return;
+    TRACE("user", "another outfit");
+    hn_books_dress(&sim->books);
+    hn_books_before(&sim->books, &call);
+    lp_pool_dress(&sim->pool, sim->trace.now_ns);
+    perform_all(sim);
+}
+
 /* Many at once with one queue timeout, so that many end at once. */
 static void fill(struct hn_sim *sim)
 {
@@ -986,6 +999,7 @@ static const struct {
     {40, submit},         {3, submit_burst}, {1, fill},         {10, cancel}, {10, kill_worker},
     {6, hurt_zygote},     {5, say_nonsense}, {3, old_word},     {3, tick},    {3, resize},
     {2, maybe_shut_down}, {3, recycle},      {1, cancel_group}, {2, pardon},  {10, rival},
+    {3, dress},
 };
 
 static bool has_queue_in_dying_hands(const struct hn_sim *sim)
@@ -1214,7 +1228,7 @@ static void draw_total(struct hn_sim *sim)
     sim->config.backoff_max_ns = 1000 * LP_MS;
     sim->config.min_workers = sim->config.max_workers;
     sim->config.max_age_ns = 0; /* who reaches it has not failed */
-    sim->will_shut_down = sim->will_resize = sim->will_recycle = false;
+    sim->will_shut_down = sim->will_resize = sim->will_recycle = sim->will_dress = false;
     sim->gap_ns = 500 * LP_MS;
 }
 
@@ -1247,6 +1261,7 @@ static void draw_faults(struct hn_sim *sim)
     sim->will_shut_down = hn_random_chance(&sim->random, 25);
     sim->will_resize = hn_random_chance(&sim->random, 30);
     sim->will_recycle = hn_random_chance(&sim->random, 30);
+    sim->will_dress = hn_random_chance(&sim->random, 30);
     if (sim->config.waiting_workers)
         world->call_percent = hn_random_between(&sim->random, 5, 30);
     if (hn_world_has(world, HN_FAULT_WAKE_LATE))

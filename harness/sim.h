@@ -167,6 +167,8 @@
     X(WAIT_HUNG_UP, "a task waits no longer, and what is left is cancelled") \
     X(WAIT_ASKED, "one that waits is asked to end")                          \
     X(WAIT_DRAINING, "a task is waited for while a shutdown drains")         \
+    X(DRESSED_HOPELESS, "a new outfit when nobody could be initialised")     \
+    X(UNDRESSED_FAILED, "one failed in an outfit that was changed since")    \
     X(PROBED, "a probe task completed after the faults")
 
 #define HN_SOMETIMES_ENUM(name, text) HN_##name,

@@ -51,6 +51,15 @@ void hn_books_recycle(struct hn_books *books, uint32_t parallel)
     books->notes_due[LIBPOOL_EVENT_RECYCLE_BEGUN]++;
 }
 
+void hn_books_dress(struct hn_books *books)
+{
+    books->coverage->sometimes[HN_DRESSED_HOPELESS] += books->init_failures >=
+                                                       books->config.initializer_failures;
+    books->outfit++;
+    books->init_failures = 0;
+    books->hopes = books->stats.spawns_failed == 0;
+}
+
 static bool is_outdated(const struct hn_books *books, const struct hn_book_slot *slot)
 {
     return slot->edition != books->edition;
@@ -477,6 +486,7 @@ static void spawn_failed(struct hn_books *books, struct hn_book_slot *slot)
 {
     if (slot->state != LP_WORKER_SPAWNING)
         return;
+    books->hopes = false;
     books->stats.spawns_failed++;
     books->notes_due[LIBPOOL_EVENT_SPAWN_FAILED]++;
     enter(books, slot, LP_WORKER_VACANT);
@@ -673,11 +683,14 @@ static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
 {
     books->stats.workers_ended[cause]++;
     books->notes_due[LIBPOOL_EVENT_WORKER_EXITED]++;
+    books->hopes = books->hopes && !slot->ready && slot->outfit != books->outfit;
     if (!slot->ready &&
         (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM || cause == LIBPOOL_MEMORY)) {
+        bool latest = slot->outfit == books->outfit;
         books->stats.initializers_failed++;
-        books->init_failures++;
-        books->init_code = slot->init_code;
+        books->init_failures += latest;
+        books->init_code = latest ? slot->init_code : books->init_code;
+        books->coverage->sometimes[HN_UNDRESSED_FAILED] += !latest;
         books->notes_due[LIBPOOL_EVENT_INIT_FAILED]++;
     }
     if (slot->final_started && !slot->finalized)

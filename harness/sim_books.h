@@ -104,6 +104,7 @@ struct hn_book_slot {
     bool recalled;      /* what was taken back still lies in its channel */
     uint64_t last_id;   /* the last task of its that it ran and that has ended */
     uint64_t edition;   /* the pool's when it was spawned */
+    uint32_t outfit;    /* the same */
     uint64_t asked_ns;  /* its spawn... */
     uint64_t killed_ns; /* ...and its kill by the pool; 0: none */
     uint64_t since_ns;  /* of the state */
@@ -161,6 +162,9 @@ struct hn_books {
 
     uint64_t edition;          /* one more with each recycle */
     uint32_t recycle_parallel; /* of the last */
+    uint32_t outfit;           /* one more with each that workers are given */
+    bool
+        hopes; /* since then nobody in it has died, no fork was refused, nor anything else proved it wrong */
     uint32_t owed; /* of an older edition, told to leave, and nobody has become ready instead */
 
     enum lp_zygote_state zygote;
@@ -209,6 +213,7 @@ bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book
 uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns);
 /* The user's call; how many are of an older edition and may still take a task. */
 void hn_books_recycle(struct hn_books *books, uint32_t parallel);
+void hn_books_dress(struct hn_books *books);
 uint32_t hn_books_outdated(const struct hn_books *books);
 /* How many would be ready if those who left for it were replaced, within the bounds. */
 uint32_t hn_books_as_strong(const struct hn_books *books);

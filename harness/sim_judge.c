@@ -155,6 +155,7 @@ static void judge_spawn(struct hn_books *books, const struct lp_pool *pool,
                                   .number = number,
                                   .task = LP_NONE,
                                   .edition = books->edition,
+                                  .outfit = books->outfit,
                                   .asked_ns = books->now_ns,
                                   .held = LP_NONE,
                                   .since_ns = books->now_ns};
@@ -1401,6 +1402,15 @@ static void admission_lateness(struct hn_books *books)
                                                       !hn_books_is_open(books);
 }
 
+/* What workers were given last is tried at once, whatever came of the one before. */
+static void outfit_lateness(struct hn_books *books)
+{
+    bool may = books->zygote == LP_ZYGOTE_UP && !books->config.governed &&
+               hn_books_in(books, LP_WORKER_VACANT) == books->n_slots;
+    if (books->hopes && may && wanted(books))
+        FAIL("nobody is started in a new outfit");
+}
+
 void hn_judge_lateness(struct hn_books *books)
 {
     if (is_excess(books) && hn_books_in(books, LP_WORKER_IDLE))
@@ -1421,6 +1431,7 @@ void hn_judge_lateness(struct hn_books *books)
             pause_lateness(books, i);
     }
     admission_lateness(books);
+    outfit_lateness(books);
     places_lateness(books);
     if (books->shutting && !books->killing && books->deadline_ns &&
         late(books, books->deadline_ns, 0))

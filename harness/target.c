@@ -231,16 +231,30 @@ static int perform(struct hn_target *target, const struct hn_command *command)
     return -EINVAL;
 }
 
+/*
+ * A command comes after all that was replied to, whoever performed it, and after the pool was opened; but
+ * only the judge knows that, in its own process. Here it takes a lock to see what they have done.
+ */
+static void catch_up(struct hn_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    while (!target->opened)
+        pthread_cond_wait(&target->changed, &target->lock);
+    pthread_mutex_unlock(&target->lock);
+}
+
 static void *hand(void *argument)
 {
     struct hn_target *target = argument;
     struct hn_command command;
     while (recv(target->command_fd, &command, sizeof command, 0) == (ssize_t)sizeof command) {
+        catch_up(target);
         uint64_t begun_ns = hn_clock_ns();
         struct hn_record reply = hn_record_of(HN_REPLY);
         reply.code = perform(target, &command);
         reply.a = command.number;
         reply.b = hn_clock_ns() - begun_ns;
+        catch_up(target); /* now others can */
         hn_history_append(&target->world->history, &reply);
     }
     return NULL;
@@ -446,6 +460,14 @@ static int begin(struct hn_target *target)
     return rc;
 }
 
+static void note_opened(struct hn_target *target)
+{
+    pthread_mutex_lock(&target->lock);
+    target->opened = true;
+    pthread_cond_broadcast(&target->changed);
+    pthread_mutex_unlock(&target->lock);
+}
+
 int hn_target_live(const struct hn_target_options *options, int command_fd)
 {
     static struct hn_target target; /* large, and workers need not copy a stack of it */
@@ -460,6 +482,7 @@ int hn_target_live(const struct hn_target_options *options, int command_fd)
         complain(&target, HN_I3_LIVENESS, "libpool_open", rc);
         return 1;
     }
+    note_opened(&target);
     rc = start_threads(&target);
     if (rc) {
         complain(&target, HN_HARNESS, "the target's threads", rc);

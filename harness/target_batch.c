@@ -142,22 +142,6 @@ static libpool_batch batch_of(struct batch *batch, const libpool_task *each)
     };
 }
 
-static libpool_task each_of(const struct hn_group *what, uint32_t group)
-{
-    return (libpool_task){
-        .size = sizeof(libpool_task),
-        .group = group + UINT64_C(1),
-        .heartbeat_timeout_ms = what->heartbeat_timeout_ms,
-        .grace_ms = what->grace_ms,
-        .soft_signal = what->soft_signal,
-        .retries = what->retries,
-        .retry_causes = what->retry_causes,
-        .retry_min_ms = what->retry_min_ms,
-        .retry_max_ms = what->retry_max_ms,
-        .kind = what->family,
-    };
-}
-
 /* The pool counts it as rejected; what it was not offered any more it does not know of. */
 static void note_refused(struct batch *batch, int error)
 {
@@ -175,7 +159,7 @@ void hn_target_map(struct hn_target *target, uint32_t number, const struct hn_gr
 {
     struct batch batch = {.target = target, .what = what, .group = number};
     libpool_batch_report report = {.size = sizeof report};
-    libpool_task each = each_of(what, number);
+    libpool_task each = hn_target_task_of(what, number);
     libpool_batch given = batch_of(&batch, &each);
     pthread_mutex_lock(&target->submissions);
     struct hn_timing timing = hn_call_begin(target, HN_CALL_MAP, -1);

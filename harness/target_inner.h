@@ -41,6 +41,7 @@ struct hn_target {
 
     pthread_mutex_t lock; /* guards what follows, and the order of submissions */
     pthread_cond_t changed;
+    bool opened;  /* the pool is there */
     bool loaded;  /* the loader is done */
     bool leaving; /* no row will be added any more */
     bool closed;
@@ -88,6 +89,8 @@ int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_
 uint32_t hn_target_take_row(struct hn_target *target, uint32_t group);
 struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t group, uint32_t task,
                                       size_t *size);
+/* What is the same for one by one and for a batch; nothing of what it does. */
+libpool_task hn_target_task_of(const struct hn_group *what, uint32_t group);
 /*
  * The task that is offered; the wrapper finds in its input what to do, and hn_target_take_input takes that
  * back. 0, or -errno.

@@ -47,22 +47,11 @@ struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t grou
     return order;
 }
 
-int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uint32_t group,
-                      uint32_t task, libpool_task *offered)
+libpool_task hn_target_task_of(const struct hn_group *what, uint32_t group)
 {
-    size_t size;
-    struct hn_order *order = hn_target_make_order(what, group, task, &size);
-    if (!order)
-        return -ENOMEM;
-    *offered = (libpool_task){
-        .size = sizeof *offered,
-        .function = target->object ? NULL : hn_task_run,
-        .object = target->object,
-        .symbol = target->object ? "chaos_task" : NULL,
-        .priority = what->priority,
+    return (libpool_task){
+        .size = sizeof(libpool_task),
         .group = group + UINT64_C(1),
-        .run_timeout_ms = what->run_timeout_ms,
-        .queue_timeout_ms = what->queue_timeout_ms,
         .heartbeat_timeout_ms = what->heartbeat_timeout_ms,
         .grace_ms = what->grace_ms,
         .soft_signal = what->soft_signal,
@@ -73,6 +62,22 @@ int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uin
         .kind = what->family,
         .memory_limit_bytes = what->memory_limit_bytes,
     };
+}
+
+int hn_target_prepare(struct hn_target *target, const struct hn_group *what, uint32_t group,
+                      uint32_t task, libpool_task *offered)
+{
+    size_t size;
+    struct hn_order *order = hn_target_make_order(what, group, task, &size);
+    if (!order)
+        return -ENOMEM;
+    *offered = hn_target_task_of(what, group);
+    offered->function = target->object ? NULL : hn_task_run;
+    offered->object = target->object;
+    offered->symbol = target->object ? "chaos_task" : NULL;
+    offered->priority = what->priority;
+    offered->run_timeout_ms = what->run_timeout_ms;
+    offered->queue_timeout_ms = what->queue_timeout_ms;
     if (target->options->telling) {
         target->tellers[task] = (struct hn_teller){target, task};
         offered->started = hn_target_started;

@@ -51,26 +51,30 @@ void hn_world_free(struct hn_world *world)
     munmap(world, world_bytes());
 }
 
+_Static_assert(sizeof(struct hn_sample_place) % sizeof(uint64_t) == 0, "whole words");
+
+/* What is read while it is written is thrown away; so that it may be, it is read and written in words. */
 void hn_sample_write(struct hn_sample *sample, const libpool_stats *stats, uint64_t time_ns)
 {
-    uint64_t next = atomic_load(&sample->version) + 1;
-    struct hn_sample_place *place = &sample->places[next % 2];
-    place->stats = *stats;
-    place->time_ns = time_ns;
+    uint64_t next = atomic_load(&sample->version) + 1, words[HN_SAMPLE_WORDS];
+    memcpy(words, &(struct hn_sample_place){time_ns, *stats}, sizeof words);
+    for (size_t i = 0; i < HN_SAMPLE_WORDS; i++)
+        atomic_store(&sample->places[next % 2][i], words[i]);
     atomic_store(&sample->version, next);
 }
 
 /* As soon as another one is whole, the place that was read may be written again. */
 bool hn_sample_read(const struct hn_sample *sample, libpool_stats *stats, uint64_t *time_ns)
 {
-    for (;;) {
-        uint64_t version = atomic_load(&sample->version);
-        struct hn_sample_place place = sample->places[version % 2];
-        atomic_thread_fence(memory_order_acquire);
-        if (atomic_load(&sample->version) != version)
-            continue;
-        *stats = place.stats;
-        *time_ns = place.time_ns;
-        return version != 0;
-    }
+    uint64_t version, words[HN_SAMPLE_WORDS];
+    struct hn_sample_place place;
+    do {
+        version = atomic_load(&sample->version);
+        for (size_t i = 0; i < HN_SAMPLE_WORDS; i++)
+            words[i] = atomic_load(&sample->places[version % 2][i]);
+    } while (atomic_load(&sample->version) != version);
+    memcpy(&place, words, sizeof place);
+    *stats = place.stats;
+    *time_ns = place.time_ns;
+    return version != 0;
 }

@@ -83,12 +83,16 @@ struct hn_row {
  * Written by the target's sampler, read by anybody. Two places in turn: a writer that was killed
  * half-way leaves the sample before it.
  */
+struct hn_sample_place {
+    uint64_t time_ns;
+    libpool_stats stats;
+};
+
+#define HN_SAMPLE_WORDS (sizeof(struct hn_sample_place) / sizeof(uint64_t))
+
 struct hn_sample {
     _Atomic uint64_t version; /* samples that are whole; 0: none yet */
-    struct hn_sample_place {
-        uint64_t time_ns;
-        libpool_stats stats;
-    } places[2];
+    _Atomic uint64_t places[2][HN_SAMPLE_WORDS];
 };
 
 /* What the guardian found alive below itself. */

@@ -292,6 +292,10 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *given)
         return error;
     pthread_mutex_lock(&pool->lock);
     error = change_outfit(pool, given ? &outfit : NULL);
+    if (!error) {
+        lp_pool_dress(&pool->core, lp_supervisor_now());
+        lp_supervisor_perform(pool);
+    }
     pthread_mutex_unlock(&pool->lock);
     return error;
 }

@@ -39,6 +39,12 @@ void lp_backoff_succeeded(struct lp_backoff *backoff)
     backoff->error = 0;
 }
 
+void lp_backoff_forgive(struct lp_backoff *backoff)
+{
+    if (!backoff->error)
+        backoff->until_ns = 0;
+}
+
 bool lp_backoff_allows(const struct lp_backoff *backoff, uint64_t now_ns)
 {
     return now_ns >= backoff->until_ns;

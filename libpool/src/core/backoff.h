@@ -22,6 +22,8 @@ struct lp_backoff {
 void lp_backoff_init(struct lp_backoff *backoff, uint64_t min_ns, uint64_t max_ns, uint64_t seed);
 void lp_backoff_failed(struct lp_backoff *backoff, uint64_t now_ns, int error);
 void lp_backoff_succeeded(struct lp_backoff *backoff);
+/* There is reason to hope: the next attempt may be made now. A pause for what the kernel refused goes on. */
+void lp_backoff_forgive(struct lp_backoff *backoff);
 bool lp_backoff_allows(const struct lp_backoff *backoff, uint64_t now_ns);
 
 #endif

@@ -94,6 +94,18 @@ TEST(backoff, allows_when_the_pause_is_over_not_before)
     CU_ASSERT(lp_backoff_allows(&backoff, backoff.until_ns));
 }
 
+TEST(backoff, what_was_no_refusal_is_forgiven_and_remembered)
+{
+    struct lp_backoff backoff = opened();
+    lp_backoff_failed(&backoff, 100, 0);
+    lp_backoff_forgive(&backoff);
+    CU_ASSERT(lp_backoff_allows(&backoff, 101));
+    CU_ASSERT_EQUAL(backoff.failures, 1); /* if it fails again the pause is longer */
+    lp_backoff_failed(&backoff, 102, -11);
+    lp_backoff_forgive(&backoff);
+    CU_ASSERT_FALSE(lp_backoff_allows(&backoff, 103));
+}
+
 TEST(backoff, success_forgets)
 {
     struct lp_backoff backoff = opened();

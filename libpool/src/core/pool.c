@@ -1048,6 +1048,15 @@ int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns)
     return 0;
 }
 
+void lp_pool_dress(struct lp_pool *pool, uint64_t now_ns)
+{
+    begin(pool, now_ns);
+    pool->outfit++;
+    pool->initializer_failures = 0;
+    lp_backoff_forgive(&pool->spawn_backoff);
+    settle(pool);
+}
+
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event)
 {
     bool over = pool->phase == LP_PHASE_DOWN;

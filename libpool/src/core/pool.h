@@ -154,7 +154,8 @@ struct lp_pool {
     uint64_t edition;          /* 1, one more with each recycle */
     bool recycling;            /* somebody may be of an older edition */
     uint32_t recycle_parallel; /* so many may be missing for its sake */
-    uint32_t owed; /* workers of an older edition that have left and were not replaced */
+    uint32_t owed;   /* workers of an older edition that have left and were not replaced */
+    uint32_t outfit; /* one more with each that workers are given: whose failures count */
 
     enum lp_phase phase;
     bool cancel_pending;
@@ -214,6 +215,11 @@ int lp_pool_resize(struct lp_pool *pool, uint32_t min_workers, uint32_t max_work
  * `parallel` workers are missing, and is replaced. -EINVAL, -ESHUTDOWN.
  */
 int lp_pool_recycle(struct lp_pool *pool, uint32_t parallel, uint64_t now_ns);
+/*
+ * Workers are given another outfit from now on. What has failed in the one before says nothing of it: no
+ * pause is made any more, and failures in a row count anew.
+ */
+void lp_pool_dress(struct lp_pool *pool, uint64_t now_ns);
 /* 0: as many more tasks would be taken, with so much input; -EAGAIN, -E2BIG. */
 int lp_pool_has_room(const struct lp_pool *pool, uint32_t tasks, uint64_t bytes);
 void lp_pool_step(struct lp_pool *pool, const struct lp_event *event);

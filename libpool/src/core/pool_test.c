@@ -1011,6 +1011,38 @@ TEST(pool, without_an_initialised_worker_tasks_fail_and_the_pool_goes_on_trying)
     CU_ASSERT_EQUAL(rig_stats(&rig).initializers_failed, 2);
 }
 
+TEST(pool, another_outfit_is_tried_at_once)
+{
+    OPEN(.max_workers = 1, .initializer_failures = 1);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    TELL(0, INIT_FAILED, .code = 3);
+    DIE(0, .code = 1);
+    SAID("zygote-start; spawn 0.1; end 1 init-failed not-started; ");
+    lp_pool_dress(&rig.pool, rig.now_ns);
+    SUBMIT();
+    SAID("spawn 0.2; ");
+    rise(0);
+    SAID("assign 2 0.2; ");
+}
+
+TEST(pool, who_starts_in_an_outfit_that_was_changed_since_makes_no_pause)
+{
+    OPEN(.max_workers = 1, .initializer_failures = 1);
+    rig_raise(&rig, 0);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    lp_pool_dress(&rig.pool, rig.now_ns);
+    TELL(0, INIT_FAILED, .code = 3);
+    DIE(0, .code = 1);
+    SAID("zygote-start; spawn 0.1; spawn 1.1; ");
+    rise(1);
+    SAID("assign 1 1.1; ");
+    CU_ASSERT_EQUAL(rig_stats(&rig).initializers_failed, 1);
+}
+
 TEST(pool, an_idle_pool_is_not_degraded_by_an_old_failure)
 {
     OPEN(.max_workers = 1);

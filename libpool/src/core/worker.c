@@ -123,6 +123,7 @@ void lp_worker_spawn(struct lp_pool *pool, uint32_t slot)
                                  .hungry_next = worker->hungry_next,
                                  .tasks_limit = tasks_limit,
                                  .edition = pool->edition,
+                                 .outfit = pool->outfit,
                                  .asked_ns = pool->now_ns,
                                  .spawned_ns = pool->now_ns,
                                  .proof_wait_ns = pool->config.start_timeout_ns};
@@ -504,13 +505,21 @@ static bool is_unfit(libpool_cause cause)
     return cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM || cause == LIBPOOL_MEMORY;
 }
 
+/* Who still starts with an outfit that was changed since proves nothing of the one that others get. */
+static bool wears_latest(const struct lp_pool *pool, const struct lp_worker *worker)
+{
+    return worker->outfit == pool->outfit;
+}
+
 static void count_init_failure(struct lp_pool *pool, uint32_t slot, libpool_cause cause)
 {
     if (pool->workers[slot].ready || !is_unfit(cause))
         return;
     pool->stats.initializers_failed++;
-    pool->initializer_failures++;
-    pool->init_code = pool->workers[slot].init_code;
+    if (wears_latest(pool, &pool->workers[slot])) {
+        pool->initializer_failures++;
+        pool->init_code = pool->workers[slot].init_code;
+    }
     libpool_event *note = lp_pool_note(pool, LIBPOOL_EVENT_INIT_FAILED, slot, LP_NONE);
     note->cause = cause;
     note->code = pool->workers[slot].init_code;
@@ -532,7 +541,7 @@ static void count_early_death(struct lp_pool *pool, const struct lp_worker *work
     bool steady = pool->now_ns - worker->spawned_ns >= LP_STEADY_NS;
     bool began = worker->tasks_done || (worker->assigned && event->started_id);
     bool fell_early = !began && !steady && !worker->retiring && !users;
-    if (ours)
+    if (ours || (!worker->ready && !wears_latest(pool, worker)))
         return;
     if (!worker->ready || fell_early)
         lp_backoff_failed(&pool->spawn_backoff, pool->now_ns, 0);

@@ -99,6 +99,7 @@ struct lp_worker {
     uint64_t edition;                 /* the pool's when it was spawned */
     uint64_t asked_ns;                /* it was asked for */
     uint64_t killed_ns;               /* by the pool; 0: it was not */
+    uint32_t outfit;                  /* the number of the one it was given */
     enum lp_worker_state weighed_in;  /* what it was when that was asked... */
     uint64_t weighed_id;              /* ...and the task that it had; 0: none... */
     uint64_t weigh_limit_bytes;       /* ...and what its tree may hold */

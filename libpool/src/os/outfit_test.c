@@ -406,6 +406,28 @@ TEST(outfit, a_new_one_is_worn_by_those_that_start_later)
     libpool_close(pool);
 }
 
+TEST(outfit, a_corrected_one_is_tried_without_the_pause_for_the_wrong_one)
+{
+    libpool_outfit wrong = {.size = sizeof wrong, .directory = "/nowhere"};
+    libpool_outfit right = {.size = sizeof right, .directory = "/proc"};
+    libpool_options options = {.size = sizeof options,
+                               .max_workers = 1,
+                               .initializer_failures = 1,
+                               .backoff_min_ms = 3600000,
+                               .backoff_max_ms = 3600000,
+                               .outfit = &wrong};
+    libpool *pool = NULL;
+    struct seen seen;
+    int code;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_INIT_FAILED);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_INIT_FAILED);
+    CU_ASSERT_EQUAL(libpool_set_outfit(pool, &right), 0);
+    CU_ASSERT_EQUAL(ask(pool, &seen, &code), LIBPOOL_COMPLETED);
+    CU_ASSERT_STRING_EQUAL(seen.directory, "/proc");
+    libpool_close(pool);
+}
+
 TEST(outfit, a_new_one_has_room_for_256_kib_and_a_form)
 {
     static char large[300 * 1024] = "LIBPOOL_TEST_1=";
