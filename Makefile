@@ -143,7 +143,7 @@ built: $(BUILD)/unit $(sim)
 chaos-command: $(chaos) $(storm) $(edge) $(mix)
 
 unit: $(BUILD)/unit
-	$(Q)$(BUILD)/unit $(TESTS)
+	$(Q)$(BUILD)/unit -j2 $(TESTS)
 
 SCHEDULES ?= 100000
 sim: $(sim)

@@ -96,11 +96,11 @@ TEST(history, survives_the_death_of_its_writers)
     uint64_t read = 0, deadline_ns = hn_clock_ns() + 10 * HN_S;
     for (int i = 0; i < WRITERS; i++)
         writers[i] = start_writer(history);
-    while (read < RECORDS / 2 && hn_clock_ns() < deadline_ns) {
-        while (hn_cursor_next(&cursor, history))
+    while (read < RECORDS / 2 && hn_clock_ns() < deadline_ns)
+        if (hn_cursor_next(&cursor, history))
             read++;
-        hn_cursor_wait(&cursor, history, deadline_ns);
-    }
+        else
+            hn_cursor_wait(&cursor, history, deadline_ns);
     for (int i = 0; i < WRITERS; i++)
         kill(writers[i], SIGKILL);
     for (int i = 0; i < WRITERS; i++)

@@ -9,7 +9,8 @@
  *
  * A test registers itself, so that none can be forgotten in a list; the first word is its suite.
  * harness/test_main.c runs them, each with a time limit; a test that hangs, crashes, asserts
- * nothing or leaves a process behind has failed. `build/unit -v backoff/` runs one suite aloud.
+ * nothing or leaves a process behind has failed. `build/unit -v backoff/` runs one suite aloud,
+ * `build/unit -j4` four tests at a time, each in a process of its own.
  *
  * An assertion must run in the process of the test: one that fails in a forked child is lost, and
  * a FATAL one there would go on with the suite inside the child. So a child ends with a code or by
@@ -36,8 +37,27 @@ struct hn_test {
 /* Called by the constructors that TEST makes; the struct stays with the list for ever. */
 void hn_test_register(struct hn_test *test);
 
+/* As TEST_ALONE says; name NULL: the whole suite. */
+struct hn_alone {
+    const char *suite;
+    const char *name;
+    const struct hn_alone *next;
+};
+
+void hn_test_alone(struct hn_alone *alone);
+
 /* Ends the running test as skipped; why is printed and must be a literal. Returns to its caller. */
 void hn_test_skip(const char *why);
+
+/* At file level: this test, or the whole SUITE_ALONE, can't bear another beside it; says why. */
+#define TEST_ALONE(suite_, name_, why_) ALONE_(suite_, suite_##_##name_, #name_)
+#define SUITE_ALONE(suite_, why_) ALONE_(suite_, suite_, NULL)
+#define ALONE_(suite_, tag_, name_)                             \
+    __attribute__((constructor)) static void alone_##tag_(void) \
+    {                                                           \
+        static struct hn_alone alone = {#suite_, name_, NULL};  \
+        hn_test_alone(&alone);                                  \
+    }
 
 /* How a child has to end, in the form of a wait status without the core bit. */
 #define TEST_EXIT(code) ((code) << 8)

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the unit tests: build/unit [-v] [-l] [FILTER...], a filter being a part of "suite/name".
+ * Runs the unit tests: build/unit [-v] [-l] [-j LANES] [FILTER...], a filter being a part of
+ * "suite/name".
  *
- * The tests run in a forked child and the parent looks on. So a test that crashes or hangs costs
- * that test only (the next child goes on behind it), the process under test has no child of ours
- * that would meet its wait(-1), and what it leaves behind lands here, because the parent is a
- * sub-reaper. What each test came to stands in memory that both share.
+ * The tests run in a forked child, and the parent, their lane, looks on. So a test that crashes or
+ * hangs costs that test only (the next child goes on behind it), the process under test has no
+ * child of ours that would meet its wait(-1), and what it leaves behind lands in the lane, which is
+ * a sub-reaper. What each test came to stands in memory that all share.
+ *
+ * With one lane, the program is the lane. Of several, each is a process that takes the next test
+ * that none has; what its tests write goes to a file and is printed test by test, in their order.
+ * Tests that can't bear a neighbour (TEST_ALONE) come after all others, in one lane.
  *
  * CUnit alone would report success for failed assertions, for suites that could not start and for
  * an empty registry; here all three are failures, and so is a test that asserted nothing.
@@ -17,6 +22,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +36,7 @@
 
 #define RESIDUE_LIMIT_MS 2000
 #define LOOK_EVERY_MS 200
+#define LANES_AT_MOST 64
 
 enum verdict {
     WAITING,
@@ -40,20 +47,44 @@ enum verdict {
     VERDICTS
 };
 
-/* Written by the child, read by the parent, so it survives a child's death. */
-struct board {
+/* Which tests a lane takes. */
+enum phase {
+    ALL,
+    TOGETHER,
+    ALONE
+};
+
+/* Written by the child, read by its lane. */
+struct lane {
     _Atomic int running; /* index of the running test, -1 between two */
     _Atomic int64_t deadline_ms;
-    _Atomic int verdicts[];
+    _Atomic int failures;   /* of no single test */
+    int pid, file;          /* of several: the process, and where its tests write */
+    _Atomic int begun_last; /* index of the test whose text grows in the file, -1 for none */
+};
+
+struct entry {
+    _Atomic int verdict;
+    struct lane *lane; /* of several: what the test wrote is in this one's file, */
+    int64_t begins, ends;
+    _Atomic bool closed; /* and complete */
+};
+
+/* In memory that all share, so it survives any child's death. */
+struct board {
+    enum phase phase;
+    struct lane lanes[LANES_AT_MOST];
+    struct entry entries[];
 };
 
 static struct {
     struct hn_test *first, **last;
+    const struct hn_alone *alone;
     const char *skip_reason;
-    int count;
+    int count, lanes;
     bool verbose;
     char **filters;
-} run = {.last = NULL};
+} run = {.lanes = 1};
 
 void hn_test_register(struct hn_test *test)
 {
@@ -61,6 +92,12 @@ void hn_test_register(struct hn_test *test)
         run.last = &run.first;
     *run.last = test;
     run.last = &test->next;
+}
+
+void hn_test_alone(struct hn_alone *alone)
+{
+    alone->next = run.alone;
+    run.alone = alone;
 }
 
 void hn_test_skip(const char *why)
@@ -207,38 +244,67 @@ static void say(const struct hn_test *test, enum verdict verdict, int64_t took_m
     fflush(stdout);
 }
 
-static void run_one(const struct hn_test *test, struct board *board, int index)
+/* Of several lanes: from here on, what is written is this test's. */
+static void turn_page(struct board *board, struct lane *lane, int index)
 {
-    CU_pSuite suite = suite_of(test);
-    CU_pTest entry = suite != NULL ? CU_add_test(suite, test->name, test->body) : NULL;
-    int64_t begun_ms = now_ms();
-    run.skip_reason = NULL;
-    board->verdicts[index] = RUNNING;
-    board->deadline_ms = begun_ms + scaled_ms(test->limit_ms);
-    board->running = index;
-    CU_ErrorCode error = entry != NULL ? CU_run_test(suite, entry) : CU_get_error();
-    board->running = -1;
-    board->deadline_ms = now_ms() + scaled_ms(HN_TEST_LIMIT_MS);
-    enum verdict verdict = verdict_of(error);
-    say(test, verdict, now_ms() - begun_ms);
-    board->verdicts[index] = (int)verdict;
+    fflush(stdout);
+    int64_t written = lseek(STDOUT_FILENO, 0, SEEK_END);
+    if (lane->begun_last >= 0) {
+        board->entries[lane->begun_last].ends = written;
+        board->entries[lane->begun_last].closed = true;
+    }
+    board->entries[index].lane = lane;
+    board->entries[index].begins = written;
+    lane->begun_last = index;
 }
 
-/* Runs what the children before this one left over. */
-static int run_rest(struct board *board)
+static void run_one(const struct hn_test *test, struct lane *lane, struct entry *entry, int index)
+{
+    CU_pSuite suite = suite_of(test);
+    CU_pTest added = suite != NULL ? CU_add_test(suite, test->name, test->body) : NULL;
+    int64_t begun_ms = now_ms();
+    run.skip_reason = NULL;
+    lane->deadline_ms = begun_ms + scaled_ms(test->limit_ms);
+    lane->running = index;
+    CU_ErrorCode error = added != NULL ? CU_run_test(suite, added) : CU_get_error();
+    lane->running = -1;
+    lane->deadline_ms = now_ms() + scaled_ms(HN_TEST_LIMIT_MS);
+    enum verdict verdict = verdict_of(error);
+    say(test, verdict, now_ms() - begun_ms);
+    entry->verdict = (int)verdict;
+}
+
+static bool in_phase(const struct hn_test *test, enum phase phase)
+{
+    const struct hn_alone *alone = run.alone;
+    while (alone != NULL && (strcmp(alone->suite, test->suite) != 0 ||
+                             (alone->name != NULL && strcmp(alone->name, test->name) != 0)))
+        alone = alone->next;
+    return phase == ALL || (alone != NULL) == (phase == ALONE);
+}
+
+/* Runs what nobody has run or runs. */
+static int run_rest(struct board *board, struct lane *lane)
 {
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 1;
     CU_set_error_action(CUEA_IGNORE);
     int index = 0;
-    for (const struct hn_test *test = run.first; test != NULL; test = test->next, index++)
-        if (board->verdicts[index] == WAITING && selected(test))
-            run_one(test, board, index);
+    for (const struct hn_test *test = run.first; test != NULL; test = test->next, index++) {
+        int waiting = WAITING;
+        struct entry *entry = &board->entries[index];
+        if (!selected(test) || !in_phase(test, board->phase) ||
+            !atomic_compare_exchange_strong(&entry->verdict, &waiting, RUNNING))
+            continue;
+        if (board->phase != ALL)
+            turn_page(board, lane, index);
+        run_one(test, lane, entry, index);
+    }
     CU_cleanup_registry();
     return 0;
 }
 
-/* ---- The parent: looks on ---------------------------------------------------------------- */
+/* ---- The lane: looks on ------------------------------------------------------------------ */
 
 static const struct hn_test *test_at(int index)
 {
@@ -258,11 +324,11 @@ static void reap_adopted(int pid)
 }
 
 /* Looks again now and then, because the next test brings a deadline of its own. */
-static bool outlived(int pid, const struct board *board)
+static bool outlived(int pid, const struct lane *lane)
 {
     for (;;) {
         reap_adopted(pid);
-        int64_t left_ms = board->deadline_ms - now_ms();
+        int64_t left_ms = lane->deadline_ms - now_ms();
         if (left_ms <= 0)
             return wait_for_end(pid, 0) != 1;
         if (wait_for_end(pid, left_ms < LOOK_EVERY_MS ? left_ms : LOOK_EVERY_MS) != 0)
@@ -357,47 +423,164 @@ static int clear_residue(bool expect_none)
 }
 
 /* Judges a child that is dead: its running test failed; with none running, it was the exit. */
-static int judge(struct board *board, int status, bool hung)
+static int judge(struct board *board, const struct lane *lane, int status, bool hung)
 {
     char end[64];
-    int index = board->running;
+    int index = lane->running;
     describe_end(hung ? -ETIMEDOUT : status, end, sizeof(end));
     if (index < 0 && status == 0)
         return 0;
-    if (index >= 0 && board->verdicts[index] == RUNNING) {
-        board->verdicts[index] = FAILED;
-        printf("FAILED %s/%s: its process met %s\n", test_at(index)->suite, test_at(index)->name,
-               end);
+    if (index >= 0 && board->entries[index].verdict == RUNNING) {
+        const struct hn_test *test = test_at(index);
+        printf("FAILED %s/%s: its process met %s\n", test->suite, test->name, end);
+        fflush(stdout);
+        board->entries[index].verdict = FAILED;
         return 0;
     }
     printf("FAILED after the tests: their process met %s\n", end);
     return 1;
 }
 
-/* One child, to its end. Returns failures of no single test; done: no test is left. */
-static int watch_one(struct board *board, bool *done)
+/* One child, to its end. Returns whether no test is left. */
+static bool watch_one(struct board *board, struct lane *lane)
 {
     fflush(NULL);
-    board->running = -1;
-    board->deadline_ms = now_ms() + scaled_ms(HN_TEST_LIMIT_MS);
+    lane->running = -1;
+    lane->deadline_ms = now_ms() + scaled_ms(HN_TEST_LIMIT_MS);
     int pid = fork();
     if (pid == 0) {
         sigset_t none;
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        exit(run_rest(board));
+        exit(run_rest(board, lane));
     }
-    bool hung = pid > 0 && outlived(pid, board);
+    bool hung = pid > 0 && outlived(pid, lane);
     if (hung) {
         print_threads(pid);
         kill(pid, SIGKILL);
     }
     int status = pid > 0 ? reap(pid) : -errno;
-    *done = board->running < 0;
-    int failures = judge(board, status, hung);
-    return failures + clear_residue(status == 0);
+    bool done = lane->running < 0;
+    lane->failures += judge(board, lane, status, hung);
+    lane->failures += clear_residue(status == 0);
+    return done;
 }
+
+static void run_lane(struct board *board, struct lane *lane)
+{
+    while (!watch_one(board, lane))
+        continue;
+    fflush(stdout);
+}
+
+/* ---- Several lanes ----------------------------------------------------------------------- */
+
+static int start_lane(struct board *board, struct lane *lane)
+{
+    lane->begun_last = -1;
+    lane->file = memfd_create("lane", MFD_CLOEXEC);
+    fflush(NULL);
+    int pid = lane->file >= 0 ? fork() : -1;
+    if (pid != 0) {
+        lane->pid = pid;
+        return pid > 0 ? 0 : -errno;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    fcntl(lane->file, F_SETFL, O_APPEND);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 || dup2(lane->file, STDOUT_FILENO) < 0 ||
+        dup2(lane->file, STDERR_FILENO) < 0)
+        _exit(1);
+    for (const struct lane *one = board->lanes; one <= lane; one++)
+        close(one->file);
+    run_lane(board, lane);
+    _exit(0);
+}
+
+/* A lane dies of nothing but a test that reaches beyond its process. */
+static void lane_ended(struct board *board, struct lane *lane, int status)
+{
+    char end[64];
+    describe_end(status & ~0x80, end, sizeof(end));
+    lane->pid = 0;
+    for (int index = 0; index < run.count; index++)
+        if (board->entries[index].lane == lane && board->entries[index].verdict == RUNNING) {
+            const struct hn_test *test = test_at(index);
+            printf("FAILED %s/%s: its lane met %s\n", test->suite, test->name, end);
+            board->entries[index].verdict = FAILED;
+        }
+    if (status != 0)
+        printf("FAILED a lane of the tests met %s\n", end);
+    lane->failures += status != 0;
+    if (lane->begun_last >= 0) {
+        board->entries[lane->begun_last].ends = lseek(lane->file, 0, SEEK_END);
+        board->entries[lane->begun_last].closed = true;
+    }
+}
+
+/* Returns how many lanes are at work. */
+static int look_after(struct board *board)
+{
+    int status, pid, left = 0;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (int i = 0; i < run.lanes; i++)
+            if (board->lanes[i].pid == pid)
+                lane_ended(board, &board->lanes[i], status);
+    for (int i = 0; i < run.lanes; i++)
+        left += board->lanes[i].pid > 0;
+    return left;
+}
+
+static void print_text(const struct entry *entry)
+{
+    char text[4096];
+    int64_t at = entry->begins;
+    for (ssize_t got = 1; at < entry->ends && got > 0; at += got) {
+        size_t left = (size_t)(entry->ends - at);
+        got = pread(entry->lane->file, text, left < sizeof(text) ? left : sizeof(text), at);
+        if (got > 0)
+            fwrite(text, 1, (size_t)got, stdout);
+    }
+}
+
+/* Prints on, up to the first test that is not over; returns that one's index. */
+static int print_from(const struct board *board, int index)
+{
+    const struct hn_test *test = test_at(index);
+    for (; test != NULL; test = test->next, index++) {
+        if (!selected(test) || !in_phase(test, board->phase))
+            continue;
+        if (!board->entries[index].closed)
+            break;
+        print_text(&board->entries[index]);
+    }
+    fflush(stdout);
+    return index;
+}
+
+static void run_phase(struct board *board, enum phase phase, int lanes)
+{
+    int printed = 0;
+    board->phase = phase;
+    for (int i = 0; i < lanes; i++)
+        if (start_lane(board, &board->lanes[i]) != 0) {
+            printf("FAILED no lane can be started: %s\n", strerror(errno));
+            board->lanes[i].failures++;
+        }
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    while (look_after(board) > 0) {
+        printed = print_from(board, printed);
+        sigtimedwait(&child, NULL, &(struct timespec){0, LOOK_EVERY_MS * 1000000});
+    }
+    print_from(board, printed);
+    board->lanes[0].failures += clear_residue(true);
+    for (int i = 0; i < lanes; i++)
+        close(board->lanes[i].file);
+}
+
+/* ---- All of it --------------------------------------------------------------------------- */
 
 static int list_tests(void)
 {
@@ -407,14 +590,18 @@ static int list_tests(void)
     return 0;
 }
 
-static int report(const struct board *board, int other_failures)
+static int report(const struct board *board)
 {
     int counts[VERDICTS] = {0};
     int index = 0;
     for (const struct hn_test *test = run.first; test != NULL; test = test->next, index++)
         if (selected(test))
-            counts[board->verdicts[index]]++;
-    int failed = counts[FAILED] + counts[WAITING] + counts[RUNNING] + other_failures;
+            counts[board->entries[index].verdict]++;
+    int failed = counts[FAILED] + counts[WAITING] + counts[RUNNING];
+    for (int i = 0; i < LANES_AT_MOST; i++)
+        failed += board->lanes[i].failures;
+    if (counts[WAITING] > 0)
+        printf("FAILED %d tests were not run\n", counts[WAITING]);
     if (counts[PASSED] == 0 && failed == 0)
         printf("no test ran\n");
     printf("%d passed, %d failed\n", counts[PASSED], failed);
@@ -425,7 +612,7 @@ static struct board *make_board(void)
 {
     for (const struct hn_test *test = run.first; test != NULL; test = test->next)
         run.count++;
-    size_t size = sizeof(struct board) + (size_t)run.count * sizeof(_Atomic int);
+    size_t size = sizeof(struct board) + (size_t)run.count * sizeof(struct entry);
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -434,8 +621,10 @@ int main(int argc, char **argv)
 {
     bool list = false;
     int option;
-    while ((option = getopt(argc, argv, "vl")) != -1) {
-        if (option == '?')
+    while ((option = getopt(argc, argv, "vlj:")) != -1) {
+        if (option == 'j')
+            run.lanes = atoi(optarg);
+        if (option == '?' || run.lanes < 1 || run.lanes > LANES_AT_MOST)
             return 2;
         run.verbose |= option == 'v';
         list |= option == 'l';
@@ -450,8 +639,11 @@ int main(int argc, char **argv)
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
-    int other_failures = 0;
-    for (bool done = false; !done;)
-        other_failures += watch_one(board, &done);
-    return report(board, other_failures);
+    if (run.lanes == 1) {
+        run_lane(board, &board->lanes[0]);
+    } else {
+        run_phase(board, TOGETHER, run.lanes);
+        run_phase(board, ALONE, 1);
+    }
+    return report(board);
 }

@@ -409,6 +409,8 @@ TEST(submit, what_can_not_be_mapped_is_refused)
 
 /* ---- regressions: who sends ahead must not forget anybody -------------------------------------- */
 
+TEST_ALONE(submit, cancels_that_race_with_results_keep_nobody_waiting, "a tenth of a second counts")
+
 /* A result may be there already when its task is cancelled: what was recalled for it has to go on. */
 TEST(submit, cancels_that_race_with_results_keep_nobody_waiting)
 {

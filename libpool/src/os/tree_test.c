@@ -183,6 +183,9 @@ TEST_IN_CHILD(tree, says_so_when_it_has_no_descriptor_left, 10000, TEST_EXIT(0))
     return error < 0 ? 0 : 2;
 }
 
+TEST_ALONE(tree, kills_a_crowd,
+           "under a sanitizer its forks and kills take most of its five seconds")
+
 /* More children than one look can hold. */
 TEST_IN_CHILD(tree, kills_a_crowd, 20000, TEST_EXIT(0))
 {

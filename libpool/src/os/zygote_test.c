@@ -303,11 +303,14 @@ static int start(struct pool *pool)
     return lp_zygote_start(&pool->link, options);
 }
 
+static int
+    known_as; /* what process 1 of a namespace was outside, where its number is one of many */
+
 static void set_up(struct pool *pool, life_story *life, bool use_cgroups)
 {
     static uint64_t pools;
     *pool = (struct pool){.link = LP_ZYGOTE_LINK_NULL};
-    snprintf(pool->name, sizeof(pool->name), "z%d", (int)getpid());
+    snprintf(pool->name, sizeof(pool->name), "z%d", known_as != 0 ? known_as : (int)getpid());
     make_board(pool);
     pool->board->life = (intptr_t)life - (intptr_t)live;
     for (int i = 0; i < SLOTS; i++)
@@ -1866,6 +1869,7 @@ TEST(zygote, leaves_no_zombie_to_a_host_that_is_a_sub_reaper)
 static int be_process_one(void *arg)
 {
     const bool *has_own_proc = arg;
+    known_as = (int)getpid();
     if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0)
         return 77;
     pid_t pid = fork();
