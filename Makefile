@@ -52,7 +52,7 @@ bench   := $(if $(bench_src),$(BUILD)/bench)
 include libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
-include libpool/poolrun/poolrun.mk libpool/remote/remote.mk libpool/install.mk
+include libpool/poolrun/poolrun.mk libpool/remote/remote.mk libpool/tls/tls.mk libpool/install.mk
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
@@ -110,7 +110,7 @@ $(test_sys): libpool/src/sys/sys.c libpool/src/sys/sys.h $(BUILD)/flags $(first)
 $(BUILD)/unit: $(call objects,$(test_src) harness/test_main.c) $(test_sys) $(call objects,$(tested)) \
                  $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(parts) | $(zygote) $(test_object) $(test_openmp)
 	$(call say,LD,$@)
-	$(link) -fno-lto $(exporting) $(wrapping) -lcunit $(SECCOMP)
+	$(link) -fno-lto $(exporting) $(wrapping) -lcunit $(SECCOMP) $(TLS)
 
 $(BUILD)/sim: $(call objects,$(sim_src)) $(harness) $(lib_objects)
 	$(call say,LD,$@)
@@ -165,7 +165,7 @@ include libpool/bench/peers.mk
 coverage: ## line coverage in build-coverage/html, workers that were killed included
 	$(Q)ci/coverage
 
-tidy: $(parts) $(remote) ## style, length, includes, banned calls
+tidy: $(parts) $(remote) $(tls) ## style, length, includes, banned calls
 	$(Q)BUILD=$(BUILD) ci/tidy
 
 format: ## clang-format everything in place

@@ -6,7 +6,8 @@ examples    := $(patsubst libpool/examples/%,$(BUILD)/examples/%,$(basename $(so
 example_glib    = $(shell pkg-config --cflags --libs glib-2.0 2>/dev/null)
 example_libuv   = $(shell pkg-config --cflags --libs libuv 2>/dev/null)
 example_sandbox = $(if $(SECCOMP),$(BUILD)/libpool_sandbox.a)
-left_out    := $(foreach name,glib libuv sandbox,$(if $(example_$(name)),,$(BUILD)/examples/$(name)))
+example_remote_tls = $(shell pkg-config --exists 'openssl >= 3.0' 2>/dev/null && pkg-config --libs openssl)
+left_out    := $(foreach name,glib libuv sandbox remote_tls,$(if $(example_$(name)),,$(BUILD)/examples/$(name)))
 examples    := $(filter-out $(left_out),$(examples))
 
 # An example is built as a user would: the public header and the library, nothing else.
@@ -14,9 +15,10 @@ $(examples): $(BUILD)/examples/%: libpool/examples/%.c $(lib) libpool/include/li
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -std=gnu11 $(WARNINGS) $(WERROR) $(LDFLAGS) -Ilibpool/include -o $@ $< \
-	    $(filter %_sandbox.a %_remote.a,$^) $(lib) -pthread $(filter-out %.a,$(example_$(*F))) $(if $(filter sandbox,$(*F)),$(SECCOMP))
+	    $(filter %_sandbox.a %_tls.a,$^) $(filter %_remote.a,$^) $(lib) -pthread $(filter-out %.a,$(example_$(*F))) $(if $(filter sandbox,$(*F)),$(SECCOMP))
 $(BUILD)/examples/sandbox: $(BUILD)/libpool_sandbox.a
 $(BUILD)/examples/remote: $(BUILD)/libpool_remote.a
+$(BUILD)/examples/remote_tls: $(BUILD)/libpool_remote_tls.a $(BUILD)/libpool_remote.a
 
 examples: $(examples) $(spawn_tasks) $(zygote)
 	$(Q)export LIBPOOL_ZYGOTE=$(abspath $(zygote)); for example in $(examples); do \

@@ -16,7 +16,7 @@
  *
  * A client is not trusted: what it sends is checked, what it may hold here is limited, and whatever it
  * does costs its own session only. One that does not read its results stalls nobody else. Nothing is
- * encrypted: beyond one machine bring connections that are (libpool_remote_adopt, or a tunnel).
+ * encrypted here: beyond one machine use libpool_remote_tls.h, or a tunnel (libpool_remote_adopt).
  * The rules of libpool.h hold here, too: errors, times, structs, ownership, threads. -ECHILD: in a forked
  * copy of the process. No signal is ever raised (SIGPIPE neither).
  */
