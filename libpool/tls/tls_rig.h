@@ -139,6 +139,15 @@ static inline int tls_rig_reports(struct tls_rig *rig)
     return n;
 }
 
+/* Whom `admit` was last asked about. */
+static inline bool is_asked_about(struct tls_rig *rig, const char *subject, uint32_t version)
+{
+    pthread_mutex_lock(&rig->lock);
+    bool right = strcmp(rig->subject, subject) == 0 && rig->version == version;
+    pthread_mutex_unlock(&rig->lock);
+    return right;
+}
+
 /* People and a port, but nobody who serves yet: now is the time to fork. */
 static inline void tls_rig_prepare(struct tls_rig *rig)
 {
