@@ -167,6 +167,27 @@ TEST(remote_tls, who_is_known_by_his_fingerprint_needs_no_authority)
     tls_rig_stop(&rig);
 }
 
+/* Who is known may be out of date all the same; there is no authority who would look. */
+TEST(remote_tls, a_known_fingerprint_does_not_last_for_ever)
+{
+    struct tls_rig rig;
+    struct person late;
+    tls_rig_prepare(&rig);
+    person_make_at(&late, "late", NULL, NULL, -2 * DAY, -DAY);
+    const char *fingerprint = late.fingerprint;
+    libpool_remote_tls_options options = tls_rig_options(&rig);
+    options.authority = NULL;
+    options.fingerprints = &fingerprint;
+    options.fingerprints_count = 1;
+    tls_rig_serve(&rig, 1, NULL, &options);
+    libpool_remote_tls *tls = tls_rig_be(&rig, &late);
+    CU_ASSERT_EQUAL(knock(&rig, tls, NULL, "the other end refuses us"), -EACCES);
+    CU_ASSERT_TRUE(is_reported(&rig, 1, -EKEYEXPIRED, "expired"));
+    CU_ASSERT_EQUAL(libpool_remote_tls_close(tls, RIG_MS), 0);
+    person_free(&late);
+    tls_rig_stop(&rig);
+}
+
 TEST(remote_tls, authority_and_fingerprint_must_both_agree)
 {
     struct tls_rig rig;
