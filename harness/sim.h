@@ -45,7 +45,7 @@
     X(EARLY_WORD, "a worker's word overtook the report of its birth")        \
     X(STUCK_START, "a task never begun by its worker")                       \
     X(CORRUPT_BUSY, "corrupt while busy")                                    \
-    X(CORRUPT_UNBEGUN, "corrupt before it began its task")                   \
+    X(CORRUPT_UNBEGUN, "corrupt, still in its last task")                    \
     X(SHUTDOWN_KILLED, "shutdown's deadline killed")                         \
     X(GAVE_UP, "down without the last proof")                                \
     X(DRAINED, "drained a backlog")                                          \

@@ -429,7 +429,7 @@ static void must_end(struct hn_books *books, uint32_t index, libpool_cause cause
     books->must_end++;
 }
 
-/* It said what it can't say: it has to be killed, and what it runs ends, if it has begun that. */
+/* It said what it can't say: it has to be killed, and what it runs ends. */
 static void hostile(struct hn_books *books, struct hn_book_slot *slot)
 {
     if (slot->state == LP_WORKER_SPAWNING) {
@@ -443,9 +443,9 @@ static void hostile(struct hn_books *books, struct hn_book_slot *slot)
     if (slot->task == LP_NONE)
         return;
     bool asked = books->tasks[slot->task].asked != LIBPOOL_PENDING;
-    if (!asked && books->call.event->started_id != slot->task + UINT64_C(1)) {
+    if (!asked && slot->last_id && books->call.event->started_id == slot->last_id) {
         books->coverage->sometimes[HN_CORRUPT_UNBEGUN]++;
-        return; /* its death tells */
+        return; /* its last one runs on; its death tells */
     }
     must_end(books, slot->task, LIBPOOL_CORRUPT, false);
     books->coverage->sometimes[HN_CORRUPT_BUSY]++;

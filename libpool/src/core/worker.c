@@ -734,15 +734,15 @@ void lp_worker_go_on(struct lp_pool *pool, uint32_t slot)
 }
 
 /*
- * What it runs has said this, and ends now. Of one that it has not begun it keeps the task until its death
- * tells whether it has: what runs there has forged its own result.
+ * What it runs has said this, and ends now: nothing else that it says is to be believed, either, and it may
+ * have begun. But where it is still in its last task, whose result came, that one has forged it; the next
+ * stays with the worker until its death tells.
  */
 static void corrupt(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     const struct lp_worker *worker = &pool->workers[slot];
-    bool unbegun = worker->state == LP_WORKER_BUSY && worker->asked == LIBPOOL_PENDING &&
-                   pool->tasks.table[worker->task].id != event->started_id;
-    if (unbegun)
+    bool in_last = worker->last_id && event->started_id == worker->last_id;
+    if (worker->state == LP_WORKER_BUSY && worker->asked == LIBPOOL_PENDING && in_last)
         kill_process(pool, slot, LIBPOOL_CORRUPT);
     else
         lp_worker_kill(pool, slot, LIBPOOL_CORRUPT);

@@ -140,20 +140,27 @@ TEST(worker, each_cell_of_the_table)
         }
 }
 
+/* Task 1 has a result, and task 2 is handed over. */
+static void reach_second(void)
+{
+    reach(LP_WORKER_BUSY);
+    RIG_TELL(&rig, 0, RESULT, .task_id = 1);
+    RIG_SUBMIT(&rig);
+    rig_said(&rig);
+}
+
 /* What has forged a result of its own runs on: the task after it has written nothing. */
-TEST(worker, nonsense_before_it_has_begun_its_task_does_not_end_that)
+TEST(worker, nonsense_of_a_task_that_has_a_result_does_not_end_the_next)
 {
     for (uint32_t kind = 0; kind < LP_WORKER_EVENTS; kind++) {
         size_t i;
         if (!listed(LP_WORKER_BUSY, (enum lp_event_kind)kind, &i) ||
             cells[i].next != LP_WORKER_DYING)
             continue;
-        reach(LP_WORKER_BUSY);
-        struct lp_event event = make((enum lp_event_kind)kind);
-        event.started_id = 0;
-        rig_tell(&rig, 0, event);
+        reach_second();
+        rig_tell(&rig, 0, make((enum lp_event_kind)kind)); /* its word: still in the first */
         CU_ASSERT_STRING_EQUAL(rig_said(&rig), "kill 0.1; spawn 1.1; ");
-        RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL);
+        RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL, .started_id = 1);
         CU_ASSERT_EQUAL(rig.pool.tasks.pending, 1);
         CU_ASSERT_EQUAL(rig_stats(&rig).tasks_returned, 1);
     }
@@ -161,11 +168,25 @@ TEST(worker, nonsense_before_it_has_begun_its_task_does_not_end_that)
 
 TEST(worker, a_task_begun_between_nonsense_and_death_ends_with_it)
 {
-    reach(LP_WORKER_BUSY);
-    RIG_TELL(&rig, 0, RESULT, .task_id = 7, .started_id = 6);
+    reach_second();
+    RIG_TELL(&rig, 0, RESULT, .task_id = 7, .started_id = 1);
     CU_ASSERT_STRING_EQUAL(rig_said(&rig), "kill 0.1; spawn 1.1; ");
-    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL, .started_id = 1);
-    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 corrupt may-have-run; ");
+    RIG_TELL(&rig, 0, EXITED, .signal = SIGKILL, .started_id = 2);
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 2 corrupt may-have-run; ");
+}
+
+/* It may have begun: who writes over its channel writes over that mark, too. */
+TEST(worker, a_corrupt_ones_word_that_it_has_not_begun_is_not_believed)
+{
+    static const uint64_t words[] = {0, 3, UINT64_MAX};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        reach_second();
+        RIG_TELL(&rig, 0, CORRUPT, .started_id = words[i]);
+        CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 2 corrupt may-have-run; kill 0.1; spawn 1.1; ");
+    }
+    reach(LP_WORKER_BUSY);
+    RIG_TELL(&rig, 0, CORRUPT); /* nor of its first */
+    CU_ASSERT_STRING_EQUAL(rig_said(&rig), "end 1 corrupt may-have-run; kill 0.1; spawn 1.1; ");
 }
 
 TEST(worker, words_about_an_old_process_are_ignored_in_each_state)
