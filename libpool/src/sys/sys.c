@@ -374,10 +374,9 @@ static size_t sys_stack_left(void)
         .ftruncate = sys_ftruncate, .punch_hole = sys_punch_hole, .execve = sys_execve,           \
         .getrusage = sys_getrusage, .map_own = sys_map_own, .signal_again = sys_signal_again,     \
         .signal_stack = sys_signal_stack, .set_inherited = sys_set_inherited,                     \
-        .has_threads = sys_has_threads,                                                           \
-        .get_robust_list = sys_get_robust_list, .io_uring_setup = sys_io_uring_setup,             \
-        .io_uring_enter = sys_io_uring_enter, .pidfd_getfd = sys_pidfd_getfd,                     \
-        .map_part = sys_map_part,                                                                 \
+        .has_threads = sys_has_threads, .get_robust_list = sys_get_robust_list,                   \
+        .io_uring_setup = sys_io_uring_setup, .io_uring_enter = sys_io_uring_enter,               \
+        .pidfd_getfd = sys_pidfd_getfd, .map_part = sys_map_part,                                 \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;
