@@ -112,7 +112,7 @@ bool hn_sim_reachable(enum lp_worker_state state, enum lp_event_kind event)
     switch (event) {
     case LP_EVENT_SPAWNED:
     case LP_EVENT_SPAWN_FAILED: return state == LP_WORKER_SPAWNING;
-    case LP_EVENT_GONE: return state != LP_WORKER_SPAWNING && state != LP_WORKER_GONE;
+    case LP_EVENT_GONE: return state != LP_WORKER_SPAWNING;
     case LP_EVENT_EXITED: return state != LP_WORKER_SPAWNING;
     case LP_EVENT_EMPTY: return state == LP_WORKER_DEAD || state == LP_WORKER_VACANT;
     case LP_EVENT_DEADLINE: return state != LP_WORKER_VACANT;
@@ -414,6 +414,18 @@ static void recall(struct hn_sim *sim, uint32_t slot)
     tell_only(sim, &event);
 }
 
+/* What it was sent ahead goes to others before it is given up. */
+static void foretell(struct hn_sim *sim, uint32_t slot)
+{
+    const struct lp_worker *worker = &sim->pool.workers[slot];
+    if (worker->orphaned || (worker->state != LP_WORKER_BUSY && worker->state != LP_WORKER_IDLE))
+        return;
+    sim->coverage->sometimes[HN_KNOWN_EARLY]++;
+    drain(sim, slot, true);
+    sim->coverage->sometimes[HN_KNOWN_EARLY_QUEUE] += lp_pool_holds_prefetched(&sim->pool, slot);
+    recall(sim, slot);
+}
+
 /*
  * One word has arrived. Who has read a result reads on, and leaves the conclusions to the settling, or
  * to the next call.
@@ -439,6 +451,8 @@ static void hear(struct hn_sim *sim, struct lp_event *event)
                   event->bytes > sim->books.slots[event->slot].weigh_limit_bytes);
     if (kills && current && hn_random_chance(&sim->random, 50))
         recall(sim, event->slot);
+    if (event->flags == HN_FORETOLD && current)
+        foretell(sim, event->slot);
     tell(sim, event);
 }
 
@@ -1045,7 +1059,11 @@ static void overran(struct hn_sim *sim, uint32_t slot)
     if (failed(sim) || (heard && (worker->state != state || worker->deadline_ns)))
         return;
     if (!lp_pool_holds_prefetched(&sim->pool, slot)) {
-        struct lp_event event = about(sim, LP_EVENT_DEADLINE, slot);
+        bool unproven = state == LP_WORKER_GONE &&
+                        sim->world.processes[slot].proof_ns > sim->trace.now_ns;
+        struct lp_event event = about(sim, unproven ? LP_EVENT_GONE : LP_EVENT_DEADLINE, slot);
+        event.flags = unproven ? HN_UNPROVEN : 0;
+        sim->coverage->sometimes[HN_KNOWN_FOR_LONG] += unproven;
         tell(sim, &event);
         return;
     }

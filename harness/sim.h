@@ -30,6 +30,9 @@
     X(TABLE_FULL, "task table full of ended tasks")                          \
     X(ROOM_AFTER_FULL, "room told to a waiting submitter")                   \
     X(SPARE_USED, "a replacement started beside a death")                    \
+    X(KNOWN_EARLY, "a death was known before it was proven")                 \
+    X(KNOWN_EARLY_QUEUE, "so it was, and what was sent ahead was recalled")  \
+    X(KNOWN_FOR_LONG, "so it was, and the proof was long in coming")         \
     X(STATUS_LOST, "a death whose status never came")                        \
     X(STATUS_UNKNOWN, "an orphan's unknown death")                           \
     X(LATE_STATUS, "a status after it was given up")                         \

@@ -789,7 +789,7 @@ static void exited(struct hn_books *books, uint32_t index)
 
 static void gone(struct hn_books *books, struct hn_book_slot *slot)
 {
-    if (slot->state >= LP_WORKER_STARTING && slot->state <= LP_WORKER_DYING)
+    if (slot->state >= LP_WORKER_STARTING && slot->state <= LP_WORKER_GONE)
         enter(books, slot, LP_WORKER_GONE);
 }
 

@@ -198,7 +198,7 @@ static uint64_t tree_delay(struct hn_world *world)
     return soon(world);
 }
 
-static void put_gone(struct hn_world *world, uint32_t slot)
+static struct hn_item *put_gone(struct hn_world *world, uint32_t slot)
 {
     const struct hn_process *process = &world->processes[slot];
     struct hn_item *gone = put_for(world, HN_ITEM_EVENT, slot, soon(world));
@@ -206,6 +206,21 @@ static void put_gone(struct hn_world *world, uint32_t slot)
     gone->event.error = 0;
     gone->event.kind = LP_EVENT_GONE;
     gone->at_ns = later_of(gone->at_ns, later_of(process->words_ns, process->born_ns));
+    return gone;
+}
+
+/* The pidfd tells, and perhaps something before it, with which the kernel still has to do. */
+static void put_news(struct hn_world *world, uint32_t slot)
+{
+    struct hn_item *gone = put_gone(world, slot);
+    if (hn_random_chance(&world->random, 50))
+        return;
+    uint32_t most_ms = hn_random_chance(&world->random, 90) ? 200 : 8000;
+    gone->event.flags = HN_FORETOLD;
+    uint64_t told_ns = gone->at_ns;
+    gone = put_gone(world, slot);
+    gone->at_ns = told_ns + hn_random_time_ns(&world->random, most_ms * LP_MS);
+    world->processes[slot].proof_ns = gone->at_ns;
 }
 
 /* Now. The pidfd tells the supervisor, the zygote reaps: in any order. */
@@ -226,7 +241,7 @@ static void die(struct hn_world *world, const struct hn_item *item)
     process->ended = item->event;
     process->ended.task_id = 0;
     if (!process->no_pidfd)
-        put_gone(world, slot);
+        put_news(world, slot);
     if (!owned_by_living_zygote(world, process))
         return;
     struct hn_item *reap = put_for(world, HN_ITEM_REAP, slot, status_delay(world));
@@ -758,7 +773,7 @@ static void watch_all(struct hn_world *world)
             continue;
         process->no_pidfd = false;
         if (!process->alive && !process->told)
-            put_gone(world, slot);
+            (void)put_gone(world, slot);
     }
 }
 
@@ -769,6 +784,14 @@ static void tell_news(struct hn_world *world, struct lp_event *event)
     event->yield = world->ours.yield;
     world->ours.granted = 0;
     world->ours.news = world->news_under_way = false;
+}
+
+/* Who works may be given up early; of an orphan nobody would tell then how it ended. */
+static bool may_be_foretold(const struct hn_world *world, uint32_t slot)
+{
+    enum lp_worker_state state = world->books->slots[slot].state;
+    return !world->books->slots[slot].orphaned &&
+           (state == LP_WORKER_IDLE || state == LP_WORKER_BUSY);
 }
 
 bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause *injected)
@@ -785,6 +808,8 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     struct hn_process *process = &world->processes[event->slot];
     if (process->generation != event->generation)
         return true; /* an old word */
+    if (event->flags == HN_FORETOLD && !may_be_foretold(world, event->slot))
+        return false;
     *injected = process->death;
     if (event->kind != LP_EVENT_RESULT || event->started_id == 0) /* nonsense has begun nothing */
         event->started_id = process->started_id;
@@ -798,7 +823,7 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     }
     process->told = process->told || event->kind == LP_EVENT_EXITED;
     bool orphaned = process->zygote != world->zygote.incarnation || !world->zygote.linked;
-    if (event->kind == LP_EVENT_GONE && orphaned)
+    if (event->kind == LP_EVENT_GONE && orphaned && event->flags != HN_UNPROVEN)
         tell_orphan(world, event, injected);
     else if (event->kind == LP_EVENT_GONE)
         event->code = event->signal = 0;

@@ -10,7 +10,8 @@
  *   - what the zygote reports arrives in order; when it dies, what it had sent still arrives, the
  *     rest never; a worker that was not reported dies with it
  *   - a pidfd tells a death at most once: as GONE, or as EXITED where the zygote is lost; a worker
- *     without one is looked for when its zygote is lost, and when there are descriptors again
+ *     without one is looked for when its zygote is lost, and when there are descriptors again. GONE may
+ *     be told before that, of who is idle or busy, once
  *   - SPAWN is answered by SPAWNED, SPAWN_FAILED or the loss of the zygote; CLEAN by EMPTY
  *   - KILL leads to a death, but not at once, and not at all for the unkillable; when it meets the
  *     news of the empty tree, that is told again
@@ -29,6 +30,8 @@
 
 #define HN_ITEMS 4096u
 #define HN_OTHER_POOLS 2u
+#define HN_FORETOLD 0x80000000u /* flags of a GONE that comes before the proof... */
+#define HN_UNPROVEN 0x40000000u /* ...and of one that is told because that is long in coming */
 
 /* Classes of faults; a schedule has each of them on or off. */
 enum hn_fault {
@@ -139,6 +142,7 @@ struct hn_process {
     bool proven;                     /* its tree, to be empty; the report may be under way */
     uint64_t words_ns;               /* when its last word arrives */
     uint64_t born_ns;                /* when its birth is reported */
+    uint64_t proof_ns;               /* its death is foretold, and proven only then */
     uint64_t tree_ns;                /* its tree can't be empty before */
     bool at_work;                    /* or about to look into its channel */
     uint64_t asked_id;               /* the task that the host has asked to end; 0: none */

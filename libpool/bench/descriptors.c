@@ -64,7 +64,7 @@ static void measure_descriptors(struct bench_round *round)
     bench_noops_close(&noops);
     round->values[0] = (most > begin ? most : begin) - before;
     round->values[1] = 8 + 3 * WORKERS;
-    round->values[2] = 6 + 2 * (double)slots;
+    round->values[2] = 7 + 2 * (double)slots;
     round->values[3] = most > begin ? most - begin : 0;
     round->values[4] = tasks;
     round->values[5] = took_ns / 1000 / tasks;

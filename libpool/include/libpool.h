@@ -124,7 +124,9 @@ const char *libpool_cause_name(libpool_cause cause);
  *
  * A function that is passed by its address must be mapped when the pool is opened; otherwise the task
  * ends as LIBPOOL_ERROR, not started, with code -EFAULT, and the worker lives on.
- * Descriptor 3 is the pool's: a task that closes or replaces it costs its worker.
+ * Descriptor 3 is the pool's: a task that closes or replaces it costs its worker. So does one that ends its
+ * thread by pthread_exit() while others go on, as nobody is left to answer: where the pool learns of it
+ * (libpool_open: io_uring) they are killed, and the task ends as LIBPOOL_KILLED.
  */
 typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
 
@@ -403,12 +405,14 @@ typedef struct libpool_options {
  */
 
 /*
- * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds 6
- * descriptors (LIBPOOL_SPAWN: 7) and 2 for each of workers_limit + spare_workers + waiting_workers + 2
- * slots (+ 1 when workers_limit is 1), 3 with tails (4 where a worker has just died), all CLOEXEC. Full
- * tables don't stop it: a worker that can't have its pidfd is watched by the zygote alone. A limit that is
- * too low for all that is told: by -EMFILE here, by `degraded` of libpool_stats later on. LIBPOOL_THREADS:
- * 6, and 1 for each slot.
+ * Opens a pool and starts min_workers workers in the background. options may be NULL. It holds 7
+ * descriptors (LIBPOOL_SPAWN: 8; LIBPOOL_NO_THREAD, or no io_uring: one less) and 2 for each of
+ * workers_limit + spare_workers + waiting_workers + 2 slots (+ 1 when workers_limit is 1), 3 with tails (4
+ * where a worker has just died), all CLOEXEC. Full tables don't stop it: a worker that can't have its pidfd
+ * is watched by the zygote alone. A limit that is too low for all that is told: by -EMFILE here, by
+ * `degraded` of libpool_stats later on. LIBPOOL_THREADS: 6, and 1 for each slot.
+ * With Linux 6.7, and io_uring allowed, the pool's thread hears of a worker's death before the kernel has
+ * freed its memory, and its replacement starts meanwhile; else when that is done (25 to 90 ms a GiB).
  * Errors: -EINVAL (also: a malformed outfit), -E2BIG (struct size), -ENOMEM, -EMFILE, -EAGAIN (also: the
  * zygote died before it was ready), -ENOSYS (no pidfd_open: Linux 5.4 is needed, and valgrind 3.19 does not
  * know it);

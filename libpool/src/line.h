@@ -35,12 +35,14 @@ struct lp_line {
     uint64_t born_from_ns, born_by_ns; /* so that its number is not believed when it is another's */
     uint32_t generation;
     uint32_t owed;
-    bool orphaned; /* the zygote that would report its death is lost */
-    bool scanned;  /* in the pool's list of those that are looked at without a bell */
-    bool assigned; /* was handed a task since that list was thinned out last */
-    bool again;    /* there is more to do without a doorbell */
-    bool broken;   /* a send found nonsense: to be told to the core */
-    bool asked;    /* a thread whose task is to end: what it sends must not hold it up */
+    bool orphaned;    /* the zygote that would report its death is lost */
+    bool scanned;     /* in the pool's list of those that are looked at without a bell */
+    bool assigned;    /* was handed a task since that list was thinned out last */
+    bool again;       /* there is more to do without a doorbell */
+    bool broken;      /* a send found nonsense: to be told to the core */
+    bool asked;       /* a thread whose task is to end: what it sends must not hold it up */
+    bool foretold;    /* its omen is waited for, this worker's or one's before it */
+    uint32_t omen_of; /* the generation whose omen was looked into: once is enough */
 
     libpool_future *future; /* of the task it has; borrowed from the core's table */
     size_t sent;            /* bytes of the input that are in the ring */

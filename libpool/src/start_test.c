@@ -69,6 +69,28 @@ static int code_of(libpool *pool, const char *symbol)
     return code;
 }
 
+/* ---- Deaths that are foretold --------------------------------------------------------------- */
+
+/* Whichever way it was born it holds what its death is foretold by, and the pool waits for that. */
+TEST(start, deaths_of_all_workers_are_foretold)
+{
+    EACH_START
+    {
+        libpool *pool = open_pool(start, (libpool_options){.min_workers = 1});
+        bool foretold = pool->omens.fd < 0;
+        if (foretold)
+            hn_test_skip("no io_uring here, or none that waits for futexes");
+        for (int i = 0; i < 1000 && !foretold; i++) {
+            (void)poll(NULL, 0, 5);
+            pthread_mutex_lock(&pool->lock);
+            foretold = pool->lines[0].foretold;
+            pthread_mutex_unlock(&pool->lock);
+        }
+        CU_ASSERT(foretold);
+        libpool_close(pool);
+    }
+}
+
 /* ---- Named tasks ---------------------------------------------------------------------------- */
 
 static void echo(libpool *pool, size_t size)

@@ -35,7 +35,8 @@ enum tag {
     TAG_SOCKET = 1,
     TAG_ZYGOTE,
     TAG_DOORBELL,
-    TAG_PROCESS
+    TAG_PROCESS,
+    TAG_OMENS
 };
 
 static uint64_t make_tag(enum tag kind, uint32_t generation, uint32_t slot)
@@ -554,6 +555,17 @@ static void hear_result(libpool *pool, struct lp_event *event, const struct lp_m
         lp_line_expect(line, pool->core.tasks.table[next].spec.user);
 }
 
+/* From now on somebody could miss it. What was submitted and has not come yet is waited for all the same. */
+static void await_omen(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    const _Atomic uint32_t *word = lp_omen_word(lp_window_omen(line->window));
+    if (pool->omens.fd < 0 || line->foretold || !word)
+        return;
+    line->foretold = true;
+    lp_omens_await(&pool->omens, word, slot);
+}
+
 static bool is_of_call(const struct lp_message *message)
 {
     return message->kind == LP_MESSAGE_CALL || message->kind == LP_MESSAGE_SUBTASK ||
@@ -610,6 +622,8 @@ static void hear(libpool *pool, uint32_t slot, const struct lp_message *message)
     event.code = message->code;
     event.task_id = message->task_id;
     step(pool, &event);
+    if (event.kind == LP_EVENT_READY)
+        await_omen(pool, slot);
 }
 
 /* Somebody is there, or was until a moment ago, whose words still count. */
@@ -917,6 +931,50 @@ static void handle_process(libpool *pool, uint32_t slot)
     step_worker(pool, LP_EVENT_GONE, slot);
 }
 
+static bool is_at_work(const libpool *pool, uint32_t slot)
+{
+    enum lp_worker_state state = pool->core.workers[slot].state;
+    return state == LP_WORKER_IDLE || state == LP_WORKER_BUSY;
+}
+
+/*
+ * Its word has been changed. If it is dying it is given up now, however long the kernel takes over its
+ * memory: what it was sent ahead goes to others, another one takes its place. How it ended is told as ever.
+ */
+static void handle_omen(libpool *pool, uint32_t slot)
+{
+    struct lp_line *line = &pool->lines[slot];
+    line->foretold = false;
+    if (!is_at_work(pool, slot) || line->omen_of == line->generation || line->orphaned)
+        return; /* of an orphan the pidfd tells how it ended, or nobody */
+    line->omen_of = line->generation;
+    if (!lp_omen_is_true(line->pid, line->pid_fd))
+        return;
+    drain(pool, slot);
+    recall(pool, slot);
+    if (is_at_work(pool, slot))
+        step_worker(pool, LP_EVENT_GONE, slot);
+}
+
+static void handle_omens(libpool *pool)
+{
+    uint32_t slot;
+    int error = 0;
+    while (lp_omens_take(&pool->omens, &slot, &error))
+        if (slot < pool->core.slots && error != -EINVAL)
+            handle_omen(pool, slot);
+        else
+            lp_omens_close(&pool->omens); /* this kernel can't wait so */
+}
+
+/* For the thread that is about to be started: nobody else submits. */
+static void open_omens(libpool *pool)
+{
+    if (pool->core.config.cooperative || lp_omens_open(&pool->omens, pool->core.slots) ||
+        lp_poller_add(&pool->poller, pool->omens.fd, make_tag(TAG_OMENS, 0, 0)))
+        lp_omens_close(&pool->omens);
+}
+
 /* ---- what the zygote says ------------------------------------------------------------------- */
 
 /* It may be refused (a limit of the kernel's): then the zygote tells, and later watch_orphan looks. */
@@ -1048,6 +1106,17 @@ static bool watch_orphan(libpool *pool, uint32_t slot)
     return dead || line->watched;
 }
 
+/* It is gone, and how it ended is not known yet. False: its death was only foretold, ask again later. */
+static bool ask_orphan(libpool *pool, uint32_t slot)
+{
+    int pid_fd = pool->lines[slot].pid_fd;
+    if (pid_fd >= 0 && !is_dead(pid_fd))
+        return false;
+    if (pid_fd >= 0)
+        orphan_died(pool, slot);
+    return true;
+}
+
 static void watch_orphans(libpool *pool)
 {
     bool all = true;
@@ -1058,8 +1127,8 @@ static void watch_orphans(libpool *pool)
             continue;
         if (state != LP_WORKER_GONE)
             all = watch_orphan(pool, slot) && all;
-        else if (pool->lines[slot].pid_fd >= 0)
-            orphan_died(pool, slot);
+        else
+            all = ask_orphan(pool, slot) && all;
     }
     pool->unwatched = pool->unwatched || !all;
 }
@@ -1217,6 +1286,7 @@ static void handle(libpool *pool, const struct lp_poller_event *event)
             (pool->lines[slot].generation & 0xfffffffu) == generation)
             handle_process(pool, slot);
         return;
+    case TAG_OMENS: return; /* looked at in each turn: news of it interrupts a wait as well */
     }
 }
 
@@ -1250,6 +1320,13 @@ static void handle_left_work(libpool *pool)
     }
 }
 
+/* Its death was foretold, and the kernel is long in tearing it down: nobody can tell how it ended. */
+static bool is_torn_down(const libpool *pool, uint32_t slot)
+{
+    int pid_fd = pool->lines[slot].pid_fd;
+    return pool->core.workers[slot].state == LP_WORKER_GONE && pid_fd >= 0 && !is_dead(pid_fd);
+}
+
 static void handle_deadline(libpool *pool, uint32_t slot)
 {
     drain(pool, slot); /* a result that is there in time counts */
@@ -1259,7 +1336,7 @@ static void handle_deadline(libpool *pool, uint32_t slot)
         recall(pool, slot);
         settle(pool, lp_supervisor_now());
     } else {
-        step_worker(pool, LP_EVENT_DEADLINE, slot);
+        step_worker(pool, is_torn_down(pool, slot) ? LP_EVENT_GONE : LP_EVENT_DEADLINE, slot);
     }
 }
 
@@ -1309,6 +1386,7 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
     int n = lp_poller_wait(&pool->poller, events, timeout_ms, driving);
     pthread_mutex_lock(&pool->lock);
     pool->awake = pool->has_thread; /* it looks for left work before it sleeps */
+    handle_omens(pool);
     for (int i = 0; i < n; i++)
         handle(pool, &events[i]);
     if (atomic_load(&pool->membership.has_word))
@@ -1327,6 +1405,7 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
         pthread_cond_broadcast(&pool->changed);
     pool->awake = pool->has_thread && pool->work_waits;
     pthread_mutex_unlock(&pool->lock);
+    lp_omens_submit(&pool->omens);
 }
 
 void lp_supervisor_look(libpool *pool)
@@ -1569,6 +1648,7 @@ int lp_supervisor_start_thread(pthread_t *thread, void *(*run)(void *), void *ar
 static int start_thread(libpool *pool)
 {
     pthread_mutex_lock(&pool->lock);
+    open_omens(pool);
     int error = lp_supervisor_start_thread(&pool->thread, supervise, pool);
     pool->has_thread = error == 0;
     pthread_mutex_unlock(&pool->lock);
@@ -1706,6 +1786,7 @@ int lp_supervisor_open(libpool *pool)
 {
     struct lp_pool_config config = make_config(&pool->options);
     pool->poller = LP_POLLER_NULL;
+    pool->omens = LP_OMENS_NULL;
     pool->lifeline_fd = -1;
     pool->bell_owed_to = LP_NONE;
     pool->zygote = LP_ZYGOTE_LINK_NULL;
@@ -1747,6 +1828,7 @@ int lp_supervisor_open(libpool *pool)
 static void close_fds(libpool *pool)
 {
     close_lines(pool);
+    lp_omens_close(&pool->omens);
     lp_poller_close(&pool->poller);
     lp_fd_close(&pool->lifeline_fd);
     lp_fd_close(&pool->zygote.socket_fd);

@@ -24,6 +24,7 @@
 #include "line.h"
 #include "os/cgroup_place.h"
 #include "os/headroom.h"
+#include "os/omen.h"
 #include "os/outfit.h"
 #include "os/poller.h"
 #include "os/threads.h"
@@ -69,6 +70,7 @@ struct libpool {
     enum lp_place outfit_place; /* what workers wear that are started from now on */
 
     struct lp_poller poller;
+    struct lp_omens omens; /* the supervisor's thread's; none where there is no such thread */
     struct lp_membership membership;
     struct lp_zygote_link zygote;
     struct lp_zygote_options zygote_options;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -313,6 +315,228 @@ TEST(supervisor, a_task_that_refuses_orphans_does_so_for_itself_only)
     CU_ASSERT_FATAL(orphan > 0);
     CU_ASSERT(is_gone_within(orphan, 5000));
     libpool_close(pool);
+}
+
+/* ---- Deaths that are foretold ----------------------------------------------------------------- */
+
+static bool foretells(libpool *pool)
+{
+    bool does = pool->omens.fd >= 0;
+    if (!does)
+        hn_test_skip("no io_uring here, or none that waits for futexes");
+    return does;
+}
+
+/* Some worker is in this state, or becomes so. */
+static bool await_state(libpool *pool, enum lp_worker_state state, uint32_t count)
+{
+    uint32_t seen = 0;
+    for (int i = 0; i < 2000 && seen < count; i++) {
+        pthread_mutex_lock(&pool->lock);
+        seen = pool->core.in_state[state];
+        pthread_mutex_unlock(&pool->lock);
+        if (seen < count)
+            (void)poll(NULL, 0, 5);
+    }
+    return seen >= count;
+}
+
+static pid_t signal_zygote(libpool *pool, int signal)
+{
+    pthread_mutex_lock(&pool->lock);
+    pid_t pid = pool->zygote.pid;
+    pthread_mutex_unlock(&pool->lock);
+    CU_ASSERT_EQUAL(kill(pid, signal), 0);
+    return pid;
+}
+
+static pid_t find_begun(libpool *pool)
+{
+    pid_t pid = 0;
+    uint64_t task_id = 0, since_ns;
+    pthread_mutex_lock(&pool->lock);
+    for (uint32_t slot = 0; slot < pool->core.slots; slot++) {
+        const struct lp_worker *worker = &pool->core.workers[slot];
+        if (worker->state != LP_WORKER_BUSY)
+            continue;
+        lp_channel_read_started(&pool->lines[slot].channel, &task_id, &since_ns);
+        if (task_id == pool->core.tasks.table[worker->task].id)
+            pid = pool->lines[slot].pid;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return pid;
+}
+
+/* Whoever has begun a task, or does so soon. */
+static void kill_busy(libpool *pool)
+{
+    pid_t pid = 0;
+    for (int i = 0; i < 2000 && (pid = find_begun(pool)) == 0; i++)
+        (void)poll(NULL, 0, 5);
+    CU_ASSERT_NOT_EQUAL_FATAL(pid, 0);
+    CU_ASSERT_EQUAL(kill(pid, SIGKILL), 0);
+}
+
+/* Nobody else can tell: the zygote is stopped, and no pidfd is watched. So only what is foretold is known. */
+TEST(supervisor, a_spare_works_before_the_death_is_told)
+{
+    libpool *pool;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .spare_workers = 1};
+    options.min_workers = 1;
+    lp_sys.epoll_ctl = refuse_processes;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    if (foretells(pool)) {
+        CU_ASSERT(await_state(pool, LP_WORKER_IDLE, 2));
+        libpool_future *victim = submit(pool, hang, 0);
+        libpool_future *next = submit(pool, noop, 0);
+        (void)signal_zygote(pool, SIGSTOP);
+        kill_busy(pool);
+        CU_ASSERT_EQUAL(cause_of(next), LIBPOOL_COMPLETED);
+        CU_ASSERT_EQUAL(libpool_future_wait(victim, 0),
+                        -ETIMEDOUT); /* how it ended is not known yet */
+        (void)signal_zygote(pool, SIGCONT);
+        CU_ASSERT_EQUAL_FATAL(libpool_future_wait(victim, WAIT_MS), 0);
+        CU_ASSERT_EQUAL(libpool_future_result(victim)->cause, LIBPOOL_KILLED);
+        CU_ASSERT_EQUAL(libpool_future_result(victim)->signal, SIGKILL);
+        libpool_future_free(victim);
+    }
+    libpool_close(pool);
+    lp_sys.epoll_ctl = lp_sys_kernel.epoll_ctl;
+}
+
+static void *outlive(void *unused)
+{
+    (void)unused;
+    for (;;)
+        (void)pause();
+    return NULL;
+}
+
+static int end_first_thread(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, outlive, NULL);
+    return error ? error : (int)syscall(SYS_exit, 0);
+}
+
+/* It could never answer, and its pidfd would never tell. */
+TEST(supervisor, a_worker_without_its_first_thread_is_killed)
+{
+    libpool *pool = open_pool_of_one(0);
+    if (foretells(pool)) {
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+        CU_ASSERT_EQUAL(cause_of(submit(pool, end_first_thread, 0)), LIBPOOL_KILLED);
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    }
+    libpool_close(pool);
+}
+
+/* Says that its owner is dead, and wakes whoever waits for that. Its input: where its pool's window is. */
+static int forge(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker;
+    struct lp_window *window;
+    memcpy(&window, input, size);
+    struct lp_omen *omen = lp_window_omen(window);
+    _Atomic uint32_t *word = (_Atomic uint32_t *)(uintptr_t)lp_omen_word(omen);
+    for (int i = 0; word && i < 1000; i++) {
+        atomic_store(word, FUTEX_OWNER_DIED);
+        (void)lp_sys.futex_wake(word);
+    }
+    return word ? 0 : 1;
+}
+
+static libpool_cause forge_once(libpool *pool)
+{
+    libpool_future *future = NULL;
+    libpool_task task = {.size = sizeof task,
+                         .function = forge,
+                         .input = &pool->lines[0].window,
+                         .input_size = sizeof pool->lines[0].window};
+    CU_ASSERT_EQUAL(libpool_submit(pool, &task, 0, &future), 0);
+    return cause_of(future);
+}
+
+TEST(supervisor, an_omen_that_is_forged_costs_one_look)
+{
+    libpool *pool = open_pool_of_one(0);
+    if (foretells(pool)) {
+        CU_ASSERT(await_state(pool, LP_WORKER_IDLE, 1));
+        pid_t zygote = signal_zygote(pool, 0);
+        CU_ASSERT_EQUAL(forge_once(pool), LIBPOOL_COMPLETED);
+        CU_ASSERT_EQUAL(forge_once(pool), LIBPOOL_COMPLETED);
+        libpool_stats stats = {.size = sizeof stats};
+        CU_ASSERT_EQUAL(libpool_stats_read(pool, &stats), 0);
+        CU_ASSERT_EQUAL(stats.worker_processes_created, 1);
+        CU_ASSERT_EQUAL(stats.worker_processes_still_alive, 1);
+        CU_ASSERT_EQUAL(zygote, signal_zygote(pool, 0));
+        pthread_mutex_lock(&pool->lock);
+        CU_ASSERT_EQUAL(pool->lines[0].omen_of, pool->lines[0].generation);
+        CU_ASSERT_FALSE(pool->lines[0].foretold); /* no more of it in this life */
+        pthread_mutex_unlock(&pool->lock);
+        libpool_future *victim = submit(pool, hang, 0); /* then its pidfd tells */
+        kill_busy(pool);
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+        (void)cause_of(victim);
+    }
+    libpool_close(pool);
+}
+
+static int become_another_program(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    (void)execl("/bin/sh", "sh", "-c", "sleep 0.1; exit 3", (char *)NULL);
+    return errno;
+}
+
+/* exec() gives the omen up as a death does, and the program has its time. */
+TEST(supervisor, a_program_in_the_place_of_a_worker_ends_by_itself)
+{
+    libpool *pool = open_pool_of_one(0);
+    libpool_future *future = submit(pool, become_another_program, 0);
+    CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, WAIT_MS), 0);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_EXIT);
+    CU_ASSERT_EQUAL(libpool_future_result(future)->code, 3);
+    libpool_future_free(future);
+    libpool_close(pool);
+}
+
+static int no_ring(uint32_t entries, void *parameters)
+{
+    (void)entries, (void)parameters;
+    return -EPERM;
+}
+
+static int no_waits(int ring_fd, uint32_t submit)
+{
+    (void)ring_fd, (void)submit;
+    return -EPERM;
+}
+
+static void survive_a_kill(bool has_ring)
+{
+    libpool *pool;
+    libpool_future *victim = open_busy_pool(&pool, 0);
+    CU_ASSERT_EQUAL(pool->omens.fd >= 0, has_ring);
+    kill_busy(pool);
+    CU_ASSERT_EQUAL(cause_of(victim), LIBPOOL_KILLED);
+    CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    libpool_close(pool);
+}
+
+TEST(supervisor, without_omens_pidfds_tell)
+{
+    lp_sys.io_uring_setup = no_ring;
+    survive_a_kill(false);
+    lp_sys.io_uring_setup = lp_sys_kernel.io_uring_setup;
+    struct lp_omens omens;
+    if (lp_omens_open(&omens, 1))
+        return;
+    lp_omens_close(&omens);
+    lp_sys.io_uring_enter = no_waits;
+    survive_a_kill(true);
+    lp_sys.io_uring_enter = lp_sys_kernel.io_uring_enter;
 }
 
 /* ---- A small stack ----------------------------------------------------------------------------- */

@@ -863,6 +863,7 @@ _Noreturn void lp_worker_process(const struct lp_worker_kit *kit, uint32_t slot,
                              .generation = generation};
     *kit->alive = LP_ALIVE_IN_WORKER;
     lp_channel_init_worker(&worker.channel, keep_own_window(kit, slot), DOORBELL_FD);
+    lp_omen_hold(lp_window_omen(worker.channel.window));
     initialise(&worker);
     for (;;)
         serve(&worker);

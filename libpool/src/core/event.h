@@ -24,7 +24,7 @@ enum lp_event_kind {
     LP_EVENT_FINAL_STARTED, /* its finalizer begins */
     LP_EVENT_FINALIZED,     /* its finalizer returned */
     LP_EVENT_CORRUPT,       /* it wrote nonsense into its channel */
-    LP_EVENT_GONE,          /* proven dead, cause unknown yet; started_id, started_ns */
+    LP_EVENT_GONE,          /* dead, or certain to be, cause unknown yet; started_id, started_ns */
     LP_EVENT_EXITED,        /* dead: code, signal, core_dumped, oom_kills, unknown; started_* */
     LP_EVENT_EMPTY,         /* nothing of its tree is left: the slot may be used again */
     LP_EVENT_DEADLINE,      /* the deadline lp_pool_due() told has passed; started_* */

@@ -573,6 +573,7 @@ static void died(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
         lp_worker_await_proof(pool, slot);
 }
 
+/* Told again, it is proven only now, or not even now: the wait for the status begins anew. */
 static void gone(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
     (void)event;
@@ -927,7 +928,7 @@ static cell *const table[LP_WORKER_EVENTS][LP_WORKER_STATES] = {
     [LP_EVENT_FINAL_STARTED]  = ROW(nothing, corrupt,       corrupt,      corrupt, corrupt,      final_started,  final_started, nothing, nothing),
     [LP_EVENT_FINALIZED]      = ROW(nothing, corrupt,       corrupt,      corrupt, corrupt,      finalized,      finalized,     nothing, nothing),
     [LP_EVENT_CORRUPT]        = ROW(nothing, corrupt,       corrupt,      corrupt, corrupt,      corrupt,        nothing,       nothing, nothing),
-    [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          nothing, nothing),
+    [LP_EVENT_GONE]           = ROW(nothing, nothing,       gone,         gone,    gone,         gone,           gone,          gone,    nothing),
     [LP_EVENT_EXITED]         = ROW(nothing, nothing,       died,         died,    died,         died,           died,          died,    nothing),
     [LP_EVENT_EMPTY]          = ROW(nothing, nothing,       nothing,      nothing, nothing,      nothing,        nothing,       nothing, emptied),
     [LP_EVENT_DEADLINE]       = ROW(nothing, spawn_overran, init_overran, aged,    busy_overran, retire_overran, kill_overran,  untold,  unproven),

@@ -14,7 +14,7 @@
  *     |                                  DYING <--------------------------------
  *     |                                    |
  *     |         EMPTY              EXITED  |  (from STARTING, IDLE, BUSY, RETIRING, DYING)
- *     +----------------------- DEAD <------+---- GONE: proven dead by its pidfd, status to follow
+ *     +----------------------- DEAD <------+---- GONE: dead, by its pidfd or by an omen; status to follow
  *
  * What is true in each state
  *   VACANT    no process, no task, no deadline; nothing maps the slot's channel
@@ -33,8 +33,9 @@
  *   DYING     SIGKILL was sent by the pool; `doom` says why. It keeps tasks only if they may turn out
  *             never to have been started, and for a second at most. Deadline: then the zygote may be
  *             mute, and is dropped
- *   GONE      dead; may keep tasks until the status says what became of them. Deadline: the start
- *             timeout, then the zygote that should tell is dropped; a second where it is lost
+ *   GONE      dead, or so near to it that it does nothing any more; may keep tasks until the status says
+ *             what became of them. Deadline, anew when it is told again: the start timeout, then the zygote
+ *             that should tell is dropped; a second where it is lost
  *   DEAD      cause known and counted; its tree is not proven empty yet. Deadline, while there is a
  *             zygote: it may be mute, and is dropped
  *

@@ -71,6 +71,7 @@ struct lp_window {
     _Atomic uint32_t sent;  /* a futex: signals, so far */
     _Atomic uint64_t user_ns, system_ns; /* CPU time that was used before the task */
     alignas(64) struct lp_board board;
+    alignas(64) struct lp_omen omen;
     alignas(4096) uint8_t request_bytes[RING_BYTES];
     uint8_t reply_bytes[RING_BYTES];
     struct lp_tail tail;
@@ -111,6 +112,7 @@ static void wipe(struct lp_window *window)
     atomic_store_explicit(&window->sent, 0, memory_order_relaxed);
     lp_window_set_usage(window, 0, 0);
     lp_board_wipe(&window->board);
+    lp_omen_wipe(&window->omen);
 }
 
 void lp_channel_init_host(struct lp_channel *channel, struct lp_window *window, int doorbell_fd)
@@ -608,6 +610,11 @@ void lp_window_usage(const struct lp_window *window, uint64_t *user_ns, uint64_t
 struct lp_board *lp_window_board(struct lp_window *window)
 {
     return &window->board;
+}
+
+struct lp_omen *lp_window_omen(struct lp_window *window)
+{
+    return &window->omen;
 }
 
 struct lp_tail *lp_window_tail(struct lp_window *window)

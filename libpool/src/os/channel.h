@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "os/board.h"
+#include "os/omen.h"
 #include "os/tail.h"
 #include "os/trace.h"
 
@@ -209,6 +210,8 @@ void lp_window_usage(const struct lp_window *window, uint64_t *user_ns, uint64_t
 
 /* Where its task reports. Read without the lock; the worker's to write. */
 struct lp_board *lp_window_board(struct lp_window *window);
+/* What it holds for life. */
+struct lp_omen *lp_window_omen(struct lp_window *window);
 /* Where it says which part of its output is whose. Untouched unless a tail is kept. */
 struct lp_tail *lp_window_tail(struct lp_window *window);
 /* Where it was when it crashed. Untouched unless traces are written. */

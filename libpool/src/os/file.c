@@ -161,6 +161,7 @@ int lp_file_stat(pid_t pid, struct lp_file_stat *stat)
         return -EPROTO;
     stat->state = end[2];
     stat->parent = (pid_t)strtol(end + 4, NULL, 10);
+    stat->flags = strtoull(skip_fields(end + 4, 5), NULL, 10);          /* field 9 */
     stat->user_ticks = sum_fields(skip_fields(end + 4, 10), 2);         /* fields 14 and 16 */
     stat->system_ticks = sum_fields(skip_fields(end + 4, 11), 2);       /* fields 15 and 17 */
     stat->started_ticks = strtoull(skip_fields(end + 4, 18), NULL, 10); /* from field 4 to 22 */

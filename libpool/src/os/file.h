@@ -33,6 +33,7 @@ uint64_t lp_file_number(const char *text, const char *name, uint64_t absent);
 struct lp_file_stat {
     pid_t parent;
     char state;                        /* R S D T t Z X ... */
+    uint64_t flags;                    /* PF_... of the kernel */
     uint64_t started_ticks;            /* hundredths of a second of CLOCK_BOOTTIME */
     uint64_t user_ticks, system_ticks; /* CPU time, and that of children it has waited for */
 };

@@ -99,6 +99,10 @@ ROW(int, futex_wake, (const _Atomic uint32_t *word),
     syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0))
 ROW(int, futex_wake_all, (const _Atomic uint32_t *word),
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0))
+ROW(int, io_uring_setup, (uint32_t entries, void *parameters),
+    syscall(SYS_io_uring_setup, entries, parameters))
+ROW(int, io_uring_enter, (int ring_fd, uint32_t submit),
+    syscall(SYS_io_uring_enter, ring_fd, submit, 0, 0, NULL, 0))
 ROW(int, wipe_on_fork, (void *memory, size_t size), madvise(memory, size, MADV_WIPEONFORK))
 ROW(int, set_inherited, (void *memory, size_t size, int on),
     madvise(memory, size, on ? MADV_DOFORK : MADV_DONTFORK))
@@ -137,6 +141,7 @@ ROW(int, pidfd_open, (pid_t pid), syscall(SYS_pidfd_open, pid, 0))
 ROW(int, pidfd_send_signal, (int pidfd, int signal),
     syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0))
 ROW(int, pidfd_info, (int pidfd, void *info), ioctl(pidfd, (ioctl_request)PIDFD_GET_INFO_64, info))
+ROW(int, pidfd_getfd, (int pidfd, int fd), syscall(SYS_pidfd_getfd, pidfd, fd, 0))
 ROW(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options),
     waitid(type, id, info, options))
 ROW(pid_t, wait4, (pid_t pid, int *status, int options, struct rusage *usage),
@@ -178,6 +183,13 @@ static int sys_nice(int more)
     int error = nice(more) == -1 ? -errno : 0;
     errno = saved_errno;
     return error;
+}
+
+static int sys_get_robust_list(void **head)
+{
+    int saved_errno = errno;
+    size_t size;
+    return (int)outcome(saved_errno, syscall(SYS_get_robust_list, 0, head, &size));
 }
 
 static int sys_futex_wait(const _Atomic uint32_t *word, uint32_t value, int timeout_ms)
@@ -292,6 +304,18 @@ static int sys_map_file(int fd, size_t size, int writable, void **memory)
     return error;
 }
 
+static int sys_map_part(int fd, size_t size, int64_t offset, void **memory)
+{
+    int saved_errno = errno, error = 0;
+    *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+    if (*memory == MAP_FAILED)
+        error = -errno;
+    else
+        (void)madvise(*memory, size, MADV_DONTFORK);
+    errno = saved_errno;
+    return error;
+}
+
 static void *sys_map_stack(size_t size)
 {
     int saved_errno = errno;
@@ -350,7 +374,9 @@ static size_t sys_stack_left(void)
         .ftruncate = sys_ftruncate, .punch_hole = sys_punch_hole, .execve = sys_execve,           \
         .getrusage = sys_getrusage, .map_own = sys_map_own, .signal_again = sys_signal_again,     \
         .signal_stack = sys_signal_stack, .set_inherited = sys_set_inherited,                     \
-        .has_threads = sys_has_threads,                                                           \
+        .has_threads = sys_has_threads, .get_robust_list = sys_get_robust_list,                   \
+        .io_uring_setup = sys_io_uring_setup, .io_uring_enter = sys_io_uring_enter,               \
+        .pidfd_getfd = sys_pidfd_getfd, .map_part = sys_map_part,                                 \
     }
 
 const struct lp_sys lp_sys_kernel = ROWS;

@@ -56,6 +56,7 @@ struct lp_sys {
     int (*futex_wait_until)(const _Atomic uint32_t *word, uint32_t value,
                             uint64_t deadline_ns); /* private; CLOCK_MONOTONIC, UINT64_MAX: never */
     int (*futex_wake_all)(const _Atomic uint32_t *word); /* private */
+    int (*get_robust_list)(void **head);                 /* of the calling thread */
 
     /* waiting */
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
@@ -67,6 +68,8 @@ struct lp_sys {
     int (*signalfd)(const sigset_t *set, int flags);
     int (*clock_gettime)(clockid_t clock, struct timespec *time);
     int (*sched_yield)(void);
+    int (*io_uring_setup)(uint32_t entries, void *parameters); /* a descriptor */
+    int (*io_uring_enter)(int ring_fd, uint32_t submit);       /* waits for nothing */
 
     /* processes */
     pid_t (*fork)(void); /* glibc's: takes malloc's and stdio's locks */
@@ -80,6 +83,7 @@ struct lp_sys {
     int (*pidfd_open)(pid_t pid);
     int (*pidfd_send_signal)(int pidfd, int signal);
     int (*pidfd_info)(int pidfd, void *info); /* PIDFD_GET_INFO */
+    int (*pidfd_getfd)(int pidfd, int fd);
     int (*waitid)(idtype_t type, id_t id, siginfo_t *info, int options);
     pid_t (*wait4)(pid_t pid, int *status, int options, struct rusage *usage);
     int (*prctl)(int option, unsigned long argument);
@@ -104,6 +108,8 @@ struct lp_sys {
     void *(*remap)(void *memory, size_t size, size_t new_size); /* NULL: as it was */
     void *(*map_shared)(size_t size); /* anonymous; NULL when there is none */
     int (*map_file)(int fd, size_t size, int writable, void **memory); /* its beginning, shared */
+    /* A part of it, shared, and not there in children. */
+    int (*map_part)(int fd, size_t size, int64_t offset, void **memory);
     int (*wipe_on_fork)(void *memory, size_t size);
     int (*set_inherited)(void *memory, size_t size, int on); /* by children of fork() */
     int (*use_huge_pages)(void *memory, size_t size);        /* where the kernel has them */
