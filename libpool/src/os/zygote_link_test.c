@@ -25,7 +25,7 @@ struct range {
 };
 
 struct ranges {
-    size_t n;
+    size_t n, rings; /* rings: io_uring's, shared with the kernel alone */
     struct range at[RANGES];
 };
 
@@ -34,11 +34,12 @@ static void find_shared(struct ranges *found)
 {
     char line[512];
     FILE *maps = fopen("/proc/self/maps", "r");
-    found->n = 0;
+    found->n = found->rings = 0;
     while (maps && fgets(line, sizeof line, maps) && found->n < RANGES) {
         unsigned long from, to;
         if (sscanf(line, "%lx-%lx rw-s", &from, &to) == 2 && strstr(line, " rw-s "))
             found->at[found->n++] = (struct range){(char *)from, to - from}; /* NOLINT */
+        found->rings += strstr(line, "[io_uring]") != NULL;
     }
     if (maps)
         fclose(maps);
@@ -221,7 +222,7 @@ static void expect_copy_to_close(uint32_t start, size_t mappings)
     copied.pool = open_one(start);
     find_shared(&copied.shared);
     drop_known(&copied.shared, &before);
-    CU_ASSERT_EQUAL(copied.shared.n, mappings);
+    CU_ASSERT_EQUAL(copied.shared.n - (copied.shared.rings - before.rings), mappings);
     CU_ASSERT_EQUAL(hn_test_child(close_in_copy, &copied, 20000), TEST_EXIT(0));
     libpool_close(copied.pool);
 }

@@ -1476,16 +1476,21 @@ TEST(zygote, does_not_take_a_kill_from_outside_for_the_oom_killer)
     close_pool(&pool);
 }
 
-/* A pid that certainly nobody has: that of a dead child of ours. */
-static pid_t dead_pid(void)
+static pid_t fork_to_stay(void)
 {
     pid_t pid = fork();
     if (pid == 0)
-        _exit(0);
-    waitpid(pid, NULL, 0);
+        stay();
     return pid;
 }
 
+static void bury(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+/* It dies when all is there: from then on any pool on the machine may clear up. */
 TEST(zygote, clears_up_what_a_dead_host_left_in_its_cgroups)
 {
     struct pool pool;
@@ -1495,19 +1500,21 @@ TEST(zygote, clears_up_what_a_dead_host_left_in_its_cgroups)
     stat("/proc/self/ns/pid", &namespace);
     if (!v1_path(NULL, parent))
         TEST_SKIP("no cgroup v2 here");
-    snprintf(stale, sizeof(stale), "%s/libpool-%d-1-%lu", parent, (int)dead_pid(),
+    pid_t host = fork_to_stay();
+    snprintf(stale, sizeof(stale), "%s/libpool-%d-1-%lu", parent, (int)host,
              (unsigned long)namespace.st_ino);
     snprintf(slot, sizeof(slot), "%s/3", stale);
-    if (mkdir(stale, 0755) != 0 || mkdir(slot, 0755) != 0)
+    if (mkdir(stale, 0755) != 0 || mkdir(slot, 0755) != 0) {
+        bury(host);
         TEST_SKIP("may not make a cgroup");
+    }
     int slot_fd = open(slot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    pid_t left_over = fork();
-    if (left_over == 0)
-        stay();
+    pid_t left_over = fork_to_stay();
     char digits[16];
     snprintf(digits, sizeof(digits), "%d", left_over);
     CU_ASSERT_EQUAL(lp_file_write(slot_fd, "cgroup.procs", digits), 0);
     close(slot_fd);
+    bury(host);
     open_pool(&pool, leave_with_7, true);
     int status = 0;
     if (pool.hello.containment != 2)
