@@ -96,7 +96,7 @@ $(shared): $(lib_objects) libpool/libpool.map
 	$(Q)$(CC) $(CFLAGS) -pthread -shared $(LDFLAGS) -Wl,--version-script=libpool/libpool.map \
 	    -Wl,-soname,libpool.so.$(SOVERSION) -Wl,-z,now,-z,defs -o $@ $(filter %.o,$^)
 
-$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(lib) | $(zygote) $(chaos_tasks)
+$(BUILD)/chaos: $(call objects,chaos/main.c) $(BUILD)/obj/chaos.a $(harness) $(sandbox) $(remote) $(lib) | $(zygote) $(chaos_tasks)
 	$(call say,LD,$@)
 	$(link) $(SECCOMP)
 

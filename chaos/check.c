@@ -263,6 +263,8 @@ static bool takes_pool(const struct ch_action *action)
     case CH_ACTION_RECYCLE:
     case CH_ACTION_DRESS:
     case CH_ACTION_DRAIN:
+    case CH_ACTION_UNSERVE:
+    case CH_ACTION_NOISE:
     case CH_ACTION_SETTLE: return true;
     case CH_ACTION_PIDS:
     case CH_ACTION_FILL_FDS:
@@ -365,6 +367,66 @@ static void check_starts(struct ch_parser *parser)
             ch_complain_at(parser, scenario->steps[i].action.place, "'dress' is for start=fork");
 }
 
+/* What a client's future can't do, or nobody does for it. */
+static bool is_local(const struct ch_scenario *scenario, size_t group)
+{
+    const struct ch_submit *submit = &scenario->submits[group];
+    return submit->batch || submit->many || submit->gathered || submit->input ||
+           submit->kind == CH_TASK_CALL || is_awaited(scenario, group);
+}
+
+/* Which client a step is about; 0: none, or all. False: it has nothing to do with them. */
+static bool names_client(const struct ch_action *action, uint32_t *client)
+{
+    *client = action->kind == CH_ACTION_KILL || action->kind == CH_ACTION_STOP ||
+                      action->kind == CH_ACTION_CONT
+                  ? action->signal.client
+                  : 0;
+    return *client || action->kind == CH_ACTION_UNSERVE || action->kind == CH_ACTION_NOISE;
+}
+
+static void check_client_steps(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        const struct ch_action *action = &scenario->steps[i].action;
+        uint32_t client;
+        if (names_client(action, &client) &&
+            (scenario->pool.clients == 0 || client > scenario->pool.clients))
+            ch_complain_at(parser, action->place, "the pool has %u clients",
+                           scenario->pool.clients);
+        if (action->kind == CH_ACTION_CANCEL && action->cancel.name != CH_NOBODY &&
+            scenario->submits[scenario->names[action->cancel.name].index].client)
+            ch_complain_at(parser, action->place, "a client's tasks are not the application's");
+    }
+}
+
+static void check_clients(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    const struct ch_pool *pool = &scenario->pool;
+    bool any = false;
+    if (parser->complaints != 0) /* one of them may be about their number */
+        return;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        any |= submit->client != 0;
+        if (submit->client > pool->clients)
+            ch_complain_at(parser, submit->place, "the pool has %u clients", pool->clients);
+        else if (submit->client && is_local(scenario, i))
+            ch_complain_at(parser, submit->place,
+                           "a client submits one by one: no batch, many, gather, input, parts, "
+                           "calls or 'late'");
+    }
+    if (pool->clients && (pool->telling || pool->driven))
+        ch_complain_at(parser, pool->place, "'clients' is for pools that their own thread drives");
+    if (pool->clients && !any)
+        ch_complain_at(parser, pool->place, "no client submits a task: write client=N");
+    if (!pool->clients && (pool->client_policy || pool->client_stall_ms || pool->client_window))
+        ch_complain_at(parser, pool->place, "this means nothing without clients=...");
+    check_client_steps(parser);
+}
+
 /* Each of them has a thread that waits for it, or takes its parts. */
 static void check_awaited(struct ch_parser *parser)
 {
@@ -419,6 +481,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_batches(parser);
     check_starts(parser);
     check_parts(parser);
+    check_clients(parser);
     check_answers(parser);
     check_matrix(parser);
 }

@@ -84,6 +84,19 @@ static const struct bad_line bad_lines[] = {
     {REPLACE, 4, "pool p worker=4 initializer=ok", 4, 8,
      "'pool' has no key 'worker', did you mean 'workers'?"},
     {REPLACE, 4, "pool p retry=4 initializer=ok", 4, 8, "'pool' has no key 'retry'"},
+    {REPLACE, 4, "pool p workers=4 initializer=ok clients=0", 4, 41, "has to be 1..16, not 0"},
+    {REPLACE, 4, "pool p initializer=ok clients=2", 4, 1, "no client submits a task"},
+    {REPLACE, 4, "pool p initializer=ok client-policy=drop", 4, 37, "can't be 'drop'"},
+    {REPLACE, 4, "pool p initializer=ok client-policy=finish", 4, 1, "nothing without clients"},
+    {REPLACE, 4, "pool p initializer=ok client-window=1", 4, 1, "nothing without clients"},
+    {REPLACE, 6, "  submit 10 task=noop client=1 as good", 6, 3, "the pool has 0 clients"},
+    {REPLACE, 6, "  submit 10 task=noop client=17 as good", 6, 30, "has to be 1..16, not 17"},
+    {AFTER, 8, "  at 5ms : kill client=1 signal=KILL", 9, 12, "the pool has 0 clients"},
+    {AFTER, 8, "  at 5ms : kill client=1 host signal=KILL", 9, 17, "takes one victim"},
+    {AFTER, 8, "  at 5ms : unserve mode=kill", 9, 12, "the pool has 0 clients"},
+    {AFTER, 8, "  at 5ms : unserve", 9, 12, "'unserve' needs"},
+    {AFTER, 8, "  at 5ms : noise connections=1", 9, 12, "the pool has 0 clients"},
+    {AFTER, 8, "  at 5ms : noise connections=0", 9, 30, "has to be 1..1000, not 0"},
     {REPLACE, 4, "pool p workers=4 workers=5 initializer=ok", 4, 18, "'workers' is given twice"},
     {REPLACE, 4, "pool p workers=0 initializer=ok", 4, 16, "has to be 1..1024, not 0"},
     {REPLACE, 4, "pool p workers=4x initializer=ok", 4, 16, "has to be a plain number, not '4x'"},
@@ -494,6 +507,38 @@ TEST(diagnostic, what_a_kind_of_worker_can_not_do_is_not_asked_of_it)
         bool right = rows[i].words == NULL ? count == 0
                                            : count == 1 && strstr(printed, rows[i].words) != NULL;
         CU_assertImplementation(right, __LINE__, rows[i].line, __FILE__, "", CU_FALSE);
+        free(printed);
+    }
+}
+
+TEST(diagnostic, a_client_does_what_a_client_can)
+{
+    static const struct {
+        const char *pool, *submit, *words; /* NULL: it is fine */
+    } rows[] = {
+        {"clients=1", "submit 1 task=noop client=1", NULL},
+        {"clients=1", "submit 1 task=noop client=2", "x.chaos:5:3: error: the pool has 1 clients"},
+        {"clients=1 driven=yes", "submit 1 task=noop client=1", "their own thread drives"},
+        {"clients=1 callbacks=yes", "submit 1 task=noop client=1", "their own thread drives"},
+        {"clients=1", "submit 4 task=noop client=1 many=2", "a client submits one by one"},
+        {"clients=1", "submit 4 task=noop client=1 batch=in-order", "a client submits one by one"},
+        {"clients=1", "submit 1 task=noop client=1 input=file", "a client submits one by one"},
+        {"clients=1", "submit 1 task=emit parts=1 bytes=16B client=1", "a client submits one by"},
+        {"clients=1", "submit 1 task=noop client=1 as its\ntimeline\n  at 5ms : cancel its",
+         "a client's tasks are not the application's"},
+        {"clients=1", "submit 1 task=noop client=1\ntimeline\n  at 5ms : stop client=2",
+         "x.chaos:7:12: error: the pool has 1 clients"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t count;
+        char text[512];
+        snprintf(text, sizeof(text),
+                 "chaos 1\nscenario \"x\"\npool p %s\nload\n  %s\nexpect\n  host alive\n",
+                 rows[i].pool, rows[i].submit);
+        char *printed = diagnose(text, strlen(text), &count);
+        bool right = rows[i].words == NULL ? count == 0
+                                           : count == 1 && strstr(printed, rows[i].words) != NULL;
+        CU_assertImplementation(right, __LINE__, rows[i].submit, __FILE__, "", CU_FALSE);
         free(printed);
     }
 }

@@ -70,6 +70,11 @@ static const struct ch_choice stdios[] = {
 static const struct ch_choice tellings[] = {
     {"no", CH_TELLING_NONE}, {"yes", CH_TELLING_ALL}, {"stall", CH_TELLING_STALL}, {NULL, 0}};
 
+static const struct ch_choice policies[] = {{"cancel", LIBPOOL_REMOTE_CANCEL},
+                                            {"finish", LIBPOOL_REMOTE_FINISH},
+                                            {"continue", LIBPOOL_REMOTE_CONTINUE},
+                                            {NULL, 0}};
+
 static const struct ch_choice sandboxes[] = {{"none", CH_SANDBOX_NONE},
                                              {"no-network", CH_SANDBOX_NO_NETWORK},
                                              {"no-exec", CH_SANDBOX_NO_EXEC},
@@ -166,6 +171,14 @@ const struct ch_key ch_keys_pool[] = {
      .help = "what each worker is confined to (libpool_sandbox_profile)"},
     {NUMBER("event-buffer", 1, 1000000, ch_pool, event_buffer), .standard = "65536",
      .help = "events that are kept for a reader"},
+    {NUMBER("clients", 1, 16, ch_pool, clients), .standard = "none",
+     .help = "other processes that use the pool through libpool_remote; see client=N"},
+    {CHOICE("client-policy", policies, ch_pool, client_policy), .standard = "cancel",
+     .help = "what becomes of a client's tasks when it is gone"},
+    {NUMBER("client-window", 1, 65536, ch_pool, client_window), .standard = "the server's",
+     .help = "of one client's tasks in the pool at once; the others wait at the server"},
+    {TIME_MS("client-stall", 1000, HOUR, ch_pool, client_stall_ms), .standard = "1min",
+     .help = "a client that takes nothing for so long is gone"},
     {NUMBER("neighbour", 1, 64, ch_pool, neighbour), .standard = "none",
      .help =
          "a second pool of so many workers, to which nothing may happen; it shares the governor"},
@@ -268,6 +281,8 @@ static const struct ch_choice sabotages[] = {
     {"wrong-aside", CH_SABOTAGE_WRONG_ASIDE},
     {"lose-gathered", CH_SABOTAGE_LOSE_GATHERED},
     {"no-dress", CH_SABOTAGE_NO_DRESS},
+    {"lose-told", CH_SABOTAGE_LOSE_TOLD},
+    {"count-told", CH_SABOTAGE_COUNT_TOLD},
     {NULL, 0},
 };
 
@@ -354,6 +369,8 @@ const struct ch_key ch_keys_submit[] = {
      .help = "by one call of libpool_map, with results in any order or in that of the tasks"},
     {NUMBER("halt-failures", 1, 1000000, ch_submit, halt_failures), .standard = "never",
      .help = "of a batch: at so many it halts"},
+    {NUMBER("client", 1, 16, ch_submit, client), .standard = "the application",
+     .help = "the process that submits them"},
     {AS, .help = "names the group"},
     END,
 };
@@ -491,11 +508,13 @@ const struct ch_key ch_keys_action[] = {
 };
 
 #define SIGNAL VALUE("signal", CH_VALUE_SIGNAL, 0, 0, ch_signal_action, signal)
+#define CLIENT NUMBER("client", 1, 16, ch_signal_action, client)
 
 const struct ch_key ch_keys_kill[] = {
     {WORKER(ch_signal_action), .help = "which workers"},
     {FLAG("zygote", CH_PROCESS_ZYGOTE, ch_signal_action, process), .help = "the pool's zygote"},
     {FLAG("host", CH_PROCESS_HOST, ch_signal_action, process), .help = "the application"},
+    {CLIENT, .help = "one of the pool's clients"},
     {SIGNAL, .required = true, .help = "what it gets"},
     END,
 };
@@ -503,6 +522,7 @@ const struct ch_key ch_keys_kill[] = {
 const struct ch_key ch_keys_stop[] = {
     {WORKER(ch_signal_action), .help = "which workers"},
     {FLAG("zygote", CH_PROCESS_ZYGOTE, ch_signal_action, process), .help = "the pool's zygote"},
+    {CLIENT, .help = "one of the pool's clients"},
     END,
 };
 
@@ -564,6 +584,12 @@ const struct ch_key ch_keys_shutdown[] = {
      .help = "the flags WAIT, WAIT|CANCEL, none, CANCEL of libpool_shutdown"},
     {TIME_US("deadline", 0, HOUR, ch_shutdown_action, deadline_us), .standard = "none",
      .help = "what is left then is killed"},
+    END,
+};
+
+const struct ch_key ch_keys_noise[] = {
+    {NUMBER("connections", 1, 1000, ch_noise_action, connections), .required = true,
+     .help = "how many, one after the other"},
     END,
 };
 

@@ -12,11 +12,11 @@ static uint32_t step_index(const struct ch_parser *parser)
 
 /* ---- Actions that need a look at their keys ----------------------------------------------- */
 
-/* Exactly one of worker=, zygote, host. */
+/* Exactly one of worker=, zygote, host, client=. */
 static void check_victim(struct ch_parser *parser, const struct ch_token *statement,
                          const struct ch_key_set *set)
 {
-    static const char *const victims[] = {"worker", "zygote", "host"};
+    static const char *const victims[] = {"worker", "zygote", "host", "client"};
     const struct ch_token *seen = NULL;
     for (size_t i = 0; i < sizeof(victims) / sizeof(victims[0]); i++) {
         const struct ch_token *given = ch_given(set, victims[i]);
@@ -148,6 +148,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_CONT: action->signal.signal = SIGCONT; break;
     case CH_ACTION_UNDO: read_undo(parser, at, &action->undo); break;
     case CH_ACTION_CANCEL: read_cancel(parser, at, &action->cancel); break;
+    case CH_ACTION_UNSERVE:
     case CH_ACTION_SHUTDOWN: action->shutdown.deadline_us = CH_UNSET; break;
     case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: action->settle.within_us = CH_UNSET; break;
@@ -162,6 +163,7 @@ static void read_front(struct ch_parser *parser, const struct ch_token **at,
     case CH_ACTION_EXPECT:
     case CH_ACTION_RECYCLE:
     case CH_ACTION_DRESS:
+    case CH_ACTION_NOISE:
     case CH_ACTIONS: break;
     }
 }
@@ -189,8 +191,15 @@ static void check_back(struct ch_parser *parser, const struct ch_token *statemen
     case CH_ACTION_NOTE:
     case CH_ACTION_RELEASE:
     case CH_ACTION_DRESS:
+    case CH_ACTION_UNSERVE:
+    case CH_ACTION_NOISE:
     case CH_ACTIONS: break;
     }
+}
+
+static bool is_signal(enum ch_action_kind kind)
+{
+    return kind == CH_ACTION_KILL || kind == CH_ACTION_STOP || kind == CH_ACTION_CONT;
 }
 
 static void read_action(struct ch_parser *parser, const struct ch_token *statement,
@@ -202,6 +211,8 @@ static void read_action(struct ch_parser *parser, const struct ch_token *stateme
     struct ch_key_set sets[] = {{.keys = word->keys, .target = &action->signal},
                                 {.keys = ch_keys_action, .target = action}};
     ch_read_keys(parser, at, statement, word->word, sets, 2);
+    if (is_signal(action->kind) && action->signal.client)
+        action->signal.process = CH_PROCESS_CLIENT;
     check_back(parser, statement, &sets[0], step);
     action->name = ch_name_bind(parser, ch_given_value(&sets[1], "as"), CH_NAME_ACTION,
                                 step_index(parser));

@@ -266,6 +266,7 @@ static struct hn_case case_of(const struct ch_run *run)
         .memory_sampled = pool->no_cgroup,
         .threads = pool->start == LIBPOOL_THREADS,
         .callbacks = pool->telling != CH_TELLING_NONE,
+        .unserved = run->unserved,
     };
     if (pool->finalizer != CH_CALLBACK_NONE)
         of.finalizer_timeout_ms = pool->finalizer_timeout_ms ? pool->finalizer_timeout_ms : 5000;
@@ -301,6 +302,8 @@ static void read_numbers(struct ch_run *run)
     run->unread = NULL;
     run->numbers = run->world->answer;
     hn_check_accounts(&of, &run->numbers, &run->world->findings);
+    if (run->scenario->pool.clients)
+        hn_check_served(&of, &run->world->findings);
 }
 
 static bool is_waived(const struct ch_run *run, enum hn_clause clause)

@@ -172,6 +172,15 @@ static bool signal_host(struct ch_run *run, uint32_t step, int number)
     return run->steps[step].fired > 0;
 }
 
+static bool signal_client(struct ch_run *run, uint32_t step, int number)
+{
+    uint32_t client = run->scenario->steps[step].action.signal.client;
+    struct hn_process victim = run->world->clients[client - 1].process;
+    bind_victim(run, step, &victim, HN_NONE);
+    strike(run, step, &victim, HN_NONE, number);
+    return run->steps[step].fired > 0;
+}
+
 static bool do_signal(struct ch_run *run, uint32_t step, int number)
 {
     const struct ch_signal_action *action = &run->scenario->steps[step].action.signal;
@@ -179,6 +188,7 @@ static bool do_signal(struct ch_run *run, uint32_t step, int number)
     case CH_PROCESS_WORKER: return signal_workers(run, step, &action->worker, number);
     case CH_PROCESS_ZYGOTE: return signal_zygote(run, step, number);
     case CH_PROCESS_HOST: return signal_host(run, step, number);
+    case CH_PROCESS_CLIENT: return signal_client(run, step, number);
     case CH_PROCESSES: break;
     }
     return true;
@@ -305,11 +315,14 @@ static uint32_t shutdown_flags(enum ch_shutdown_mode mode)
 static bool do_shutdown(struct ch_run *run, uint32_t step)
 {
     const struct ch_shutdown_action *action = &run->scenario->steps[step].action.shutdown;
-    struct hn_command what = {
-        .kind = HN_COMMAND_SHUTDOWN, .flags = shutdown_flags(action->mode), .deadline_ms = -1};
+    bool unserves = run->scenario->steps[step].action.kind == CH_ACTION_UNSERVE;
+    struct hn_command what = {.kind = unserves ? HN_COMMAND_UNSERVE : HN_COMMAND_SHUTDOWN,
+                              .flags = shutdown_flags(action->mode),
+                              .deadline_ms = -1};
     if (action->deadline_us != CH_UNSET)
         what.deadline_ms = (int)(action->deadline_us / 1000);
-    run->shut = true;
+    run->unserved |= unserves;
+    run->shut |= !unserves;
     bind_victim(run, step, NULL, HN_NONE);
     return command(run, step, &what);
 }
@@ -318,6 +331,14 @@ static bool do_recycle(struct ch_run *run, uint32_t step)
 {
     struct hn_command what = {.kind = HN_COMMAND_RECYCLE,
                               .nth = run->scenario->steps[step].action.recycle.parallel};
+    return command(run, step, &what);
+}
+
+static bool do_noise(struct ch_run *run, uint32_t step)
+{
+    struct hn_command what = {.kind = HN_COMMAND_NOISE,
+                              .nth = run->scenario->steps[step].action.noise.connections};
+    bind_victim(run, step, NULL, HN_NONE);
     return command(run, step, &what);
 }
 
@@ -426,6 +447,8 @@ void ch_action_heal(struct ch_run *run)
         if (has_trait(&run->scenario->steps[i].action, CH_ACTION_UNDONE))
             undo_step(run, i);
     wake_stopped(run, &run->roster.zygote, HN_NONE);
+    for (uint32_t i = 0; i < HN_CLIENTS_MAX; i++)
+        wake_stopped(run, &run->world->clients[i].process, HN_NONE);
     for (uint32_t slot = 0; slot < HN_SLOTS_MAX; slot++)
         if (run->roster.slots[slot].state != HN_WORKER_ABSENT &&
             run->roster.slots[slot].state != HN_WORKER_BUSY)
@@ -466,7 +489,9 @@ bool ch_action_perform(struct ch_run *run, uint32_t step)
     case CH_ACTION_PRESSURE: return do_pressure(run, step);
     case CH_ACTION_UNDO: return do_undo(run, step);
     case CH_ACTION_CANCEL: return do_cancel(run, step);
+    case CH_ACTION_UNSERVE:
     case CH_ACTION_SHUTDOWN: return do_shutdown(run, step);
+    case CH_ACTION_NOISE: return do_noise(run, step);
     case CH_ACTION_SUBMIT: return do_submit(run, step);
     case CH_ACTION_CLOSE: return do_close(run, step);
     case CH_ACTION_EXPECT: return do_expect(run, step);
@@ -500,8 +525,18 @@ static bool is_asked_for(const struct ch_run *run, int name)
 static void finish_shutdown(struct ch_run *run, const struct ch_action *action, int reply)
 {
     if (reply && !is_asked_for(run, action->name))
-        ch_result_object(run->result, CH_FAIL, action->place, "expect errno", "none",
-                         strerror(-reply), "libpool_shutdown");
+        ch_result_object(
+            run->result, CH_FAIL, action->place, "expect errno", "none", strerror(-reply),
+            action->kind == CH_ACTION_UNSERVE ? "libpool_remote_server_close" : "libpool_shutdown");
+}
+
+static void finish_noise(struct ch_run *run, uint32_t step, int ended)
+{
+    if (ended == (int)run->scenario->steps[step].action.noise.connections)
+        fault_done(run, step, NULL, HN_NONE, 0, "");
+    else
+        snprintf(run->steps[step].trouble, sizeof run->steps[step].trouble,
+                 "the server has ended %d of them", ended);
 }
 
 static void finish_settle(struct ch_run *run, const struct ch_action *action, int reply)
@@ -562,7 +597,9 @@ static void take_reply(struct ch_run *run, uint32_t step, int reply)
     case CH_ACTION_DRAIN:
     case CH_ACTION_SETTLE: finish_settle(run, action, reply); break;
     case CH_ACTION_CANCEL: finish_cancel(run, step, reply); break;
+    case CH_ACTION_UNSERVE:
     case CH_ACTION_SHUTDOWN: finish_shutdown(run, action, reply); break;
+    case CH_ACTION_NOISE: finish_noise(run, step, reply); break;
     case CH_ACTION_SUBMIT: finish_submit(run, step, reply); break;
     case CH_ACTION_DRESS:
     case CH_ACTION_RECYCLE: finish_change(run, action, reply); break;

@@ -69,6 +69,7 @@ static struct hn_group group_of(const struct ch_submit *submit)
         .awaited = submit->kind == CH_TASK_EMIT,
         .subs = submit->subs,
         .depth = submit->depth,
+        .client = submit->client,
     };
 }
 
@@ -103,7 +104,7 @@ static libpool_options options_of(const struct ch_pool *pool)
         .flags = (pool->exclusive ? LIBPOOL_EXCLUSIVE : 0u) |
                  (pool->no_cgroup ? LIBPOOL_NO_CGROUP : 0u) | (pool->trace ? LIBPOOL_TRACE : 0u) |
                  (pool->driven ? LIBPOOL_NO_THREAD : 0u) |
-                 (pool->telling && !pool->driven ? LIBPOOL_CALLBACKS : 0u),
+                 ((pool->telling || pool->clients) && !pool->driven ? LIBPOOL_CALLBACKS : 0u),
         .start = pool->start,
         .min_workers = pool->min_workers,
         .max_workers = pool->max_workers,
@@ -206,6 +207,10 @@ int ch_convert(struct ch_run *run)
         .telling = (enum hn_telling)scenario->pool.telling,
         .driven = scenario->pool.driven,
         .neighbour = scenario->pool.neighbour,
+        .clients = scenario->pool.clients,
+        .client_policy = scenario->pool.client_policy,
+        .client_stall_ms = scenario->pool.client_stall_ms,
+        .client_window = scenario->pool.client_window,
         .event_buffer = scenario->pool.event_buffer,
         .sandbox = sandbox_names[scenario->pool.sandbox],
         .reader_stalls = scenario->host.reader_stalls,

@@ -90,9 +90,31 @@ uint64_t ch_counter_value(const libpool_stats *stats, const struct ch_counter *c
     case CH_DEGRADED: return stats->degraded;
     case CH_WORKERS_OUTGROWN: return stats->workers_outgrown;
     case CH_TASKS_ASKED: return stats->tasks_asked;
+    case CH_SESSIONS_ACCEPTED:
+    case CH_SESSIONS_LEFT:
+    case CH_SESSIONS_MALFORMED:
+    case CH_SESSIONS_STALLED:
+    case CH_TASKS_SERVED:
+    case CH_RESULTS_DROPPED:
     case CH_COUNTERS: break;
     }
     return 0;
+}
+
+/* Of the pool's server. False: it is another's. */
+static bool served_value(const libpool_remote_stats *served, enum ch_counter_kind kind,
+                         uint64_t *value)
+{
+    const uint64_t *ended = served->sessions_ended;
+    switch ((int)kind) {
+    case CH_SESSIONS_ACCEPTED: *value = served->sessions_accepted; return true;
+    case CH_SESSIONS_LEFT: *value = ended[LIBPOOL_REMOTE_LEFT]; return true;
+    case CH_SESSIONS_MALFORMED: *value = ended[LIBPOOL_REMOTE_MALFORMED]; return true;
+    case CH_SESSIONS_STALLED: *value = ended[LIBPOOL_REMOTE_STALLED]; return true;
+    case CH_TASKS_SERVED: *value = served->tasks_received; return true;
+    case CH_RESULTS_DROPPED: *value = served->results_dropped; return true;
+    }
+    return false;
 }
 
 static const char *const counter_names[CH_COUNTERS] = {
@@ -123,6 +145,12 @@ static const char *const counter_names[CH_COUNTERS] = {
     [CH_DEGRADED] = "degraded",
     [CH_WORKERS_OUTGROWN] = "workers_outgrown",
     [CH_TASKS_ASKED] = "tasks_asked",
+    [CH_SESSIONS_ACCEPTED] = "sessions_accepted",
+    [CH_SESSIONS_LEFT] = "sessions_left",
+    [CH_SESSIONS_MALFORMED] = "sessions_malformed",
+    [CH_SESSIONS_STALLED] = "sessions_stalled",
+    [CH_TASKS_SERVED] = "tasks_served",
+    [CH_RESULTS_DROPPED] = "results_dropped",
 };
 
 static void name_counter(const struct ch_counter *counter, char *text, size_t size)
@@ -136,7 +164,12 @@ static void expect_counter(struct ch_run *run, const struct ch_counter *counter,
                            const struct ch_bound *bound, const libpool_stats *stats)
 {
     char name[64];
+    uint64_t value;
     name_counter(counter, name, sizeof name);
+    if (served_value(&run->world->served, counter->kind, &value)) {
+        compare(run, bound, value, name, "libpool_remote_stats_read");
+        return;
+    }
     compare(run, bound, ch_counter_value(stats, counter), name,
             run->target_gone && run->unread ? "the application's last sample"
                                             : "libpool_stats_read");
@@ -282,6 +315,9 @@ static bool is_trouble(const struct ch_run *run, const struct ch_counter *counte
     case CH_FINALIZERS_FAILED:
     case CH_ZYGOTES_LOST:
     case CH_WORKERS_OUTGROWN:
+    case CH_SESSIONS_MALFORMED:
+    case CH_SESSIONS_STALLED:
+    case CH_RESULTS_DROPPED:
     case CH_DEGRADED: return true;
     case CH_TASKS_ENDED: return cause != LIBPOOL_PENDING && cause != LIBPOOL_COMPLETED;
     case CH_WORKERS_ENDED:
@@ -301,6 +337,9 @@ static bool is_trouble(const struct ch_run *run, const struct ch_counter *counte
     case CH_FINALIZERS_OK:
     case CH_ZYGOTES_STARTED:
     case CH_TASKS_ASKED:
+    case CH_SESSIONS_ACCEPTED:
+    case CH_SESSIONS_LEFT:
+    case CH_TASKS_SERVED:
     case CH_COUNTERS: break;
     }
     return false;

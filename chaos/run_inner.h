@@ -72,6 +72,7 @@ struct ch_run {
     struct hn_record target_end;
     bool closed;     /* a close was asked for */
     bool shut;       /* a shutdown was asked for */
+    bool unserved;   /* so was its server */
     int host_signal; /* the application was struck, to end it */
     bool memory_limited;
     bool settled;          /* the pool did, before it was closed */

@@ -53,6 +53,7 @@ static uint32_t kind_of(enum ch_event event)
         [CH_EVENT_ADMISSION_RESUMED] = HN_POOL + LIBPOOL_EVENT_ADMISSION_RESUMED,
         [CH_EVENT_PART_TAKEN] = HN_PART,
         [CH_EVENT_TASK_REFUSED] = HN_REFUSED,
+        [CH_EVENT_TASK_SUBMITTED] = HN_SUBMITTED,
         [CH_EVENT_POOL_CLOSED] = HN_CALL,
     };
     return kinds[event];
@@ -206,7 +207,7 @@ static bool is_about_task(enum ch_event event)
            event == CH_EVENT_TASK_RETRIED || event == CH_EVENT_KIND_QUARANTINED ||
            event == CH_EVENT_TASK_END || event == CH_EVENT_TASK_START ||
            event == CH_EVENT_TASK_ASKED || event == CH_EVENT_PART_TAKEN ||
-           event == CH_EVENT_TASK_REFUSED;
+           event == CH_EVENT_TASK_REFUSED || event == CH_EVENT_TASK_SUBMITTED;
 }
 
 /* True when that process has run a task of the group. */

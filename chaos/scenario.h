@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include <libpool.h>
+#include <libpool_remote.h>
 
 #define CH_NOBODY (-1)         /* no name was given */
 #define CH_UNSET UINT64_MAX    /* a number the file does not give and that has no default */
@@ -136,7 +137,11 @@ struct ch_pool {
     bool driven; /* LIBPOOL_NO_THREAD */
     enum ch_sandbox sandbox;
     uint32_t event_buffer;
-    uint32_t neighbour; /* workers of a second pool; 0: there is none */
+    uint32_t neighbour;     /* workers of a second pool; 0: there is none */
+    uint32_t clients;       /* processes that use it, too; 0: none */
+    uint32_t client_policy; /* LIBPOOL_REMOTE_CANCEL ... */
+    uint32_t client_stall_ms;
+    uint32_t client_window;
 };
 
 enum ch_disposition {
@@ -213,6 +218,8 @@ enum ch_sabotage {
     CH_SABOTAGE_WRONG_ASIDE,
     CH_SABOTAGE_LOSE_GATHERED,
     CH_SABOTAGE_NO_DRESS,
+    CH_SABOTAGE_LOSE_TOLD,
+    CH_SABOTAGE_COUNT_TOLD,
     CH_SABOTAGES
 };
 
@@ -365,6 +372,7 @@ struct ch_submit {
     bool take_late;              /* nobody takes the parts before it has ended */
     uint64_t memory_limit_bytes; /* 0: none of its own */
     uint32_t subs, depth;        /* call */
+    uint32_t client;             /* by that one, from 1; 0: by the application */
 };
 
 /* ---- Timeline: triggers ----------------------------------------------------------------- */
@@ -396,9 +404,10 @@ enum ch_event {
     CH_EVENT_KIND_QUARANTINED,
     CH_EVENT_ADMISSION_PAUSED,
     CH_EVENT_ADMISSION_RESUMED,
-    CH_EVENT_PART_TAKEN,   /* written in the target; not a gate */
-    CH_EVENT_TASK_REFUSED, /* the same: libpool_submit has */
-    CH_EVENT_POOL_CLOSED,  /* the same: libpool_close has returned */
+    CH_EVENT_PART_TAKEN,     /* written in the target; not a gate */
+    CH_EVENT_TASK_REFUSED,   /* the same: libpool_submit has */
+    CH_EVENT_POOL_CLOSED,    /* the same: libpool_close has returned */
+    CH_EVENT_TASK_SUBMITTED, /* the same, or in a client: it was accepted */
     CH_EVENTS
 };
 
@@ -481,6 +490,12 @@ enum ch_counter_kind { /* libpool_stats */
     CH_DEGRADED,
     CH_WORKERS_OUTGROWN,
     CH_TASKS_ASKED,
+    CH_SESSIONS_ACCEPTED, /* from here: libpool_remote_stats */
+    CH_SESSIONS_LEFT,
+    CH_SESSIONS_MALFORMED,
+    CH_SESSIONS_STALLED,
+    CH_TASKS_SERVED,
+    CH_RESULTS_DROPPED,
     CH_COUNTERS
 };
 
@@ -514,6 +529,7 @@ enum ch_process {
     CH_PROCESS_WORKER = 0, /* those that the selector says */
     CH_PROCESS_ZYGOTE,
     CH_PROCESS_HOST, /* the target */
+    CH_PROCESS_CLIENT,
     CH_PROCESSES
 };
 
@@ -559,6 +575,8 @@ enum ch_action_kind {
     CH_ACTION_DRAIN,
     CH_ACTION_RELEASE,
     CH_ACTION_DRESS,
+    CH_ACTION_UNSERVE,
+    CH_ACTION_NOISE,
     CH_ACTIONS
 };
 
@@ -574,6 +592,7 @@ struct ch_signal_action { /* KILL, STOP, CONT */
     enum ch_process process;
     struct ch_selector worker; /* CH_PROCESS_WORKER */
     int signal;
+    uint32_t client; /* from 1; 0: another process */
 };
 
 struct ch_memcg_action {
@@ -624,6 +643,10 @@ struct ch_recycle_action {
     uint32_t parallel;
 };
 
+struct ch_noise_action {
+    uint32_t connections;
+};
+
 struct ch_expect_action {
     struct ch_check *checks;
     size_t checks_count;
@@ -642,11 +665,12 @@ struct ch_action {
         struct ch_pressure_action pressure;
         struct ch_undo_action undo;
         struct ch_cancel_action cancel;
-        struct ch_shutdown_action shutdown;
+        struct ch_shutdown_action shutdown; /* UNSERVE, too */
         struct ch_settle_action settle;
         struct ch_expect_action expect;
         struct ch_recycle_action recycle;
         struct ch_release_action release;
+        struct ch_noise_action noise;
         uint32_t submit;  /* index into scenario.submits */
         const char *note; /* NOTE */
     };

@@ -159,7 +159,7 @@ extern const struct ch_key ch_keys_on[];
 extern const struct ch_key ch_keys_action[]; /* of every action, besides its own */
 extern const struct ch_key ch_keys_kill[], ch_keys_stop[], ch_keys_memcg[], ch_keys_pids[];
 extern const struct ch_key ch_keys_fill_fds[], ch_keys_pressure[], ch_keys_cancel[];
-extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[], ch_keys_recycle[];
+extern const struct ch_key ch_keys_shutdown[], ch_keys_settle[], ch_keys_recycle[], ch_keys_noise[];
 extern const struct ch_key ch_keys_task[];
 
 /* Room for what any of the two below writes (its test sees to that); what is cut ends in "...". */

@@ -150,17 +150,19 @@ static const struct ch_word events[] = {
      "The application has taken a part that a task has sent."},
     {"task-refused", CH_EVENT_TASK_REFUSED, CH_EVENT_OF_TASKS, NULL, NULL,
      "libpool_submit has refused a task."},
+    {"task-submitted", CH_EVENT_TASK_SUBMITTED, CH_EVENT_OF_TASKS, NULL, NULL,
+     "libpool_submit, or a client's libpool_remote_submit, has taken a task."},
     {"pool-closed", CH_EVENT_POOL_CLOSED, 0, NULL, NULL, "libpool_close has returned."},
 };
 
 #define UNDONE (CH_ACTION_FAULT | CH_ACTION_UNDONE)
 
 static const struct ch_word actions[] = {
-    {"kill", CH_ACTION_KILL, CH_ACTION_FAULT, "kill worker=SEL|zygote|host signal=NAME",
+    {"kill", CH_ACTION_KILL, CH_ACTION_FAULT, "kill worker=SEL|zygote|host|client=N signal=NAME",
      ch_keys_kill, "Sends a signal. It fires when the process has died, stopped or gone on of it."},
-    {"stop", CH_ACTION_STOP, CH_ACTION_FAULT, "stop worker=SEL|zygote", ch_keys_stop,
+    {"stop", CH_ACTION_STOP, CH_ACTION_FAULT, "stop worker=SEL|zygote|client=N", ch_keys_stop,
      "Sends SIGSTOP."},
-    {"cont", CH_ACTION_CONT, CH_ACTION_FAULT, "cont worker=SEL|zygote", ch_keys_stop,
+    {"cont", CH_ACTION_CONT, CH_ACTION_FAULT, "cont worker=SEL|zygote|client=N", ch_keys_stop,
      "Sends SIGCONT."},
     {"memcg", CH_ACTION_MEMCG, UNDONE, NULL, ch_keys_memcg,
      "Sets a hard memory limit: the kernel's OOM killer does the rest."},
@@ -190,6 +192,11 @@ static const struct ch_word actions[] = {
     {"drain", CH_ACTION_DRAIN, 0, NULL, ch_keys_settle,
      "Calls libpool_drain: waits until nothing is pending or running."},
     {"release", CH_ACTION_RELEASE, 0, "release NAME", NULL, "Lets held tasks of a group go on."},
+    {"unserve", CH_ACTION_UNSERVE, 0, NULL, ch_keys_shutdown,
+     "Calls libpool_remote_server_close: the clients' tasks end, the pool stays."},
+    {"noise", CH_ACTION_NOISE, CH_ACTION_FAULT, NULL, ch_keys_noise,
+     "Connects to where the pool is served and sends random bytes. It fires when the server has "
+     "ended it."},
     {"note", CH_ACTION_NOTE, 0, "note \"text\"", NULL, "Writes a line into the history."},
 };
 
@@ -262,6 +269,13 @@ static const struct ch_word counters[] = {
      "Workers that were told to leave for their memory."},
     {"degraded", CH_DEGRADED, 0, NULL, NULL, "1 while the pool can't reach the strength it wants."},
     {"tasks_asked", CH_TASKS_ASKED, 0, NULL, NULL, "Asked to end, before a kill."},
+    {"sessions_accepted", CH_SESSIONS_ACCEPTED, 0, NULL, NULL, "Connections to the pool's server."},
+    {"sessions_left", CH_SESSIONS_LEFT, 0, NULL, NULL, "Of them, closed by the other end."},
+    {"sessions_malformed", CH_SESSIONS_MALFORMED, 0, NULL, NULL, "Ended for nonsense."},
+    {"sessions_stalled", CH_SESSIONS_STALLED, 0, NULL, NULL, "Ended for they took nothing."},
+    {"tasks_served", CH_TASKS_SERVED, 0, NULL, NULL, "Tasks that the server has had of clients."},
+    {"results_dropped", CH_RESULTS_DROPPED, 0, NULL, NULL,
+     "Of tasks whose client was gone when they ended."},
 };
 
 static const struct ch_word kernel_counters[] = {

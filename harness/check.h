@@ -34,6 +34,7 @@ struct hn_case {
     bool memory_sampled;         /* it has no cgroups for that */
     bool threads;                /* its workers are: whoever would be killed is asked */
     bool callbacks;              /* each task has some */
+    bool unserved; /* its server was closed: what that cancels its clients are told as shutdown */
 };
 
 /* I1, I5, I7: how each task ended against its kind, its start and end records and the faults. */
@@ -54,6 +55,9 @@ void hn_check_callbacks(const struct hn_case *of, struct hn_findings *findings);
 /* I2: a snapshot taken when all has settled, against what the target counted itself. */
 void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
                        struct hn_findings *findings);
+
+/* I2: what the server of the pool counted when all has settled, against what its clients did. */
+void hn_check_served(const struct hn_case *of, struct hn_findings *findings);
 
 /* I4: what is alive below the guardian; expected are the target (unless gone) and the sentinel. */
 void hn_check_census(const struct hn_census *census, const char *when,

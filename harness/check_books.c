@@ -133,16 +133,36 @@ struct own {
     uint64_t ended[LIBPOOL_CAUSES_MAX];
     uint64_t begun;   /* tasks that wrote a start */
     uint64_t retried; /* runs that were followed by another, by their events */
-    /* Those that tasks have called: so many at most, and at least those of which a caller was told. */
+    /* Those that tasks have called: so many at most, and at least those of which a caller was told; and what
+       clients that are gone have submitted: so many at most. */
     uint64_t called, told, told_as[LIBPOOL_CAUSES_MAX];
 };
 
-static void count_rows(const struct hn_world *world, struct own *own)
+/* What has a number was the pool's. What nobody was told of may have been. */
+static void count_remote(const struct hn_case *of, const struct hn_row *row, struct own *own)
 {
+    uint32_t state = atomic_load(&row->state);
+    bool cancelled = of->unserved && row->cause == LIBPOOL_SHUTDOWN;
+    bool told = state == HN_TASK_COLLECTED && (unsigned)row->cause < LIBPOOL_CAUSES_MAX;
+    if (told && row->task_id) {
+        own->accepted++;
+        own->ended[cancelled ? LIBPOOL_CANCELLED : row->cause]++;
+    } else if (state == HN_TASK_ABANDONED || (told && row->cause == LIBPOOL_LOST)) {
+        own->called++;
+    }
+}
+
+static void count_rows(const struct hn_case *of, struct own *own)
+{
+    const struct hn_world *world = of->world;
     uint32_t count = atomic_load(&world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
         const struct hn_row *row = &world->rows[task];
         uint32_t state = atomic_load(&row->state);
+        if (row->group < of->groups_count && of->groups[row->group].client) {
+            count_remote(of, row, own);
+            continue;
+        }
         if (state == HN_TASK_REFUSED && row->error != -ENOMEM)
             own->refused++;
         if (state == HN_TASK_ACCEPTED || state == HN_TASK_COLLECTED)
@@ -166,7 +186,7 @@ static void count_starts(const struct hn_world *world, struct own *own)
 static void count_calls(const struct hn_world *world, struct own *own)
 {
     own->begun += atomic_load(&world->calls.begun);
-    own->called = atomic_load(&world->calls.called);
+    own->called += atomic_load(&world->calls.called);
     for (int cause = 0; cause < LIBPOOL_CAUSES_MAX; cause++)
         own->told += own->told_as[cause] = atomic_load(&world->calls.told[cause]);
 }
@@ -197,7 +217,7 @@ void hn_check_accounts(const struct hn_case *of, const libpool_stats *settled,
 {
     struct own own = {0};
     uint64_t failed = 0, untold;
-    count_rows(of->world, &own);
+    count_rows(of, &own);
     count_starts(of->world, &own);
     count_calls(of->world, &own);
     untold = own.called - own.told;

@@ -174,6 +174,17 @@ static uint32_t least_timeout_ms(const struct hn_group *group)
     return silence_ms && (!run_ms || silence_ms < run_ms) ? silence_ms : run_ms;
 }
 
+/* Of a client's, what was done to it or to the server. */
+static uint32_t excused_of_client(const struct view *view)
+{
+    const struct hn_process *client = &view->of->world->clients[view->group->client - 1].process;
+    bool unserved = view->row->collected_ns >= view->stories->unserved_ns;
+    bool cut = unserved || view->of->host_killed ||
+               hn_story_was_hit(view->stories, client->pid, SIGSTOP);
+    return (unserved ? BIT(LIBPOOL_SHUTDOWN) : 0u) |
+           (cut && view->row->pid == 0 ? BIT(LIBPOOL_LOST) : 0u);
+}
+
 /* Causes that what was done to the pool or this task accounts for. */
 static uint32_t excused(const struct view *view)
 {
@@ -203,6 +214,8 @@ static uint32_t excused(const struct view *view)
     if (view->group && view->group->memory_limit_bytes &&
         appetite(view->group) > view->group->memory_limit_bytes)
         causes |= BIT(LIBPOOL_MEMORY);
+    if (view->group && view->group->client)
+        causes |= excused_of_client(view);
     if (row->signal > 0 && hn_story_was_hit(view->stories, row->pid, row->signal))
         causes |= is_crash_signal(row->signal) ? BIT(LIBPOOL_CRASH) : BIT(LIBPOOL_KILLED);
     return causes;
@@ -262,6 +275,13 @@ static void check_numbers(const struct view *view)
                group->queue_timeout_ms);
 }
 
+/* Its client has lost its session: nobody could tell it more. */
+static bool is_cut(const struct view *view)
+{
+    return view->group && view->group->client && view->row->cause == LIBPOOL_LOST &&
+           view->row->pid == 0;
+}
+
 /* At most once, and once more for each run that failed for a cause that the task names. */
 static void check_runs(const struct view *view)
 {
@@ -272,7 +292,7 @@ static void check_runs(const struct view *view)
     if (story->starts > 1 && story->starts - 1 > limit)
         object(view, HN_I7_CERTAINTY, "no task is started again that does not ask for it",
                "%u starts", story->starts);
-    else if (story->starts > row->attempts)
+    else if (story->starts > row->attempts && !is_cut(view))
         object(view, HN_I7_CERTAINTY, "each start is a run", "%u starts, %u runs", story->starts,
                row->attempts);
     if (row->attempts > 1 && row->attempts - 1 > limit)
@@ -407,16 +427,24 @@ static void check_identity(const struct view *view)
         object(view, HN_I1_RESOLUTION, "a terminal state", "%d", (int)row->cause);
 }
 
+/* The close of its server has cancelled it in the pool. */
+static bool was_unserved(const struct view *view)
+{
+    return view->of->unserved && view->group && view->group->client &&
+           view->row->cause == LIBPOOL_SHUTDOWN && view->story->told_cause == LIBPOOL_CANCELLED;
+}
+
 /* What the pool's events and the calls of cancel say of its end. */
 static void check_witnesses(const struct view *view)
 {
     const struct hn_story *story = view->story;
     if (story->told > 1)
         object(view, HN_I1_RESOLUTION, "one event of its end", "%u", story->told);
-    if (story->told && story->told_cause != (int32_t)view->row->cause)
+    if (story->told && story->told_cause != (int32_t)view->row->cause && !was_unserved(view))
         object(view, HN_I1_RESOLUTION, "the cause that its event tells, too", "the event says %s",
                libpool_cause_name((libpool_cause)story->told_cause));
-    if (!story->told && view->of->settled)
+    bool known = !view->group || !view->group->client || view->row->task_id; /* to the pool */
+    if (!story->told && view->of->settled && known)
         object(view, HN_I1_RESOLUTION, "one event of its end", "none");
     bool overran = story->asked && view->row->cause == LIBPOOL_TIMEOUT; /* before the cancel */
     overran = overran ||
@@ -431,6 +459,12 @@ static void check_task(const struct view *view)
     if (state == HN_TASK_REFUSED || state == HN_TASK_WITHDRAWN) {
         if (view->story->starts)
             object(view, HN_I7_CERTAINTY, "a refused task left no trace", "it was started");
+        return;
+    }
+    if (state == HN_TASK_ABANDONED) {
+        if (view->story->starts > 1 + (view->group ? view->group->retries : 0))
+            object(view, HN_I7_CERTAINTY, "nobody asks for it again when its client is gone",
+                   "%u starts", view->story->starts);
         return;
     }
     if (state != HN_TASK_COLLECTED) {
@@ -448,7 +482,7 @@ static void check_task(const struct view *view)
     check_certainty(view);
 }
 
-/* Numbers are given in the order of submission, each once. */
+/* Numbers are given in the order of submission, each once. That of several processes is not known. */
 static void check_ids(const struct hn_case *of, struct hn_findings *findings)
 {
     const struct hn_world *world = of->world;
@@ -456,7 +490,8 @@ static void check_ids(const struct hn_case *of, struct hn_findings *findings)
     uint32_t count = atomic_load(&world->tasks_count);
     for (uint32_t task = 0; task < count; task++) {
         const struct hn_row *row = &world->rows[task];
-        if (atomic_load(&row->state) != HN_TASK_COLLECTED)
+        bool remote = row->group < of->groups_count && of->groups[row->group].client;
+        if (atomic_load(&row->state) != HN_TASK_COLLECTED || remote)
             continue;
         if (row->task_id <= last)
             hn_findings_add(findings, HN_I1_RESOLUTION, "libpool_result.task_id",

@@ -163,6 +163,7 @@ const char *hn_call_name(enum hn_call call)
         [HN_CALL_SET_OUTFIT] = "libpool_set_outfit",
         [HN_CALL_SUBMIT_MANY] = "libpool_submit_many",
         [HN_CALL_MAP] = "libpool_map",
+        [HN_CALL_UNSERVE] = "libpool_remote_server_close",
     };
     return (unsigned)call < HN_CALLS ? names[call] : "?";
 }

@@ -69,6 +69,7 @@ enum hn_call {
     HN_CALL_SET_OUTFIT,
     HN_CALL_SUBMIT_MANY,
     HN_CALL_MAP,
+    HN_CALL_UNSERVE,
     HN_CALLS
 };
 

@@ -64,6 +64,8 @@ enum hn_sabotage {
     HN_SABOTAGE_WRONG_ASIDE,     /* I1: a call without a pool comes to something else */
     HN_SABOTAGE_LOSE_GATHERED,   /* I1: one end is not told by its gather */
     HN_SABOTAGE_NO_DRESS,        /* I5: workers do not get the outfit that they are to have */
+    HN_SABOTAGE_LOSE_TOLD,       /* I1: one result that a client has had is lost */
+    HN_SABOTAGE_COUNT_TOLD,      /* I2: a client says that it has had one more */
     HN_SABOTAGES
 };
 

@@ -54,7 +54,8 @@ static void number_rows(const struct hn_world *world, uint32_t count,
 {
     for (uint32_t task = 0; task < count; task++) {
         const struct hn_row *row = &world->rows[task];
-        if (atomic_load(&row->state) == HN_TASK_COLLECTED && row->task_id <= numbering->most)
+        if (atomic_load(&row->state) == HN_TASK_COLLECTED && row->task_id &&
+            row->task_id <= numbering->most)
             numbering->row_of[row->task_id] = task + 1;
     }
 }
@@ -101,6 +102,8 @@ static void read_call(struct hn_stories *stories, const struct hn_record *record
     bool ends = record->a == HN_CALL_SHUTDOWN || record->a == HN_CALL_CLOSE;
     if (record->kind == HN_CALL && ends && record->time_ns - record->b < stories->shut_ns)
         stories->shut_ns = record->time_ns - record->b; /* it is written when it returns */
+    if (record->kind == HN_CALL && record->a == HN_CALL_UNSERVE)
+        stories->unserved_ns = record->time_ns - record->b;
 }
 
 /* ---- All --------------------------------------------------------------------------------------- */
@@ -135,6 +138,7 @@ struct hn_stories *hn_stories_read(const struct hn_world *world)
     }
     stories->count = count;
     stories->shut_ns = UINT64_MAX;
+    stories->unserved_ns = UINT64_MAX;
     number_rows(world, count, &numbering);
     read_all(stories, world, &numbering);
     free(numbering.row_of);

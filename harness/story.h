@@ -50,9 +50,10 @@ struct hn_stories {
     uint32_t deeds_count;
     struct hn_absence absences[HN_ABSENCES_MAX];
     uint32_t absences_count;
-    int32_t zygote;   /* the last that was told of */
-    bool held;        /* some kind of tasks was, by the pool's word */
-    uint64_t shut_ns; /* the first shutdown or close was called; UINT64_MAX: none was */
+    int32_t zygote;       /* the last that was told of */
+    bool held;            /* some kind of tasks was, by the pool's word */
+    uint64_t unserved_ns; /* its server's close was called; UINT64_MAX: it was not */
+    uint64_t shut_ns;     /* the first shutdown or close was called; UINT64_MAX: none was */
 };
 
 /* NULL: no memory. */

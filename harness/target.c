@@ -118,6 +118,7 @@ static int do_stats(struct hn_target *target)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_STATS, SHUTDOWN_SLACK_MS);
     int rc = libpool_stats_read(target->pool, answer);
     hn_call_end(&timing, rc, HN_NONE);
+    hn_clients_read_stats(target);
     if (target->options->sabotage == HN_SABOTAGE_COUNT_OTHERWISE ||
         target->options->sabotage == HN_SABOTAGE_WEAR_OUT)
         hn_sabotage_stats(target->options->sabotage, answer);
@@ -178,6 +179,7 @@ static int do_close(struct hn_target *target)
         return -EALREADY;
     target->closed = true;
     leave_pool(target);
+    hn_clients_close(target);
     int rc = do_stats(target);
     bool any = hn_sample_read(&target->world->sample, &last, &time_ns);
     if (rc == 0)
@@ -224,6 +226,9 @@ static int perform(struct hn_target *target, const struct hn_command *command)
     case HN_COMMAND_DRAIN: return do_drain(target, command->deadline_ns);
     case HN_COMMAND_RECYCLE: return do_recycle(target, command->nth);
     case HN_COMMAND_DRESS: return do_dress(target);
+    case HN_COMMAND_UNSERVE:
+        return hn_clients_unserve(target, command->flags, command->deadline_ms);
+    case HN_COMMAND_NOISE: return hn_clients_noise(target, command->nth);
     case HN_COMMAND_CLOSE: return do_close(target);
     case HN_COMMAND_QUIT: return do_quit(target);
     case HN_COMMANDS: break;
@@ -341,7 +346,7 @@ static int open_pool(struct hn_target *target)
     struct hn_timing timing = hn_call_begin(target, HN_CALL_OPEN, OPEN_BOUND_MS);
     rc = libpool_open(&target->pool, &options);
     hn_call_end(&timing, rc, HN_NONE);
-    return rc;
+    return rc ? rc : hn_clients_serve(target);
 }
 
 /* As many as there are tasks to wait for: none of them has to wait for a waiter. */
@@ -453,6 +458,8 @@ static int begin(struct hn_target *target)
         rc = init(target);
     hn_process_look(getpid(), &target->world->target);
     hn_snapshot_take(&target->world->before);
+    if (rc == 0)
+        rc = hn_clients_start(target); /* while there is one thread */
     if (rc == 0)
         rc = start_hands(target);
     if (rc)

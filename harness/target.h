@@ -56,12 +56,16 @@ struct hn_target_options {
     uint32_t groups_in_load; /* the first ones */
     struct hn_outfit outfit;
     enum hn_telling telling;
-    bool asides;           /* a thread calls what opens a pool for one moment, see asides.h */
-    const char *sandbox;   /* a profile of libpool_sandbox_profile; NULL: none */
-    bool reader_stalls;    /* nobody reads events before the pool is to be closed */
-    uint32_t event_buffer; /* 0: large enough for all */
-    uint32_t neighbour;    /* workers of a second pool; 0: there is none */
-    bool driven;           /* LIBPOOL_NO_THREAD: by an event loop of the target's */
+    bool asides;              /* a thread calls what opens a pool for one moment, see asides.h */
+    const char *sandbox;      /* a profile of libpool_sandbox_profile; NULL: none */
+    bool reader_stalls;       /* nobody reads events before the pool is to be closed */
+    uint32_t event_buffer;    /* 0: large enough for all */
+    uint32_t neighbour;       /* workers of a second pool; 0: there is none */
+    bool driven;              /* LIBPOOL_NO_THREAD: by an event loop of the target's */
+    uint32_t clients;         /* processes that use the pool, too; 0: it is not served */
+    uint32_t client_policy;   /* libpool_remote_policy, of each */
+    uint32_t client_stall_ms; /* 0: libpool_remote's own, as the next */
+    uint32_t client_window;   /* of one's tasks in the pool at once */
 };
 
 enum hn_command_kind {
@@ -77,6 +81,8 @@ enum hn_command_kind {
     HN_COMMAND_DRAIN,   /* deadline_ns; reply: what it returned */
     HN_COMMAND_RECYCLE, /* nth: parallel; reply: what it returned */
     HN_COMMAND_DRESS,   /* reply: what libpool_set_outfit returned */
+    HN_COMMAND_UNSERVE, /* flags, deadline_ms; reply: what libpool_remote_server_close returned */
+    HN_COMMAND_NOISE,   /* nth: connections; reply: how many the server has ended */
     HN_COMMAND_QUIT,    /* takes the second snapshot and leaves; no reply: the target is gone */
     HN_COMMANDS
 };

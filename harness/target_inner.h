@@ -6,6 +6,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <libpool_remote.h>
+
 #include "harness/asides.h"
 #include "harness/neighbour.h"
 #include "harness/target.h"
@@ -25,6 +30,23 @@ struct hn_kept {
     struct hn_order *order; /* NULL: nothing is kept */
     size_t size;
     int fd; /* -1: it is no file */
+};
+
+#define HN_OFFER_MAX 16 /* bytes of a name */
+
+/* Processes that use the pool, and what serves them. */
+struct hn_target_clients {
+    pthread_mutex_t lock;
+    int listener;
+    int fds[HN_CLIENTS_MAX]; /* to each; -1: it is gone */
+    uint32_t count;          /* that are there */
+    struct sockaddr_un address;
+    socklen_t address_size;
+    libpool_remote_server *server; /* NULL: it is closed */
+    libpool_remote_offer offers[HN_GROUPS_MAX];
+    char names[HN_GROUPS_MAX][HN_OFFER_MAX];
+    uint32_t offers_count;
+    pthread_t thread;
 };
 
 struct hn_target {
@@ -70,6 +92,7 @@ struct hn_target {
     pthread_t aside;
     pthread_t driver;
     int drive_fd; /* wakes it */
+    struct hn_target_clients clients;
 };
 
 /* One call into the pool, timed against its bound and watched for what it does to errno. */
@@ -91,6 +114,7 @@ struct hn_order *hn_target_make_order(const struct hn_group *what, uint32_t grou
                                       size_t *size);
 /* What is the same for one by one and for a batch; nothing of what it does. */
 libpool_task hn_target_task_of(const struct hn_group *what, uint32_t group);
+void hn_target_copy_result(struct hn_row *row, const libpool_result *result);
 /*
  * The task that is offered; the wrapper finds in its input what to do, and hn_target_take_input takes that
  * back. 0, or -errno.
@@ -139,6 +163,22 @@ int hn_target_give_input(struct hn_target *target, uint32_t task, const struct h
                          struct hn_order *order, size_t size, libpool_task *offered);
 void hn_target_take_input(struct hn_target *target, uint32_t task);
 bool hn_target_file_is_right(struct hn_target *target, uint32_t task, bool completed);
+
+/* target_clients.c: each does nothing when there are none */
+/* Before the pool, and with it: 0, or -errno. */
+int hn_clients_start(struct hn_target *target);
+int hn_clients_serve(struct hn_target *target);
+/* How many of them were not offered. */
+uint32_t hn_clients_submit(struct hn_target *target, uint32_t number, const struct hn_group *group);
+/* Under which a group is offered. */
+void hn_target_name_offer(char name[HN_OFFER_MAX], uint32_t group);
+void hn_clients_read_stats(struct hn_target *target);
+bool hn_clients_are_settled(struct hn_target *target);
+/* What libpool_remote_server_close returned; -EALREADY. */
+int hn_clients_unserve(struct hn_target *target, uint32_t flags, int deadline_ms);
+/* So many connections that send nonsense: how many of them the server has ended. */
+int hn_clients_noise(struct hn_target *target, uint32_t connections);
+void hn_clients_close(struct hn_target *target);
 
 /* target_told.c */
 void hn_target_started(libpool_future *future, void *teller);

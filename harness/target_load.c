@@ -113,7 +113,9 @@ void hn_target_note_offered(struct hn_target *target, uint32_t task, int rc, lib
     record.group = row->group;
     record.task = task;
     record.code = rc;
-    record.a = rc ? 0 : ++target->accepted;
+    target->accepted += rc == 0;
+    if (rc == 0 && target->options->clients == 0) /* else nobody knows their order */
+        record.a = target->accepted;
     hn_history_append(&target->world->history, &record);
     row->error = rc;
     row->accepted_ns = hn_clock_ns();
@@ -178,11 +180,22 @@ static int submit_batch(struct hn_target *target, uint32_t number, const struct 
     return 0;
 }
 
+static int submit_by_client(struct hn_target *target, uint32_t number, const struct hn_group *group)
+{
+    if (!begin_submitting(target))
+        return (int)group->count;
+    uint32_t left = hn_clients_submit(target, number, group);
+    end_submitting(target);
+    return (int)left;
+}
+
 int hn_target_submit(struct hn_target *target, uint32_t number, const struct hn_group *group)
 {
     uint32_t first = HN_NONE;
     if (group->batch)
         return submit_batch(target, number, group);
+    if (group->client)
+        return submit_by_client(target, number, group);
     uint32_t most = group->many ? group->many : 1, some;
     for (uint32_t i = 0; i < group->count; i += some) {
         uint32_t task = HN_NONE;
@@ -241,7 +254,7 @@ static void compare_echo(struct hn_target *target, uint32_t task, const libpool_
     row->echo = exact ? HN_ECHO_EXACT : HN_ECHO_WRONG;
 }
 
-static void copy_result(struct hn_row *row, const libpool_result *result)
+void hn_target_copy_result(struct hn_row *row, const libpool_result *result)
 {
     row->task_id = result->task_id;
     row->cause = result->cause;
@@ -271,7 +284,7 @@ void hn_target_note_collected(struct hn_target *target, uint32_t task, const lib
 {
     struct hn_row *row = &target->world->rows[task];
     struct hn_record record = hn_record_of(HN_COLLECTED);
-    copy_result(row, result);
+    hn_target_copy_result(row, result);
     row->ends++;
     compare_echo(target, task, result);
     hn_target_take_input(target, task);
@@ -330,6 +343,21 @@ static bool is_open(const struct hn_target *target, uint32_t task)
            atomic_load(&row->state) != HN_TASK_OFFERED;
 }
 
+/* Of a client's task only the end concerns the collector. */
+static bool is_due(const struct hn_target *target, uint32_t task)
+{
+    const struct hn_row *row = &target->world->rows[task];
+    bool remote = row->group < target->options->groups_count &&
+                  target->options->groups[row->group].client;
+    return is_open(target, task) && (!remote || atomic_load(&row->state) != HN_TASK_ACCEPTED);
+}
+
+/* All that there will ever be, for now, have been collected. */
+static bool is_last(const struct hn_target *target, uint32_t task)
+{
+    return target->submitting == 0 && task >= atomic_load(&target->world->tasks_count);
+}
+
 static void note_load_ended(struct hn_target *target, uint32_t task)
 {
     struct hn_record record = hn_record_of(HN_LOAD_ENDED);
@@ -342,14 +370,14 @@ static bool await_row(struct hn_target *target, uint32_t task, libpool_future **
 {
     bool told = false;
     pthread_mutex_lock(&target->lock);
-    while (!is_open(target, task) && !(target->leaving && target->submitting == 0)) {
-        if (target->loaded && target->submitting == 0 && !told) {
+    while (!is_due(target, task) && !(target->leaving && is_last(target, task))) {
+        if (target->loaded && is_last(target, task) && !told) {
             note_load_ended(target, task);
             told = true;
         }
         pthread_cond_wait(&target->changed, &target->lock);
     }
-    bool open = is_open(target, task);
+    bool open = is_due(target, task);
     *future = open ? target->futures[task] : NULL;
     pthread_mutex_unlock(&target->lock);
     return open;

@@ -247,8 +247,8 @@ static bool settles_now(struct hn_target *target, uint64_t since_ns)
     uint64_t time_ns;
     if (!hn_sample_read(&target->world->sample, &stats, &time_ns) || time_ns < since_ns)
         return false;
-    return hn_target_others_ended(target, HN_NONE) && is_settled(target, &stats) &&
-           all_live(target, &stats);
+    return hn_target_others_ended(target, HN_NONE) && hn_clients_are_settled(target) &&
+           is_settled(target, &stats) && all_live(target, &stats);
 }
 
 int hn_target_settle(struct hn_target *target, uint64_t deadline_ns)

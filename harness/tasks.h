@@ -136,6 +136,7 @@ struct hn_group {
     bool take_late;              /* EMIT: nobody takes a part before the task has ended */
     uint64_t memory_limit_bytes; /* as in libpool_task */
     uint32_t subs, depth;        /* CALL */
+    uint32_t client;             /* by that process, from 1; 0: by the target itself */
 };
 
 /* A task's input; for ECHO bytes of payload follow. */

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include <libpool.h>
+#include <libpool_remote.h>
 
 #include "harness/cgroups.h"
 #include "harness/findings.h"
@@ -27,6 +28,7 @@
 #define HN_GROUPS_MAX 64 /* with the probe's, which is the last */
 #define HN_RECORDS_MAX (1u << 20)
 #define HN_CENSUS_MAX 256
+#define HN_CLIENTS_MAX 16
 #define HN_MEMFD_NAME "chaos-world"
 #define HN_WORLD_VARIABLE "CHAOS_WORLD" /* a path to it, for workers that did not inherit it */
 
@@ -36,7 +38,8 @@ enum hn_task_state {
     HN_TASK_REFUSED, /* error says why */
     HN_TASK_ACCEPTED,
     HN_TASK_COLLECTED, /* its future has ended; the result is below */
-    HN_TASK_WITHDRAWN  /* by its batch, before the pool had it */
+    HN_TASK_WITHDRAWN, /* by its batch, before the pool had it */
+    HN_TASK_ABANDONED  /* by its client, which is gone: nobody was told what became of it */
 };
 
 enum hn_echo {
@@ -116,6 +119,12 @@ struct hn_calls {
     _Atomic uint64_t told[LIBPOOL_CAUSES_MAX]; /* how they ended, by what their callers were told */
 };
 
+/* A process that uses the pool. */
+struct hn_client {
+    struct hn_process process;
+    _Atomic uint64_t told; /* by itself: results that it has had of the server */
+};
+
 struct hn_world {
     int judge_pid; /* who holds... */
     int memory_fd; /* ...a descriptor of this memory, of this number */
@@ -128,6 +137,8 @@ struct hn_world {
     struct hn_census census; /* by the guardian: to the last `census` command */
     struct hn_process target, sentinel;
     struct hn_calls calls;
+    struct hn_client clients[HN_CLIENTS_MAX];
+    libpool_remote_stats served; /* by the target: with the answer */
     _Atomic uint32_t initializer_runs;
     _Atomic uint32_t tasks_count;             /* rows in use */
     _Atomic uint32_t released[HN_GROUPS_MAX]; /* futex: by the judge, what HELD tasks wait for */
