@@ -685,6 +685,39 @@ TEST(check, I2_sees_each_counter_go_back)
     CU_ASSERT_EQUAL(books(&before, &now), 1);
 }
 
+/* Of a client that is gone, and of one that was cut off, the pool may have had the tasks, or not. */
+TEST(check, a_clients_tasks_are_judged_by_what_it_could_know)
+{
+    struct fixture fixture = new_fixture();
+    struct hn_findings findings = {0};
+    struct hn_row *cut = &fixture.world->rows[3];
+    fixture.groups[2].client = 1; /* the echo */
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I1_RESOLUTION), 0);
+    *cut = (struct hn_row){.group = 2,
+                           .ends = 1,
+                           .cause = LIBPOOL_LOST,
+                           .certainty = LIBPOOL_MAY_HAVE_RUN,
+                           .collected_ns = hn_clock_ns()};
+    atomic_store(&cut->state, HN_TASK_COLLECTED);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 1); /* by nothing */
+    struct hn_record unserved = hn_record_of(HN_CALL);
+    unserved.a = HN_CALL_UNSERVE;
+    unserved.time_ns = cut->collected_ns - 1;
+    hn_history_append(&fixture.world->history, &unserved);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I5_ISOLATION), 0);
+    libpool_stats stats = clean_stats();
+    hn_check_accounts(bind(&fixture), &stats, &findings); /* the pool had it, and completed it */
+    CU_ASSERT_EQUAL(hn_findings_total(&findings), 0);
+    stats.tasks_received++; /* but not twice */
+    hn_check_accounts(&fixture.of, &stats, &findings);
+    CU_ASSERT_EQUAL(hn_findings_count(&findings, HN_I2_BOOKS), 1);
+    atomic_store(&cut->state, HN_TASK_ABANDONED);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 0);
+    write_task(fixture.world, HN_TASK_START, 3, 2, 0);
+    CU_ASSERT_EQUAL(tasks(&fixture, HN_I7_CERTAINTY), 1);
+    hn_world_free(fixture.world);
+}
+
 /* What tasks have called has no row: its callers were told of it, or died before. */
 TEST(check, I2_counts_what_tasks_have_called)
 {
