@@ -53,11 +53,14 @@ void hn_books_recycle(struct hn_books *books, uint32_t parallel)
 
 void hn_books_dress(struct hn_books *books)
 {
+    uint64_t now_ns = books->trace->now_ns; /* between two calls */
     books->coverage->sometimes[HN_DRESSED_HOPELESS] += books->init_failures >=
                                                        books->config.initializer_failures;
     books->outfit++;
     books->init_failures = 0;
-    books->hopes = books->stats.spawns_failed == 0;
+    bool rested = !books->dressed_ns || now_ns - books->dressed_ns >= books->config.backoff_max_ns;
+    books->hopes = books->stats.spawns_failed == 0 && rested;
+    books->dressed_ns = now_ns;
 }
 
 static bool is_outdated(const struct hn_books *books, const struct hn_book_slot *slot)
@@ -458,7 +461,8 @@ static void became_ready(struct hn_books *books, struct hn_book_slot *slot)
     hn_books_time(books, LIBPOOL_HISTOGRAM_SPAWN, books->now_ns - slot->asked_ns);
     if (books->init_failures >= books->config.initializer_failures)
         books->coverage->sometimes[HN_RECOVERED]++;
-    books->init_failures = 0;
+    if (slot->outfit == books->outfit)
+        books->init_failures = 0;
     if (slot->edition == books->edition && books->owed)
         books->owed--;
     books->notes_due[LIBPOOL_EVENT_WORKER_READY]++;
@@ -683,7 +687,8 @@ static void count_death(struct hn_books *books, const struct hn_book_slot *slot,
 {
     books->stats.workers_ended[cause]++;
     books->notes_due[LIBPOOL_EVENT_WORKER_EXITED]++;
-    books->hopes = books->hopes && !slot->ready && slot->outfit != books->outfit;
+    books->hopes = books->hopes && !slot->ready && slot->outfit != books->outfit &&
+                   slot->asked_ns < books->dressed_ns;
     if (!slot->ready &&
         (cause == LIBPOOL_INIT_FAILED || cause == LIBPOOL_OOM || cause == LIBPOOL_MEMORY)) {
         bool latest = slot->outfit == books->outfit;

@@ -165,6 +165,7 @@ struct hn_books {
     uint32_t outfit;           /* one more with each that workers are given */
     bool
         hopes; /* since then nobody in it has died, no fork was refused, nor anything else proved it wrong */
+    uint64_t dressed_ns; /* when that was; those before may have used up what is forgiven */
     uint32_t owed; /* of an older edition, told to leave, and nobody has become ready instead */
 
     enum lp_zygote_state zygote;

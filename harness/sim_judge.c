@@ -1406,8 +1406,11 @@ static void admission_lateness(struct hn_books *books)
 static void outfit_lateness(struct hn_books *books)
 {
     bool may = books->zygote == LP_ZYGOTE_UP && !books->config.governed &&
-               hn_books_in(books, LP_WORKER_VACANT) == books->n_slots;
-    if (books->hopes && may && wanted(books))
+               !books->config.exclusive && hn_books_in(books, LP_WORKER_VACANT);
+    for (uint32_t i = 0; i < books->n_slots; i++)
+        may = may && (books->slots[i].state == LP_WORKER_VACANT ||
+                      books->slots[i].outfit != books->outfit);
+    if (books->hopes && may && strength(books) < wanted(books))
         FAIL("nobody is started in a new outfit");
 }
 

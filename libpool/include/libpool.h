@@ -471,7 +471,8 @@ int libpool_recycle(libpool *pool, uint32_t parallel);
 /*
  * What workers wear that are started from now on, instead of options.outfit; libpool_recycle brings it
  * to all. Copied with all it points to, 256 KiB at most. NULL: nothing, as the application. It is tried at
- * once: a pause for workers that failed in the one before is over, and initializer_failures count anew.
+ * once: a pause for workers that failed in the one before is over (once in so long a time as the pause
+ * would be), and initializer_failures count anew.
  * Errors: -EINVAL (malformed; or stdio[0] is to be inherited, or a tail kept, and was not when the pool was
  * opened), -E2BIG, -EAGAIN (workers are still starting with the outfit before the last), -ENOTSUP
  * (LIBPOOL_THREADS).

@@ -291,8 +291,9 @@ int libpool_set_outfit(libpool *pool, const libpool_outfit *given)
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
+    bool changes = given || pool->outfit_place != LP_PLACE_NONE;
     error = change_outfit(pool, given ? &outfit : NULL);
-    if (!error) {
+    if (!error && changes) { /* else all is as it was, and has no reason to end better */
         lp_pool_dress(&pool->core, lp_supervisor_now());
         lp_supervisor_perform(pool);
     }

@@ -11,9 +11,9 @@ void lp_backoff_init(struct lp_backoff *backoff, uint64_t min_ns, uint64_t max_n
     *backoff = (struct lp_backoff){.min_ns = min_ns, .max_ns = max_ns, .random = seed | 1};
 }
 
-static uint64_t pause_ns(const struct lp_backoff *backoff)
+static uint64_t pause_ns(const struct lp_backoff *backoff, uint32_t failures)
 {
-    uint32_t doublings = backoff->failures - 1;
+    uint32_t doublings = failures - 1;
     if (doublings > DOUBLINGS_MAX)
         doublings = DOUBLINGS_MAX;
     bool is_most = backoff->min_ns >= backoff->max_ns >> doublings;
@@ -28,8 +28,9 @@ void lp_backoff_failed(struct lp_backoff *backoff, uint64_t now_ns, int error)
         return;
     if (backoff->failures < UINT32_MAX)
         backoff->failures++;
-    backoff->until_ns = now_ns +
-                        lp_jitter_less(&backoff->random, pause_ns(backoff), JITTER_PERCENT);
+    backoff->until_ns = now_ns + lp_jitter_less(&backoff->random,
+                                                pause_ns(backoff, backoff->failures),
+                                                JITTER_PERCENT);
 }
 
 void lp_backoff_succeeded(struct lp_backoff *backoff)
@@ -39,10 +40,15 @@ void lp_backoff_succeeded(struct lp_backoff *backoff)
     backoff->error = 0;
 }
 
-void lp_backoff_forgive(struct lp_backoff *backoff)
+bool lp_backoff_forgive(struct lp_backoff *backoff, uint64_t now_ns)
 {
-    if (!backoff->error)
-        backoff->until_ns = 0;
+    if (backoff->error || now_ns < backoff->forgives_again_ns)
+        return false;
+    backoff->until_ns = 0;
+    backoff->forgiven_ns = now_ns;
+    uint32_t failures = backoff->failures < UINT32_MAX ? backoff->failures + 1 : UINT32_MAX;
+    backoff->forgives_again_ns = now_ns + pause_ns(backoff, failures);
+    return true;
 }
 
 bool lp_backoff_allows(const struct lp_backoff *backoff, uint64_t now_ns)

@@ -98,12 +98,25 @@ TEST(backoff, what_was_no_refusal_is_forgiven_and_remembered)
 {
     struct lp_backoff backoff = opened();
     lp_backoff_failed(&backoff, 100, 0);
-    lp_backoff_forgive(&backoff);
+    CU_ASSERT(lp_backoff_forgive(&backoff, 101));
     CU_ASSERT(lp_backoff_allows(&backoff, 101));
     CU_ASSERT_EQUAL(backoff.failures, 1); /* if it fails again the pause is longer */
     lp_backoff_failed(&backoff, 102, -11);
-    lp_backoff_forgive(&backoff);
+    CU_ASSERT_FALSE(lp_backoff_forgive(&backoff, UINT64_MAX));
     CU_ASSERT_FALSE(lp_backoff_allows(&backoff, 103));
+}
+
+TEST(backoff, is_not_forgiven_again_before_another_pause_is_over)
+{
+    struct lp_backoff backoff = opened();
+    lp_backoff_failed(&backoff, 100, 0);
+    CU_ASSERT(lp_backoff_forgive(&backoff, 101));
+    lp_backoff_failed(&backoff, 102, 0);
+    uint64_t until_ns = backoff.until_ns;
+    CU_ASSERT_FALSE(lp_backoff_forgive(&backoff, 103));
+    CU_ASSERT_FALSE(lp_backoff_forgive(&backoff, backoff.forgives_again_ns - 1));
+    CU_ASSERT_EQUAL(backoff.until_ns, until_ns);
+    CU_ASSERT(lp_backoff_forgive(&backoff, backoff.forgives_again_ns));
 }
 
 TEST(backoff, success_forgets)

@@ -1053,7 +1053,8 @@ void lp_pool_dress(struct lp_pool *pool, uint64_t now_ns)
     begin(pool, now_ns);
     pool->outfit++;
     pool->initializer_failures = 0;
-    lp_backoff_forgive(&pool->spawn_backoff);
+    if (lp_backoff_forgive(&pool->spawn_backoff, now_ns))
+        pool->probe = LP_NONE; /* who went ahead for the others has an old one */
     settle(pool);
 }
 

@@ -1034,6 +1034,7 @@ TEST(pool, who_starts_in_an_outfit_that_was_changed_since_makes_no_pause)
     SUBMIT();
     STEP(ZYGOTE_UP, .pid = 100);
     TELL(0, SPAWNED, .pid = 101);
+    rig_pass(&rig, 1);
     lp_pool_dress(&rig.pool, rig.now_ns);
     TELL(0, INIT_FAILED, .code = 3);
     DIE(0, .code = 1);
@@ -1041,6 +1042,64 @@ TEST(pool, who_starts_in_an_outfit_that_was_changed_since_makes_no_pause)
     rise(1);
     SAID("assign 1 1.1; ");
     CU_ASSERT_EQUAL(rig_stats(&rig).initializers_failed, 1);
+}
+
+TEST(pool, another_outfit_does_not_wait_for_who_starts_in_the_old_one)
+{
+    OPEN(.max_workers = 2, .backoff_min_ns = 1000 * LP_MS, .backoff_max_ns = 1000 * LP_MS);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    TELL(0, INIT_FAILED, .code = 3);
+    DIE(0, .code = 1);
+    rig_pass(&rig, 1000);
+    TELL(0, SPAWNED, .pid = 102); /* it goes ahead, and takes its time */
+    rig_said(&rig);
+    SUBMIT();
+    SAID("");
+    lp_pool_dress(&rig.pool, rig.now_ns);
+    rig_settle(&rig);
+    SAID("spawn 1.1; ");
+}
+
+TEST(pool, who_is_ready_in_the_old_outfit_says_nothing_of_the_new_one)
+{
+    OPEN(.max_workers = 2, .initializer_failures = 1, .backoff_min_ns = 1, .backoff_max_ns = 1);
+    SUBMIT();
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    TELL(0, SPAWNED, .pid = 101);
+    TELL(1, SPAWNED, .pid = 102);
+    lp_pool_dress(&rig.pool, rig.now_ns);
+    rig.pool.initializer_failures = 1; /* as one in the new outfit would make it */
+    TELL(0, READY);
+    CU_ASSERT_EQUAL(rig.pool.initializer_failures, 1);
+}
+
+/* Each worker fails when there is yet another outfit. */
+TEST(pool, outfits_in_a_row_are_no_storm_of_forks)
+{
+    uint32_t spawned = 0;
+    OPEN(.max_workers = 1, .backoff_min_ns = 10 * LP_MS, .backoff_max_ns = 1000 * LP_MS);
+    SUBMIT();
+    STEP(ZYGOTE_UP, .pid = 100);
+    for (uint32_t ms = 0; ms < 1000; ms++) {
+        uint32_t slot = 0;
+        while (slot < 3 && STATE(slot) != LP_WORKER_SPAWNING)
+            slot++;
+        lp_pool_dress(&rig.pool, rig.now_ns);
+        rig_settle(&rig);
+        rig_pass(&rig, 1);
+        if (slot == 3)
+            continue;
+        spawned++;
+        TELL(slot, SPAWNED, .pid = 101);
+        TELL(slot, INIT_FAILED, .code = 3);
+        DIE(slot, .code = 1);
+        rig_said(&rig);
+    }
+    CU_ASSERT(spawned > 2);
+    CU_ASSERT(spawned < 40);
 }
 
 TEST(pool, an_idle_pool_is_not_degraded_by_an_old_failure)

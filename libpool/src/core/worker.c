@@ -541,7 +541,8 @@ static void count_early_death(struct lp_pool *pool, const struct lp_worker *work
     bool steady = pool->now_ns - worker->spawned_ns >= LP_STEADY_NS;
     bool began = worker->tasks_done || (worker->assigned && event->started_id);
     bool fell_early = !began && !steady && !worker->retiring && !users;
-    if (ours || (!worker->ready && !wears_latest(pool, worker)))
+    bool forgiven = worker->asked_ns < pool->spawn_backoff.forgiven_ns;
+    if (ours || (!worker->ready && !wears_latest(pool, worker) && forgiven))
         return;
     if (!worker->ready || fell_early)
         lp_backoff_failed(&pool->spawn_backoff, pool->now_ns, 0);
@@ -648,7 +649,8 @@ static void ready(struct lp_pool *pool, uint32_t slot, const struct lp_event *ev
     struct lp_worker *worker = &pool->workers[slot];
     worker->ready = true;
     lp_histogram_add(&pool->histograms[LIBPOOL_HISTOGRAM_SPAWN], pool->now_ns - worker->asked_ns);
-    pool->initializer_failures = 0;
+    if (wears_latest(pool, worker))
+        pool->initializer_failures = 0;
     if (pool->config.max_age_ns)
         worker->aged_ns = pool->now_ns + draw_age_ns(pool);
     if (pool->owed && worker->edition == pool->edition)
