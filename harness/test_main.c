@@ -59,6 +59,7 @@ struct lane {
     _Atomic int running; /* index of the running test, -1 between two */
     _Atomic int64_t deadline_ms;
     _Atomic int failures;   /* of no single test */
+    _Atomic bool finished;  /* its process has come to the end of the list */
     int pid, file;          /* of several: the process, and where its tests write */
     _Atomic int begun_last; /* index of the test whose text grows in the file, -1 for none */
 };
@@ -268,6 +269,7 @@ static void run_one(const struct hn_test *test, struct lane *lane, struct entry 
     lane->running = index;
     CU_ErrorCode error = added != NULL ? CU_run_test(suite, added) : CU_get_error();
     lane->running = -1;
+    lane->finished = false;
     lane->deadline_ms = now_ms() + scaled_ms(HN_TEST_LIMIT_MS);
     enum verdict verdict = verdict_of(error);
     say(test, verdict, now_ms() - begun_ms);
@@ -301,6 +303,7 @@ static int run_rest(struct board *board, struct lane *lane)
         run_one(test, lane, entry, index);
     }
     CU_cleanup_registry();
+    lane->finished = true;
     return 0;
 }
 
@@ -428,7 +431,7 @@ static int judge(struct board *board, const struct lane *lane, int status, bool 
     char end[64];
     int index = lane->running;
     describe_end(hung ? -ETIMEDOUT : status, end, sizeof(end));
-    if (index < 0 && status == 0)
+    if (index < 0 && status == 0 && lane->finished)
         return 0;
     if (index >= 0 && board->entries[index].verdict == RUNNING) {
         const struct hn_test *test = test_at(index);
@@ -437,7 +440,8 @@ static int judge(struct board *board, const struct lane *lane, int status, bool 
         board->entries[index].verdict = FAILED;
         return 0;
     }
-    printf("FAILED after the tests: their process met %s\n", end);
+    printf("FAILED %s the tests: their process met %s\n", lane->finished ? "after" : "between",
+           end);
     return 1;
 }
 
@@ -446,6 +450,7 @@ static bool watch_one(struct board *board, struct lane *lane)
 {
     fflush(NULL);
     lane->running = -1;
+    lane->finished = false;
     lane->deadline_ms = now_ms() + scaled_ms(HN_TEST_LIMIT_MS);
     int pid = fork();
     if (pid == 0) {
