@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libpool_remote: one pool for several processes. In an archive of its own, which is an application of
- * libpool.h: link a server with -lpool_remote -lpool. A client needs nothing of libpool but its header:
- * -lpool_remote is enough.
+ * libpool.h: link a server with -lpool_remote -lpool. For a client -lpool_remote is enough, unless it calls
+ * a function of libpool.h, as libpool_cause_name.
  *
  *     the process with the pool                        another process
  *     libpool_remote_serve(&server, pool, &options);   libpool_remote_open(&remote, connected, NULL);

@@ -2,7 +2,7 @@
 /*
  * libpool_remote_tls: sessions of libpool_remote.h over TLS 1.3, or 1.2, where both ends prove who they are.
  * In an archive of its own, which needs OpenSSL 3: link with -lpool_remote_tls -lpool_remote -lpool -lssl
- * -lcrypto, a client without -lpool.
+ * -lcrypto, a client without -lpool, unless it calls a function of libpool.h, as libpool_cause_name.
  *
  *     the process with the pool                        another, maybe on another machine
  *     libpool_remote_serve(&server, pool, &served);
