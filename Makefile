@@ -49,10 +49,10 @@ storm   := $(BUILD)/storm
 edge    := $(BUILD)/edge
 bench   := $(if $(bench_src),$(BUILD)/bench)
 
-include libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
+include libpool/install.mk libpool/whole.mk libpool/zygote/zygote.mk libpool/examples/examples.mk harness/mix.mk
 
 .DEFAULT_GOAL := all
-include libpool/poolrun/poolrun.mk libpool/remote/remote.mk libpool/tls/tls.mk libpool/install.mk
+include libpool/poolrun/poolrun.mk libpool/remote/remote.mk libpool/tls/tls.mk
 .DELETE_ON_ERROR:
 .PHONY: all setup setup-ci setup-bench test built chaos-command unit sim examples chaos chaos-full bench peers coverage tidy sanitize \
         asan tsan format install help clean
