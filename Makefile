@@ -192,7 +192,7 @@ tsan:
 
 # What tells other tools where libpool is.
 describe = sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@LIBEXECDIR@|$(LIBEXECDIR)|; s|@VERSION@|$(VERSION)|; s|@MINOR@|$(basename $(VERSION))|' \
-    libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1)
+    libpool/$(1).in >$(DESTDIR)$(LIBDIR)/$(2)/$(1) && chmod 644 $(DESTDIR)$(LIBDIR)/$(2)/$(1)
 
 install: $(lib) $(shared) $(sandbox) $(chaos) ## header, libraries, zygote, poolrun, chaos, pkg-config (DESTDIR, PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
