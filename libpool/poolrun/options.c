@@ -298,9 +298,23 @@ static bool set(struct pr_options *options, int letter)
     }
 }
 
+/* What those write who come from GNU parallel; NULL: nothing of its. */
+static const char *separator_in(char *const *command)
+{
+    for (; *command; command++)
+        if (!strcmp(*command, ":::") || !strcmp(*command, "::::") || !strcmp(*command, ":::+") ||
+            !strcmp(*command, "::::+"))
+            return *command;
+    return NULL;
+}
+
 static enum pr_wish check(const struct pr_options *options, struct pr_text *error)
 {
-    if (options->resume && !options->joblog)
+    const char *separator = separator_in(options->command);
+    if (separator)
+        pr_text_say(error, "'%s' is not known; give the lines on standard input, or -a FILE",
+                    separator);
+    else if (options->resume && !options->joblog)
         pr_text_say(error, "--resume needs --joblog FILE: it skips what that has");
     else if (options->keep_order && options->grouping != PR_GROUP)
         pr_text_say(error, "--keep-order prints whole jobs: not with --line-buffer or --ungroup");

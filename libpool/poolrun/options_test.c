@@ -112,6 +112,17 @@ TEST(poolrun_options, guesses_what_was_meant)
                            "there is no option --a-name-that-is-longer-than-any-of-ours");
 }
 
+TEST(poolrun_options, refuses_lines_among_the_arguments)
+{
+    CU_ASSERT_STRING_EQUAL(parse("echo", ":::", "a"),
+                           "':::' is not known; give the lines on standard input, or -a FILE");
+    CU_ASSERT(strstr(parse("echo", "::::", "a"), "'::::' is not known") != NULL);
+    CU_ASSERT(strstr(parse("echo", ":::+", "a"), "':::+' is not known") != NULL);
+    CU_ASSERT(strstr(parse("echo", "::::+", "a"), "'::::+' is not known") != NULL);
+    CU_ASSERT(strstr(parse(":::", "a", NULL), "':::' is not known") != NULL);
+    CU_ASSERT_STRING_EQUAL(parse("echo", "::", "a:::b"), "");
+}
+
 TEST(poolrun_options, refuses_what_does_not_go_together)
 {
     CU_ASSERT(strstr(parse("--resume", NULL, NULL), "needs --joblog") != NULL);
