@@ -218,6 +218,28 @@ TEST(command, a_failure_leaves_its_history_and_the_way_to_run_it_again)
     remove_place(&place);
 }
 
+TEST(command, trouble_that_is_not_named_is_told_as_such)
+{
+    static const char unnamed[] = "chaos 1\n"
+                                  "scenario \"a task fails\"\n"
+                                  "pool p workers=1\n"
+                                  "load\n"
+                                  "  submit 1 task=fail code=1\n"
+                                  "expect\n"
+                                  "  counter ended.error == 1\n";
+    char output[8192];
+    struct place place = make_place();
+    if (!place.there) {
+        remove_place(&place);
+        TEST_SKIP("the command is not built");
+    }
+    write_file(&place, "bad.chaos", unnamed);
+    CU_ASSERT_EQUAL(run_command(&place, "run bad.chaos", output, sizeof(output)), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(output, "bad.chaos:6:1: FAIL: counter tasks_failed\n"
+                                          "      expected 0, as it is not named in 'expect'\n"));
+    remove_place(&place);
+}
+
 TEST(command, help_version_list_and_explain_exit_0)
 {
     static const char *const rows[][2] = {

@@ -310,9 +310,12 @@ static void parse_statement(struct ch_parser *parser, const struct ch_line *line
     case CH_STATEMENT_MUST_FAIL: parse_must_fail(parser, at); break;
     case CH_STATEMENT_POOL: parse_pool(parser, statement); break;
     case CH_STATEMENT_HOST: parse_host(parser, statement); break;
+    case CH_STATEMENT_EXPECT:
+        parser->scenario->expect_place = statement->place;
+        ch_expect_end(parser, at);
+        break;
     case CH_STATEMENT_LOAD:
-    case CH_STATEMENT_TIMELINE:
-    case CH_STATEMENT_EXPECT: ch_expect_end(parser, at); break;
+    case CH_STATEMENT_TIMELINE: ch_expect_end(parser, at); break;
     case CH_STATEMENTS: break;
     }
 }

@@ -53,7 +53,10 @@ static void compare(struct ch_run *run, const struct ch_bound *bound, uint64_t a
     char expected[96];
     if (holds(bound, actual))
         return;
-    describe(bound, expected, sizeof expected);
+    if (bound->implied)
+        snprintf(expected, sizeof expected, "0, as it is not named in 'expect'");
+    else
+        describe(bound, expected, sizeof expected);
     ch_result_objectf(run->result, CH_FAIL, bound->place, checker, expected, read, "%" PRId64,
                       (int64_t)actual);
 }
@@ -360,7 +363,8 @@ static bool is_named(const struct ch_run *run, const struct ch_counter *counter)
 static void expect_no_trouble(struct ch_run *run, const struct ch_counter *counter,
                               const libpool_stats *stats)
 {
-    struct ch_bound none = {.place = nowhere, .operator= CH_EQUAL };
+    struct ch_bound none = {
+        .place = run->scenario->expect_place, .operator= CH_EQUAL, .implied = true};
     if (is_trouble(run, counter, stats) && !is_named(run, counter))
         expect_counter(run, counter, &none, stats);
 }

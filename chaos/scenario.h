@@ -460,6 +460,7 @@ struct ch_bound {
     uint64_t low;
     uint64_t high;
     const char *because; /* CH_IN only, else NULL */
+    bool implied;        /* by a file that says nothing of this number */
 };
 
 enum ch_counter_kind { /* libpool_stats */
@@ -780,6 +781,7 @@ struct ch_scenario {
     size_t steps_count;
     struct ch_expectation *expectations;
     size_t expectations_count;
+    struct ch_place expect_place; /* of the `expect` line */
     struct ch_name *names;
     size_t names_count;
 
