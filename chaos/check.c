@@ -345,6 +345,35 @@ static void check_parts(struct ch_parser *parser)
     }
 }
 
+static bool may_be_released(const struct ch_scenario *scenario, size_t group)
+{
+    for (size_t i = 0; i < scenario->steps_count; i++) {
+        const struct ch_action *action = &scenario->steps[i].action;
+        if (action->kind == CH_ACTION_RELEASE &&
+            scenario->names[action->release.name].index == group)
+            return true;
+        if (action->kind == CH_ACTION_MEMCG || action->kind == CH_ACTION_RECYCLE)
+            return true; /* these can end it, too */
+    }
+    return false;
+}
+
+/* It would only be ended by the scenario's limit. A client's may end with its session. */
+static void check_held(struct ch_parser *parser)
+{
+    const struct ch_scenario *scenario = parser->scenario;
+    if (parser->complaints != 0) /* one of them may be about what releases it */
+        return;
+    for (size_t i = 0; i < scenario->submits_count; i++) {
+        const struct ch_submit *submit = &scenario->submits[i];
+        if (submit->kind == CH_TASK_HELD && submit->client == 0 && submit->queue_timeout_ms == 0 &&
+            !may_be_ended(scenario, submit) && !may_be_released(scenario, i))
+            ch_complain_at(parser, submit->place,
+                           "'held' is never released: write 'release' in the timeline, or a "
+                           "run-timeout");
+    }
+}
+
 /* What each kind of worker can't be given; a call is of a function of the target's. */
 static void check_starts(struct ch_parser *parser)
 {
@@ -481,6 +510,7 @@ void ch_check_scenario(struct ch_parser *parser)
     check_batches(parser);
     check_starts(parser);
     check_parts(parser);
+    check_held(parser);
     check_clients(parser);
     check_answers(parser);
     check_matrix(parser);

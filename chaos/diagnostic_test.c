@@ -461,6 +461,17 @@ TEST(diagnostic, what_could_not_be_answered_is_not_asked)
         {"  at 5ms : submit 1 task=emit parts=16 bytes=64KiB take=at-the-end as e\n  +1s : cancel "
          "e",
          "  host alive", NULL},
+        {"  at 5ms : submit 1 task=held as h", "  host alive", "'held' is never released"},
+        {"  at 5ms : submit 1 task=held as h\n  +1ms : submit 1 task=held as g\n  +1ms : release g",
+         "  host alive", "x.chaos:7:12: error: 'held' is never released"},
+        {"  at 5ms : submit 1 task=held as h\n  +1ms : release h", "  host alive", NULL},
+        {"  at 5ms : submit 1 task=held as h\n  +1ms : kill zygote signal=KILL", "  host alive",
+         "'held' is never released"},
+        {"  at 5ms : submit 1 task=held run-timeout=1s", "  host alive", NULL},
+        {"  at 5ms : submit 1 task=held as h\n  +1ms : cancel h", "  host alive", NULL},
+        {"  at 5ms : submit 1 task=held\n  +1ms : kill worker=one signal=KILL", "  host alive",
+         NULL},
+        {"  at 5ms : submit 1 task=held\n  +1ms : shutdown mode=kill", "  host alive", NULL},
         {"  at 5ms : submit 65 task=emit parts=1 bytes=16B", "  host alive",
          "64 tasks that emit or are in groups with 'late'"},
     };
