@@ -5,8 +5,6 @@
  * the other after all that came before it.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -433,14 +431,6 @@ void lpr_tls_line_event(struct lpr_tls_line *line, const struct lpr_tls_source *
 
 /* ---- its beginning -------------------------------------------------------------------------- */
 
-/* What fails here is no TCP. */
-static void tune(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
 static bool make_ssl(struct lpr_tls_line *line, bool accepted)
 {
     const libpool_remote_tls *tls = line->tls;
@@ -483,7 +473,8 @@ struct lpr_tls_line *lpr_tls_line_new(libpool_remote_tls *tls, int fd, bool acce
         errno = saved_errno;
         return NULL;
     }
-    tune(fd);
+    lpr_keep_alive(fd);
+    lpr_send_at_once(fd);
     line->net = (struct lpr_tls_source){.kind = LPR_TLS_NET, .fd = fd};
     line->plain = (struct lpr_tls_source){.kind = LPR_TLS_PLAIN, .fd = ends[0]};
     line->session_fd = ends[1];
