@@ -50,6 +50,13 @@ static void set_deadline(struct lpr_tls_line *line, uint64_t ms)
     lpr_tls_at(line->tls, line->deadline_ns);
 }
 
+/* Once: what is left of a session that has ended is not given more time by how it ends further. */
+static void linger(struct lpr_tls_line *line)
+{
+    if (line->deadline_ns == LPR_NEVER)
+        set_deadline(line, LINGER_MS);
+}
+
 /* ---- who is told what ------------------------------------------------------------------------ */
 
 /* The thread that waits for it goes on; NULL: nothing new, but that it is decided. */
@@ -306,7 +313,7 @@ static bool read_plain(struct lpr_tls_line *line)
         line->out_end = (size_t)n;
     } else {
         line->plain_over = true;
-        set_deadline(line, LINGER_MS);
+        linger(line);
     }
     return true;
 }
@@ -424,7 +431,7 @@ void lpr_tls_line_event(struct lpr_tls_line *line, const struct lpr_tls_source *
     if (source->kind == LPR_TLS_PLAIN && (events & (EPOLLHUP | EPOLLERR)) && !line->deaf) {
         line->deaf = true; /* the session takes nothing any more; what it has said is sent */
         line->in_at = line->in_end = 0;
-        set_deadline(line, LINGER_MS);
+        linger(line);
     }
     step(line);
 }
