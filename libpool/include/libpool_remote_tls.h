@@ -114,8 +114,8 @@ int libpool_remote_tls_connect(libpool_remote_tls *tls, libpool_remote **remote,
 /*
  * Ends it and frees it, after the servers and sessions that it carries: what these have said is sent, for
  * timeout_ms (-1: for as long as 5 s, which is what a peer has to take the last of a session). 0, or -ETIME:
- * something was not taken, or was open; or -EDEADLK, and nothing happened. In a forked copy it does nothing:
- * -ECHILD. NULL is allowed.
+ * meanwhile something was not taken, also because its peer was lost, or was open; or -EDEADLK, and nothing
+ * happened. In a forked copy it does nothing: -ECHILD. NULL is allowed.
  */
 int libpool_remote_tls_close(libpool_remote_tls *tls, int timeout_ms);
 

@@ -119,10 +119,20 @@ static void hang_up(libpool_remote_tls *tls, struct lpr_tls_source *source)
     source->fd = -1;
 }
 
+/* What the session has said, or may still say, goes nowhere. */
+static void lose_words(struct lpr_tls_line *line)
+{
+    bool unsaid = line->out_end || !line->plain_over;
+    line->tls->cut |= line->tls->closing && line->state == LPR_TLS_OPEN && unsaid;
+    line->plain_over = true;
+    line->out_at = line->out_end = 0;
+}
+
 void lpr_tls_line_drop(struct lpr_tls_line *line)
 {
     if (line->state == LPR_TLS_OVER)
         return;
+    lose_words(line);
     if (line->state != LPR_TLS_LEAVING)
         report(line);
     set_state(line, LPR_TLS_OVER);
@@ -252,8 +262,7 @@ static void shake(struct lpr_tls_line *line)
 static void lose_net(struct lpr_tls_line *line)
 {
     line->net_over = line->broken = true;
-    line->plain_over = true;
-    line->out_at = line->out_end = 0;
+    lose_words(line);
 }
 
 static bool read_net(struct lpr_tls_line *line)
