@@ -3,7 +3,6 @@
  * connect: the client's door. A server of TLS 1.3 looks at our certificate after our handshake is done: so a
  * refusal may come while the session is being opened already, and is what counts then.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,18 +10,12 @@
 
 #include "tls.h"
 
-static bool is_address(const char *host)
-{
-    unsigned char bytes[16];
-    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
-}
-
 static struct lpr_tls_line *make_line(libpool_remote_tls *tls, int fd, const char *host)
 {
     struct lpr_tls_line *line = lpr_tls_line_new(tls, fd, false);
     if (!line)
         return NULL;
-    if (host && !is_address(host) && SSL_set_tlsext_host_name(line->ssl, host) != 1) {
+    if (host && !lpr_tls_is_address(host) && SSL_set_tlsext_host_name(line->ssl, host) != 1) {
         close(line->session_fd);
         close(line->plain.fd);
         close(line->net.fd);

@@ -3,6 +3,7 @@
  * judge: whether a peer's certificate is one that is trusted, and what went wrong, in an error and a
  * sentence. OpenSSL asks before the peer has proved that the certificate's key is its own.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -40,10 +41,19 @@ static bool is_pinned(const libpool_remote_tls *tls, const unsigned char *hash)
     return tls->pins_count == 0;
 }
 
+bool lpr_tls_is_address(const char *host)
+{
+    unsigned char bytes[16];
+    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+/* A name that is written like an address is nobody's proof of that address. */
 static bool is_for_host(X509 *certificate, const char *host)
 {
-    return !host || X509_check_host(certificate, host, 0, 0, NULL) == 1 ||
-           X509_check_ip_asc(certificate, host, 0) == 1;
+    if (!host)
+        return true;
+    return lpr_tls_is_address(host) ? X509_check_ip_asc(certificate, host, 0) == 1
+                                    : X509_check_host(certificate, host, 0, 0, NULL) == 1;
 }
 
 /* Without an authority nobody looks at the dates but we. */

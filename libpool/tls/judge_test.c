@@ -258,3 +258,16 @@ TEST(remote_tls, anybody_may_come_where_that_is_said)
     CU_ASSERT_EQUAL(libpool_remote_tls_close(tls, RIG_MS), 0);
     tls_rig_stop(&rig);
 }
+
+/* What stands in a certificate as a name may look like an address, and is none all the same. */
+TEST(remote_tls, an_address_is_no_name)
+{
+    struct tls_rig rig;
+    tls_rig_prepare(&rig);
+    person_free(&rig.server);
+    person_make_at(&rig.server, "127.0.0.1", NULL, &rig.authority, -DAY, DAY);
+    tls_rig_serve(&rig, 1, NULL, NULL);
+    CU_ASSERT_EQUAL(knock(&rig, rig.own, "127.0.0.1", "mismatch"), -EKEYREJECTED);
+    CU_ASSERT_EQUAL(knock(&rig, rig.own, NULL, ""), 0);
+    tls_rig_stop(&rig);
+}
