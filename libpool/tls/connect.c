@@ -10,6 +10,14 @@
 
 #include "tls.h"
 
+/* What the server has no part in. */
+static int refuse(struct lpr_tls_wish *wish, const char *words)
+{
+    wish->error = -EINVAL;
+    lpr_say(wish->text, sizeof wish->text, words);
+    return wish->error;
+}
+
 static struct lpr_tls_line *make_line(libpool_remote_tls *tls, int fd, const char *host)
 {
     struct lpr_tls_line *line = lpr_tls_line_new(tls, fd, false);
@@ -70,6 +78,8 @@ static int connect_to(libpool_remote_tls *tls, libpool_remote **remote, int fd, 
         error = -errno;
     if (!error && type != SOCK_STREAM)
         error = -EINVAL;
+    if (!error && !tls->authority && !tls->pins_count)
+        error = refuse(wish, "the options don't say which servers to trust");
     if (error) {
         if (fd >= 0)
             close(fd);

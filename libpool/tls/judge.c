@@ -33,12 +33,13 @@ static void describe(struct lpr_tls_line *line, const X509 *certificate, unsigne
     line->fingerprint[2 * LPR_TLS_HASH] = 0;
 }
 
+/* Without an authority nobody is trusted but who is among these. */
 static bool is_pinned(const libpool_remote_tls *tls, const unsigned char *hash)
 {
     for (uint32_t i = 0; i < tls->pins_count; i++)
         if (memcmp(tls->pins[i], hash, LPR_TLS_HASH) == 0)
             return true;
-    return tls->pins_count == 0;
+    return tls->pins_count == 0 && tls->authority;
 }
 
 bool lpr_tls_is_address(const char *host)
