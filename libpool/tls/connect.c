@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+
 #include "tls.h"
 
 /* What the server has no part in. */
@@ -18,21 +20,22 @@ static int refuse(struct lpr_tls_wish *wish, const char *words)
     return wish->error;
 }
 
-static struct lpr_tls_line *make_line(libpool_remote_tls *tls, int fd, const char *host)
+static int make_line(libpool_remote_tls *tls, int fd, const char *host, struct lpr_tls_wish *wish)
 {
     struct lpr_tls_line *line = lpr_tls_line_new(tls, fd, false);
     if (!line)
-        return NULL;
+        return errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
     if (host && !lpr_tls_is_address(host) && SSL_set_tlsext_host_name(line->ssl, host) != 1) {
         close(line->session_fd);
         close(line->plain.fd);
         close(line->net.fd);
         lpr_tls_line_free(line);
-        errno = EINVAL;
-        return NULL;
+        return refuse(wish, "the host is no name that a server could be asked for by");
     }
     line->host = host;
-    return line;
+    line->wish = wish;
+    wish->line = line;
+    return 0;
 }
 
 static int await_decision(libpool_remote_tls *tls, struct lpr_tls_line *line,
@@ -85,12 +88,10 @@ static int connect_to(libpool_remote_tls *tls, libpool_remote **remote, int fd, 
             close(fd);
         return error;
     }
-    struct lpr_tls_line *line = make_line(tls, fd, host);
-    if (!line)
-        return errno == EINVAL || errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
-    wish->line = line;
-    line->wish = wish;
-    return open_session(tls, remote, line->session_fd, wish, options);
+    (void)ERR_set_mark(); /* what OpenSSL notes is not the application's */
+    error = make_line(tls, fd, host, wish);
+    (void)ERR_pop_to_mark();
+    return error ? error : open_session(tls, remote, wish->line->session_fd, wish, options);
 }
 
 int libpool_remote_tls_connect(libpool_remote_tls *tls, libpool_remote **remote, int fd,

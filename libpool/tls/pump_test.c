@@ -3,6 +3,8 @@
 #include "tls.h"
 #include "tls_rig.h"
 
+#include <openssl/err.h>
+
 static int open_as(const libpool_remote_tls_options *options, const char *words)
 {
     char text[400] = "left";
@@ -159,6 +161,35 @@ TEST(remote_tls, a_listener_stays_ours_if_it_is_refused)
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
     CU_ASSERT_EQUAL(close(fd), 0);
     CU_ASSERT_EQUAL(libpool_remote_tls_close(bare, 0), 0);
+    tls_rig_stop(&rig);
+}
+
+/* Of the thread that asks: what it had in its queue, and nothing more. */
+TEST(remote_tls, the_applications_errors_of_openssl_stay_its_own)
+{
+    struct tls_rig rig;
+    char host[301], text[256];
+    libpool_remote *remote;
+    tls_rig_start(&rig);
+    memset(host, 'h', sizeof host - 1);
+    host[sizeof host - 1] = 0;
+    for (int had = 0; had < 2; had++) {
+        ERR_clear_error();
+        if (had)
+            ERR_raise(ERR_LIB_USER, ERR_R_PASSED_INVALID_ARGUMENT);
+        unsigned long before = ERR_peek_last_error();
+        libpool_remote_tls_options options = tls_rig_options(&rig);
+        CU_ASSERT_EQUAL(open_as(&options, ""), 0);
+        options.key = "no file";
+        CU_ASSERT_EQUAL(open_as(&options, "key no file"), -ENOENT);
+        CU_ASSERT_EQUAL(ERR_peek_last_error(), before);
+        CU_ASSERT_EQUAL(libpool_remote_tls_connect(rig.own, &remote, tls_rig_dial(&rig), host, NULL,
+                                                   text, sizeof text),
+                        -EINVAL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "host"));
+        CU_ASSERT_EQUAL(ERR_get_error(), before);
+        CU_ASSERT_EQUAL(ERR_get_error(), 0);
+    }
     tls_rig_stop(&rig);
 }
 
