@@ -95,7 +95,8 @@ int libpool_remote_tls_open(libpool_remote_tls **tls, const libpool_remote_tls_o
 /*
  * Who connects to the listener, a listening stream socket, and is let in gets a session of the server, by
  * libpool_remote_adopt: the server's own `admit` is not asked. The listener is closed by _stop; if this fails
- * it stays the application's: -EINVAL (also: no certificate), -ENOTSOCK, -ENOMEM, -ESHUTDOWN, -EDEADLK.
+ * it stays the application's: -EINVAL (also: no certificate), -ENOTSOCK, -EEXIST (it listens there
+ * already), -ENOMEM, -ENOSPC (too much is watched), -ESHUTDOWN, -EDEADLK.
  */
 int libpool_remote_tls_listen(libpool_remote_tls *tls, libpool_remote_server *server, int listener);
 
