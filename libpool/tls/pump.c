@@ -213,14 +213,15 @@ static uint64_t take_orders(libpool_remote_tls *tls)
 {
     struct lpr_link *link;
     pthread_mutex_lock(&tls->lock);
-    while ((link = first_of(&tls->new_listeners))) {
-        lpr_link_append(&tls->listeners, link);
-        watch_listener(tls, LPR_OF(link, struct lpr_tls_listener, link));
-    }
     while ((link = first_of(&tls->arrivals))) {
         pthread_mutex_unlock(&tls->lock);
         lpr_tls_line_start(LPR_OF(link, struct lpr_tls_line, link));
         pthread_mutex_lock(&tls->lock);
+    }
+    /* Last: stop drops what has come until it was asked for. */
+    while ((link = first_of(&tls->new_listeners))) {
+        lpr_link_append(&tls->listeners, link);
+        watch_listener(tls, LPR_OF(link, struct lpr_tls_listener, link));
     }
     bool stops = tls->stop && !tls->stopped;
     uint64_t close_ns = tls->close ? tls->close_ns : LPR_NEVER;
