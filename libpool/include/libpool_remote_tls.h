@@ -64,7 +64,8 @@ enum {
 /*
  * A PEM is the name of a file, or the text itself. All that is pointed to is copied, `arg` excepted. Somebody
  * is trusted if `authority` has signed its certificate, if there is one, and if it is among `fingerprints`,
- * if there are any: one of both there has to be (a server of ANYBODY: none). Either way it must be valid now.
+ * if there are any: one of both there has to be. Either way it must be valid now. With ANYBODY there may be
+ * none of both, to listen: such a one trusts no server, and does not connect.
  */
 typedef struct libpool_remote_tls_options {
     size_t size;             /* sizeof(libpool_remote_tls_options) */
@@ -94,7 +95,8 @@ int libpool_remote_tls_open(libpool_remote_tls **tls, const libpool_remote_tls_o
 /*
  * Who connects to the listener, a listening stream socket, and is let in gets a session of the server, by
  * libpool_remote_adopt: the server's own `admit` is not asked. The listener is closed by _stop; if this fails
- * it stays the application's: -EINVAL (also: no certificate), -ENOTSOCK, -ENOMEM, -ESHUTDOWN, -EDEADLK.
+ * it stays the application's: -EINVAL (also: no certificate), -ENOTSOCK, -EEXIST (it listens there
+ * already), -ENOMEM, -ENOSPC (too much is watched), -ESHUTDOWN, -EDEADLK.
  */
 int libpool_remote_tls_listen(libpool_remote_tls *tls, libpool_remote_server *server, int listener);
 
@@ -105,7 +107,8 @@ int libpool_remote_tls_stop(libpool_remote_tls *tls);
  * As libpool_remote_open, with a handshake before it. `host`: the name or address that the server's
  * certificate has to be for; NULL: of whomever is trusted, so the authority should sign nobody but servers.
  * The descriptor is the session's from now on, also if this fails, with a sentence in text (may be NULL):
- * what libpool_remote_open says, or as in libpool_remote_tls_report; -EACCES: the server does not let us in.
+ * what libpool_remote_open says, or as in libpool_remote_tls_report; -EACCES: the server does not let us in;
+ * -EINVAL: also if there are no authority and no fingerprints, whatever the flags are.
  */
 int libpool_remote_tls_connect(libpool_remote_tls *tls, libpool_remote **remote, int fd,
                                const char *host, const libpool_remote_client_options *options,
@@ -114,8 +117,8 @@ int libpool_remote_tls_connect(libpool_remote_tls *tls, libpool_remote **remote,
 /*
  * Ends it and frees it, after the servers and sessions that it carries: what these have said is sent, for
  * timeout_ms (-1: for as long as 5 s, which is what a peer has to take the last of a session). 0, or -ETIME:
- * something was not taken, or was open; or -EDEADLK, and nothing happened. In a forked copy it does nothing:
- * -ECHILD. NULL is allowed.
+ * meanwhile something was not taken, also because its peer was lost, or was open; or -EDEADLK, and nothing
+ * happened. In a forked copy it does nothing: -ECHILD. NULL is allowed.
  */
 int libpool_remote_tls_close(libpool_remote_tls *tls, int timeout_ms);
 

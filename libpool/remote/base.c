@@ -39,6 +39,12 @@ void lpr_send_at_once(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void lpr_keep_alive(int fd)
+{
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
 int lpr_copy(void *ours, size_t our_size, const void *theirs)
 {
     size_t their_size;

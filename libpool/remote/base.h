@@ -20,6 +20,8 @@ int lpr_left_ms(uint64_t deadline_ns, uint64_t now_ns);
 
 /* A small message does not wait for the answer to the one before it (TCP; else there is no such delay). */
 void lpr_send_at_once(int fd);
+/* A peer that is gone without a word is noticed after a while, even if there is nothing to send (TCP). */
+void lpr_keep_alive(int fd);
 
 /*
  * Copies a caller's struct into ours, which is zero where the caller's is shorter. -EINVAL: it has no size;

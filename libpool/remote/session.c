@@ -185,12 +185,6 @@ static void find_peer(struct lpr_session *session)
     }
 }
 
-static void keep_alive(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-}
-
 static void init(struct lpr_session *session, libpool_remote_server *server, int fd, bool vouched)
 {
     session->source = (struct lpr_source){LPR_SOURCE_SESSION, fd};
@@ -234,7 +228,7 @@ struct lpr_session *lpr_session_open(libpool_remote_server *server, int fd, bool
         close(fd);
         return NULL;
     }
-    keep_alive(fd);
+    lpr_keep_alive(fd);
     lpr_send_at_once(fd);
     init(session, server, fd, vouched);
     lpr_books_accepted(server);

@@ -3,35 +3,39 @@
  * connect: the client's door. A server of TLS 1.3 looks at our certificate after our handshake is done: so a
  * refusal may come while the session is being opened already, and is what counts then.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+
 #include "tls.h"
 
-static bool is_address(const char *host)
+/* What the server has no part in. */
+static int refuse(struct lpr_tls_wish *wish, const char *words)
 {
-    unsigned char bytes[16];
-    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+    wish->error = -EINVAL;
+    lpr_say(wish->text, sizeof wish->text, words);
+    return wish->error;
 }
 
-static struct lpr_tls_line *make_line(libpool_remote_tls *tls, int fd, const char *host)
+static int make_line(libpool_remote_tls *tls, int fd, const char *host, struct lpr_tls_wish *wish)
 {
     struct lpr_tls_line *line = lpr_tls_line_new(tls, fd, false);
     if (!line)
-        return NULL;
-    if (host && !is_address(host) && SSL_set_tlsext_host_name(line->ssl, host) != 1) {
+        return errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
+    if (host && !lpr_tls_is_address(host) && SSL_set_tlsext_host_name(line->ssl, host) != 1) {
         close(line->session_fd);
         close(line->plain.fd);
         close(line->net.fd);
         lpr_tls_line_free(line);
-        errno = EINVAL;
-        return NULL;
+        return refuse(wish, "the host is no name that a server could be asked for by");
     }
     line->host = host;
-    return line;
+    line->wish = wish;
+    wish->line = line;
+    return 0;
 }
 
 static int await_decision(libpool_remote_tls *tls, struct lpr_tls_line *line,
@@ -77,17 +81,17 @@ static int connect_to(libpool_remote_tls *tls, libpool_remote **remote, int fd, 
         error = -errno;
     if (!error && type != SOCK_STREAM)
         error = -EINVAL;
+    if (!error && !tls->authority && !tls->pins_count)
+        error = refuse(wish, "the options don't say which servers to trust");
     if (error) {
         if (fd >= 0)
             close(fd);
         return error;
     }
-    struct lpr_tls_line *line = make_line(tls, fd, host);
-    if (!line)
-        return errno == EINVAL || errno == EMFILE || errno == ENFILE ? -errno : -ENOMEM;
-    wish->line = line;
-    line->wish = wish;
-    return open_session(tls, remote, line->session_fd, wish, options);
+    (void)ERR_set_mark(); /* what OpenSSL notes is not the application's */
+    error = make_line(tls, fd, host, wish);
+    (void)ERR_pop_to_mark();
+    return error ? error : open_session(tls, remote, wish->line->session_fd, wish, options);
 }
 
 int libpool_remote_tls_connect(libpool_remote_tls *tls, libpool_remote **remote, int fd,

@@ -217,7 +217,7 @@ int lpr_tls_identity_load(libpool_remote_tls *tls, const libpool_remote_tls_opti
                           char *text, size_t size)
 {
     struct loading loading = {.text = text, .size = size};
-    ERR_clear_error();
+    (void)ERR_set_mark(); /* what OpenSSL notes is not the application's */
     int error = set_up(tls);
     loading.what = "certificate", loading.pem = options->certificate;
     if (!error && loading.pem)
@@ -230,7 +230,7 @@ int lpr_tls_identity_load(libpool_remote_tls *tls, const libpool_remote_tls_opti
         error = load_authority(tls, &loading);
     if (!error)
         error = load_fingerprints(tls, options, &loading);
-    ERR_clear_error();
+    (void)ERR_pop_to_mark();
     return error;
 }
 

@@ -3,6 +3,7 @@
  * judge: whether a peer's certificate is one that is trusted, and what went wrong, in an error and a
  * sentence. OpenSSL asks before the peer has proved that the certificate's key is its own.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -32,18 +33,28 @@ static void describe(struct lpr_tls_line *line, const X509 *certificate, unsigne
     line->fingerprint[2 * LPR_TLS_HASH] = 0;
 }
 
+/* Without an authority nobody is trusted but who is among these. */
 static bool is_pinned(const libpool_remote_tls *tls, const unsigned char *hash)
 {
     for (uint32_t i = 0; i < tls->pins_count; i++)
         if (memcmp(tls->pins[i], hash, LPR_TLS_HASH) == 0)
             return true;
-    return tls->pins_count == 0;
+    return tls->pins_count == 0 && tls->authority;
 }
 
+bool lpr_tls_is_address(const char *host)
+{
+    unsigned char bytes[16];
+    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+/* A name that is written like an address is nobody's proof of that address. */
 static bool is_for_host(X509 *certificate, const char *host)
 {
-    return !host || X509_check_host(certificate, host, 0, 0, NULL) == 1 ||
-           X509_check_ip_asc(certificate, host, 0) == 1;
+    if (!host)
+        return true;
+    return lpr_tls_is_address(host) ? X509_check_ip_asc(certificate, host, 0) == 1
+                                    : X509_check_host(certificate, host, 0, 0, NULL) == 1;
 }
 
 /* Without an authority nobody looks at the dates but we. */

@@ -258,3 +258,61 @@ TEST(remote_tls, anybody_may_come_where_that_is_said)
     CU_ASSERT_EQUAL(libpool_remote_tls_close(tls, RIG_MS), 0);
     tls_rig_stop(&rig);
 }
+
+/* A client has to know whom it trusts, whatever it says of its own clients. */
+TEST(remote_tls, anybody_is_no_server)
+{
+    struct tls_rig rig;
+    char text[256];
+    tls_rig_start(&rig);
+    libpool_remote_tls_options options = {.size = sizeof options,
+                                          .flags = LIBPOOL_REMOTE_TLS_ANYBODY};
+    libpool_remote_tls *tls = NULL;
+    CU_ASSERT_EQUAL_FATAL(libpool_remote_tls_open(&tls, &options, text, sizeof text), 0);
+    CU_ASSERT_EQUAL(knock(&rig, tls, NULL, "which servers to trust"), -EINVAL);
+    CU_ASSERT_EQUAL(knock(&rig, tls, "pool.example", "which servers to trust"), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_remote_tls_close(tls, RIG_MS), 0);
+    tls_rig_stop(&rig);
+}
+
+static int judge_as(struct tls_bench *bench, X509 *certificate)
+{
+    X509_STORE_CTX *store = X509_STORE_CTX_new();
+    CU_ASSERT_EQUAL(X509_STORE_CTX_init(store, NULL, certificate, NULL), 1);
+    X509_STORE_CTX_set_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx(), bench->line->ssl);
+    int verdict = lpr_tls_judge(store, &bench->tls);
+    X509_STORE_CTX_free(store);
+    return verdict;
+}
+
+TEST(remote_tls, with_nothing_to_judge_by_nobody_is_trusted)
+{
+    struct tls_bench bench;
+    struct person person;
+    unsigned char pin[1][LPR_TLS_HASH];
+    unsigned n = 0;
+    tls_bench_start(&bench);
+    person_make(&person, "person", NULL);
+    CU_ASSERT_EQUAL(judge_as(&bench, person.x509), 0);
+    CU_ASSERT_EQUAL(bench.line->error, -EKEYREJECTED);
+    CU_ASSERT_EQUAL(X509_digest(person.x509, EVP_sha256(), pin[0], &n), 1);
+    bench.tls.pins = pin;
+    bench.tls.pins_count = 1;
+    CU_ASSERT_EQUAL(judge_as(&bench, person.x509), 1);
+    bench.tls.pins = NULL;
+    tls_bench_stop(&bench);
+    person_free(&person);
+}
+
+/* What stands in a certificate as a name may look like an address, and is none all the same. */
+TEST(remote_tls, an_address_is_no_name)
+{
+    struct tls_rig rig;
+    tls_rig_prepare(&rig);
+    person_free(&rig.server);
+    person_make_at(&rig.server, "127.0.0.1", NULL, &rig.authority, -DAY, DAY);
+    tls_rig_serve(&rig, 1, NULL, NULL);
+    CU_ASSERT_EQUAL(knock(&rig, rig.own, "127.0.0.1", "mismatch"), -EKEYREJECTED);
+    CU_ASSERT_EQUAL(knock(&rig, rig.own, NULL, ""), 0);
+    tls_rig_stop(&rig);
+}

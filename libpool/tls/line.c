@@ -5,8 +5,6 @@
  * the other after all that came before it.
  */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +48,13 @@ static void set_deadline(struct lpr_tls_line *line, uint64_t ms)
 {
     line->deadline_ns = lpr_now_ns() + ms * LPR_MS;
     lpr_tls_at(line->tls, line->deadline_ns);
+}
+
+/* Once: what is left of a session that has ended is not given more time by how it ends further. */
+static void linger(struct lpr_tls_line *line)
+{
+    if (line->deadline_ns == LPR_NEVER)
+        set_deadline(line, LINGER_MS);
 }
 
 /* ---- who is told what ------------------------------------------------------------------------ */
@@ -114,10 +119,20 @@ static void hang_up(libpool_remote_tls *tls, struct lpr_tls_source *source)
     source->fd = -1;
 }
 
+/* What the session has said, or may still say, goes nowhere. */
+static void lose_words(struct lpr_tls_line *line)
+{
+    bool unsaid = line->out_end || !line->plain_over;
+    line->tls->cut |= line->tls->closing && line->state == LPR_TLS_OPEN && unsaid;
+    line->plain_over = true;
+    line->out_at = line->out_end = 0;
+}
+
 void lpr_tls_line_drop(struct lpr_tls_line *line)
 {
     if (line->state == LPR_TLS_OVER)
         return;
+    lose_words(line);
     if (line->state != LPR_TLS_LEAVING)
         report(line);
     set_state(line, LPR_TLS_OVER);
@@ -247,8 +262,7 @@ static void shake(struct lpr_tls_line *line)
 static void lose_net(struct lpr_tls_line *line)
 {
     line->net_over = line->broken = true;
-    line->plain_over = true;
-    line->out_at = line->out_end = 0;
+    lose_words(line);
 }
 
 static bool read_net(struct lpr_tls_line *line)
@@ -308,7 +322,7 @@ static bool read_plain(struct lpr_tls_line *line)
         line->out_end = (size_t)n;
     } else {
         line->plain_over = true;
-        set_deadline(line, LINGER_MS);
+        linger(line);
     }
     return true;
 }
@@ -426,20 +440,12 @@ void lpr_tls_line_event(struct lpr_tls_line *line, const struct lpr_tls_source *
     if (source->kind == LPR_TLS_PLAIN && (events & (EPOLLHUP | EPOLLERR)) && !line->deaf) {
         line->deaf = true; /* the session takes nothing any more; what it has said is sent */
         line->in_at = line->in_end = 0;
-        set_deadline(line, LINGER_MS);
+        linger(line);
     }
     step(line);
 }
 
 /* ---- its beginning -------------------------------------------------------------------------- */
-
-/* What fails here is no TCP. */
-static void tune(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
 
 static bool make_ssl(struct lpr_tls_line *line, bool accepted)
 {
@@ -483,7 +489,8 @@ struct lpr_tls_line *lpr_tls_line_new(libpool_remote_tls *tls, int fd, bool acce
         errno = saved_errno;
         return NULL;
     }
-    tune(fd);
+    lpr_keep_alive(fd);
+    lpr_send_at_once(fd);
     line->net = (struct lpr_tls_source){.kind = LPR_TLS_NET, .fd = fd};
     line->plain = (struct lpr_tls_source){.kind = LPR_TLS_PLAIN, .fd = ends[0]};
     line->session_fd = ends[1];

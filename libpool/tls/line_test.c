@@ -173,6 +173,52 @@ TEST(remote_tls, who_does_not_read_stalls_itself_only)
     tls_rig_stop(&rig);
 }
 
+/* Its session takes nothing any more, and says so; then it has said its last as well. */
+TEST(remote_tls, the_last_of_a_session_has_its_time_once)
+{
+    struct tls_bench bench;
+    tls_bench_start(&bench);
+    tls_bench_establish(&bench);
+    struct lpr_tls_line *line = bench.line;
+    lpr_tls_line_event(line, &line->plain, EPOLLHUP);
+    uint64_t deadline_ns = line->deadline_ns;
+    CU_ASSERT_TRUE(line->deaf && deadline_ns != LPR_NEVER);
+    close(line->session_fd);
+    line->session_fd = -1;
+    lpr_tls_line_event(line, &line->plain, EPOLLIN);
+    CU_ASSERT_TRUE(line->plain_over);
+    CU_ASSERT_EQUAL(line->deadline_ns, deadline_ns);
+    tls_bench_stop(&bench);
+}
+
+/* The peer goes, after it was asked to close or before. */
+static bool is_cut(bool closing, bool said)
+{
+    struct tls_bench bench;
+    tls_bench_start(&bench);
+    tls_bench_establish(&bench);
+    struct lpr_tls_line *line = bench.line;
+    if (said)
+        CU_ASSERT_EQUAL(send(line->session_fd, "last", 4, MSG_NOSIGNAL), 4);
+    close(line->session_fd);
+    line->session_fd = -1;
+    bench.tls.closing = closing;
+    close(bench.peer);
+    bench.peer = -1;
+    lpr_tls_line_event(line, &line->plain, EPOLLIN);
+    lpr_tls_line_event(line, &line->net, EPOLLIN);
+    CU_ASSERT_EQUAL(line->state, LPR_TLS_OVER);
+    bool cut = bench.tls.cut;
+    tls_bench_stop(&bench);
+    return cut;
+}
+
+TEST(remote_tls, what_is_lost_while_it_closes_is_told)
+{
+    CU_ASSERT_TRUE(is_cut(true, true));
+    CU_ASSERT_FALSE(is_cut(false, true)); /* the session's matter */
+}
+
 /* ---- who is slow at the door ------------------------------------------------------------------ */
 
 static bool is_hung_up(int fd)

@@ -23,6 +23,7 @@ static int check_listener(int fd)
     return listening && ask_socket(fd, SO_TYPE) == SOCK_STREAM ? 0 : -EINVAL;
 }
 
+/* What may fail is done here: the thread changes only what is waited for, for which it needs nothing. */
 static int leave_listener(libpool_remote_tls *tls, struct lpr_tls_listener *listener)
 {
     int fd = listener->source.fd, flags = fcntl(fd, F_GETFL);
@@ -30,6 +31,8 @@ static int leave_listener(libpool_remote_tls *tls, struct lpr_tls_listener *list
         return -errno;
     pthread_mutex_lock(&tls->lock);
     int error = tls->stop ? -ESHUTDOWN : 0;
+    if (!error && !lpr_tls_watch(tls, &listener->source, 0, false))
+        error = -errno;
     if (!error)
         lpr_link_append(&tls->new_listeners, &listener->link);
     lpr_tls_wake(tls);

@@ -52,17 +52,26 @@ bool lpr_tls_watch(libpool_remote_tls *tls, struct lpr_tls_source *source, uint3
 
 /* ---- listening ------------------------------------------------------------------------------ */
 
-static void watch_listeners(libpool_remote_tls *tls, uint32_t events)
+/* epoll knows it already, and does not forget it for a pause: to be told again might need memory. */
+static void watch_listener(libpool_remote_tls *tls, struct lpr_tls_listener *listener)
 {
-    for (struct lpr_link *at = tls->listeners.next; at != &tls->listeners; at = at->next)
-        (void)lpr_tls_watch(tls, &LPR_OF(at, struct lpr_tls_listener, link)->source, events, true);
+    (void)lpr_tls_watch(tls, &listener->source, tls->resume_ns ? 0 : EPOLLIN, false);
 }
 
+static void watch_listeners(libpool_remote_tls *tls)
+{
+    for (struct lpr_link *at = tls->listeners.next; at != &tls->listeners; at = at->next)
+        watch_listener(tls, LPR_OF(at, struct lpr_tls_listener, link));
+}
+
+/* It may be a new one still, which another thread is just leaving here. */
 static void drop_listener(libpool_remote_tls *tls, struct lpr_tls_listener *listener)
 {
+    pthread_mutex_lock(&tls->lock);
     (void)lpr_tls_watch(tls, &listener->source, 0, true);
-    close(listener->source.fd);
     lpr_link_remove(&listener->link);
+    pthread_mutex_unlock(&tls->lock);
+    close(listener->source.fd);
     free(listener);
 }
 
@@ -114,7 +123,7 @@ static void accept_some(libpool_remote_tls *tls, const struct lpr_tls_listener *
         if (!greet(tls, listener, fd)) {
             tls->resume_ns = lpr_now_ns() + PAUSE_MS * LPR_MS;
             lpr_tls_at(tls, tls->resume_ns);
-            watch_listeners(tls, 0);
+            watch_listeners(tls);
             return;
         }
     }
@@ -157,7 +166,7 @@ static void sweep(libpool_remote_tls *tls)
     tls->next_ns = LPR_NEVER;
     if (tls->resume_ns && tls->resume_ns <= now_ns) {
         tls->resume_ns = 0;
-        watch_listeners(tls, EPOLLIN);
+        watch_listeners(tls);
     }
     for (struct lpr_link *at = tls->lines.next; at != &tls->lines; at = next) {
         struct lpr_tls_line *line = LPR_OF(at, struct lpr_tls_line, link);
@@ -204,15 +213,15 @@ static uint64_t take_orders(libpool_remote_tls *tls)
 {
     struct lpr_link *link;
     pthread_mutex_lock(&tls->lock);
-    while ((link = first_of(&tls->new_listeners))) {
-        lpr_link_append(&tls->listeners, link);
-        (void)lpr_tls_watch(tls, &LPR_OF(link, struct lpr_tls_listener, link)->source,
-                            tls->resume_ns ? 0 : EPOLLIN, true);
-    }
     while ((link = first_of(&tls->arrivals))) {
         pthread_mutex_unlock(&tls->lock);
         lpr_tls_line_start(LPR_OF(link, struct lpr_tls_line, link));
         pthread_mutex_lock(&tls->lock);
+    }
+    /* Last: stop drops what has come until it was asked for. */
+    while ((link = first_of(&tls->new_listeners))) {
+        lpr_link_append(&tls->listeners, link);
+        watch_listener(tls, LPR_OF(link, struct lpr_tls_listener, link));
     }
     bool stops = tls->stop && !tls->stopped;
     uint64_t close_ns = tls->close ? tls->close_ns : LPR_NEVER;

@@ -3,6 +3,9 @@
 #include "tls.h"
 #include "tls_rig.h"
 
+#include <openssl/err.h>
+#include <sys/resource.h>
+
 static int open_as(const libpool_remote_tls_options *options, const char *words)
 {
     char text[400] = "left";
@@ -154,6 +157,7 @@ TEST(remote_tls, a_listener_stays_ours_if_it_is_refused)
     CU_ASSERT_EQUAL(listen(fd, 1), 0);
     CU_ASSERT_EQUAL(libpool_remote_tls_listen(rig.tls, NULL, fd), -EINVAL);
     CU_ASSERT_EQUAL(libpool_remote_tls_listen(bare, rig.rig.server, fd), -EINVAL);
+    CU_ASSERT_EQUAL(libpool_remote_tls_listen(rig.tls, rig.rig.server, rig.listener), -EEXIST);
     CU_ASSERT_EQUAL(libpool_remote_tls_stop(rig.tls), 0);
     CU_ASSERT_EQUAL(libpool_remote_tls_listen(rig.tls, rig.rig.server, fd), -ESHUTDOWN);
     CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
@@ -167,6 +171,75 @@ static int as_many_descriptors(void)
     int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
     close(lowest);
     return lowest;
+}
+
+/* What an epoll descriptor waits for of another one, as its fdinfo tells: -1, it does not know it. */
+static int events_of(int info, int fd)
+{
+    char text[4096];
+    unsigned target, events;
+    ssize_t n = lseek(info, 0, SEEK_SET) == 0 ? read(info, text, sizeof text - 1) : 0;
+    text[n > 0 ? n : 0] = 0;
+    for (const char *at = text; (at = strstr(at, "tfd:")); at++)
+        if (sscanf(at, "tfd: %u events: %x", &target, &events) == 2 && target == (unsigned)fd)
+            return (int)events;
+    return -1;
+}
+
+/* Whoever is forgotten then might not be taken up again: for that there may be no memory. */
+TEST(remote_tls, a_listener_that_pauses_is_not_forgotten)
+{
+    struct tls_rig rig;
+    struct rlimit limit, none;
+    char path[64];
+    libpool_remote *remote = NULL;
+    tls_rig_start(&rig);
+    libpool_remote *standing = tls_rig_session(&rig); /* so that all is open */
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", rig.tls->epoll_fd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_EQUAL(events_of(info, rig.listener) & EPOLLIN, EPOLLIN);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)as_many_descriptors(), .rlim_max = limit.rlim_max};
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CU_ASSERT_EQUAL(connect(fd, (struct sockaddr *)&rig.address, sizeof rig.address), 0);
+    CU_ASSERT_TRUE(RIG_AWAIT((events_of(info, rig.listener) & EPOLLIN) == 0));
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(libpool_remote_tls_connect(rig.own, &remote, fd, NULL, NULL, NULL, 0), 0);
+    CU_ASSERT_TRUE(is_served(remote));
+    libpool_remote_close(remote);
+    libpool_remote_close(standing);
+    close(info);
+    tls_rig_stop(&rig);
+}
+
+/* Of the thread that asks: what it had in its queue, and nothing more. */
+TEST(remote_tls, the_applications_errors_of_openssl_stay_its_own)
+{
+    struct tls_rig rig;
+    char host[301], text[256];
+    libpool_remote *remote;
+    tls_rig_start(&rig);
+    memset(host, 'h', sizeof host - 1);
+    host[sizeof host - 1] = 0;
+    for (int had = 0; had < 2; had++) {
+        ERR_clear_error();
+        if (had)
+            ERR_raise(ERR_LIB_USER, ERR_R_PASSED_INVALID_ARGUMENT);
+        unsigned long before = ERR_peek_last_error();
+        libpool_remote_tls_options options = tls_rig_options(&rig);
+        CU_ASSERT_EQUAL(open_as(&options, ""), 0);
+        options.key = "no file";
+        CU_ASSERT_EQUAL(open_as(&options, "key no file"), -ENOENT);
+        CU_ASSERT_EQUAL(ERR_peek_last_error(), before);
+        CU_ASSERT_EQUAL(libpool_remote_tls_connect(rig.own, &remote, tls_rig_dial(&rig), host, NULL,
+                                                   text, sizeof text),
+                        -EINVAL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "host"));
+        CU_ASSERT_EQUAL(ERR_get_error(), before);
+        CU_ASSERT_EQUAL(ERR_get_error(), 0);
+    }
+    tls_rig_stop(&rig);
 }
 
 TEST(remote_tls, nothing_is_left)

@@ -121,6 +121,8 @@ void lpr_tls_identity_free(libpool_remote_tls *tls);
 
 /* ---- judge.c: who the peer is, and what is wrong with it ------------------------------------- */
 
+/* Is that an address, and no name? */
+bool lpr_tls_is_address(const char *host);
 int lpr_tls_judge(X509_STORE_CTX *store, void *tls);
 /* Why OpenSSL has failed just now. */
 void lpr_tls_blame_openssl(struct lpr_tls_line *line, int ssl_error, int saved_errno);

@@ -15,8 +15,10 @@
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "libpool/remote/rig.h"
+#include "tls.h"
 
 #define PEM_MAX 4096
 #define DAY (24 * 60 * 60L)
@@ -249,6 +251,57 @@ static inline libpool_remote *tls_rig_session(struct tls_rig *rig)
 static inline bool is_served(libpool_remote *remote)
 {
     return rig_end(rig_submit(remote, "count", NULL, 0)) == LIBPOOL_COMPLETED;
+}
+
+/* ---- a line without a thread -------------------------------------------------------------- */
+
+/* A client's line whose steps the test takes itself, as if the thread did; peer: what it is connected to. */
+struct tls_bench {
+    libpool_remote_tls tls;
+    struct lpr_tls_line *line;
+    int peer;
+};
+
+static inline void tls_bench_start(struct tls_bench *bench)
+{
+    int ends[2];
+    libpool_remote_tls_options options = {.size = sizeof options, .handshake_ms = RIG_MS};
+    memset(bench, 0, sizeof *bench);
+    bench->tls.options = options;
+    bench->tls.next_ns = LPR_NEVER;
+    bench->tls.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    pthread_mutex_init(&bench->tls.lock, NULL);
+    pthread_cond_init(&bench->tls.changed, NULL);
+    lpr_link_init(&bench->tls.lines);
+    lpr_link_init(&bench->tls.dead);
+    CU_ASSERT_EQUAL_FATAL(lpr_tls_identity_load(&bench->tls, &options, NULL, 0), 0);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    bench->peer = ends[0];
+    bench->line = lpr_tls_line_new(&bench->tls, ends[1], false);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bench->line);
+    lpr_tls_line_start(bench->line);
+}
+
+/* The handshake is said to be done: there is a session, but nothing that could be read or written. */
+static inline void tls_bench_establish(struct tls_bench *bench)
+{
+    bench->line->state = LPR_TLS_OPEN;
+    bench->line->deadline_ns = LPR_NEVER;
+}
+
+static inline void tls_bench_stop(struct tls_bench *bench)
+{
+    int session_fd = bench->line->session_fd;
+    lpr_tls_line_drop(bench->line);
+    lpr_tls_line_free(bench->line);
+    if (session_fd >= 0)
+        close(session_fd);
+    if (bench->peer >= 0)
+        close(bench->peer);
+    close(bench->tls.epoll_fd);
+    lpr_tls_identity_free(&bench->tls);
+    pthread_cond_destroy(&bench->tls.changed);
+    pthread_mutex_destroy(&bench->tls.lock);
 }
 
 /* What the server's end said of the last one: its n-th report. */
