@@ -451,7 +451,7 @@ static void hear(struct hn_sim *sim, struct lp_event *event)
                   event->bytes > sim->books.slots[event->slot].weigh_limit_bytes);
     if (kills && current && hn_random_chance(&sim->random, 50))
         recall(sim, event->slot);
-    if (event->flags == HN_FORETOLD && current)
+    if (event->kind == LP_EVENT_GONE && event->foretold && current)
         foretell(sim, event->slot);
     tell(sim, event);
 }
@@ -1061,8 +1061,8 @@ static void overran(struct hn_sim *sim, uint32_t slot)
     if (!lp_pool_holds_prefetched(&sim->pool, slot)) {
         bool unproven = state == LP_WORKER_GONE &&
                         sim->world.processes[slot].proof_ns > sim->trace.now_ns;
-        struct lp_event event = about(sim, unproven ? LP_EVENT_GONE : LP_EVENT_DEADLINE, slot);
-        event.flags = unproven ? HN_UNPROVEN : 0;
+        struct lp_event event = about(sim, LP_EVENT_DEADLINE, slot);
+        event.foretold = unproven;
         sim->coverage->sometimes[HN_KNOWN_FOR_LONG] += unproven;
         tell(sim, &event);
         return;

@@ -33,6 +33,9 @@
     X(KNOWN_EARLY, "a death was known before it was proven")                 \
     X(KNOWN_EARLY_QUEUE, "so it was, and what was sent ahead was recalled")  \
     X(KNOWN_FOR_LONG, "so it was, and the proof was long in coming")         \
+    X(KNOWN_OVERRAN, "so it was, and its task's own time was up first")      \
+    X(KNOWN_LOST, "so it was, and its task was given up as lost")            \
+    X(KNOWN_UNBEGUN, "so it was, and what it had not begun went back")       \
     X(STATUS_LOST, "a death whose status never came")                        \
     X(STATUS_UNKNOWN, "an orphan's unknown death")                           \
     X(LATE_STATUS, "a status after it was given up")                         \

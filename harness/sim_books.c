@@ -260,6 +260,12 @@ uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns)
     return last_ns - (last_ns - first_ns) % task->beat_every_ns;
 }
 
+bool hn_books_gave_up(const struct hn_books *books, const struct hn_book_slot *slot)
+{
+    uint64_t wait_ns = LP_TEAR_DOWN_WAITS * books->config.start_timeout_ns;
+    return slot->foretold_ns && books->now_ns >= slot->foretold_ns + wait_ns;
+}
+
 /* A worker that is being killed may still begin what it was sent: that run has failed already. */
 static bool is_failed_run(const struct hn_books *books, const struct hn_book_task *task,
                           uint32_t slot)
@@ -796,6 +802,22 @@ static void gone(struct hn_books *books, struct hn_book_slot *slot)
 {
     if (slot->state >= LP_WORKER_STARTING && slot->state <= LP_WORKER_GONE)
         enter(books, slot, LP_WORKER_GONE);
+    slot->foretold_ns = books->call.event->foretold ? books->now_ns : 0;
+}
+
+/* What it has begun may end, which is judged then. What it has not it never will: that goes back. */
+static void torn(struct hn_books *books, struct hn_book_slot *slot)
+{
+    const struct hn_book_task *task = slot->task == LP_NONE ? NULL : &books->tasks[slot->task];
+    if (!books->call.event->foretold) {
+        gone(books, slot);
+        return;
+    }
+    if (task && !task->begun && task->asked == LIBPOOL_PENDING && hn_books_gave_up(books, slot)) {
+        settle_task(books, slot, LIBPOOL_LOST);
+        books->coverage->sometimes[HN_KNOWN_UNBEGUN]++;
+    }
+    slot->since_ns = books->now_ns;
 }
 
 static void emptied(struct hn_books *books, struct hn_book_slot *slot)
@@ -839,6 +861,10 @@ static void deadline(struct hn_books *books, uint32_t index)
         overran(books, slot, config->finalizer_timeout_ns, LIBPOOL_FINAL_FAILED);
         return;
     case LP_WORKER_GONE:
+        if (slot->foretold_ns) {
+            torn(books, slot);
+            return;
+        }
         if (!slot->orphaned) {
             overran(books, slot, config->start_timeout_ns, LIBPOOL_PENDING);
             books->must_drop = books->zygote == LP_ZYGOTE_UP;

@@ -110,9 +110,10 @@ struct hn_book_slot {
     uint64_t since_ns;  /* of the state */
     uint64_t idle_order;
     uint64_t lived_from_ns;
-    bool unproven;    /* its death or empty tree was waited for in vain, at least once */
-    bool grace_ended; /* of its kill: what it holds may end */
-    uint32_t held;    /* index of the task that runs again when its tree is gone, or LP_NONE */
+    bool unproven;        /* its death or empty tree was waited for in vain, at least once */
+    bool grace_ended;     /* of its kill: what it holds may end */
+    uint64_t foretold_ns; /* its death, which is not proven; 0: it is, or it lives */
+    uint32_t held;        /* index of the task that runs again when its tree is gone, or LP_NONE */
 };
 
 /* What is held against a kind of tasks. */
@@ -212,6 +213,8 @@ bool hn_books_age_may_be_over(const struct hn_books *books, const struct hn_book
 
 /* When a task that was begun gave its last sign of life, its beginning being the first. */
 uint64_t hn_books_last_sign(const struct hn_book_task *task, uint64_t now_ns);
+/* It is dying, and that takes too long: its task is lost. */
+bool hn_books_gave_up(const struct hn_books *books, const struct hn_book_slot *slot);
 /* The user's call; how many are of an older edition and may still take a task. */
 void hn_books_recycle(struct hn_books *books, uint32_t parallel);
 void hn_books_dress(struct hn_books *books);

@@ -666,7 +666,23 @@ static bool asked_may_end(struct hn_books *books, uint32_t index)
     bool shut_down = !threads && shutdown_may_end(books, slot);
     books->coverage->sometimes[HN_ASKED_KILLED] += passed;
     books->coverage->sometimes[HN_ASKED_AND_SHUTDOWN] += !passed && shut_down;
+    passed = passed || (slot->foretold_ns && grace_has_passed(books, task));
     return passed || shut_down || (!lives && is_cancelled(books, index));
+}
+
+/* Its death is long in coming to an end: it overran, or nobody will ever tell. */
+static bool torn_may_end(struct hn_books *books, uint32_t index, libpool_cause cause)
+{
+    const struct hn_book_task *task = &books->tasks[index];
+    const struct hn_book_slot *slot = &books->slots[task->slot];
+    if (!slot->foretold_ns || !task->begun || !is_deadline_of(books, task->slot))
+        return false;
+    if (cause == LIBPOOL_TIMEOUT)
+        SOMETIMES(KNOWN_OVERRAN);
+    else
+        SOMETIMES(KNOWN_LOST);
+    return cause == LIBPOOL_TIMEOUT ? run_ends_ns(task) <= books->now_ns
+                                    : cause == LIBPOOL_LOST && hn_books_gave_up(books, slot);
 }
 
 /* Why a task that a worker has may end, when neither result nor death ended it. */
@@ -679,7 +695,7 @@ static bool handed_may_end(struct hn_books *books, uint32_t index, libpool_cause
     bool to_be_asked = lives && hn_books_asks(books, task);
     if (is_asked(task))
         return cause == task->asked && asked_may_end(books, index);
-    if (grace_is_over(books, index, cause))
+    if (grace_is_over(books, index, cause) || torn_may_end(books, index, cause))
         return true;
     if (cause == LIBPOOL_CANCELLED)
         return is_cancelled(books, index) && !(queued && lives) && !to_be_asked;
@@ -888,8 +904,9 @@ static bool is_its_death(const struct hn_books *books, uint32_t index, libpool_c
     if (task->state != LP_TASK_RUNNING)
         return false;
     bool killed = cause == LIBPOOL_TIMEOUT || cause == LIBPOOL_CORRUPT || cause == LIBPOOL_MEMORY;
+    bool torn = books->slots[task->slot].foretold_ns && is_deadline_of(books, task->slot);
     if (killed && !task->must_say_how)
-        return books->slots[task->slot].state == LP_WORKER_BUSY;
+        return books->slots[task->slot].state == LP_WORKER_BUSY || torn;
     bool died = cause == LIBPOOL_CRASH || cause == LIBPOOL_EXIT || cause == LIBPOOL_OOM ||
                 cause == LIBPOOL_KILLED || (cause == LIBPOOL_TIMEOUT && is_asked(task));
     return died && task->must_say_how && !tells_result(books) &&
@@ -1333,6 +1350,23 @@ static bool takes_its_time(struct hn_books *books, const struct hn_book_slot *sl
     return may;
 }
 
+/* Its death is foretold: what it runs has its limits as before, and others. */
+static void torn_lateness(struct hn_books *books, const struct hn_book_slot *slot)
+{
+    if (!slot->foretold_ns || slot->task == LP_NONE)
+        return;
+    const struct hn_book_task *task = &books->tasks[slot->task];
+    uint64_t since_ns = task->begun_ns > task->launched_ns ? task->begun_ns : task->launched_ns;
+    uint64_t limit_ns = task->spec.run_timeout_ns;
+    uint64_t wait_ns = LP_TEAR_DOWN_WAITS * books->config.start_timeout_ns;
+    if (is_asked(task) && late(books, task->asked_ns, task->spec.grace_ns))
+        FAIL("the grace of task %u is over, and its worker long dead", slot->task + 1);
+    if (task->begun && limit_ns && !is_asked(task) && late(books, since_ns, limit_ns))
+        FAIL("task %u overran its run timeout in dead hands", slot->task + 1);
+    if (!is_asked(task) && late(books, slot->foretold_ns, wait_ns))
+        FAIL("task %u waits for a death without end", slot->task + 1);
+}
+
 static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slot)
 {
     const struct lp_pool_config *config = &books->config;
@@ -1344,6 +1378,7 @@ static void slot_lateness(struct hn_books *books, const struct hn_book_slot *slo
     case LP_WORKER_STARTING: limit_ns = config->initializer_timeout_ns; break;
     case LP_WORKER_RETIRING: limit_ns = config->finalizer_timeout_ns; break;
     case LP_WORKER_GONE:
+        torn_lateness(books, slot);
         if (slot->orphaned)
             limit_ns = LP_STATUS_WAIT_NS;
         else if (books->zygote == LP_ZYGOTE_UP)

@@ -216,7 +216,7 @@ static void put_news(struct hn_world *world, uint32_t slot)
     if (hn_random_chance(&world->random, 50))
         return;
     uint32_t most_ms = hn_random_chance(&world->random, 90) ? 200 : 8000;
-    gone->event.flags = HN_FORETOLD;
+    gone->event.foretold = true;
     uint64_t told_ns = gone->at_ns;
     gone = put_gone(world, slot);
     gone->at_ns = told_ns + hn_random_time_ns(&world->random, most_ms * LP_MS);
@@ -808,7 +808,7 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     struct hn_process *process = &world->processes[event->slot];
     if (process->generation != event->generation)
         return true; /* an old word */
-    if (event->flags == HN_FORETOLD && !may_be_foretold(world, event->slot))
+    if (event->kind == LP_EVENT_GONE && event->foretold && !may_be_foretold(world, event->slot))
         return false;
     *injected = process->death;
     if (event->kind != LP_EVENT_RESULT || event->started_id == 0) /* nonsense has begun nothing */
@@ -823,7 +823,7 @@ bool hn_world_tell(struct hn_world *world, struct lp_event *event, libpool_cause
     }
     process->told = process->told || event->kind == LP_EVENT_EXITED;
     bool orphaned = process->zygote != world->zygote.incarnation || !world->zygote.linked;
-    if (event->kind == LP_EVENT_GONE && orphaned && event->flags != HN_UNPROVEN)
+    if (event->kind == LP_EVENT_GONE && orphaned)
         tell_orphan(world, event, injected);
     else if (event->kind == LP_EVENT_GONE)
         event->code = event->signal = 0;

@@ -30,8 +30,6 @@
 
 #define HN_ITEMS 4096u
 #define HN_OTHER_POOLS 2u
-#define HN_FORETOLD 0x80000000u /* flags of a GONE that comes before the proof... */
-#define HN_UNPROVEN 0x40000000u /* ...and of one that is told because that is long in coming */
 
 /* Classes of faults; a schedule has each of them on or off. */
 enum hn_fault {

@@ -952,8 +952,11 @@ static void handle_omen(libpool *pool, uint32_t slot)
         return;
     drain(pool, slot);
     recall(pool, slot);
-    if (is_at_work(pool, slot))
-        step_worker(pool, LP_EVENT_GONE, slot);
+    if (!is_at_work(pool, slot))
+        return;
+    struct lp_event event = worker_event(pool, LP_EVENT_GONE, slot);
+    event.foretold = true;
+    step(pool, &event);
 }
 
 static void handle_omens(libpool *pool)
@@ -1320,7 +1323,7 @@ static void handle_left_work(libpool *pool)
     }
 }
 
-/* Its death was foretold, and the kernel is long in tearing it down: nobody can tell how it ended. */
+/* Its death was foretold, and the kernel is still tearing it down: nobody can tell how it ended. */
 static bool is_torn_down(const libpool *pool, uint32_t slot)
 {
     int pid_fd = pool->lines[slot].pid_fd;
@@ -1336,7 +1339,9 @@ static void handle_deadline(libpool *pool, uint32_t slot)
         recall(pool, slot);
         settle(pool, lp_supervisor_now());
     } else {
-        step_worker(pool, is_torn_down(pool, slot) ? LP_EVENT_GONE : LP_EVENT_DEADLINE, slot);
+        struct lp_event event = worker_event(pool, LP_EVENT_DEADLINE, slot);
+        event.foretold = is_torn_down(pool, slot);
+        step(pool, &event);
     }
 }
 

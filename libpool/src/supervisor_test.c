@@ -404,6 +404,35 @@ TEST(supervisor, a_spare_works_before_the_death_is_told)
     lp_sys.epoll_ctl = lp_sys_kernel.epoll_ctl;
 }
 
+/* The kernel is stuck over it: no look at a pidfd says that it is dead. */
+static int poll_in_vain(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+    return n == 1 && timeout_ms == 0 ? 0 : lp_sys_kernel.poll(fds, n, timeout_ms);
+}
+
+TEST(supervisor, a_tear_down_without_end_does_not_hold_up_a_run_timeout)
+{
+    libpool *pool;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .min_workers = 1};
+    lp_sys.epoll_ctl = refuse_processes;
+    lp_sys.poll = poll_in_vain;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    if (foretells(pool)) {
+        CU_ASSERT(await_state(pool, LP_WORKER_IDLE, 1));
+        libpool_future *victim = submit(pool, hang, 1000);
+        pid_t zygote = signal_zygote(pool, SIGSTOP);
+        kill_busy(pool);
+        CU_ASSERT(await_state(pool, LP_WORKER_GONE, 1));
+        CU_ASSERT_EQUAL(cause_of(victim), LIBPOOL_TIMEOUT);
+        CU_ASSERT(await_state(pool, LP_WORKER_GONE, 1));
+        CU_ASSERT_EQUAL(signal_zygote(pool, SIGCONT), zygote);
+        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
+    }
+    libpool_close(pool);
+    lp_sys.poll = lp_sys_kernel.poll;
+    lp_sys.epoll_ctl = lp_sys_kernel.epoll_ctl;
+}
+
 static void *outlive(void *unused)
 {
     (void)unused;

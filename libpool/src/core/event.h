@@ -71,6 +71,7 @@ struct lp_event {
     uint32_t granted;     /* PLACES: so many more may be used */
     uint32_t share;       /* PLACES: those it has a right to */
     enum lp_yield yield;  /* PLACES: what others need */
+    bool foretold;        /* GONE, DEADLINE of one that is: the kernel has yet to tear it down */
 };
 
 enum lp_action_kind {

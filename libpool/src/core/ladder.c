@@ -15,9 +15,9 @@ void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why)
         return;
     worker->asked = why;
     worker->soft_signal = pool->tasks.table[worker->task].spec.soft_signal;
+    worker->run_deadline_ns = pool->now_ns + pool->tasks.table[worker->task].spec.grace_ns;
     if (!pool->config.cooperative)
-        lp_worker_set_deadline(pool, slot,
-                               pool->now_ns + pool->tasks.table[worker->task].spec.grace_ns);
+        lp_worker_set_deadline(pool, slot, worker->run_deadline_ns);
     else if (!worker->queued) /* else what waits behind it is soon taken back */
         worker->deadline_ns = 0;
     pool->stats.tasks_asked++;
@@ -64,6 +64,17 @@ static void task_overran(struct lp_pool *pool, uint32_t slot, uint64_t due_ns)
         lp_ladder_ask(pool, slot, LIBPOOL_TIMEOUT);
     else
         lp_worker_kill(pool, slot, LIBPOOL_TIMEOUT);
+}
+
+uint64_t lp_ladder_ends_ns(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    const struct lp_worker *worker = &pool->workers[slot];
+    if (worker->task == LP_NONE)
+        return 0;
+    const struct lp_task *task = &pool->tasks.table[worker->task];
+    if (worker->run_deadline_ns)
+        return worker->run_deadline_ns;
+    return event->started_id == task->id ? run_deadline_ns(pool, task, event->started_ns) : 0;
 }
 
 void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)

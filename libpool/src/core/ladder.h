@@ -19,6 +19,8 @@ bool lp_ladder_asks(const struct lp_pool *pool, uint32_t task);
 void lp_ladder_ask(struct lp_pool *pool, uint32_t slot, libpool_cause why);
 /* BUSY, its task has begun and was not asked: has it overrun? Else the worker's next deadline is set. */
 void lp_ladder_look(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
+/* It is dying: when does what it runs have to end? It can't be silent any more. 0: when its death is told. */
+uint64_t lp_ladder_ends_ns(struct lp_pool *pool, uint32_t slot, const struct lp_event *event);
 
 /* It has ended in time, only its answer was late: nobody would have been asked. */
 static inline void lp_ladder_answered(struct lp_worker *worker, uint64_t ended_ns)

@@ -72,6 +72,82 @@ TEST(ladder, one_that_had_ended_in_time_is_believed_when_its_answer_was_late)
     CU_ASSERT_EQUAL(ENDED(TIMEOUT), 0);
 }
 
+/* So long after it was told that the worker is dying, which is not over. */
+static void tear_down(uint64_t ms)
+{
+    rig.now_ns += ms * LP_MS;
+    TELL(0, DEADLINE, .foretold = true, .started_id = rig.started_id);
+}
+
+TEST(ladder, a_task_overruns_in_the_hands_of_one_that_is_torn_down)
+{
+    RUN_ONE(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS);
+    TELL(0, GONE, .foretold = true, .started_id = rig.started_id);
+    SAID("spawn 1.1; ");
+    CU_ASSERT_EQUAL(rig.pool.workers[0].deadline_ns, rig.now_ns + 100 * LP_MS);
+    tear_down(99);
+    SAID("");
+    tear_down(1);
+    SAID("end 1 timeout may-have-run; ");
+    CU_ASSERT_EQUAL(rig.pool.workers[0].state, LP_WORKER_GONE);
+    TELL(0, GONE);
+    TELL(0, EXITED, .signal = SIGSEGV);
+    SAID("");
+    CU_ASSERT_EQUAL(WORKERS_ENDED(CRASH), 1);
+}
+
+TEST(ladder, a_grace_ends_in_the_hands_of_one_that_is_torn_down)
+{
+    RUN_ONE(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS);
+    rig_pass(&rig, 100);
+    SAID("ask 0.1; ");
+    TELL(0, GONE, .foretold = true, .started_id = rig.started_id);
+    SAID("spawn 1.1; ");
+    tear_down(49);
+    SAID("");
+    tear_down(1);
+    SAID("end 1 timeout may-have-run; ");
+}
+
+TEST(ladder, a_death_that_is_proven_in_time_is_why_the_task_ends)
+{
+    RUN_ONE(.run_timeout_ns = 100 * LP_MS);
+    TELL(0, GONE, .foretold = true, .started_id = rig.started_id);
+    SAID("spawn 1.1; ");
+    rig.now_ns += 99 * LP_MS;
+    TELL(0, GONE);
+    rig_pass(&rig, 10);
+    SAID("");
+    TELL(0, EXITED, .signal = SIGSEGV, .started_id = 1);
+    SAID("end 1 crash may-have-run; ");
+}
+
+TEST(ladder, a_tear_down_without_end_is_not_waited_for)
+{
+    uint64_t wait_ms = LP_TEAR_DOWN_WAITS;
+    RUN_ONE(.user = NULL);
+    wait_ms *= rig.pool.config.start_timeout_ns / LP_MS;
+    TELL(0, GONE, .foretold = true, .started_id = rig.started_id);
+    SAID("spawn 1.1; ");
+    tear_down(wait_ms - 1);
+    SAID("");
+    tear_down(1);
+    SAID("end 1 lost may-have-run; "); /* and no zygote is dropped: it could not tell, either */
+    tear_down(wait_ms);
+    SAID("");
+}
+
+TEST(ladder, what_one_that_is_torn_down_had_not_begun_goes_back)
+{
+    RUN_ONE(.run_timeout_ns = 100 * LP_MS);
+    rig.started_id = 0;
+    TELL(0, GONE, .foretold = true, .started_id = rig.started_id);
+    SAID("spawn 1.1; ");
+    tear_down(LP_TEAR_DOWN_WAITS * rig.pool.config.start_timeout_ns / LP_MS);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_returned, 1);
+    CU_ASSERT_EQUAL(rig_stats(&rig).tasks_pending, 1);
+}
+
 TEST(ladder, who_says_so_when_it_cannot_be_is_not_believed)
 {
     RUN_ONE(.run_timeout_ns = 100 * LP_MS, .grace_ns = 50 * LP_MS);

@@ -39,6 +39,8 @@
 #define LP_STEADY_NS (1000 * LP_MS)     /* a worker that lived so long is no early death */
 #define LP_PROOF_WAIT_MAX_NS \
     (600000 * LP_MS) /* waits for the proof of one death are doubled up to so long */
+#define LP_TEAR_DOWN_WAITS \
+    4u /* start timeouts that a task waits for the end of one that is dying */
 #define LP_HELLO_WAIT_NS (5000 * LP_MS) /* a zygote's first word */
 #define LP_ADMIT_NS (100 * LP_MS)       /* from one look at the machine's memory to the next */
 #define LP_WEIGH_NS (100 * LP_MS)       /* from one look at the memory of trees to the next */

@@ -369,8 +369,12 @@ void lp_worker_weigh(struct lp_pool *pool, uint32_t slot)
 static void await_status(struct lp_pool *pool, uint32_t slot)
 {
     bool orphaned = pool->workers[slot].orphaned;
+    const struct lp_worker *worker = &pool->workers[slot];
     uint64_t wait_ns = orphaned ? LP_STATUS_WAIT_NS : pool->config.start_timeout_ns;
-    lp_worker_set_deadline(pool, slot, pool->now_ns + wait_ns);
+    uint64_t by_ns = pool->now_ns + wait_ns;
+    if (worker->task != LP_NONE && worker->torn_by_ns && worker->torn_by_ns < by_ns)
+        by_ns = worker->torn_by_ns;
+    lp_worker_set_deadline(pool, slot, by_ns);
 }
 
 void lp_worker_zygote_lost(struct lp_pool *pool, uint32_t slot)
@@ -574,11 +578,32 @@ static void died(struct lp_pool *pool, uint32_t slot, const struct lp_event *eve
         lp_worker_await_proof(pool, slot);
 }
 
-/* Told again, it is proven only now, or not even now: the wait for the status begins anew. */
+/* Told again, it is proven only now: the wait for the status begins anew. */
 static void gone(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
 {
-    (void)event;
+    struct lp_worker *worker = &pool->workers[slot];
+    uint64_t ends_ns = lp_ladder_ends_ns(pool, slot, event);
+    uint64_t lost_ns = pool->now_ns + LP_TEAR_DOWN_WAITS * pool->config.start_timeout_ns;
+    worker->torn_overruns = ends_ns && (ends_ns < lost_ns || worker->asked != LIBPOOL_PENDING);
+    worker->torn_by_ns = event->foretold ? worker->torn_overruns ? ends_ns : lost_ns : 0;
     move(pool, slot, LP_WORKER_GONE);
+    await_status(pool, slot);
+}
+
+/* Nobody can tell yet how it ended, which may take the kernel any time: its task does not wait for ever. */
+static void torn(struct lp_pool *pool, uint32_t slot, const struct lp_event *event)
+{
+    struct lp_worker *worker = &pool->workers[slot];
+    bool ends = worker->task != LP_NONE && worker->torn_by_ns <= pool->now_ns;
+    libpool_cause cause = lp_ladder_cause(worker, LIBPOOL_TIMEOUT);
+    if (ends && worker->torn_overruns) {
+        worker->silent = worker->silent && worker->asked != LIBPOOL_PENDING;
+        if (is_kill(cause))
+            lp_pool_blame(pool, worker->task, cause);
+        drop_task(pool, slot, cause);
+    } else if (ends) {
+        settle_task(pool, slot, event, LIBPOOL_LOST);
+    }
     await_status(pool, slot);
 }
 
@@ -588,6 +613,14 @@ static void untold(struct lp_pool *pool, uint32_t slot, const struct lp_event *e
     struct lp_worker *worker = &pool->workers[slot];
     struct lp_event unknown = *event;
     unknown.unknown = true;
+    if (worker->torn_by_ns && event->foretold) {
+        torn(pool, slot, event);
+        return;
+    }
+    if (worker->torn_by_ns) { /* proven meanwhile */
+        gone(pool, slot, event);
+        return;
+    }
     if (worker->orphaned) {
         died(pool, slot, &unknown);
         return;

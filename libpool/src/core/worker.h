@@ -35,7 +35,9 @@
  *             mute, and is dropped
  *   GONE      dead, or so near to it that it does nothing any more; may keep tasks until the status says
  *             what became of them. Deadline, anew when it is told again: the start timeout, then the zygote
- *             that should tell is dropped; a second where it is lost
+ *             that should tell is dropped; a second where it is lost. While its death is only foretold
+ *             nobody can tell: then that task still ends with its run timeout or grace, or, lost, after
+ *             some start timeouts, and no zygote is dropped
  *   DEAD      cause known and counted; its tree is not proven empty yet. Deadline, while there is a
  *             zygote: it may be mute, and is dropped
  *
@@ -107,10 +109,13 @@ struct lp_worker {
     uint64_t weight_bytes;            /* the last answer */
     uint64_t spawned_ns;
     uint64_t idle_since_ns;
-    uint64_t proof_wait_ns;   /* how long to wait for its death and empty tree next time */
-    uint64_t run_deadline_ns; /* BUSY: when its task has to end, once it is known to have begun */
-    uint64_t overran_ns;      /* when the task that was asked for its time should have ended */
-    uint64_t deadline_ns;     /* 0: none. The heap may hold an earlier time to look */
+    uint64_t proof_wait_ns; /* how long to wait for its death and empty tree next time */
+    uint64_t
+        run_deadline_ns;  /* BUSY: when its task has to end, once it has begun or was asked to */
+    uint64_t torn_by_ns;  /* GONE, and only foretold: its task ends then; 0: its death is proven */
+    bool torn_overruns;   /* that is for its own limit */
+    uint64_t overran_ns;  /* when the task that was asked for its time should have ended */
+    uint64_t deadline_ns; /* 0: none. The heap may hold an earlier time to look */
     uint32_t idle_older, idle_newer; /* the idle list */
     uint32_t held; /* the task whose next run waits until this worker's tree is gone, or LP_NONE */
 };
