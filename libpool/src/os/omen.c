@@ -109,7 +109,7 @@ static bool is_exiting(pid_t pid, int pid_fd)
 }
 
 /* What is reaped can't be signalled: then the number may have been another's. */
-bool lp_omen_is_true(pid_t pid, int pid_fd)
+bool lp_omen_finish(pid_t pid, int pid_fd)
 {
     return pid_fd >= 0 && is_exiting(pid, pid_fd) && lp_sys.pidfd_send_signal(pid_fd, SIGKILL) == 0;
 }
