@@ -543,6 +543,31 @@ static int no_waits(int ring_fd, uint32_t submit)
     return -EPERM;
 }
 
+static _Atomic int refusals;
+
+static int no_waits_yet(int ring_fd, uint32_t submit)
+{
+    return refusals++ < 3 ? -EAGAIN : lp_sys_kernel.io_uring_enter(ring_fd, submit);
+}
+
+/* Nothing else happens that would wake the supervisor. */
+TEST(supervisor, waits_for_omens_that_were_refused_are_tried_again)
+{
+    libpool *pool;
+    libpool_options options = {.size = sizeof options, .max_workers = 1, .min_workers = 1};
+    refusals = 0;
+    lp_sys.io_uring_enter = no_waits_yet;
+    CU_ASSERT_EQUAL_FATAL(libpool_open(&pool, &options), 0);
+    if (foretells(pool)) {
+        CU_ASSERT(await_state(pool, LP_WORKER_IDLE, 1));
+        for (int i = 0; i < 1000 && refusals < 4; i++)
+            (void)poll(NULL, 0, 5);
+        CU_ASSERT_EQUAL(refusals, 4);
+    }
+    libpool_close(pool);
+    lp_sys.io_uring_enter = lp_sys_kernel.io_uring_enter;
+}
+
 static void survive_a_kill(bool has_ring)
 {
     libpool *pool;

@@ -180,17 +180,19 @@ void lp_omens_await(struct lp_omens *omens, const _Atomic uint32_t *word, uint32
     atomic_store_explicit(omens->tail, at + 1, memory_order_release);
 }
 
-/* What it does not take now it takes the next time. */
-void lp_omens_submit(struct lp_omens *omens)
+/* What it does not take now it takes the next time, unless it never will. */
+bool lp_omens_submit(struct lp_omens *omens)
 {
     if (omens->fd < 0)
-        return;
+        return false;
     uint32_t tail = atomic_load_explicit(omens->tail, memory_order_acquire);
     if (tail == omens->submitted)
-        return;
+        return false;
     int taken = lp_sys.io_uring_enter(omens->fd, tail - omens->submitted);
     if (taken > 0)
         omens->submitted += (uint32_t)taken;
+    bool may = taken >= 0 || taken == -EAGAIN || taken == -EINTR || taken == -EBUSY;
+    return may && tail != omens->submitted;
 }
 
 bool lp_omens_take(struct lp_omens *omens, uint32_t *slot, int *error)

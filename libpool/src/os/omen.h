@@ -61,8 +61,11 @@ int lp_omens_open(struct lp_omens *omens, uint32_t slots); /* 0 or -errno: nothi
 void lp_omens_close(struct lp_omens *omens);
 /* Any thread, with the pool's lock: waits from the next lp_omens_submit on. */
 void lp_omens_await(struct lp_omens *omens, const _Atomic uint32_t *word, uint32_t slot);
-/* Always the same thread. A look, and a system call when something is to be waited for. */
-void lp_omens_submit(struct lp_omens *omens);
+/*
+ * Always the same thread. A look, and a system call when something is to be waited for. True: not all was
+ * taken, and nobody tells when it may be: again soon.
+ */
+bool lp_omens_submit(struct lp_omens *omens);
 /* One that is waited for no more: *error tells why; 0 or -EAGAIN: its word was changed, or woken. */
 bool lp_omens_take(struct lp_omens *omens, uint32_t *slot, int *error);
 
