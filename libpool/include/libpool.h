@@ -125,8 +125,7 @@ const char *libpool_cause_name(libpool_cause cause);
  * A function that is passed by its address must be mapped when the pool is opened; otherwise the task
  * ends as LIBPOOL_ERROR, not started, with code -EFAULT, and the worker lives on.
  * Descriptor 3 is the pool's: a task that closes or replaces it costs its worker. So does one that ends its
- * thread by pthread_exit() while others go on, as nobody is left to answer: where the pool learns of it
- * (libpool_open: io_uring) they are killed, and the task ends as LIBPOOL_KILLED.
+ * thread by pthread_exit() while others go on: nobody is left to answer, and its timeout ends it.
  */
 typedef int libpool_task_function(libpool_worker *worker, const void *input, size_t input_size);
 

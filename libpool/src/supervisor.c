@@ -948,7 +948,7 @@ static void handle_omen(libpool *pool, uint32_t slot)
     if (!is_at_work(pool, slot) || line->omen_of == line->generation || line->orphaned)
         return; /* of an orphan the pidfd tells how it ended, or nobody */
     line->omen_of = line->generation;
-    if (!lp_omen_finish(line->pid, line->pid_fd))
+    if (!lp_omen_is_true(line->pid, line->pid_fd))
         return;
     drain(pool, slot);
     recall(pool, slot);

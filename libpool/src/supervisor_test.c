@@ -433,34 +433,6 @@ TEST(supervisor, a_tear_down_without_end_does_not_hold_up_a_run_timeout)
     lp_sys.epoll_ctl = lp_sys_kernel.epoll_ctl;
 }
 
-static void *outlive(void *unused)
-{
-    (void)unused;
-    for (;;)
-        (void)pause();
-    return NULL;
-}
-
-static int end_first_thread(libpool_worker *worker, const void *input, size_t size)
-{
-    (void)worker, (void)input, (void)size;
-    pthread_t thread;
-    int error = pthread_create(&thread, NULL, outlive, NULL);
-    return error ? error : (int)syscall(SYS_exit, 0);
-}
-
-/* It could never answer, and its pidfd would never tell. */
-TEST(supervisor, a_worker_without_its_first_thread_is_killed)
-{
-    libpool *pool = open_pool_of_one(0);
-    if (foretells(pool)) {
-        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
-        CU_ASSERT_EQUAL(cause_of(submit(pool, end_first_thread, 0)), LIBPOOL_KILLED);
-        CU_ASSERT_EQUAL(cause_of(submit(pool, noop, 0)), LIBPOOL_COMPLETED);
-    }
-    libpool_close(pool);
-}
-
 /* Says that its owner is dead, and wakes whoever waits for that. Its input: where its pool's window is. */
 static int forge(libpool_worker *worker, const void *input, size_t size)
 {
@@ -519,15 +491,38 @@ static int become_another_program(libpool_worker *worker, const void *input, siz
     return errno;
 }
 
-/* exec() gives the omen up as a death does, and the program has its time. */
-TEST(supervisor, a_program_in_the_place_of_a_worker_ends_by_itself)
+static void *execute(void *unused)
 {
-    libpool *pool = open_pool_of_one(0);
-    libpool_future *future = submit(pool, become_another_program, 0);
+    (void)become_another_program(NULL, NULL, 0);
+    return unused;
+}
+
+/* The first thread ends, that of the program takes its place. */
+static int become_another_program_elsewhere(libpool_worker *worker, const void *input, size_t size)
+{
+    (void)worker, (void)input, (void)size;
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, execute, NULL);
+    return error ? error : pthread_join(thread, NULL);
+}
+
+static void expect_program_to_end(libpool *pool, libpool_task_function *function)
+{
+    libpool_future *future = submit(pool, function, 0);
     CU_ASSERT_EQUAL_FATAL(libpool_future_wait(future, WAIT_MS), 0);
     CU_ASSERT_EQUAL(libpool_future_result(future)->cause, LIBPOOL_EXIT);
     CU_ASSERT_EQUAL(libpool_future_result(future)->code, 3);
     libpool_future_free(future);
+}
+
+/* exec() gives the omen up as a death does, and the program has its time. */
+TEST(supervisor, a_program_in_the_place_of_a_worker_ends_by_itself)
+{
+    libpool *pool = open_pool_of_one(0);
+    for (int i = 0; i < 5; i++) {
+        expect_program_to_end(pool, become_another_program);
+        expect_program_to_end(pool, become_another_program_elsewhere);
+    }
     libpool_close(pool);
 }
 

@@ -2,13 +2,15 @@
 #include "os/omen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
-#include <signal.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "os/file.h"
 #include "sys/sys.h"
 
@@ -108,10 +110,29 @@ static bool is_exiting(pid_t pid, int pid_fd)
     return lp_file_stat(pid, &stat) == 0 && (stat.flags & IS_EXITING) != 0;
 }
 
-/* What is reaped can't be signalled: then the number may have been another's. */
-bool lp_omen_finish(pid_t pid, int pid_fd)
+/* A directory for each is in that of all. */
+static uint64_t count_threads(pid_t pid)
 {
-    return pid_fd >= 0 && is_exiting(pid, pid_fd) && lp_sys.pidfd_send_signal(pid_fd, SIGKILL) == 0;
+    char path[32];
+    struct stat status = {0};
+    struct lp_text text = lp_text_begin(path, sizeof(path));
+    lp_text_add(&text, "/proc/");
+    lp_text_add_number(&text, pid);
+    lp_text_add(&text, "/task");
+    lp_fd_auto int fd = lp_sys.openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+    bool is_there = fd >= 0 && lp_sys.fstat(fd, &status) == 0 && status.st_nlink > 2;
+    return is_there ? (uint64_t)status.st_nlink - 2 : 0;
+}
+
+/*
+ * The last thread of a process ends with it. While there are others the first one may have ended alone, or
+ * make room for a program that another one executes. What is reaped can't be signalled: then the number may
+ * have been another's.
+ */
+bool lp_omen_is_true(pid_t pid, int pid_fd)
+{
+    return pid_fd >= 0 && is_exiting(pid, pid_fd) && count_threads(pid) == 1 &&
+           lp_sys.pidfd_send_signal(pid_fd, 0) == 0;
 }
 
 static _Atomic uint32_t *word_at(const struct lp_omens *omens, uint32_t offset)

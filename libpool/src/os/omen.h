@@ -38,10 +38,10 @@ void lp_omen_wipe(struct lp_omen *omen);
 const _Atomic uint32_t *lp_omen_word(const struct lp_omen *omen);
 
 /*
- * Host: kills this process if it is exiting. True: it will run nothing of the application's any more, though
- * it may still be there. So it is when its first thread alone has ended, which none of its answers can follow.
+ * Host: this process will run nothing of the application's any more, though it may still be there. Not told
+ * of one that has other threads at that moment: it may live on.
  */
-bool lp_omen_finish(pid_t pid, int pid_fd);
+bool lp_omen_is_true(pid_t pid, int pid_fd);
 
 /* What waits for many of them: of slots 0 to `slots` - 1, one wait each at a time. */
 struct lp_omens {
