@@ -1410,7 +1410,6 @@ void lp_supervisor_turn(libpool *pool, int timeout_ms, bool driving)
         pthread_cond_broadcast(&pool->changed);
     pool->awake = pool->has_thread && pool->work_waits;
     pthread_mutex_unlock(&pool->lock);
-    pool->omens_left = lp_omens_submit(&pool->omens);
 }
 
 void lp_supervisor_look(libpool *pool)
@@ -1437,7 +1436,8 @@ static void *supervise(void *arg)
     libpool *pool = arg;
     bool down = false, awake = false;
     while (!down) {
-        int most_ms = pool->omens_left ? (int)(RETRY_NS / LP_MS) : -1;
+        bool left = lp_omens_submit(&pool->omens);
+        int most_ms = left ? (int)(RETRY_NS / LP_MS) : -1;
         lp_supervisor_turn(pool, awake ? 0 : most_ms, true);
         pthread_mutex_lock(&pool->lock);
         down = pool->down;

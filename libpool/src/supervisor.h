@@ -71,7 +71,6 @@ struct libpool {
 
     struct lp_poller poller;
     struct lp_omens omens; /* the supervisor's thread's; none where there is no such thread */
-    bool omens_left;       /* the same: some are still to be submitted */
     struct lp_membership membership;
     struct lp_zygote_link zygote;
     struct lp_zygote_options zygote_options;

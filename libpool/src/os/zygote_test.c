@@ -1940,6 +1940,10 @@ TEST(zygote, kills_everything_whenever_the_host_was_killed)
     }
 }
 
+/* Without cgroups what forks without end is outrun only as long as there is no second one. */
+TEST_ALONE(zygote, kills_everything_whenever_the_host_was_killed, "a storm of forks")
+TEST_ALONE(zygote_spawned, kills_everything_whenever_the_host_was_killed, "a storm of forks")
+
 /* ---- Heirs: without cgroups a new zygote must be told whom the old one left ------------------- */
 
 /* A worker with a family whose zygote was killed, and a new zygote that knows of it. */
